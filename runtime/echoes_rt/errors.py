@@ -1,0 +1,21 @@
+"""The errors that a user of echoes-rt may meet; every message is one sentence with a way out."""
+
+
+class EchoesError(Exception):
+    """The parent of every error that is the user's to mend."""
+
+
+class InputError(EchoesError):
+    """A file, array or option given by the caller cannot be used."""
+
+
+class BundleError(EchoesError):
+    """A bundle cannot be opened or is damaged."""
+
+
+class ManifestError(BundleError):
+    """A bundle's manifest breaks the rules of docs/manifest.md."""
+
+
+class BackendError(EchoesError):
+    """The requested device or runtime library cannot be used on this machine."""
