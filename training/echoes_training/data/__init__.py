@@ -1,0 +1,1 @@
+"""Media to training examples: preparing an index, reading pictures and sounds, caching codes."""

@@ -1,0 +1,130 @@
+"""The index: one JSON line per picture, sound or pair, with its label, split and licence."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from echoes_rt.errors import InputError
+
+Split = Literal["train", "heldout"]
+Source = Literal["caltech101", "esc10", "soundfont", "pairs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One picture, one sound, or one picture with its sound.
+
+    ``start`` is in seconds into the audio. ``label`` joins pictures to sounds and is None for media
+    that only the codecs learn from; ``category`` is the finer class that the source itself gives.
+    """
+
+    image: str | None
+    audio: str | None
+    start: float
+    label: str | None
+    category: str
+    split: Split
+    licence: str
+    source: Source
+
+    def __post_init__(self) -> None:
+        if self.image is None and self.audio is None:
+            raise ValueError("a clip needs an image, an audio or both")
+        if not 0 <= self.start < float("inf"):
+            raise ValueError(f"start must be 0 or more seconds, got {self.start}")
+        _check_member("split", self.split, get_args(Split))
+        _check_member("source", self.source, get_args(Source))
+
+
+def read_index(path: Path) -> list[Clip]:
+    """Read an index; the paths of its media come back absolute.
+
+    Raises:
+        InputError: if the file cannot be read or a line breaks the rules; names file and line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot read the index {path}: {error}; make one with `echoes-train prepare`"
+        ) from error
+    folder = path.parent.resolve()
+
+    def lengthen(media: str) -> str:
+        return os.path.normpath(folder / media)
+
+    clips = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            clip = _clip_from_line(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: {error}") from error
+        clips.append(_with_paths(clip, lengthen))
+    if not clips:
+        raise InputError(f"the index {path} has no rows; make one with `echoes-train prepare`")
+    return clips
+
+
+def write_index(path: Path, clips: Iterable[Clip]) -> None:
+    """Write the index whole or not at all; media below its folder get relative paths."""
+    folder = path.parent.resolve()
+
+    def shorten(media: str) -> str:
+        absolute = Path(os.path.abspath(media))  # noqa: PTH100  links stay as the user made them
+        below = absolute.is_relative_to(folder)
+        return absolute.relative_to(folder).as_posix() if below else absolute.as_posix()
+
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for clip in clips:
+                row = dataclasses.asdict(_with_paths(clip, shorten))
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _with_paths(clip: Clip, change: Callable[[str], str]) -> Clip:
+    return dataclasses.replace(
+        clip,
+        image=None if clip.image is None else change(clip.image),
+        audio=None if clip.audio is None else change(clip.audio),
+    )
+
+
+def _clip_from_line(line: str) -> Clip:
+    row = json.loads(line)  # its JSONDecodeError is a ValueError
+    if not isinstance(row, dict):
+        raise ValueError(f"a row must be a JSON object, got {type(row).__name__}")
+    names = [field.name for field in dataclasses.fields(Clip)]
+    if missing := [name for name in names if name not in row]:
+        raise ValueError(f"the row lacks {', '.join(missing)}")
+    if unknown := [name for name in row if name not in names]:
+        raise ValueError(f"unknown field {', '.join(unknown)}; allowed are {', '.join(names)}")
+    for name in names:
+        _check_type(name, row[name])
+    return Clip(**{**row, "start": float(row["start"])})
+
+
+def _check_type(name: str, value: object) -> None:
+    if name == "start":
+        good = isinstance(value, (int, float)) and not isinstance(value, bool)
+        allowed = "a number"
+    elif name in ("image", "audio", "label"):
+        good, allowed = value is None or (isinstance(value, str) and value != ""), "text or null"
+    else:
+        good, allowed = isinstance(value, str), "text"
+    if not good:
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _check_member(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

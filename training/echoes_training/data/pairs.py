@@ -1,0 +1,108 @@
+"""Reads a user's own table of pictures with their sounds, CSV or JSON lines."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path, PurePath
+
+from echoes_rt.errors import InputError
+from echoes_training.data.index import Clip, Split
+
+REQUIRED = ("image", "audio")
+OPTIONAL = ("start", "label", "split", "licence")
+HELDOUT_EVERY = 10  # one picture in ten, where the table has no split
+
+
+def read_pairs(table: Path) -> list[Clip]:
+    """Read a table; its relative paths are taken from its own folder.
+
+    Raises:
+        InputError: names file and line of the first row that breaks the rules. Whether the media
+            exist is not looked at here.
+    """
+    if table.suffix.lower() not in (".csv", ".jsonl"):
+        raise InputError(f"a table of pairs must be a .csv or .jsonl file, got {table}")
+    rows = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
+    clips = []
+    try:
+        for line, row in rows:
+            try:
+                clips.append(_clip(row, table.parent))
+            except ValueError as error:
+                raise InputError(f"{table}:{line}: {error}") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the table {table}: {error}") from error
+    if not clips:
+        raise InputError(f"{table} has no rows")
+    return clips
+
+
+def stable_split(image: str) -> Split:
+    """The split of a picture by its path as the table spells it: the same on every machine."""
+    digest = hashlib.sha256(PurePath(image).as_posix().encode()).digest()
+    return "heldout" if int.from_bytes(digest[:8], "big") % HELDOUT_EVERY == 0 else "train"
+
+
+def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the BOM
+        reader = csv.DictReader(file, restkey="a cell without a column")
+        _check_columns(f"{table}:1", reader.fieldnames or ())
+        for row in reader:
+            yield reader.line_num, row
+
+
+def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+    with table.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise InputError(f"{table}:{number}: not JSON: {error}") from error
+            if not isinstance(row, dict):
+                raise InputError(
+                    f"{table}:{number}: a row must be a JSON object, got {line[:40]!r}"
+                )
+            _check_columns(f"{table}:{number}", row)
+            yield number, row
+
+
+def _check_columns(place: str, names: Collection[str]) -> None:
+    if missing := [name for name in REQUIRED if name not in names]:
+        raise InputError(f"{place}: the column {' and '.join(missing)} is missing")
+    if unknown := [name for name in names if name not in (*REQUIRED, *OPTIONAL)]:
+        raise InputError(
+            f"{place}: unknown column {', '.join(map(repr, unknown))}; "
+            f"allowed are {', '.join((*REQUIRED, *OPTIONAL))}"
+        )
+
+
+def _clip(row: Mapping[str, object], folder: Path) -> Clip:
+    if unknown := [name for name in row if name not in (*REQUIRED, *OPTIONAL)]:
+        raise ValueError(f"the row has {unknown[0]}: {row[unknown[0]]!r}")
+    cells = {name: "" if value is None else str(value).strip() for name, value in row.items()}
+    if empty := [name for name in REQUIRED if not cells[name]]:
+        raise ValueError(f"{' and '.join(empty)} is empty")
+    split = cells.get("split") or stable_split(cells["image"])
+    if split not in ("train", "heldout"):
+        raise ValueError(f"split must be train or heldout, got {split!r}")
+    label = cells.get("label") or None
+    return Clip(
+        image=str(folder.resolve() / cells["image"]),
+        audio=str(folder.resolve() / cells["audio"]),
+        start=_seconds(cells.get("start") or "0"),
+        label=label,
+        category=label or "pairs",
+        split="heldout" if split == "heldout" else "train",
+        licence=cells.get("licence") or "unstated",
+        source="pairs",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"start must be a number of seconds, got {text!r}") from error
