@@ -114,10 +114,10 @@ def test_other_keys_are_refused(text: str) -> None:
 def test_missing_programs_name_the_debian_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering.shutil, "which", lambda name: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(InputError, match="install the Debian package fluidsynth"):
         rendering.check_renderer(tmp_path)
-    monkeypatch.setattr(rendering.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(InputError, match="install the Debian package fluid-soundfont-gm"):
         rendering.check_renderer(tmp_path / "none.sf2")
 
