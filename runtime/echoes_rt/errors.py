@@ -19,3 +19,7 @@ class ManifestError(BundleError):
 
 class BackendError(EchoesError):
     """The requested device or runtime library cannot be used on this machine."""
+
+
+class CancelledError(EchoesError):
+    """The caller's own step callback asked to stop."""

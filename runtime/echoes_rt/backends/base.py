@@ -1,0 +1,17 @@
+"""What every backend gives: a loaded graph that can be run."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+
+class Session(Protocol):
+    """A loaded graph; ``run`` may be called by several threads at once."""
+
+    @property
+    def device(self) -> str:
+        """``cpu`` or ``cuda:<index>``."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Takes the graph's inputs by name and gives its outputs by name."""

@@ -1,0 +1,1 @@
+"""The decoding loop: fills in masked tokens, keeps the rest."""
