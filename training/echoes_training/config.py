@@ -1,0 +1,313 @@
+"""The settings of every stage: frozen dataclasses, named presets, ``key=value`` overrides."""
+
+import ast
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from echoes_rt.errors import InputError
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training.models.transformer import TransformerConfig
+from echoes_training.models.vocoder import VocoderConfig
+from echoes_training.models.vqgan import VQGANConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig:
+    """What every training loop needs.
+
+    Attributes:
+        learning_rate: peak, after ``warmup_steps`` and before a cosine fall to zero at ``steps``.
+        precision: ``auto`` (measured), ``bf16`` autocast or ``fp32``.
+        checkpoint_minutes: wall-clock minutes between checkpoints.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup_steps: int = 100
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-4
+    grad_clip: float = 1.0
+    seed: int = 0
+    precision: str = "auto"
+    device: str = "auto"
+    log_every: int = 25
+    evaluate_every: int = 500
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError(
+                f"steps and batch_size must be positive, got {self.steps}, {self.batch_size}"
+            )
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQGANStageConfig:
+    """One codec's training.
+
+    Attributes:
+        loss_weights: by name of the loss; a loss without a weight is an error.
+        adversarial_start: step at which the discriminator joins; past ``steps`` for never.
+        usage_decay: of the running code usage that decides which codes are dead.
+        labelled_share: at least this share of a batch is clips that have a label.
+    """
+
+    loop: LoopConfig
+    model: VQGANConfig
+    image: ImageSpec
+    mel: MelSpec
+    discriminator_width: int = 32
+    adversarial_start: int
+    usage_decay: float = 0.95
+    labelled_share: float = 0.5
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "reconstruction": 1.0,
+            "vq/codebook": 1.0,
+            "vq/commitment": 0.25,
+            "category": 0.2,
+            "adversarial": 0.05,
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocoderStageConfig:
+    """The vocoder's training, on random segments of ``segment_frames`` frames."""
+
+    loop: LoopConfig
+    model: VocoderConfig
+    mel: MelSpec
+    segment_frames: int
+    adversarial_start: int
+    discriminator_width: int
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "mel": 15.0,
+            "stft": 2.0,
+            "adversarial": 1.0,
+            "feature_matching": 2.0,
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerStageConfig:
+    """The masked transformer's training on cached codes.
+
+    Attributes:
+        masking: ``independent`` draws a mask ratio per medium, ``joint`` one for both (the trap
+            of docs/training.md, kept for the ablation).
+        full_mask: probability, per medium, of a ratio of 1.
+        no_mask: probability, per medium, of a ratio of 0.
+        unpaired: share of sequences whose other medium does not belong and is fully masked.
+        label_smoothing: as in MaskGIT (arXiv 2202.04200).
+    """
+
+    loop: LoopConfig
+    model: TransformerConfig
+    layout: TokenLayout
+    masking: str = "independent"
+    full_mask: float = 0.2
+    no_mask: float = 0.45
+    unpaired: float = 0.15
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.masking not in ("independent", "joint"):
+            raise ValueError(f"masking must be independent or joint, got {self.masking!r}")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON-ready values."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(cls: type[T], values: dict[str, Any]) -> T:
+    """The inverse of ``to_dict``, by the dataclass's type hints."""
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for key, value in values.items():
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            value = from_dict(hint, value)
+        elif typing.get_origin(hint) is tuple:
+            value = tuple(value)
+        arguments[key] = value
+    return cls(**arguments)
+
+
+def override(config: T, assignments: tuple[str, ...]) -> T:
+    """Applies ``a.b=value`` settings, e.g. ``loop.steps=100``.
+
+    Raises:
+        InputError: for an unknown key, a value of the wrong type, or one that the config refuses.
+    """
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator:
+            raise InputError(f"--set needs key=value, got {assignment!r}")
+        config = _replace(config, key.split("."), text, key)
+    return config
+
+
+def _replace(config: Any, path: list[str], text: str, key: str) -> Any:
+    name, *rest = path
+    if isinstance(config, dict):
+        if name not in config:
+            raise InputError(f"--set: no {key!r}; {name!r} must be one of {', '.join(config)}")
+        return {**config, name: _parse(text, config[name], key)}
+    names = [f.name for f in dataclasses.fields(config)]
+    if name not in names:
+        # Keys with a slash or a dot of their own live in dictionaries, so only fields fail here.
+        raise InputError(f"--set: no {key!r}; {name!r} must be one of {', '.join(names)}")
+    current = getattr(config, name)
+    value = _replace(current, rest, text, key) if rest else _parse(text, current, key)
+    try:
+        return dataclasses.replace(config, **{name: value})
+    except ValueError as error:
+        raise InputError(f"--set {key}: {error}") from error
+
+
+def _parse(text: str, current: Any, key: str) -> Any:
+    if isinstance(current, str):
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError) as error:
+        raise InputError(f"--set {key}: cannot read {text!r} as a value") from error
+    if isinstance(current, float) and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if isinstance(current, tuple) and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not type(current):
+        kind = type(current).__name__
+        raise InputError(f"--set {key}: needs a value like {current!r} ({kind}), got {text!r}")
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Everything that has a size: the contracts and the four stages."""
+
+    image: ImageSpec
+    mel: MelSpec
+    layout: TokenLayout
+    image_vqgan: VQGANStageConfig
+    mel_vqgan: VQGANStageConfig
+    vocoder: VocoderStageConfig
+    transformer: TransformerStageConfig
+
+
+def _tiny() -> Preset:
+    """Seconds on one core: for tests and for trying a change."""
+    image = ImageSpec(height=32, width=32)
+    mel = MelSpec(n_mels=16, n_frames=32)
+    layout = TokenLayout(
+        image=Grid(height=4, width=4, codebook_size=32),
+        audio=Grid(height=2, width=4, codebook_size=32),
+    )
+    loop = LoopConfig(steps=4, batch_size=2, learning_rate=1e-3, warmup_steps=1, evaluate_every=2)
+    codec = VQGANConfig(
+        in_channels=3,
+        stem=4,
+        channels=(8, 8),
+        decoder_channels=(8, 8),
+        res_blocks=1,
+        attention=True,
+        codebook_size=32,
+        codebook_dim=8,
+        normalize=True,
+    )
+    return Preset(
+        image=image,
+        mel=mel,
+        layout=layout,
+        image_vqgan=VQGANStageConfig(
+            loop=loop, model=codec, image=image, mel=mel, adversarial_start=2, discriminator_width=4
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=loop,
+            model=dataclasses.replace(codec, in_channels=1),
+            image=image,
+            mel=mel,
+            adversarial_start=2,
+            discriminator_width=4,
+        ),
+        vocoder=VocoderStageConfig(
+            loop=loop,
+            model=VocoderConfig(width=16, layers=1),
+            mel=mel,
+            segment_frames=16,
+            adversarial_start=2,
+            discriminator_width=4,
+        ),
+        transformer=TransformerStageConfig(
+            loop=loop, model=TransformerConfig(width=16, layers=2, heads=2), layout=layout
+        ),
+    )
+
+
+def _mini() -> Preset:
+    """The bundled model: a few hours on two laptop cores."""
+    image = ImageSpec()
+    mel = MelSpec()
+    layout = TokenLayout(
+        image=Grid(height=8, width=8, codebook_size=1024),
+        audio=Grid(height=5, width=27, codebook_size=1024),
+    )
+    codec = VQGANConfig(
+        in_channels=3,
+        stem=4,
+        channels=(48, 96, 192),
+        decoder_channels=(32, 64, 128),
+        res_blocks=1,
+        attention=False,
+        codebook_size=1024,
+        codebook_dim=32,
+        normalize=True,
+    )
+    return Preset(
+        image=image,
+        mel=mel,
+        layout=layout,
+        image_vqgan=VQGANStageConfig(
+            loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1e-3),
+            model=codec,
+            image=image,
+            mel=mel,
+            adversarial_start=3000,
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=LoopConfig(steps=4000, batch_size=8, learning_rate=1e-3),
+            model=dataclasses.replace(codec, in_channels=1),
+            image=image,
+            mel=mel,
+            adversarial_start=2500,
+        ),
+        vocoder=VocoderStageConfig(
+            loop=LoopConfig(steps=6000, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            model=VocoderConfig(width=256, layers=6),
+            mel=mel,
+            segment_frames=32,
+            adversarial_start=2000,
+            discriminator_width=16,
+        ),
+        transformer=TransformerStageConfig(
+            loop=LoopConfig(steps=3000, batch_size=32, learning_rate=1e-3, weight_decay=0.03),
+            model=TransformerConfig(width=192, layers=6, heads=3, dropout=0.1),
+            layout=layout,
+        ),
+    )
+
+
+PRESETS = {"tiny": _tiny(), "mini": _mini()}

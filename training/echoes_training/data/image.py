@@ -1,0 +1,102 @@
+"""Pictures for training: decoded once, augmented anew at every step."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echoes_rt.spec.image import ImageSpec
+
+Pixels = NDArray[np.uint8]
+
+SHORT_SIDE = 1.25
+"""Pictures are kept in memory with a short side of this many times the model's: room to crop."""
+
+
+class ImageStore:
+    """Decodes pictures on first use and keeps them, reduced, in memory."""
+
+    def __init__(self, spec: ImageSpec) -> None:
+        self.spec = spec
+        self._kept: dict[str, Pixels] = {}
+
+    def get(self, path: str) -> Pixels:
+        """(H, W, 3) RGB.
+
+        Raises:
+            OSError: if the picture cannot be read; ``prepare`` lists only those that can.
+        """
+        if path not in self._kept:
+            pixels = cv2.imread(path, cv2.IMREAD_COLOR)
+            if pixels is None:
+                raise OSError(f"cannot decode {path}; run echoes-train prepare again")
+            side = SHORT_SIDE * min(self.spec.height, self.spec.width)
+            scale = min(1.0, side / min(pixels.shape[:2]))
+            if scale < 1.0:
+                pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            self._kept[path] = np.ascontiguousarray(pixels[:, :, ::-1])
+        return self._kept[path]
+
+    def centred(self, path: str) -> Pixels:
+        """The crop that the runtime would make: the largest centred one."""
+        pixels = self.get(path)
+        height, width = pixels.shape[:2]
+        ratio = self.spec.width / self.spec.height
+        crop_w, crop_h = min(width, round(height * ratio)), min(height, round(width / ratio))
+        return self._crop(pixels, (width - crop_w) // 2, (height - crop_h) // 2, crop_w, crop_h)
+
+    def augmented(self, path: str, rng: np.random.Generator) -> Pixels:
+        """A random crop of 35 to 100 % of the area, aspect 3:4 to 4:3, mirrored half of the time.
+
+        The ranges are those of the Inception recipe (arXiv 1409.4842), with a milder smallest area:
+        the thing itself must stay in the picture.
+        """
+        pixels = self.get(path)
+        height, width = pixels.shape[:2]
+        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        area = rng.uniform(0.35, 1.0) * height * width
+        crop_w = int(np.clip(round(np.sqrt(area * aspect)), 1, width))
+        crop_h = int(np.clip(round(np.sqrt(area / aspect)), 1, height))
+        x = int(rng.integers(width - crop_w + 1))
+        y = int(rng.integers(height - crop_h + 1))
+        crop = self._crop(pixels, x, y, crop_w, crop_h)
+        if rng.random() < 0.5:
+            crop = crop[:, ::-1]
+        gain = rng.uniform(0.8, 1.2, size=3) * rng.uniform(0.9, 1.1)
+        bright = crop.astype(np.float32) * gain.astype(np.float32) + np.float32(
+            rng.uniform(-15, 15)
+        )
+        return np.asarray(np.clip(bright, 0, 255), dtype=np.uint8)
+
+    def _crop(self, pixels: Pixels, x: int, y: int, width: int, height: int) -> Pixels:
+        size = (self.spec.width, self.spec.height)
+        crop = np.ascontiguousarray(pixels[y : y + height, x : x + width])
+        shrinks = width >= self.spec.width and height >= self.spec.height
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return np.asarray(cv2.resize(crop, size, interpolation=interpolation), dtype=np.uint8)
+
+
+def to_batch(pictures: list[Pixels], spec: ImageSpec) -> Tensor:
+    """(H, W, 3) pictures to a normalised (B, 3, H, W)."""
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std).view(1, 3, 1, 1)
+    return (stacked - mean) / std
+
+
+def to_pixels(batch: Tensor, spec: ImageSpec) -> list[Pixels]:
+    """The inverse of ``to_batch``."""
+    mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
+    std = torch.tensor(spec.std).view(1, 3, 1, 1)
+    unit = (batch.detach().float().cpu() * std + mean).clamp(0, 1)
+    return list((unit * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def write_sheet(path: Path, rows: list[list[Pixels]]) -> None:
+    """Writes a grid of equally large pictures."""
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows], axis=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.ascontiguousarray(sheet[:, :, ::-1]))

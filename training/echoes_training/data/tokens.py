@@ -1,0 +1,83 @@
+"""Cached codes: what the transformer reads instead of pictures and sounds."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from echoes_rt.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenTable:
+    """The codes of many views of one medium.
+
+    Attributes:
+        codes: (M, n) int16, one view a row.
+        group: (M,) int32; pictures and sounds of the same group belong together, -1 is unpaired.
+        heldout: (M,) bool.
+    """
+
+    codes: NDArray[np.int16]
+    group: NDArray[np.int32]
+    heldout: NDArray[np.bool_]
+
+    def rows_by_group(self, *, heldout: bool) -> dict[int, NDArray[np.int64]]:
+        chosen = np.flatnonzero((self.heldout == heldout) & (self.group >= 0))
+        groups = self.group[chosen]
+        return {int(g): chosen[groups == g] for g in np.unique(groups)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCache:
+    """Both media, the codebooks that the codes point into, and the groups' names."""
+
+    image: TokenTable
+    audio: TokenTable
+    image_codebook: NDArray[np.float32]
+    audio_codebook: NDArray[np.float32]
+    groups: list[str]
+
+    def save(self, path: Path) -> None:
+        """Writes one safetensors file, complete or not at all."""
+        tensors: dict[str, NDArray[np.generic]] = {
+            "image.codebook": self.image_codebook,
+            "audio.codebook": self.audio_codebook,
+        }
+        for name, table in (("image", self.image), ("audio", self.audio)):
+            tensors[f"{name}.codes"] = table.codes
+            tensors[f"{name}.group"] = table.group
+            tensors[f"{name}.heldout"] = table.heldout
+        partial = path.with_name(path.name + ".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata={"groups": json.dumps(self.groups)})
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "TokenCache":
+        """Raises InputError if the file is not a token cache."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            tensors = load_file(path)
+            with safe_open(path, framework="numpy") as file:
+                groups = json.loads(file.metadata()["groups"])
+            tables = {
+                name: TokenTable(
+                    codes=tensors[f"{name}.codes"],
+                    group=tensors[f"{name}.group"],
+                    heldout=tensors[f"{name}.heldout"],
+                )
+                for name in ("image", "audio")
+            }
+            return cls(
+                **tables,
+                image_codebook=tensors["image.codebook"],
+                audio_codebook=tensors["audio.codebook"],
+                groups=groups,
+            )
+        except (OSError, KeyError, TypeError, SafetensorError) as error:
+            raise InputError(f"{path} is not a token cache; run echoes-train tokenize") from error

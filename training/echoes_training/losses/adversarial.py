@@ -1,0 +1,20 @@
+"""Hinge losses and feature matching for discriminators."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """Pushes real scores above 1 and fake ones below -1 (arXiv 1705.02894)."""
+    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+
+
+def generator_hinge(fake: Tensor) -> Tensor:
+    return -fake.mean()
+
+
+def feature_matching(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Mean absolute difference of a discriminator's hidden features (arXiv 1910.06711)."""
+    terms = [(r.detach() - f).abs().mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(terms).mean()

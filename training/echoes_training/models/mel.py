@@ -1,0 +1,44 @@
+"""The log-mel of ``echoes_rt.spec.mel`` as a differentiable module."""
+
+import torch
+from torch import Tensor, nn
+
+from echoes_rt.spec.mel import (
+    DB_OFFSET,
+    DB_RANGE,
+    LOG_FLOOR,
+    MelSpec,
+    hann_window,
+    mel_filterbank,
+)
+
+
+class MelSpectrogram(nn.Module):
+    """(B, S) samples to (B, n_mels, S // hop_length) log-mel in [-1, 1].
+
+    Frame ``t`` is centred on sample ``t * hop_length``; the frame that would be centred on the end
+    is left out, so that a clip of ``n_samples`` gives ``n_frames``.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, spec: MelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
+        self.register_buffer("filters", torch.from_numpy(mel_filterbank(spec)), persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        spectrum = torch.stft(
+            waveform.float(),
+            self.spec.n_fft,
+            self.spec.hop_length,
+            window=self.window,
+            center=True,
+            pad_mode="reflect",
+            return_complex=True,
+        )[..., : waveform.shape[-1] // self.spec.hop_length]
+        magnitudes = self.filters @ spectrum.abs()
+        decibels = 20 * torch.log10(magnitudes.clamp(min=LOG_FLOOR))
+        return 2 * ((decibels + DB_OFFSET) / DB_RANGE).clamp(0, 1) - 1

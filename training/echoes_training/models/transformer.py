@@ -1,0 +1,99 @@
+"""The bidirectional transformer over the tokens of both media."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training.models.attention import Block
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    width: int
+    layers: int
+    heads: int
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ValueError(
+                f"width must be a multiple of heads, got {self.width} and {self.heads}"
+            )
+
+
+class MediumEmbedding(nn.Module):
+    """Tokens of one medium to vectors, and vectors back to scores of its codes.
+
+    The position is the sum of a row and a column vector, so that a grid of any size has few
+    parameters. Input and output tables are apart: codes come in as what they look like (their
+    codebook vectors), and go out by how they continue.
+    """
+
+    def __init__(self, grid: Grid, width: int, vocab_size: int) -> None:
+        super().__init__()
+        self.grid = grid
+        self.vocab_size = vocab_size
+        self.token = nn.Embedding(grid.codebook_size + 1, width)  # the last row is the mask
+        self.row = nn.Parameter(torch.randn(grid.height, 1, width) * 0.02)
+        self.column = nn.Parameter(torch.randn(1, grid.width, width) * 0.02)
+        self.head = nn.Linear(width, grid.codebook_size)
+        nn.init.normal_(self.token.weight, std=0.02)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    @torch.no_grad()
+    def start_from_codebook(self, codebook: Tensor, generator: torch.Generator) -> None:
+        """Sets the code rows to a random projection of ``codebook`` (codebook_size, dim).
+
+        A projection by Gaussian noise keeps distances (Johnson and Lindenstrauss, 1984): codes that
+        look alike start alike.
+        """
+        width = self.token.embedding_dim
+        projection = torch.randn(codebook.shape[1], width, generator=generator)
+        rows = F.normalize(codebook.cpu().float(), dim=-1) @ projection
+        self.token.weight[:-1] = rows * 0.1
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(B, n) tokens, ``vocab_size`` where masked, to (B, n, D)."""
+        position = (self.row + self.column).flatten(0, 1)
+        return self.token(tokens.clamp(max=self.grid.codebook_size)) + position
+
+    def logits(self, h: Tensor) -> Tensor:
+        """(B, n, D) to (B, n, vocab_size), -inf where this medium has no such code."""
+        scores = self.head(h)
+        return F.pad(scores, (0, self.vocab_size - self.grid.codebook_size), value=-torch.inf)
+
+
+class MaskedTransformer(nn.Module):
+    """Scores every position's codes from the tokens that are known (arXiv 2405.14598)."""
+
+    def __init__(self, config: TransformerConfig, layout: TokenLayout) -> None:
+        super().__init__()
+        self.layout = layout
+        self.image = MediumEmbedding(layout.image, config.width, layout.vocab_size)
+        self.audio = MediumEmbedding(layout.audio, config.width, layout.vocab_size)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(
+            Block(config.width, config.heads, config.dropout) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D)."""
+        n_image = self.layout.image.n_tokens
+        h = torch.cat(
+            [self.image.embed(tokens[:, :n_image]), self.audio.embed(tokens[:, n_image:])], dim=1
+        )
+        h = self.dropout(h)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N) tokens, as in ``hidden``, to logits (B, N, vocab_size)."""
+        n_image = self.layout.image.n_tokens
+        h = self.hidden(tokens)
+        return torch.cat([self.image.logits(h[:, :n_image]), self.audio.logits(h[:, n_image:])], 1)

@@ -1,0 +1,104 @@
+"""Mel to waveform: ConvNeXt with an inverse-STFT head, after Vocos (arXiv 2306.00814)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_rt.spec.mel import MelSpec, hann_window
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocoderConfig:
+    width: int
+    layers: int
+
+
+class ConvNeXtBlock(nn.Module):
+    """Depthwise 7, then a pointwise MLP of three times the width: (B, D, T) -> (B, D, T)."""
+
+    def __init__(self, width: int, layers: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.expand = nn.Linear(width, 3 * width)
+        self.project = nn.Linear(3 * width, width)
+        self.scale = nn.Parameter(torch.full((width,), 1 / layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(self.depthwise(x).transpose(1, 2))
+        h = self.scale * self.project(F.gelu(self.expand(h)))
+        return x + h.transpose(1, 2)
+
+
+class InverseSTFTHead(nn.Module):
+    """(B, T, D) features -> (B, T * hop_length) samples.
+
+    The inverse real DFT and its window are one constant matrix and overlap-add is a sum of shifted
+    blocks: both export to plain ONNX operators, which has no inverse STFT of real signals.
+    """
+
+    basis: Tensor
+    window_square: Tensor
+
+    def __init__(self, width: int, spec: MelSpec) -> None:
+        super().__init__()
+        self.hop_length = spec.hop_length
+        self.n_fft = spec.n_fft
+        self.n_bins = spec.n_fft // 2 + 1
+        self.out = nn.Linear(width, 2 * self.n_bins)
+        window = hann_window(spec)
+        self.register_buffer("basis", _inverse_basis(spec.n_fft, window), persistent=False)
+        self.register_buffer("window_square", torch.from_numpy(window**2), persistent=False)
+
+    def forward(self, h: Tensor) -> Tensor:
+        log_magnitude, phase = self.out(h).float().split(self.n_bins, dim=-1)
+        # exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training
+        # from overflowing (Vocos clips the magnitude at 100).
+        magnitude = log_magnitude.clamp(max=5.0).exp()
+        spectrum = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], dim=-1)
+        frames = spectrum @ self.basis  # (B, T, n_fft)
+        weight = self.window_square.expand(1, h.shape[1], -1)
+        samples = self._overlap_add(frames) / self._overlap_add(weight).clamp(min=1e-8)
+        start = self.n_fft // 2
+        return samples[:, start : start + h.shape[1] * self.hop_length]
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
+        """(B, T, n_fft) to (B, (T + n_fft / hop_length - 1) * hop_length)."""
+        blocks = self.n_fft // self.hop_length
+        parts = frames.reshape(*frames.shape[:2], blocks, self.hop_length)
+        total = sum(F.pad(parts[:, :, k], (0, 0, k, blocks - 1 - k)) for k in range(blocks))
+        assert isinstance(total, Tensor)
+        return total.flatten(1)
+
+
+def _inverse_basis(n_fft: int, window: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> Tensor:
+    """(2 * n_bins, n_fft): rows turn real and imaginary bins into windowed samples."""
+    n_bins = n_fft // 2 + 1
+    angle = 2 * np.pi * np.outer(np.arange(n_bins), np.arange(n_fft)) / n_fft
+    weight = np.full((n_bins, 1), 2.0 / n_fft)
+    weight[0] = weight[-1] = 1.0 / n_fft
+    basis = np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)]) * window
+    return torch.from_numpy(basis.astype(np.float32))
+
+
+class Vocoder(nn.Module):
+    """(B, n_mels, T) log-mel in [-1, 1] -> (B, T * hop_length) samples."""
+
+    def __init__(self, config: VocoderConfig, spec: MelSpec) -> None:
+        super().__init__()
+        self.embed = nn.Conv1d(spec.n_mels, config.width, 7, padding=3)
+        self.embed_norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.blocks = nn.ModuleList(
+            ConvNeXtBlock(config.width, config.layers) for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width, eps=1e-6)
+        self.head = InverseSTFTHead(config.width, spec)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        h = self.embed_norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
+        for block in self.blocks:
+            h = block(h)
+        return self.head(self.norm(h.transpose(1, 2)))

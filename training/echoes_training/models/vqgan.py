@@ -1,0 +1,189 @@
+"""The VQGAN codec (arXiv 2012.09841) for pictures and log-mels at every size, by configuration."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_training.models.conv import (
+    AttentionBlock,
+    Downsample,
+    ResBlock,
+    Upsample,
+    group_norm,
+)
+from echoes_training.models.quantizer import QuantizerOutput, VectorQuantizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQGANConfig:
+    """Shape of one codec.
+
+    Attributes:
+        in_channels: 3 for pictures, 1 for mels.
+        stem: side of the patches that the first layer turns into vectors; 1 is a 3 x 3 convolution.
+        channels: width of each encoder level; each level but the last halves both sides.
+        decoder_channels: the same, in the same order, for the decoder.
+        res_blocks: residual blocks per encoder level; the decoder has one more.
+        attention: whether the last level and the middle attend.
+        codebook_dim: width of a code; ``z_channels`` of taming-transformers is the same here.
+        normalize: codes on the unit sphere.
+    """
+
+    in_channels: int
+    stem: int
+    channels: tuple[int, ...]
+    decoder_channels: tuple[int, ...]
+    res_blocks: int
+    attention: bool
+    codebook_size: int
+    codebook_dim: int
+    normalize: bool
+
+    def __post_init__(self) -> None:
+        if len(self.channels) != len(self.decoder_channels) or not self.channels:
+            raise ValueError(
+                "channels and decoder_channels need the same number of levels, got "
+                f"{self.channels} and {self.decoder_channels}"
+            )
+
+    @property
+    def factor(self) -> int:
+        """Input pixels per code along each side."""
+        return int(self.stem * 2 ** (len(self.channels) - 1))
+
+
+class _Level(nn.Module):
+    """Holds the blocks of one resolution under taming-transformers' names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.ModuleList()
+        self.attn = nn.ModuleList()
+        self.downsample: nn.Module | None = None
+        self.upsample: nn.Module | None = None
+
+    def run(self, h: Tensor) -> Tensor:
+        for i, block in enumerate(self.block):
+            h = block(h)
+            if len(self.attn):
+                h = self.attn[i](h)
+        return h
+
+
+class _Middle(nn.Module):
+    def __init__(self, channels: int, attention: bool) -> None:
+        super().__init__()
+        self.block_1 = ResBlock(channels, channels)
+        self.attn_1 = AttentionBlock(channels) if attention else nn.Identity()
+        self.block_2 = ResBlock(channels, channels)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(h)))
+
+
+class Encoder(nn.Module):
+    """(B, in_channels, H, W) -> (B, codebook_dim, H / factor, W / factor)."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.channels
+        if config.stem == 1:
+            self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        else:
+            self.conv_in = nn.Conv2d(config.in_channels, widths[0], config.stem, config.stem)
+        self.down = nn.ModuleList()
+        width = widths[0]
+        for i, next_width in enumerate(widths):
+            level = _Level()
+            for _ in range(config.res_blocks):
+                level.block.append(ResBlock(width, next_width))
+                width = next_width
+                if config.attention and i == len(widths) - 1:
+                    level.attn.append(AttentionBlock(width))
+            if i < len(widths) - 1:
+                level.downsample = Downsample(width)
+            self.down.append(level)
+        self.mid = _Middle(width, config.attention)
+        self.norm_out = group_norm(width)
+        self.conv_out = nn.Conv2d(width, config.codebook_dim, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_in(x)
+        for level in self.down:
+            assert isinstance(level, _Level)
+            h = level.run(h)
+            if level.downsample is not None:
+                h = level.downsample(h)
+        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
+
+
+class Decoder(nn.Module):
+    """(B, codebook_dim, h, w) -> (B, in_channels, h * factor, w * factor), unbounded."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.decoder_channels
+        width = widths[-1]
+        self.conv_in = nn.Conv2d(config.codebook_dim, width, 3, padding=1)
+        self.mid = _Middle(width, config.attention)
+        levels = []
+        for i in reversed(range(len(widths))):
+            level = _Level()
+            for _ in range(config.res_blocks + 1):
+                level.block.append(ResBlock(width, widths[i]))
+                width = widths[i]
+                if config.attention and i == len(widths) - 1:
+                    level.attn.append(AttentionBlock(width))
+            if i > 0:
+                level.upsample = Upsample(width)
+            levels.append(level)
+        self.up = nn.ModuleList(reversed(levels))  # up.0 is the finest, as in taming-transformers
+        self.norm_out = group_norm(width)
+        self.conv_out = nn.Conv2d(width, config.in_channels * config.stem**2, 3, padding=1)
+        self.unstem = nn.PixelShuffle(config.stem)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.mid(self.conv_in(z))
+        for i in reversed(range(len(self.up))):
+            level = self.up[i]
+            assert isinstance(level, _Level)
+            h = level.run(h)
+            if level.upsample is not None:
+                h = level.upsample(h)
+        return self.unstem(self.conv_out(F.silu(self.norm_out(h))))
+
+
+class VQGAN(nn.Module):
+    """Encoder, quantizer and decoder; the discriminator belongs to training alone."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        dim = config.codebook_dim
+        self.encoder = Encoder(config)
+        self.quant_conv = nn.Conv2d(dim, dim, 1)
+        self.quantize = VectorQuantizer(config.codebook_size, dim, normalize=config.normalize)
+        self.post_quant_conv = nn.Conv2d(dim, dim, 1)
+        self.decoder = Decoder(config)
+
+    def latents(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to unquantized latents (B, codebook_dim, h, w)."""
+        return self.quant_conv(self.encoder(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to codes (B, h, w) int64."""
+        return self.quantize.nearest(self.latents(x).permute(0, 2, 3, 1).float())
+
+    def decode_latents(self, z_q: Tensor) -> Tensor:
+        return self.decoder(self.post_quant_conv(z_q))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """(B, h, w) codes to (B, C, H, W)."""
+        return self.decode_latents(self.quantize.lookup(codes))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, QuantizerOutput]:
+        """Returns the reconstruction, the unquantized latents, and the quantizer's output."""
+        z = self.latents(x)
+        quantized = self.quantize(z)
+        return self.decode_latents(quantized.z_q), z, quantized

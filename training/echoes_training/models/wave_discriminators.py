@@ -1,0 +1,81 @@
+"""Discriminators of waveforms: by period (arXiv 2010.05646), by spectrogram (2210.13438)."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+PERIODS = (2, 3, 5, 7, 11)
+WINDOWS = (256, 512, 1024)
+
+Verdict = tuple[Tensor, list[Tensor]]
+"""Scores, and the hidden features for feature matching."""
+
+
+def _run(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:
+    features = []
+    for layer in layers:
+        x = F.leaky_relu(layer(x), 0.1)
+        features.append(x)
+    return last(x), features
+
+
+class PeriodDiscriminator(nn.Module):
+    """Sees the samples folded into rows of ``period``: (B, S) -> scores."""
+
+    def __init__(self, period: int, width: int) -> None:
+        super().__init__()
+        self.period = period
+        widths = (1, width, 2 * width, 4 * width, 4 * width)
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(a, b, (5, 1), stride=(3, 1), padding=(2, 0)))
+            for a, b in itertools.pairwise(widths)
+        )
+        self.last = weight_norm(nn.Conv2d(widths[-1], 1, (3, 1), padding=(1, 0)))
+
+    def forward(self, waveform: Tensor) -> Verdict:
+        extra = -waveform.shape[-1] % self.period
+        padded = F.pad(waveform[:, None], (0, extra), mode="reflect")
+        rows = padded.reshape(*padded.shape[:2], -1, self.period)
+        return _run(self.layers, self.last, rows)
+
+
+class SpectrogramDiscriminator(nn.Module):
+    """Sees the complex spectrogram of one window length: (B, S) -> scores."""
+
+    window: Tensor
+
+    def __init__(self, n_fft: int, width: int) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(a, width, (3, 9), stride=(1, 2), padding=(1, 4)))
+            for a in (2, width, width, width)
+        )
+        self.last = weight_norm(nn.Conv2d(width, 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, waveform: Tensor) -> Verdict:
+        spectrum = torch.stft(
+            waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
+        )
+        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, T, bins)
+        return _run(self.layers, self.last, x)
+
+
+class WaveDiscriminator(nn.Module):
+    """All of them: (B, S) -> one verdict each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.judges = nn.ModuleList(
+            [
+                *(PeriodDiscriminator(p, width) for p in PERIODS),
+                *(SpectrogramDiscriminator(n, width) for n in WINDOWS),
+            ]
+        )
+
+    def forward(self, waveform: Tensor) -> list[Verdict]:
+        return [judge(waveform) for judge in self.judges]

@@ -1,0 +1,1 @@
+"""One file per kind of training; every file reads from top to bottom."""

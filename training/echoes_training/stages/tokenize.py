@@ -1,0 +1,121 @@
+"""Turns pictures and sounds into codes, once, in many augmented views."""
+
+import itertools
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from echoes_rt.errors import InputError
+from echoes_training import checkpoint
+from echoes_training.config import VQGANStageConfig, from_dict
+from echoes_training.data.index import Clip
+from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.device import pick_device
+from echoes_training.models.vqgan import VQGAN
+from echoes_training.stages.vqgan import Medium, Mels, Pictures
+
+logger = logging.getLogger(__name__)
+
+BATCH = 32
+
+
+def load_codec(run: Path) -> tuple[VQGAN, VQGANStageConfig]:
+    """A trained codec, ready to encode and decode, with its settings."""
+    config = from_dict(VQGANStageConfig, checkpoint.load_config(run)["config"])
+    model = VQGAN(config.model)
+    checkpoint.load_module(run, "vqgan", model)
+    return model.eval().requires_grad_(False), config
+
+
+def tokenize(
+    clips: list[Clip],
+    image_run: Path,
+    mel_run: Path,
+    *,
+    image_views: int,
+    audio_views: int,
+    unpaired_views: int,
+    seed: int,
+) -> TokenCache:
+    """Encodes every clip: its plain view, and augmented ones of what is trained on.
+
+    Args:
+        clips: pictures, sounds and pairs.
+        image_run: folder of the picture codec's run.
+        mel_run: folder of the mel codec's run.
+        image_views: views of a picture that has a partner; 1 is the plain one alone.
+        audio_views: views of a sound that has a partner.
+        unpaired_views: views of a clip that has none.
+        seed: of the augmentation.
+    """
+    image_codec, image_config = load_codec(image_run)
+    mel_codec, mel_config = load_codec(mel_run)
+    groups = _groups(clips)
+    names = sorted({name for name in groups if name is not None})
+    ids = [-1 if name is None else names.index(name) for name in groups]
+    group_of = dict(zip(map(id, clips), ids, strict=True))
+
+    def table(medium: Medium, codec: VQGAN, views: int, salt: int) -> TokenTable:
+        members = list(itertools.chain.from_iterable(medium.clips.values()))
+        jobs: list[tuple[Clip, int]] = []
+        for clip in members:
+            wanted = views if group_of[id(clip)] >= 0 else unpaired_views
+            jobs += [(clip, view) for view in range(1 if clip.split == "heldout" else wanted)]
+        codes = np.concatenate(list(_encode(medium, codec, jobs, (seed, salt))))
+        return TokenTable(
+            codes=codes,
+            group=np.array([group_of[id(c)] for c, _ in jobs], np.int32),
+            heldout=np.array([c.split == "heldout" for c, _ in jobs], np.bool_),
+        )
+
+    cache = TokenCache(
+        image=table(Pictures(clips, image_config), image_codec, image_views, 0),
+        audio=table(Mels(clips, mel_config), mel_codec, audio_views, 1),
+        image_codebook=image_codec.quantize.codebook.numpy(),
+        audio_codebook=mel_codec.quantize.codebook.numpy(),
+        groups=names,
+    )
+    logger.info(
+        "%d views of pictures, %d of sounds, %d groups",
+        len(cache.image.codes),
+        len(cache.audio.codes),
+        len(names),
+    )
+    return cache
+
+
+def _groups(clips: list[Clip]) -> list[str | None]:
+    """What a clip belongs to: its own pair, or its label if both media have it."""
+    with_image = {c.label for c in clips if c.image}
+    with_audio = {c.label for c in clips if c.audio}
+    shared = {label for label in with_image & with_audio if label is not None}
+    names: list[str | None] = []
+    for i, clip in enumerate(clips):
+        if clip.image and clip.audio:
+            names.append(f"pair:{i}")
+        else:
+            names.append(f"label:{clip.label}" if clip.label in shared else None)
+    if not any(names):
+        raise InputError("the index has no pair: no clip with both media and no label in both")
+    return names
+
+
+@torch.no_grad()
+def _encode(
+    medium: Medium, codec: VQGAN, jobs: list[tuple[Clip, int]], seed: tuple[int, int]
+) -> Iterator[NDArray[np.int16]]:
+    device = pick_device("auto")
+    codec = codec.to(device)
+    for at in tqdm(range(0, len(jobs), BATCH), mininterval=5, unit="batch"):
+        part = jobs[at : at + BATCH]
+        views = [
+            medium.batch([clip], np.random.default_rng((*seed, at + i)) if view else None)
+            for i, (clip, view) in enumerate(part)
+        ]
+        codes = codec.encode(torch.cat(views).to(device))
+        yield codes.flatten(1).cpu().numpy().astype(np.int16)

@@ -1,0 +1,130 @@
+"""Trains the vocoder on segments of real sound."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echoes_rt.errors import InputError
+from echoes_training.checkpoint import TrainState
+from echoes_training.config import VocoderStageConfig
+from echoes_training.data.audio import AudioStore, Samples, to_batch
+from echoes_training.data.index import Clip
+from echoes_training.losses import total
+from echoes_training.losses.adversarial import (
+    discriminator_hinge,
+    feature_matching,
+    generator_hinge,
+)
+from echoes_training.losses.spectral import multi_resolution_stft
+from echoes_training.models.mel import MelSpectrogram
+from echoes_training.models.vocoder import Vocoder
+from echoes_training.models.wave_discriminators import WaveDiscriminator
+from echoes_training.optim import learning_rate, make_optimizer, update
+from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.stages.loop import Scalars, train
+
+SILENT_PEAK = 0.003
+"""Segments below this peak (-50 dBFS) teach little and are drawn again."""
+
+
+class Segments:
+    """Random cuts of the clips; the recordings of short events are mostly silence."""
+
+    def __init__(self, clips: list[Clip], config: VocoderStageConfig) -> None:
+        self.train = [c for c in clips if c.audio and c.split == "train"]
+        self.heldout = [c for c in clips if c.audio and c.split == "heldout"]
+        if not self.train or not self.heldout:
+            raise InputError("the index needs train and heldout clips with audio; prepare more")
+        self.store = AudioStore(config.mel)
+        self.size = config.segment_frames * config.mel.hop_length
+
+    def draw(self, rng: np.random.Generator) -> Samples:
+        for _ in range(10):
+            clip = self.train[int(rng.integers(len(self.train)))]
+            samples = self.store.augmented(str(clip.audio), clip.start, rng)
+            at = int(rng.integers(len(samples) - self.size + 1))
+            segment = samples[at : at + self.size]
+            if np.abs(segment).max() > SILENT_PEAK:
+                break
+        return segment
+
+
+def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> None:
+    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``.
+
+    Always in fp32: phases need more than the eight bits of a bf16 mantissa.
+    """
+    loop, weights = config.loop, config.loss_weights
+    device = torch.device(loop.device)
+    torch.manual_seed(loop.seed)
+    segments = Segments(clips, config)
+    mel = MelSpectrogram(config.mel).to(device)
+    model = Vocoder(config.model, config.mel).to(device)
+    critic = WaveDiscriminator(config.discriminator_width).to(device)
+    optimizer = make_optimizer(model, loop)
+    critic_optimizer = make_optimizer(critic, loop)
+    state = TrainState(
+        modules={"vocoder": model, "discriminator": critic},
+        optimizers={"vocoder": optimizer, "discriminator": critic_optimizer},
+    )
+
+    def step_once(step: int) -> Scalars:
+        rng = np.random.default_rng((loop.seed, step))
+        real = to_batch([segments.draw(rng) for _ in range(loop.batch_size)]).to(device)
+        for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
+            group["lr"] = learning_rate(loop, step)
+        real_mel = mel(real)
+        fake = model(real_mel)
+        scalars: Scalars = {}
+        losses = {
+            "mel": (real_mel - mel(fake)).abs().mean(),
+            "stft": multi_resolution_stft(real, fake),
+        }
+        if step >= config.adversarial_start:
+            verdict = _judge(critic, real, fake.detach())
+            update(critic_optimizer, critic, verdict, loop)
+            scalars["train/discriminator"] = verdict.item()
+            losses |= _fool(critic, real, fake)
+        scalars |= {f"train/{k}": v.item() for k, v in losses.items()}
+        scalars["train/grad_norm"] = update(optimizer, model, total(losses, weights), loop)
+        return scalars
+
+    @torch.no_grad()
+    def evaluate(step: int) -> Scalars:
+        """Mel error on up to 64 held-out clips, and the sheet of eight of them."""
+        shown = segments.heldout[:: max(1, len(segments.heldout) // 64)][:64]
+        real = to_batch([segments.store.get(str(c.audio), c.start) for c in shown]).to(device)
+        real_mel = mel(real)
+        decoded = torch.cat([model(part) for part in real_mel.split(8)])
+        fake_mel = mel(decoded)
+        sheet = slice(0, None, max(1, len(shown) // 8))
+        path = run / "samples" / f"{step:07d}.png"
+        write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
+        return {
+            "heldout/mel": (real_mel - fake_mel).abs().mean().item(),
+            "heldout/stft": multi_resolution_stft(real, decoded).item(),
+        }
+
+    train(run, loop, state, step_once, evaluate)
+
+
+def _judge(critic: WaveDiscriminator, real: Tensor, fake: Tensor) -> Tensor:
+    pairs = zip(critic(real), critic(fake), strict=True)
+    return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
+
+
+def _fool(critic: WaveDiscriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    critic.requires_grad_(False)
+    with torch.no_grad():
+        real_verdicts = critic(real)
+    fake_verdicts = critic(fake)
+    critic.requires_grad_(True)
+    matching = [
+        feature_matching(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)
+    ]
+    return {
+        "adversarial": torch.stack([generator_hinge(f[0]) for f in fake_verdicts]).mean(),
+        "feature_matching": torch.stack(matching).mean(),
+    }
