@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr  # type: ignore[import-untyped]
+import soxr
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
@@ -33,9 +33,9 @@ def read_audio(path: Path | str, sample_rate: int) -> FloatArray:
         InputError: if the file cannot be read, is empty or longer than an hour.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no sound file at {path}")
     try:
+        if not path.is_file():
+            raise InputError(f"no sound file at {path}")
         with soundfile.SoundFile(path) as file:
             if file.frames > MAX_DURATION_S * file.samplerate:
                 raise InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed")
@@ -87,14 +87,16 @@ def check_writable(path: Path | str) -> Path:
     """
     path = Path(path)
     _format_of(path)
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a folder; give a file name")
-    if path.exists() and not path.is_file():
-        raise InputError(f"cannot write {path}: it is not a regular file")
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    partial = _partial_path(path)
     try:
+        if path.is_dir():
+            raise InputError(f"cannot write {path}: it is a folder; give a file name")
+        if path.exists() and not path.is_file():
+            raise InputError(f"cannot write {path}: it is not a regular file")
+        if not path.parent.is_dir():
+            raise InputError(
+                f"cannot write {path}: there is no folder {path.parent}; make it first"
+            )
+        partial = _partial_path(path)
         partial.open("xb").close()
         partial.unlink()
     except OSError as error:
@@ -138,5 +140,4 @@ def _format_of(path: Path) -> tuple[str, str]:
 
 def _partial_path(path: Path) -> Path:
     """Beside the target, so that renaming never crosses file systems."""
-    target = path.resolve()
-    return target.with_name(f".{target.name}.{os.getpid()}.partial")
+    return path.resolve().with_name(f".{secrets.token_hex(8)}.partial")

@@ -47,13 +47,17 @@ class Bundle:
             BundleError: if there is no bundle, or a file is missing or damaged.
         """
         source = Path(path)
-        if source.is_dir():
-            manifest = _read_manifest(source)
-            _verify(source, manifest.files.values())
-            return cls(source=source, folder=source, manifest=manifest)
-        if source.is_file() and zipfile.is_zipfile(source):
-            return cls._open_zip(source)
-        if source.exists():
+        try:
+            if source.is_dir():
+                manifest = _read_manifest(source)
+                _verify(source, manifest.files.values())
+                return cls(source=source, folder=source, manifest=manifest)
+            if source.is_file() and zipfile.is_zipfile(source):
+                return cls._open_zip(source)
+            is_there = source.exists()
+        except OSError as error:
+            raise BundleError(f"bundle {source} cannot be read: {error.strerror}") from error
+        if is_there:
             raise BundleError(f"{source} is not a bundle: expected a folder or a .zip of one")
         raise BundleError(f"no bundle at {source}: expected a folder with a {MANIFEST_NAME}")
 
@@ -118,9 +122,13 @@ def bundled_names() -> list[str]:
 
 
 def _find(name_or_path: str, hint: str) -> Bundle:
-    path = Path(name_or_path)
-    if path.exists():
-        return Bundle.open(path)
+    try:
+        if Path(name_or_path).exists():
+            return Bundle.open(name_or_path)
+    except OSError as error:
+        raise BundleError(
+            f"bundle {name_or_path}{hint} cannot be read: {error.strerror}"
+        ) from error
     if name_or_path in bundled_names():
         return Bundle.open(BUNDLED_FOLDER / name_or_path)
     names = ", ".join(bundled_names()) or "none"

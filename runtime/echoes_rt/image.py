@@ -92,13 +92,13 @@ def normalise(rgb: RgbArray, spec: ImageSpec) -> FloatArray:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give a {_FORMATS} file")
-    if not path.exists():
-        raise InputError(f"no picture at {path}; give a {_FORMATS} file")
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file; give a {_FORMATS} file")
     try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give a {_FORMATS} file")
+        if not path.exists():
+            raise InputError(f"no picture at {path}; give a {_FORMATS} file")
+        if not path.is_file():
+            raise InputError(f"{path} is not a regular file; give a {_FORMATS} file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise InputError(

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from echoes_rt.audio import clip_mel, read_audio, write_audio
 from echoes_rt.backends.base import Session
@@ -27,6 +26,7 @@ from echoes_rt.decode.stepwise import OnStep
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image
 from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.tokens import TokenLayout
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Echoes:
             (B, N) int32 with no mask left.
         """
         layout = self.bundle.manifest.tokens
-        _check_tokens(tokens, mask, len(seeds), layout.n_tokens)
+        _check_question(tokens, mask, len(seeds), layout)
         if sampling is None:
             most = max(1, int(mask.sum(axis=1).max()))
             default = self.bundle.manifest.sampling
@@ -275,15 +275,20 @@ class Echoes:
             return self._sessions[name]
 
 
-def _check_tokens(
-    tokens: NDArray[np.generic], mask: NDArray[np.generic], n_members: int, n_tokens: int
-) -> None:
-    shape = (n_members, n_tokens)
+def _check_question(tokens: IntArray, mask: BoolArray, n_members: int, layout: TokenLayout) -> None:
+    shape = (n_members, layout.n_tokens)
     if tokens.shape != shape or mask.shape != shape or mask.dtype != np.bool_:
         raise InputError(
             f"tokens and a bool mask must both be {shape} for {n_members} seeds, got "
             f"{tokens.shape} and {mask.shape} {mask.dtype}"
         )
+    for grid, medium in ((layout.image, layout.image_slice), (layout.audio, layout.audio_slice)):
+        known = tokens[:, medium][~mask[:, medium]]
+        wrong = known[(known < 0) | (known >= grid.codebook_size)]
+        if wrong.size:
+            raise InputError(
+                f"known tokens must be codes in [0, {grid.codebook_size}), got {wrong[0]}"
+            )
 
 
 class _Clock:

@@ -86,7 +86,9 @@ def tokens(field: Field) -> TokenLayout:
     part = field.object()
     layout = TokenLayout(image=_grid(part["image"]), audio=_grid(part["audio"]))
     if layout.n_tokens > MAX_TOKENS:
-        raise field.wrong(f"two grids of at most {MAX_TOKENS} tokens together")
+        raise ManifestError(
+            f"manifest key tokens must hold at most {MAX_TOKENS} tokens, got {layout.n_tokens}"
+        )
     return layout
 
 

@@ -1,0 +1,39 @@
+"""What many tests need: the tiny bundle, golden files, a picture."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle() -> Path:
+    """A whole bundle with random weights; read it, never write to it."""
+    return FIXTURES / "tiny_bundle"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], Any]:
+    return lambda name: json.loads((FIXTURES / "golden" / f"{name}.json").read_text("utf-8"))
+
+
+@pytest.fixture(scope="session")
+def tiny_manifest(tiny_bundle: Path) -> Callable[[], dict[str, Any]]:
+    """A fresh copy of the tiny bundle's manifest to break."""
+    text = (tiny_bundle / "manifest.json").read_text("utf-8")
+    return lambda: json.loads(text)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """A JPEG of 90 x 60 pixels with soft colours, which survive compression."""
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    path = tmp_path / "picture.jpg"
+    cv2.imwrite(str(path), cv2.resize(coarse, (90, 60), interpolation=cv2.INTER_CUBIC))
+    return path

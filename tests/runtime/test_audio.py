@@ -1,0 +1,155 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from echoes_rt import audio
+from echoes_rt.audio import check_writable, clip_mel, log_mel, read_audio, write_audio
+from echoes_rt.errors import InputError
+from echoes_rt.spec.mel import MelSpec
+
+RATE = 22_050
+
+
+def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = RATE) -> NDArray[np.float32]:
+    time = np.arange(int(seconds * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".WAV"])
+def test_sound_survives_writing_and_reading(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"tone{suffix}"
+    write_audio(path, tone(), RATE)
+    assert soundfile.info(path).channels == 1
+    back = read_audio(path, RATE)
+    assert len(back) == RATE
+    tolerance = 0.05 if suffix == ".ogg" else 1e-4
+    assert np.abs(back - tone()).max() < tolerance
+    assert names(tmp_path) == [path.name]
+
+
+def test_wav_and_flac_hold_sixteen_bits(tmp_path: Path) -> None:
+    for suffix in (".wav", ".flac"):
+        write_audio(tmp_path / f"tone{suffix}", tone(), RATE)
+        assert soundfile.info(tmp_path / f"tone{suffix}").subtype == "PCM_16"
+
+
+def test_long_vorbis_is_written_in_blocks(tmp_path: Path) -> None:
+    write_audio(tmp_path / "long.ogg", tone(seconds=300, rate=8000), 8000)
+    assert soundfile.info(tmp_path / "long.ogg").frames == 300 * 8000
+
+
+def test_channels_are_mixed_and_rates_converted(tmp_path: Path) -> None:
+    left = tone(rate=44_100)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, 0 * left], axis=1), 44_100)
+    mono = read_audio(tmp_path / "stereo.wav", RATE)
+    assert abs(len(mono) - RATE) <= 1
+    assert np.abs(mono[1000:-1000] - 0.5 * tone()[1000:-1000]).max() < 1e-3
+
+
+def test_log_mel_is_the_one_of_specvqgan() -> None:
+    """Written a second time, frame by frame and with explicit sums."""
+    spec = MelSpec(n_fft=256, win_length=256, hop_length=64, n_mels=20)
+    samples = np.random.default_rng(0).normal(0, 0.1, 1000).astype(np.float32)
+    mel = log_mel(samples, spec)
+    assert mel.shape == (20, 1 + 1000 // 64)
+    padded = np.concatenate([samples[128:0:-1], samples, samples[-2:-130:-1]]).astype(np.float64)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
+    bank = audio.mel_filterbank(spec).astype(np.float64)
+    for t in (0, 7, 15):
+        frame = padded[64 * t : 64 * t + 256] * window
+        angles = np.outer(np.arange(129), np.arange(256)) * 2 * np.pi / 256
+        spectrum = np.hypot((frame * np.cos(angles)).sum(1), (frame * np.sin(angles)).sum(1))
+        decibels = 20 * np.log10(np.maximum(1e-5, bank @ spectrum)) - 20
+        expected = 2 * np.clip((decibels + 100) / 100, 0, 1) - 1
+        np.testing.assert_allclose(mel[:, t], expected, atol=1e-4)
+
+
+def test_tone_lights_up_its_own_band() -> None:
+    mel = log_mel(tone(1000.0), MelSpec())
+    bank = audio.mel_filterbank(MelSpec())
+    assert mel[:, 20].argmax() == bank[:, round(1000 / RATE * 1024)].argmax()
+    assert mel.dtype == np.float32
+    assert -1 <= mel.min() <= mel.max() <= 1
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 9.0])
+def test_clip_has_the_length_of_the_spec(seconds: float) -> None:
+    spec = MelSpec(n_frames=100)
+    assert clip_mel(tone(seconds=seconds), spec).shape == (80, 100)
+
+
+@pytest.mark.parametrize("name", ["out.mp3", "out", "out.wav.txt"])
+def test_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        check_writable(tmp_path / name)
+    suffix = Path(name).suffix
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / name}: unknown suffix {suffix!r}; use .wav, .flac, .ogg"
+    )
+
+
+def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.wav").mkdir()
+    with pytest.raises(InputError, match="it is a folder; give a file name"):
+        check_writable(tmp_path / "folder.wav")
+    with pytest.raises(InputError, match=r"there is no folder .*missing; make it first"):
+        check_writable(tmp_path / "missing" / "a.wav")
+    with pytest.raises(InputError, match=r"cannot write /proc/a\.wav: "):
+        check_writable("/proc/a.wav")
+    with pytest.raises(InputError, match="File name too long"):
+        check_writable(tmp_path / f"{'a' * 252}.wav")
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(InputError, match="it is not a regular file"):
+        check_writable(tmp_path / "pipe.wav")
+
+
+def test_checking_leaves_no_trace(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a.wav")
+    (tmp_path / "b.wav").write_bytes(b"old")
+    check_writable(tmp_path / "b.wav")
+    assert names(tmp_path) == ["b.wav"]
+    assert (tmp_path / "b.wav").read_bytes() == b"old"
+
+
+def test_failed_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", fail)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_audio(path, tone(), RATE)
+    assert names(tmp_path) == ["a.wav"]
+    assert path.read_bytes() == b"old"
+
+
+def test_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.wav").symlink_to(tmp_path / "real" / "a.wav")
+    write_audio(tmp_path / "link.wav", tone(), RATE)
+    assert (tmp_path / "link.wav").is_symlink()
+    assert soundfile.info(tmp_path / "real" / "a.wav").frames == RATE
+
+
+def test_unreadable_sounds_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no sound file at"):
+        read_audio(tmp_path / "missing.wav", RATE)
+    (tmp_path / "text.wav").write_text("hello")
+    with pytest.raises(InputError, match="is not a sound that can be read"):
+        read_audio(tmp_path / "text.wav", RATE)
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    with pytest.raises(InputError, match="is empty"):
+        read_audio(tmp_path / "empty.wav", RATE)
+    soundfile.write(tmp_path / "long.wav", np.zeros(3601), 1)
+    with pytest.raises(InputError, match="is longer than the 3600 s allowed"):
+        read_audio(tmp_path / "long.wav", RATE)

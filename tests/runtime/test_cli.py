@@ -1,0 +1,349 @@
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from echoes_rt import bundle as bundle_module
+from echoes_rt.cli import main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Path) -> Run:
+    """Runs a command in the folder of ``picture`` with the tiny bundle as the default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
+    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+
+
+def refused(result: Result, line: str, exit_code: int = 1) -> None:
+    """One line on stderr, nothing on stdout, no traceback."""
+    assert (result.stderr, result.stdout) == (f"Error: {line}\n", "")
+    assert result.exit_code == exit_code
+
+
+def test_generate_writes_a_sound_and_says_what_was_used(run: Run, tmp_path: Path) -> None:
+    result = run("generate", "picture.jpg", "out.wav", "--seed", 7, "--device", "cpu")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[:5] == [
+        "out.wav: 0.09 s of sound",
+        "bundle    echoes-tiny",
+        "device    cpu (asked for)",
+        "seed      7",
+        "sampling  4 steps, guidance scale 2, temperature 1, choice temperature 4.5",
+    ]
+    assert re.fullmatch(
+        r"took      \d+\.\d\d s \(load \d\.\d\d, encode image \d\.\d\d, "
+        r"decode tokens \d\.\d\d, decode audio \d\.\d\d\)",
+        lines[5],
+    )
+    assert soundfile.info(tmp_path / "out.wav").frames == 2048
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_generate_writes_by_suffix(suffix: str, run: Run, tmp_path: Path) -> None:
+    assert run("generate", "picture.jpg", f"out.{suffix}").exit_code == 0
+    info = soundfile.info(tmp_path / f"out.{suffix}")
+    assert (info.format.lower(), info.samplerate) == (suffix, 22_050)
+
+
+def test_generate_speaks_json(run: Run) -> None:
+    result = run(
+        *("generate", "picture.jpg", "out.wav", "--json", "--seed", 2**64 - 1, "--steps", 3),
+        *("--guidance-scale", 1.5, "--temperature", 0.5, "--choice-temperature", 2),
+        *("--device", "cpu", "--threads", 1),
+    )
+    report = json.loads(result.stdout)
+    assert report.pop("took_ms") > 0
+    assert set(report.pop("stages_ms")) == {"load", "encode_image", "decode_tokens", "decode_audio"}
+    assert report == {
+        "file": "out.wav",
+        "duration_s": 0.093,
+        "sample_rate": 22_050,
+        "bundle": "echoes-tiny",
+        "device": "cpu",
+        "device_reason": "asked for",
+        "seed": 2**64 - 1,
+        "steps": 3,
+        "guidance_scale": 1.5,
+        "temperature": 0.5,
+        "choice_temperature": 2.0,
+    }
+
+
+def test_reported_seed_makes_the_same_file_again(run: Run, tmp_path: Path) -> None:
+    seed = json.loads(run("generate", "picture.jpg", "a.wav", "--json").stdout)["seed"]
+    run("generate", "picture.jpg", "b.wav", "--seed", seed)
+    run("generate", "picture.jpg", "c.wav", "--seed", (seed + 1) % 2**64)
+    first, second, other = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    assert first == second
+    assert first != other
+
+
+def test_quiet_says_nothing(run: Run, tmp_path: Path) -> None:
+    assert run("generate", "picture.jpg", "out.wav", "-q").output == ""
+    assert (tmp_path / "out.wav").exists()
+
+
+def test_existing_file_is_replaced(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "out.wav").write_bytes(b"old")
+    assert run("generate", "picture.jpg", "out.wav").exit_code == 0
+    assert soundfile.info(tmp_path / "out.wav").frames == 2048
+
+
+def broken_picture(kind: str) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0))
+    huge = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b"")
+    return {"empty": b"", "text": b"hello, I am not a picture", "huge": huge}[kind]
+
+
+FORMATS = "give a JPEG, PNG, WebP or BMP file"
+
+BAD_PICTURES = {
+    "missing": f"no picture at bad.jpg; {FORMATS}",
+    "folder": f"bad.jpg is a folder; {FORMATS}",
+    "empty": f"picture bad.jpg is empty; {FORMATS}",
+    "truncated": "picture bad.jpg is truncated; give a complete file",
+    "text": f"bad.jpg is not a picture that can be read; {FORMATS}",
+    "huge": "picture bad.jpg has 20000 x 20000 pixels, at most 100 million are allowed; "
+    "make it smaller",
+}
+
+
+@pytest.mark.parametrize("kind", BAD_PICTURES)
+def test_bad_picture_is_one_line(
+    kind: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    if kind == "folder":
+        bad.mkdir()
+    elif kind == "truncated":
+        data = (tmp_path / "picture.jpg").read_bytes()
+        bad.write_bytes(data[: len(data) // 2])
+    elif kind != "missing":
+        bad.write_bytes(broken_picture(kind))
+    before = sorted(os.listdir(tmp_path))  # noqa: PTH208
+    refused(run("generate", "bad.jpg", "out.wav"), BAD_PICTURES[kind])
+    assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("out", "line"),
+    [
+        ("out.mp3", "cannot write out.mp3: unknown suffix '.mp3'; use .wav, .flac, .ogg"),
+        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg"),
+        ("no/out.wav", "cannot write no/out.wav: there is no folder no; make it first"),
+        ("/proc/out.wav", "cannot write /proc/out.wav: No such file or directory"),
+    ],
+)
+def test_bad_output_is_one_line_before_any_work(out: str, line: str, run: Run) -> None:
+    # The picture is missing too: the output is looked at first.
+    refused(run("generate", "missing.jpg", out), line)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "line"),
+    [
+        ("--steps", "0", "steps must be a whole number in [1, 8], got 0"),
+        ("--steps", "9", "steps must be a whole number in [1, 8], got 9"),
+        ("--guidance-scale", "-1", "guidance_scale must be in [0, 100], got -1"),
+        ("--guidance-scale", "nan", "guidance_scale must be in [0, 100], got nan"),
+        ("--temperature", "11", "temperature must be in [0, 10], got 11"),
+        ("--choice-temperature", "inf", "choice_temperature must be in [0, 100], got inf"),
+        ("--seed", "-1", "seed must be in [0, 18446744073709551615], got -1"),
+        ("--threads", "0", "threads must be in [1, 1024], got 0"),
+        ("--device", "gpu", "device must be auto, cpu, cuda or cuda:<index>, got 'gpu'"),
+        (
+            "--bundle",
+            "nowhere",
+            "no bundle 'nowhere': it is neither a folder, a .zip, nor the name of a bundle that "
+            "came with echoes-rt (none)",
+        ),
+    ],
+)
+def test_bad_option_is_one_line(
+    option: str,
+    value: str,
+    line: str,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundle_module, "BUNDLED_FOLDER", tmp_path / "none")
+    refused(run("generate", "picture.jpg", "out.wav", option, value), line)
+    assert not (tmp_path / "out.wav").exists()
+
+
+def test_device_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    refused(
+        run("generate", "picture.jpg", "out.wav", "--device", "cuda"),
+        f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
+        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]",
+    )
+
+
+def test_missing_onnxruntime_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    refused(
+        run("generate", "picture.jpg", "out.wav"),
+        "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]",
+    )
+
+
+def test_wrong_checksum_is_one_line(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    data = bytearray((copy / "step.onnx").read_bytes())
+    data[-1] ^= 1
+    (copy / "step.onnx").write_bytes(data)
+    result = run("generate", "picture.jpg", "out.wav", "--bundle", "bundle")
+    assert re.fullmatch(
+        r"Error: file step\.onnx of bundle bundle has the checksum [0-9a-f]{12}\.\.\., "
+        r"the manifest says [0-9a-f]{12}\.\.\.; get the bundle again\n",
+        result.stderr,
+    )
+    assert result.exit_code == 1
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["generate"],
+        ["generate", "picture.jpg"],
+        ["generate", "picture.jpg", "out.wav", "--steps", "many"],
+        ["generate", "picture.jpg", "out.wav", "--temperature", "hot"],
+        ["generate", "picture.jpg", "out.wav", "--colour"],
+        ["play"],
+    ],
+)
+def test_wrong_usage_exits_with_two(arguments: list[str], run: Run, tmp_path: Path) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "out.wav").exists()
+
+
+def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
+    result = run("info")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[:9] == [
+        str(tiny_bundle),
+        "name      echoes-tiny",
+        "license   Apache-2.0",
+        "made by   tests/make_fixtures.py",
+        "about     Random weights, for tests.",
+        "knows     noise",
+        "picture   32 x 32, 4 x 4 codes of 16",
+        "sound     0.09 s at 22050 Hz, 2 x 4 codes of 16",
+        "sampling  4 steps, guidance scale 2, temperature 1, choice temperature 4.5",
+    ]
+    assert result.stdout.count("graph     ") == 6
+
+
+def test_info_speaks_json(run: Run, tiny_bundle: Path) -> None:
+    report = json.loads(run("info", tiny_bundle, "--json").stdout)
+    assert report["path"] == str(tiny_bundle)
+    assert report["manifest"] == json.loads((tiny_bundle / "manifest.json").read_text())
+
+
+def test_doctor_says_what_there_is_and_what_is_chosen(run: Run) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert f"onnxruntime  {onnxruntime.__version__}" in result.stdout
+    assert "CPUExecutionProvider: starts" in result.stdout
+    assert re.search(r"device    (cpu|cuda:0) \(.+\)", result.stdout)
+    assert "bundle    echoes-tiny at " in result.stdout
+    assert result.stdout.endswith("\nready\n")
+
+
+def test_doctor_speaks_json(run: Run) -> None:
+    report: dict[str, Any] = json.loads(run("doctor", "--json").stdout)
+    assert report["problems"] == []
+    assert report["onnxruntime"]["providers"]["CPUExecutionProvider"] == "starts"
+    assert report["bundle"]["origin"] == "ECHOES_RT_BUNDLE"
+    assert all(report["packages"].values())
+
+
+def test_doctor_names_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setenv("ECHOES_RT_BUNDLE", "nowhere")
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "problem   no ONNX Runtime found; install echoes-rt[cpu] or" in result.stdout
+    assert "problem   no bundle 'nowhere' (from the environment variable" in result.stdout
+    assert result.stdout.endswith("\nnot ready\n")
+
+
+@pytest.mark.parametrize("verb", ["generate", "info", "doctor"])
+def test_help_has_an_example(verb: str, run: Run) -> None:
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Example: echoes-rt {verb}" in result.stdout
+
+
+def test_module_runs_as_a_program(tiny_bundle: Path, picture: Path) -> None:
+    """Without a terminal there is no progress bar, and stdout holds the result alone."""
+    done = subprocess.run(
+        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "--seed", "1"],
+        cwd=picture.parent,
+        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("out.wav: 0.09 s of sound\n")
+
+
+def test_progress_is_shown_on_a_terminal(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, picture: Path
+) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "--seed", "1"],
+        cwd=picture.parent,
+        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        check=True,
+    )
+    os.close(theirs)
+    shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "decoding" in shown
+    assert "100%" in shown
+    assert done.stdout.startswith(b"out.wav: ")
+
+
+def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "-v"],
+        cwd=picture.parent,
+        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"echoes_rt\.pipeline: graph step on \S+ in \d+ ms", done.stderr)

@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echoes_rt.decode.noise import MAX_SEED, uniforms
+from echoes_rt.errors import InputError
+
+MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
+WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
+WORD = 2**64 - 1
+
+
+def philox4x64_10(counter: list[int], key: list[int]) -> list[int]:
+    """The generator as Salmon et al. (2011) write it, in plain integers."""
+    for _ in range(10):
+        high0, low0 = divmod(MULTIPLIERS[0] * counter[0], 2**64)
+        high1, low1 = divmod(MULTIPLIERS[1] * counter[2], 2**64)
+        counter = [high1 ^ counter[1] ^ key[0], low1, high0 ^ counter[3] ^ key[1], low0]
+        key = [(key[0] + WEYL[0]) & WORD, (key[1] + WEYL[1]) & WORD]
+    return counter
+
+
+@pytest.mark.parametrize("seed", [0, 1, 12345, MAX_SEED])
+def test_noise_is_what_the_format_says(seed: int) -> None:
+    words = [word for i in range(1, 16) for word in philox4x64_10([i, 0, 0, 0], [seed, 0])]
+    expected = [(2 * (word >> 41) + 1) / 2**24 for word in words]
+    assert uniforms([seed], 3, 10).ravel().tolist() == expected
+
+
+def test_noise_matches_the_golden_file(golden: Callable[[str], Any]) -> None:
+    for stream in golden("noise")["streams"]:
+        noise = uniforms([int(stream["seed"])], stream["steps"], stream["n_tokens"])
+        assert (noise.ravel() * 2.0**24).tolist() == stream["uniforms_times_2_24"]
+
+
+def test_uniforms_are_strictly_between_zero_and_one() -> None:
+    noise = uniforms([7], 500, 400)
+    assert noise.dtype == np.float32
+    assert 0 < noise.min() < 1e-5
+    assert 1 - 1e-5 < noise.max() < 1
+    assert abs(noise.mean() - 0.5) < 2e-3
+
+
+def test_extreme_words_stay_inside() -> None:
+    for word in (0, WORD):
+        value = (np.float32(word >> 41) + np.float32(0.5)) * np.float32(2.0**-23)
+        assert 0 < value < 1
+
+
+def test_each_member_has_its_own_stream() -> None:
+    both = uniforms([3, 4], 5, 7)
+    np.testing.assert_array_equal(both[:, :, :1], uniforms([3], 5, 7))
+    np.testing.assert_array_equal(both[:, :, 1:], uniforms([4], 5, 7))
+    assert (both[:, :, 0] != both[:, :, 1]).all()
+
+
+def test_first_steps_do_not_depend_on_how_many_follow() -> None:
+    np.testing.assert_array_equal(uniforms([9], 12, 7)[:4], uniforms([9], 4, 7))
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match=rf"seed must be in \[0, {MAX_SEED}\], got {seed}"):
+        uniforms([seed], 1, 1)
+
+
+@pytest.mark.parametrize("seed", [1.5, True, "7"])
+def test_seed_that_is_no_whole_number_is_refused(seed: Any) -> None:
+    with pytest.raises(InputError, match="seed must be a whole number"):
+        uniforms([seed], 1, 1)

@@ -1,0 +1,225 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from echoes_rt import BundleError, CancelledError, Echoes, InputError, Sound
+from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.decode import reference
+from echoes_rt.decode.noise import uniforms
+from echoes_rt.decode.plan import make_plan
+from echoes_rt.image import read_image
+
+
+@pytest.fixture(scope="module")
+def echoes(tiny_bundle: Path) -> Echoes:
+    return Echoes.load(tiny_bundle, device="cpu", threads=1)
+
+
+def test_picture_becomes_a_sound(echoes: Echoes, picture: Path) -> None:
+    sound = echoes.generate(picture, seed=7)
+    mel = echoes.bundle.manifest.mel
+    assert isinstance(sound, Sound)
+    assert sound.samples.shape == (mel.n_samples,)
+    assert sound.samples.dtype == np.float32
+    assert 0 < np.abs(sound.samples).max() <= 1
+    assert sound.sample_rate == mel.sample_rate
+    assert sound.duration_s == mel.duration_s
+    assert sound.codes.shape == (echoes.bundle.manifest.tokens.audio.n_tokens,)
+    assert (sound.seed, sound.bundle, sound.device) == (7, "echoes-tiny", "cpu")
+    assert list(sound.timings_ms) == ["load", "encode_image", "decode_tokens", "decode_audio"]
+
+
+def test_same_seed_gives_the_same_bytes(
+    tiny_bundle: Path, echoes: Echoes, picture: Path, tmp_path: Path
+) -> None:
+    echoes.generate(picture, seed=3).save(tmp_path / "a.wav")
+    other = Echoes.load(tiny_bundle, device="cpu")
+    other.generate(picture, seed=3).save(tmp_path / "b.wav")
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "b.wav").read_bytes()
+
+
+def test_different_seeds_give_different_sounds(echoes: Echoes, picture: Path) -> None:
+    codes = {echoes.generate(picture, seed=seed).codes.tobytes() for seed in range(20)}
+    assert len(codes) > 15
+
+
+def test_drawn_seed_is_reported_and_makes_the_sound_again(echoes: Echoes, picture: Path) -> None:
+    first, second = echoes.generate(picture), echoes.generate(picture)
+    assert first.seed != second.seed
+    again = echoes.generate(picture, seed=first.seed)
+    np.testing.assert_array_equal(again.samples, first.samples)
+
+
+def test_array_gives_what_its_file_gives(echoes: Echoes, picture: Path) -> None:
+    from_array = echoes.generate(read_image(picture), seed=1)
+    np.testing.assert_array_equal(from_array.codes, echoes.generate(picture, seed=1).codes)
+
+
+def test_picture_decides_the_sound(echoes: Echoes, picture: Path, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "other.png"), 255 - read_image(picture))
+    one = echoes.generate(picture, seed=1, temperature=0, choice_temperature=0)
+    other = echoes.generate(tmp_path / "other.png", seed=1, temperature=0, choice_temperature=0)
+    assert (one.codes != other.codes).any()
+
+
+def test_host_loop_on_a_real_graph_equals_the_reference(
+    tiny_bundle: Path, echoes: Echoes, picture: Path
+) -> None:
+    manifest = echoes.bundle.manifest
+    layout = manifest.tokens
+    session = OnnxSession(tiny_bundle / "step.onnx", manifest.graphs["step"].signature, "cpu", 1)
+    tokens = np.full((1, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
+    tokens[:, layout.image_slice] = echoes.encode_image(picture)
+    mask = tokens == layout.mask_token_id
+    for seed in range(10):
+        decoded = reference.decode(
+            lambda tokens: session.run({"tokens": tokens})["logits"],
+            tokens,
+            mask,
+            make_plan(mask, manifest.sampling),
+            uniforms([seed], manifest.sampling.steps, layout.n_tokens),
+            condition=~mask,
+            mask_token_id=layout.mask_token_id,
+        )
+        codes = echoes.generate(picture, seed=seed).codes
+        np.testing.assert_array_equal(decoded[0, layout.audio_slice], codes)
+
+
+def test_options_are_kept_with_the_sound(echoes: Echoes, picture: Path) -> None:
+    sound = echoes.generate(
+        picture, seed=1, steps=2, guidance_scale=1.5, temperature=0.5, choice_temperature=0
+    )
+    sampling = sound.sampling
+    assert (sampling.steps, sampling.guidance_scale) == (2, 1.5)
+    assert (sampling.temperature, sampling.choice_temperature) == (0.5, 0)
+    assert echoes.generate(picture, seed=1).sampling == echoes.bundle.manifest.sampling
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"steps": 0}, r"steps must be a whole number in \[1, 8\], got 0"),
+        ({"steps": 9}, r"steps must be a whole number in \[1, 8\], got 9"),
+        ({"steps": 2.0}, r"steps must be a whole number in \[1, 8\], got 2.0"),
+        ({"steps": "4"}, r"steps must be a number, got '4'"),
+        ({"guidance_scale": -1}, r"guidance_scale must be in \[0, 100\], got -1"),
+        ({"guidance_scale": float("nan")}, r"guidance_scale must be in \[0, 100\], got nan"),
+        ({"temperature": 10.5}, r"temperature must be in \[0, 10\], got 10.5"),
+        ({"temperature": True}, r"temperature must be a number, got True"),
+        ({"choice_temperature": 101}, r"choice_temperature must be in \[0, 100\], got 101"),
+        ({"seed": -1}, r"seed must be in \[0, 18446744073709551615\], got -1"),
+    ],
+)
+def test_options_out_of_range_are_refused(
+    options: dict[str, Any], sentence: str, echoes: Echoes, picture: Path
+) -> None:
+    with pytest.raises(InputError, match=sentence):
+        echoes.generate(picture, **options)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025])
+def test_threads_out_of_range_are_refused(threads: int, tiny_bundle: Path) -> None:
+    with pytest.raises(InputError, match=rf"threads must be in \[1, 1024\], got {threads}"):
+        Echoes.load(tiny_bundle, threads=threads)
+
+
+def test_callback_sees_the_steps_and_can_cancel(echoes: Echoes, picture: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    echoes.generate(picture, steps=3, on_step=lambda *step: seen.append(step))
+    assert seen == [(0, 3), (1, 3), (2, 3)]
+    with pytest.raises(CancelledError):
+        echoes.generate(picture, on_step=lambda *_: False)
+
+
+def test_one_model_serves_many_threads(tiny_bundle: Path, picture: Path) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda seed: echoes.generate(picture, seed=seed).codes, range(16)))
+    for seed, codes in enumerate(together):
+        np.testing.assert_array_equal(codes, echoes.generate(picture, seed=seed).codes)
+
+
+def test_sound_to_image_is_the_same_question(echoes: Echoes) -> None:
+    layout = echoes.bundle.manifest.tokens
+    mask = np.zeros((2, layout.n_tokens), dtype=bool)
+    mask[:, layout.image_slice] = True
+    mask[1, layout.image_slice.stop - 3 :] = True
+    tokens = np.full(mask.shape, 5, dtype=np.int32)
+    decoded = echoes.decode_tokens(tokens, mask, seeds=[1, 2])
+    assert (decoded[~mask] == 5).all()
+    assert (decoded < layout.vocab_size).all()
+    alone = echoes.decode_tokens(tokens[:1], mask[:1], seeds=[1])
+    np.testing.assert_array_equal(decoded[:1], alone)
+
+
+def test_a_few_unknown_tokens_need_no_more_steps_than_they_are(echoes: Echoes) -> None:
+    layout = echoes.bundle.manifest.tokens
+    mask = np.zeros((1, layout.n_tokens), dtype=bool)
+    mask[0, -2:] = True
+    steps: list[int] = []
+    tokens = np.zeros(mask.shape, dtype=np.int32)
+    echoes.decode_tokens(tokens, mask, seeds=[1], on_step=lambda _, of: steps.append(of))
+    assert steps == [2, 2]
+
+
+def test_tokens_of_another_shape_are_refused(echoes: Echoes) -> None:
+    tokens = np.zeros((1, 5), dtype=np.int32)
+    with pytest.raises(InputError, match=r"must both be \(1, 24\) for 1 seeds, got \(1, 5\)"):
+        echoes.decode_tokens(tokens, tokens == 0, seeds=[1])
+    tokens = np.zeros((1, 24), dtype=np.int32)
+    with pytest.raises(InputError, match="and a bool mask must"):
+        echoes.decode_tokens(tokens, tokens, seeds=[1])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"codes in \[0, 16\), got 16"):
+        echoes.decode_tokens(tokens + 16, tokens > 0, seeds=[1])
+
+
+def test_sound_becomes_codes(echoes: Echoes, tmp_path: Path, picture: Path) -> None:
+    sound = echoes.generate(picture, seed=2)
+    sound.save(tmp_path / "a.flac")
+    codes = echoes.encode_audio(tmp_path / "a.flac")
+    assert codes.shape == (1, sound.codes.size)
+    assert codes.dtype == np.int32
+
+
+class FakeVocoder:
+    device = "cpu"
+
+    def __init__(self, waveform: list[float]) -> None:
+        self.waveform = np.array([waveform], dtype=np.float32)
+
+    def run(self, _: object) -> dict[str, Any]:
+        return {"waveform": self.waveform}
+
+
+def test_loud_sound_is_scaled_and_not_clipped(tiny_bundle: Path) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu")
+    codes = np.zeros((1, 8), dtype=np.int32)
+    echoes._sessions["vocoder"] = FakeVocoder([0.5, -2.0, 1.0])
+    assert echoes.decode_audio(codes).tolist() == [[0.25, -1.0, 0.5]]
+    echoes._sessions["vocoder"] = FakeVocoder([0.5, -0.25])
+    assert echoes.decode_audio(codes).tolist() == [[0.5, -0.25]]
+
+
+def test_samples_that_are_not_numbers_are_an_error(tiny_bundle: Path) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu")
+    echoes._sessions["vocoder"] = FakeVocoder([0.5, float("nan")])
+    with pytest.raises(BundleError, match="gave samples that are not numbers"):
+        echoes.decode_audio(np.zeros((1, 8), dtype=np.int32))
+
+
+def test_zip_works_from_start_to_end(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle)
+    folder_sound = Echoes.load(tiny_bundle).generate(picture, seed=4)
+    zip_sound = Echoes.load(archive).generate(picture, seed=4)
+    np.testing.assert_array_equal(zip_sound.samples, folder_sound.samples)
+
+
+def test_guidance_changes_the_sound(echoes: Echoes, picture: Path) -> None:
+    plain = [echoes.generate(picture, seed=s, guidance_scale=1).codes for s in range(5)]
+    guided = [echoes.generate(picture, seed=s, guidance_scale=20).codes for s in range(5)]
+    assert any((a != b).any() for a, b in zip(plain, guided, strict=True))

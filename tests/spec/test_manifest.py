@@ -1,0 +1,126 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from echoes_rt.errors import BundleError, ManifestError
+from echoes_rt.spec.manifest import Manifest
+
+CASES = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
+)
+
+Fresh = Callable[[], dict[str, Any]]
+
+
+def change(data: dict[str, Any], case: dict[str, Any]) -> None:
+    *parents, last = case["key"].split(".")
+    for name in parents:
+        data = data[name]
+    if "value" in case:
+        data[last] = case["value"]
+    else:
+        del data[last]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['key']}={case.get('value', '')}")
+def test_broken_rule_is_named(case: dict[str, Any], tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    change(data, case)
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_dict(data)
+    assert str(caught.value).startswith(case["error"])
+    assert "\n" not in str(caught.value)
+
+
+def test_manifest_survives_a_round_trip(tiny_bundle: Path, tmp_path: Path) -> None:
+    manifest = Manifest.read(tiny_bundle / "manifest.json")
+    manifest.write(tmp_path / "copy.json")
+    assert Manifest.read(tmp_path / "copy.json") == manifest
+
+
+def test_unknown_keys_are_allowed_everywhere(tiny_manifest: Fresh) -> None:
+    plain = Manifest.from_dict(tiny_manifest())
+    data = tiny_manifest()
+    for place in (data, data["image"], data["tokens"]["audio"], data["graphs"]["step"]):
+        place["from_the_future"] = {"a": 1}
+    assert Manifest.from_dict(data) == plain
+
+
+def test_graph_of_an_unknown_name_is_kept(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    data["graphs"]["fused"] = data["graphs"]["vocoder"]
+    assert Manifest.from_dict(data).graphs["fused"].file == "vocoder.onnx"
+
+
+def test_graphs_that_image_to_audio_does_not_need_may_be_missing(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    del data["graphs"]["mel_encoder"], data["graphs"]["image_decoder"], data["description"]
+    assert set(Manifest.from_dict(data).graphs) == {
+        "image_encoder",
+        "step",
+        "mel_decoder",
+        "vocoder",
+    }
+
+
+def test_shared_weights_are_listed_once(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    weights = {"file": "weights.bin", "sha256": "0" * 64, "size_bytes": 8}
+    data["graphs"]["step"]["external_data"] = [weights]
+    data["graphs"]["vocoder"]["external_data"] = [weights]
+    files = Manifest.from_dict(data).files
+    assert len(files) == 7
+    assert files["weights.bin"].size_bytes == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "the manifest is not valid JSON"),
+        ("{", "the manifest is not valid JSON"),
+        ("[1]", r"the manifest must be a JSON object, got \[1\]"),
+        ('{"a": NaN}', "NaN is not a JSON number"),
+        ('{"a": 1, "a": 2}', "key 'a' appears twice in one object"),
+        ("[" * 100_000, "the manifest is not valid JSON"),
+        ('{"a": ' + "9" * 5000 + "}", "the manifest"),
+        (" " * (1 << 20) + "{}", "is larger than the 1048576 bytes allowed"),
+    ],
+    ids=["empty", "cut", "array", "NaN", "repeated key", "deep", "long number", "large"],
+)
+def test_file_that_is_no_manifest_is_refused(text: str, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(ManifestError, match=sentence) as caught:
+        Manifest.read(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_bytes(b'{"name": "\xff"}')
+    with pytest.raises(ManifestError, match="not valid JSON"):
+        Manifest.read(tmp_path / "manifest.json")
+
+
+def test_missing_file_is_a_bundle_error(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be read: No such file or directory"):
+        Manifest.read(tmp_path / "manifest.json")
+
+
+def test_number_too_large_for_a_float_is_refused(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    for value in (10**400, float("inf")):
+        data["mel"]["f_min"] = value
+        with pytest.raises(ManifestError, match=r"mel.f_min must be a number in \[0, 192000\]"):
+            Manifest.from_dict(data)
+
+
+def test_writer_refuses_what_a_reader_would(tiny_bundle: Path, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    manifest = Manifest.read(tiny_bundle / "manifest.json")
+    with pytest.raises(ManifestError, match="manifest key name must be"):
+        replace(manifest, name="No Name").write(tmp_path / "manifest.json")
+    assert not (tmp_path / "manifest.json").exists()

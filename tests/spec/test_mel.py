@@ -1,0 +1,77 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echoes_rt.spec.mel import MelSpec, hann_window, log_scale, mel_filterbank
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_lengths_follow_from_frames() -> None:
+    spec = MelSpec(sample_rate=1000, hop_length=256, n_frames=10, f_max=400.0)
+    assert spec.n_samples == 2560
+    assert spec.duration_s == 2.56
+    assert spec.frame_rate == 1000 / 256
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"hop_length": 0}, "must be positive"),
+        ({"win_length": 2048}, "hop_length <= win_length <= n_fft"),
+        ({"hop_length": 300}, "multiple of hop_length"),
+        ({"f_max": 20_000.0}, "f_min < f_max <= 11025 Hz"),
+        ({"f_min": 7600.0}, "f_min < f_max"),
+    ],
+)
+def test_impossible_values_are_refused(change: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        MelSpec(**change)
+
+
+def test_filters_are_triangles_of_unit_area_that_cover_the_band() -> None:
+    spec = MelSpec()
+    bank = mel_filterbank(spec)
+    assert bank.shape == (80, 513)
+    assert bank.dtype == np.float32
+    hz = np.linspace(0, 11_025, 513)
+    inside = (hz > 200) & (hz < 7400)
+    assert (bank[:, inside].sum(axis=0) > 0).all()
+    assert (bank[:, (hz < 125) | (hz > 7600)] == 0).all()
+    areas = bank[40:].sum(axis=1) * (hz[1] - hz[0])
+    np.testing.assert_allclose(areas, 1.0, rtol=0.05)
+
+
+def test_filterbank_matches_the_golden_rows(golden: Callable[[str], Any]) -> None:
+    data = golden("mel")
+    spec = MelSpec(
+        n_fft=256, win_length=256, hop_length=64, n_mels=16, f_min=0.0, f_max=8000.0, n_frames=32
+    )
+    rows = mel_filterbank(spec)[data["rows"]]
+    np.testing.assert_allclose(rows, data["filterbank"], rtol=1e-5, atol=1e-8)
+
+
+def test_window_is_periodic_and_centred() -> None:
+    window = hann_window(MelSpec(n_fft=1024, win_length=512))
+    assert window.shape == (1024,)
+    assert (window[:256] == 0).all()
+    assert (window[768:] == 0).all()
+    assert window[512] == 1.0
+
+
+def test_log_scale_spans_minus_one_to_one() -> None:
+    scaled = log_scale(np.array([0.0, 1e-4, 1.0, 10.0, 1e6], dtype=np.float32))
+    np.testing.assert_allclose(scaled, [-1.0, -1.0, 0.6, 1.0, 1.0], atol=1e-6)
+
+
+def test_mel_numbers_have_no_second_home() -> None:
+    pattern = re.compile(r"\b(hop_length|sample_rate|n_fft|n_mels|f_min|f_max)(: int)? ?= ?\d")
+    for folder in ("runtime", "training", "export"):
+        for path in (ROOT / folder).rglob("*.py"):
+            # Presets choose the numbers of a new model; nobody else may.
+            if path.parent.name != "spec" and path.name != "config.py":
+                assert not pattern.search(path.read_text("utf-8")), path

@@ -1,0 +1,69 @@
+"""The arrows between the packages, and what the runtime may load."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "onnx", "onnxruntime", "tensorrt", "echoes_training", "echoes_export"}
+SPEC_MAY_LOAD = {"numpy", "echoes_rt"}
+
+
+def loaded_by(code: str) -> set[str]:
+    code += "\nimport sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(out.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "module", ["echoes_rt", "echoes_rt.cli", "echoes_rt.pipeline", "echoes_rt.spec.manifest"]
+)
+def test_runtime_stays_light(module: str) -> None:
+    assert not HEAVY & loaded_by(f"import {module}")
+
+
+def test_public_names_load_neither_torch_nor_onnxruntime() -> None:
+    assert not HEAVY & loaded_by("from echoes_rt import Echoes, Sound")
+
+
+def test_command_line_starts_without_numpy_and_opencv() -> None:
+    assert not {"numpy", "cv2", "soundfile"} & loaded_by("import echoes_rt.cli")
+
+
+def test_spec_loads_numpy_alone() -> None:
+    names = [path.stem for path in (ROOT / "runtime/echoes_rt/spec").glob("[a-z]*.py")]
+    bare = loaded_by("import numpy")
+    code = "\n".join(f"import echoes_rt.spec.{name}" for name in names)
+    third_party = loaded_by(code) - bare - set(sys.stdlib_module_names)
+    assert third_party <= SPEC_MAY_LOAD
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def python_files(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", python_files("training"), ids=lambda path: path.name)
+def test_training_sees_only_the_spec(path: Path) -> None:
+    for name in imports(path):
+        assert not name.startswith("echoes_export")
+        assert not name.startswith("echoes_rt") or name.startswith(
+            ("echoes_rt.spec", "echoes_rt.errors")
+        )
+
+
+@pytest.mark.parametrize("path", python_files("runtime"), ids=lambda path: path.name)
+def test_runtime_sees_neither_training_nor_export(path: Path) -> None:
+    for name in imports(path):
+        assert name.split(".")[0] not in {"torch", "onnx", "echoes_training", "echoes_export"}
