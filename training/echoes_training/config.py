@@ -58,6 +58,9 @@ class VQGANStageConfig:
         loss_weights: by name of the loss; a loss without a weight is an error.
         adversarial_start: step at which the discriminator joins; past ``steps`` for never.
         usage_decay: of the running code usage that decides which codes are dead.
+        category_steps: the first steps, in which only the encoder learns, and only categories: a
+            third of the cost of a full step, and it decides what the codes will tell.
+        decoded_share: share of a batch that is decoded; the rest only learns categories.
         labelled_share: at least this share of a batch is clips that have a label.
     """
 
@@ -68,6 +71,8 @@ class VQGANStageConfig:
     discriminator_width: int = 32
     adversarial_start: int
     usage_decay: float = 0.95
+    category_steps: int = 0
+    decoded_share: float = 1.0
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
@@ -211,7 +216,7 @@ class Preset:
 def _tiny() -> Preset:
     """Seconds on one core: for tests and for trying a change."""
     image = ImageSpec(height=32, width=32)
-    mel = MelSpec(n_mels=16, n_frames=32)
+    mel = MelSpec(n_fft=256, win_length=256, hop_length=64, n_mels=16, n_frames=32)
     layout = TokenLayout(
         image=Grid(height=4, width=4, codebook_size=32),
         audio=Grid(height=2, width=4, codebook_size=32),
@@ -247,7 +252,7 @@ def _tiny() -> Preset:
             loop=loop,
             model=VocoderConfig(width=16, layers=1),
             mel=mel,
-            segment_frames=16,
+            segment_frames=32,
             adversarial_start=2,
             discriminator_width=4,
         ),

@@ -119,17 +119,33 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
         known = {name: i for i, name in enumerate(categories)}
         return torch.tensor([known[c.category] for c in clips], device=device)
 
+    def learn_categories(x: Tensor, wanted: Tensor) -> Scalars:
+        """A step of the encoder alone, on latents that are not quantized yet."""
+        with autocast(loop.precision, device):
+            latents = model.latents(x)
+            if config.model.normalize:
+                latents = F.normalize(latents, dim=1)
+            loss = F.cross_entropy(head(latents), wanted, label_smoothing=0.1)
+        norm = update(optimizer, trained, loss, loop)
+        return {"train/category": loss.item(), "train/grad_norm": norm}
+
     def step_once(step: int) -> Scalars:
         rng = np.random.default_rng((loop.seed, step))
         clips = _draw(medium.clips["train"], loop.batch_size, config.labelled_share, rng)
         x = medium.batch(clips, rng).to(device, memory_format=torch.channels_last)
         for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
             group["lr"] = learning_rate(loop, step)
+        if step < config.category_steps:
+            return learn_categories(x, targets(clips))
         adversarial = step >= config.adversarial_start
         with autocast(loop.precision, device):
-            decoded, z, quantized = model(x)
+            z = model.latents(x)
+            quantized = model.quantize(z)
+            n_decoded = max(1, round(len(x) * config.decoded_share))
+            shown = x[-n_decoded:]
+            decoded = model.decode_latents(quantized.z_q[-n_decoded:])
             losses = {
-                "reconstruction": (decoded - x).abs().mean(),
+                "reconstruction": (decoded - shown).abs().mean(),
                 "category": F.cross_entropy(
                     head(quantized.z_q), targets(clips), label_smoothing=0.1
                 ),
@@ -143,7 +159,7 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
         scalars["train/grad_norm"] = update(optimizer, trained, total(losses, weights), loop)
         if adversarial:
             with autocast(loop.precision, device):
-                verdict = discriminator_hinge(critic(x), critic(decoded.detach()))
+                verdict = discriminator_hinge(critic(shown), critic(decoded.detach()))
             update(critic_optimizer, critic, verdict, loop)
             scalars["train/discriminator"] = verdict.item()
         generator = step_generator(loop.seed, step)

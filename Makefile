@@ -1,0 +1,39 @@
+# Each target makes what it needs; `make demo` and `make test` are the only two commands to know.
+PYTHON ?= python3
+VENV := .venv
+RUNTIME_VENV := .venv-runtime
+PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check fmt clean
+
+demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
+	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/rooster.jpg out.wav --seed 1
+
+test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
+	$(RUNTIME_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
+	$(VENV)/bin/python -m pytest -q tests
+
+check: $(VENV)/.installed  ## style and types
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+fmt: $(VENV)/.installed
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+# What a user of the runtime has: no torch, no onnx. pytest is all that is added.
+$(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(RUNTIME_VENV)
+	$(RUNTIME_VENV)/bin/python $(PIP) -e ".[cpu]" pytest hypothesis
+	touch $@
+
+# PyPI's torch for Linux brings CUDA libraries of several GB; set PIP_EXTRA_INDEX_URL to PyTorch's
+# CPU index to avoid them.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python $(PIP) -e ".[cpu,training,export,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(RUNTIME_VENV) out.wav

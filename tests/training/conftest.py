@@ -1,0 +1,56 @@
+"""A small world of pictures and sounds in which the label can be seen and heard."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+
+from echoes_rt.spec.mel import MelSpec
+from echoes_training.config import PRESETS
+from echoes_training.data.index import Clip, write_index
+
+LABELS = ("low", "high")
+PER_LABEL = 5
+
+
+def _picture(label: int, rng: np.random.Generator) -> np.ndarray:
+    noise = rng.integers(0, 80, (40, 50, 3), dtype=np.uint8)
+    noise[:, :, 2 * label] += 150
+    return noise
+
+
+def _sound(label: int, spec: MelSpec, rng: np.random.Generator) -> np.ndarray:
+    time = np.arange(spec.n_samples) / spec.sample_rate
+    tone = np.sin(2 * np.pi * (300 + 2000 * label) * time + rng.uniform(0, 6))
+    return np.asarray(0.3 * tone + 0.01 * rng.standard_normal(len(time)), dtype=np.float32)
+
+
+@pytest.fixture(scope="session")
+def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two labels of five pictures and five sounds each; the last of each is held out."""
+    folder = tmp_path_factory.mktemp("media")
+    rng = np.random.default_rng(0)
+    spec = PRESETS["tiny"].mel
+    clips = []
+    for number, label in enumerate(LABELS):
+        for i in range(PER_LABEL):
+            image, audio = folder / f"{label}{i}.png", folder / f"{label}{i}.wav"
+            cv2.imwrite(str(image), _picture(number, rng))
+            soundfile.write(audio, _sound(number, spec, rng), spec.sample_rate)
+            for path in (image, audio):
+                clips.append(
+                    Clip(
+                        image=str(path) if path is image else None,
+                        audio=str(path) if path is audio else None,
+                        start=0.0,
+                        label=label,
+                        category=label,
+                        split="heldout" if i == PER_LABEL - 1 else "train",
+                        licence="CC0 1.0",
+                        source="pairs",
+                    )
+                )
+    write_index(folder / "index.jsonl", clips)
+    return folder / "index.jsonl"

@@ -1,0 +1,59 @@
+import pytest
+
+from echoes_rt.errors import InputError
+from echoes_training.config import (
+    PRESETS,
+    TransformerStageConfig,
+    VQGANStageConfig,
+    from_dict,
+    override,
+    to_dict,
+)
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_preset_agrees_with_itself(name: str) -> None:
+    preset = PRESETS[name]
+    for grid, stage, size in (
+        (preset.layout.image, preset.image_vqgan, (preset.image.height, preset.image.width)),
+        (preset.layout.audio, preset.mel_vqgan, (preset.mel.n_mels, preset.mel.n_frames)),
+    ):
+        factor = stage.model.factor
+        assert (grid.height * factor, grid.width * factor) == size
+        assert grid.codebook_size == stage.model.codebook_size
+
+
+def test_configs_survive_json() -> None:
+    preset = PRESETS["mini"]
+    assert from_dict(VQGANStageConfig, to_dict(preset.mel_vqgan)) == preset.mel_vqgan
+    assert from_dict(TransformerStageConfig, to_dict(preset.transformer)) == preset.transformer
+
+
+def test_override_reaches_nested_fields_and_losses() -> None:
+    config = override(
+        PRESETS["tiny"].image_vqgan,
+        ("loop.steps=7", "loss_weights.vq/commitment=2", "model.channels=(4, 4)"),
+    )
+    assert config.loop.steps == 7
+    assert config.loss_weights["vq/commitment"] == 2.0
+    assert config.model.channels == (4, 4)
+    assert PRESETS["tiny"].image_vqgan.loop.steps != 7
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("loop.steps", "--set needs key=value, got 'loop.steps'"),
+        ("loop.stepz=1", "--set: no 'loop.stepz'; 'stepz' must be one of steps"),
+        ("loop.steps=x y", "--set loop.steps: cannot read 'x y' as a value"),
+        ("loop.steps=1.5", "--set loop.steps: needs a value like 4 (int), got '1.5'"),
+        ("loop.steps=0", "--set loop.steps: steps and batch_size must be positive, got 0, 2"),
+        ("loss_weights.x=1", "--set: no 'loss_weights.x'; 'x' must be one of reconstruction"),
+        ("loop.precision=fp8", "precision must be auto, bf16 or fp32, got 'fp8'"),
+    ],
+)
+def test_a_bad_setting_is_one_clear_line(assignment: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        override(PRESETS["tiny"].image_vqgan, (assignment,))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from echoes_training.config import PRESETS
+from echoes_training.losses import total
+from echoes_training.losses.adversarial import discriminator_hinge, feature_matching
+from echoes_training.losses.spectral import multi_resolution_stft
+from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.stages.transformer import masked_loss
+
+
+def test_total_is_the_weighted_sum_and_refuses_a_loss_without_weight() -> None:
+    losses = {"a": torch.tensor(2.0), "b": torch.tensor(3.0)}
+    assert total(losses, {"a": 10.0, "b": 1.0}) == 23.0
+    with pytest.raises(KeyError):
+        total(losses, {"a": 1.0})
+
+
+def test_hinge_is_zero_for_a_sure_and_right_discriminator() -> None:
+    assert discriminator_hinge(torch.tensor([2.0]), torch.tensor([-2.0])) == 0
+    assert discriminator_hinge(torch.tensor([-2.0]), torch.tensor([2.0])) == 3
+
+
+def test_feature_matching_compares_layer_by_layer() -> None:
+    a, b = [torch.zeros(2), torch.zeros(3)], [torch.ones(2), torch.zeros(3)]
+    assert feature_matching(a, b) == 0.5
+
+
+def test_spectral_loss_ignores_phase_and_hears_level() -> None:
+    time = torch.arange(8192) / 22050
+    tone = torch.sin(2 * torch.pi * 440 * time)[None]
+    shifted = torch.sin(2 * torch.pi * 440 * time + 1.0)[None]
+    assert multi_resolution_stft(tone, tone) < 1e-6
+    assert multi_resolution_stft(tone, shifted) < multi_resolution_stft(tone, 0.5 * tone)
+
+
+def test_masked_loss_counts_asked_positions_only() -> None:
+    torch.manual_seed(0)
+    preset = PRESETS["tiny"]
+    model = MaskedTransformer(preset.transformer.model, preset.layout).eval()
+    codes = torch.randint(0, 32, (2, preset.layout.n_tokens))
+    asked = torch.zeros_like(codes, dtype=torch.bool)
+    asked[0, 3] = asked[1, -1] = True
+    tokens = codes.masked_fill(asked, preset.layout.mask_token_id)
+    loss = masked_loss(model, tokens, codes, asked, 0.0)
+    logits = model(tokens)[asked]
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, codes[asked]))

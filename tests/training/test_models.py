@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+import torch
+
+from echoes_rt.spec.mel import MelSpec, log_scale, mel_filterbank
+from echoes_training.config import PRESETS
+from echoes_training.models.mel import MelSpectrogram
+from echoes_training.models.quantizer import VectorQuantizer
+from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
+from echoes_training.models.vqgan import VQGAN
+from echoes_training.models.wave_discriminators import WaveDiscriminator
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_quantizer_takes_the_nearest_code_and_passes_the_gradient(normalize: bool) -> None:
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(16, 4, normalize=normalize)
+    z = torch.randn(2, 4, 3, 5, requires_grad=True)
+    out = quantizer(z)
+    flat = z.detach().permute(0, 2, 3, 1)
+    if normalize:
+        flat = torch.nn.functional.normalize(flat, dim=-1)
+    distances = torch.cdist(flat.reshape(-1, 4), quantizer.codebook.detach())
+    assert torch.equal(out.codes.flatten(), distances.argmin(dim=1))
+    torch.testing.assert_close(out.z_q.detach(), quantizer.lookup(out.codes).detach())
+    out.z_q.sum().backward()
+    assert z.grad is not None
+    assert z.grad.abs().sum() > 0
+
+
+def test_dead_codes_move_onto_latents_and_used_ones_stay() -> None:
+    torch.manual_seed(0)
+    quantizer = VectorQuantizer(8, 4, normalize=True)
+    z = torch.randn(4, 4, 4, 4)
+    generator = torch.Generator().manual_seed(1)
+    assert quantizer.revive(z, quantizer(z).codes, generator, decay=0.9) > 0
+    latents = torch.nn.functional.normalize(z.permute(0, 2, 3, 1).reshape(-1, 4), dim=-1)
+    nearest = torch.cdist(quantizer.codebook.detach(), latents).min(dim=1).values
+    assert (nearest < 1e-3).any()
+    quantizer.usage.fill_(1 / 8)
+    before = quantizer.embedding.weight.clone()
+    assert quantizer.revive(z, quantizer(z).codes, generator, decay=1.0) == 0
+    assert torch.equal(before, quantizer.embedding.weight)
+
+
+@pytest.mark.parametrize("stage", ["image_vqgan", "mel_vqgan"])
+def test_codec_shapes(stage: str) -> None:
+    config = getattr(TINY, stage)
+    grid = TINY.layout.image if stage == "image_vqgan" else TINY.layout.audio
+    size = (grid.height * config.model.factor, grid.width * config.model.factor)
+    x = torch.randn(2, config.model.in_channels, *size)
+    model = VQGAN(config.model)
+    codes = model.encode(x)
+    assert codes.shape == (2, grid.height, grid.width)
+    assert codes.max() < grid.codebook_size
+    assert model.decode(codes).shape == x.shape
+    assert model(x)[0].shape == x.shape
+
+
+def test_mel_is_the_one_of_the_spec() -> None:
+    spec = MelSpec()
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, spec.n_samples).astype(np.float32)
+    padded = np.pad(samples, spec.n_fft // 2, mode="reflect")
+    window = np.hanning(spec.win_length + 1)[:-1]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+    magnitudes = np.abs(np.fft.rfft(frames[: spec.n_frames] * window)).T
+    expected = log_scale((mel_filterbank(spec) @ magnitudes).astype(np.float32))
+    actual = MelSpectrogram(spec)(torch.from_numpy(samples)[None])[0].numpy()
+    assert actual.shape == (spec.n_mels, spec.n_frames)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+def test_inverse_stft_undoes_the_stft() -> None:
+    spec = MelSpec()
+    head = InverseSTFTHead(8, spec)
+    samples = torch.randn(1, spec.n_samples)
+    window = torch.hann_window(spec.n_fft)
+    spectrum = torch.stft(samples, spec.n_fft, spec.hop_length, window=window, return_complex=True)[
+        ..., : spec.n_frames
+    ].transpose(1, 2)
+    # Drives the head with the true log-magnitude and phase in place of its linear layer.
+    log_magnitude = spectrum.abs().clamp(min=1e-9).log()
+    bins = torch.cat([log_magnitude, spectrum.angle()], dim=-1)
+    head.out = torch.nn.Identity()  # type: ignore[assignment]
+    torch.testing.assert_close(head(bins), samples, atol=1e-4, rtol=0)
+
+
+def test_vocoder_makes_hop_length_samples_a_frame() -> None:
+    model = Vocoder(TINY.vocoder.model, TINY.mel)
+    mel = torch.randn(2, TINY.mel.n_mels, 12)
+    assert model(mel).shape == (2, 12 * TINY.mel.hop_length)
+
+
+def test_every_wave_discriminator_judges() -> None:
+    verdicts = WaveDiscriminator(4)(torch.randn(2, 4096))
+    assert len(verdicts) == 8
+    assert all(scores.shape[0] == 2 and len(features) == 4 for scores, features in verdicts)
+
+
+def test_transformer_reads_both_media_in_both_directions() -> None:
+    torch.manual_seed(0)
+    model = MaskedTransformer(TINY.transformer.model, TINY.layout).eval()
+    tokens = torch.randint(0, 32, (1, TINY.layout.n_tokens))
+    logits = model(tokens)
+    assert logits.shape == (1, TINY.layout.n_tokens, TINY.layout.vocab_size)
+    for position in (0, TINY.layout.n_tokens - 1):
+        changed = tokens.clone()
+        changed[0, position] = TINY.layout.mask_token_id
+        assert not torch.allclose(model(changed)[0, 5], logits[0, 5])
+
+
+def test_embeddings_started_from_a_codebook_keep_its_neighbours() -> None:
+    model = MaskedTransformer(PRESETS["mini"].transformer.model, PRESETS["mini"].layout)
+    codebook = torch.nn.functional.normalize(torch.randn(1024, 32), dim=-1)
+    codebook[1] = codebook[0] + 0.05 * torch.randn(32)
+    model.image.start_from_codebook(codebook, torch.Generator().manual_seed(0))
+    rows = model.image.token.weight
+    distances = torch.cdist(rows[:1], rows[1:1024])[0]
+    assert distances.argmin() == 0

@@ -1,0 +1,165 @@
+"""Each stage really trains for a few steps through the command line, and resumes exactly."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+
+from echoes_training import checkpoint
+from echoes_training.cli import main
+from echoes_training.config import PRESETS
+from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.models.transformer import MaskedTransformer
+
+# TensorBoard asks protobuf for things that newer releases call deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+
+
+def train(*arguments: object) -> Result:
+    torch.set_num_threads(1)
+    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture(scope="session")
+def codec_runs(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("codecs")
+    runs = {stage: folder / stage for stage in ("image-vqgan", "mel-vqgan")}
+    for stage, run in runs.items():
+        train(stage, "--index", media_index, "--preset", "tiny", "--out", run)
+    return runs
+
+
+@pytest.fixture(scope="session")
+def token_cache(
+    media_index: Path, codec_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
+    codecs = [f"--{stage}={run}" for stage, run in codec_runs.items()]
+    views = ["--image-views", 3, "--audio-views", 2]
+    train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
+    return out
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("stage", ["image-vqgan", "mel-vqgan"])
+def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, Path]) -> None:
+    run = codec_runs[stage]
+    assert json.loads((run / "config.json").read_text("utf-8"))["config"]["loop"]["steps"] == 4
+    assert {p.name for p in (run / "samples").iterdir()} == {"0000002.png", "0000004.png"}
+    assert any((run / "tensorboard").iterdir())
+    folder = checkpoint.newest(run)
+    assert folder is not None
+    assert folder.name == "step-0000004"
+    last = metrics(run)[-1]
+    assert 0 < last["heldout/reconstruction"] < 2
+    assert 1 <= last["heldout/codes_used"] <= 32
+
+
+def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:
+    cache = TokenCache.load(token_cache)
+    assert cache.groups == ["label:high", "label:low"]
+    for table, views in ((cache.image, 3), (cache.audio, 2)):
+        assert (~table.heldout).sum() == 2 * 4 * views
+        assert table.heldout.sum() == 2
+        assert table.codes.min() >= 0
+        assert table.codes.max() < 32
+
+
+STAGES = ["image-vqgan", "vocoder", "transformer"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_resumed_run_equals_one_without_a_break(
+    stage: str, media_index: Path, token_cache: Path, tmp_path: Path
+) -> None:
+    source = ["--tokens", token_cache] if stage == "transformer" else ["--index", media_index]
+    base = [stage, *source, "--preset", "tiny", "--set", "loop.checkpoint_minutes=0"]
+    train(*base, "--out", tmp_path / "whole")
+    # A break after step 3: the checkpoint of that step is what a kill would have left.
+    train(*base, "--out", tmp_path / "broken", "--set", "loop.steps=4")
+    _rewind(tmp_path / "broken", base, steps=3)
+    train(*base, "--out", tmp_path / "broken", "--resume")
+    for name in ("whole", "broken"):
+        assert checkpoint.newest(tmp_path / name) == tmp_path / name / "step-0000004"
+    for file in (tmp_path / "whole" / "step-0000004").iterdir():
+        whole = load_file(file)
+        broken = load_file(tmp_path / "broken" / "step-0000004" / file.name)
+        assert whole.keys() == broken.keys()
+        for key, tensor in whole.items():
+            assert torch.equal(tensor, broken[key]), f"{file.name}: {key}"
+
+
+def _rewind(run: Path, base: list[object], steps: int) -> None:
+    """Makes ``run`` look as if it had been killed right after ``steps`` steps."""
+    original = checkpoint.save
+
+    def save_and_die(folder: Path, step: int, state: checkpoint.TrainState) -> Path:
+        path = original(folder, step, state)
+        if step == steps:
+            raise KeyboardInterrupt
+        return path
+
+    shutil.rmtree(run)
+    checkpoint.save = save_and_die
+    try:
+        result = CliRunner().invoke(main, [str(a) for a in (*base, "--out", run)])
+        assert result.exit_code == 1
+    finally:
+        checkpoint.save = original
+    assert checkpoint.newest(run) == run / f"step-{steps:07d}"
+
+
+def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:
+    run = codec_runs["image-vqgan"]
+    result = CliRunner().invoke(
+        main, ["image-vqgan", "--index", str(media_index), "--out", str(run), "--preset", "tiny"]
+    )
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == (
+        f"Error: {run} holds a run already; pass --resume or another --out"
+    )
+
+
+def _constant_world() -> TokenCache:
+    """Pictures of group g hold code g everywhere, its sounds code g + 8."""
+    layout = PRESETS["tiny"].layout
+    group = np.repeat(np.arange(4, dtype=np.int32), 2)
+
+    def table(n_tokens: int, offset: int) -> TokenTable:
+        codes = np.repeat((group + offset)[:, None], n_tokens, axis=1).astype(np.int16)
+        return TokenTable(codes=codes, group=group, heldout=np.arange(8) % 2 == 1)
+
+    codebook = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
+    return TokenCache(
+        image=table(layout.image.n_tokens, 0),
+        audio=table(layout.audio.n_tokens, 8),
+        image_codebook=codebook,
+        audio_codebook=codebook,
+        groups=[f"label:{g}" for g in range(4)],
+    )
+
+
+def test_the_transformer_learns_which_sound_belongs_to_a_picture(tmp_path: Path) -> None:
+    cache_file, run = tmp_path / "tokens.safetensors", tmp_path / "run"
+    cache = _constant_world()
+    cache.save(cache_file)
+    settings = ("loop.steps=150", "loop.batch_size=8", "loop.learning_rate=0.01")
+    sets = [part for s in settings for part in ("--set", s)]
+    train("transformer", "--tokens", cache_file, "--preset", "tiny", "--out", run, *sets)
+    preset = PRESETS["tiny"]
+    model = MaskedTransformer(preset.transformer.model, preset.layout)
+    checkpoint.load_module(run, "transformer", model)
+    tokens = torch.full((4, preset.layout.n_tokens), preset.layout.mask_token_id)
+    tokens[:, preset.layout.image_slice] = torch.from_numpy(cache.image.codes[::2]).long()
+    guessed = model(tokens)[:, preset.layout.audio_slice].argmax(dim=-1)
+    assert torch.equal(guessed, torch.from_numpy(cache.audio.codes[::2]).long())

@@ -1,0 +1,133 @@
+"""Numbers about judged sounds, as plain values for JSON."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoes_training.data.audio import Samples
+from echoes_training.evaluate import loudness
+from echoes_training.evaluate.classifier import Judge
+from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance, label_weights
+from echoes_training.evaluate.loudness import Levels
+
+Numbers = NDArray[np.int64]
+Scores = dict[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heard:
+    """N sounds in order: (N,) true and predicted label numbers, (N, D) embeddings, levels."""
+
+    numbers: Numbers
+    predicted: Numbers
+    embeddings: NDArray[np.float64]
+    levels: Levels
+
+
+def hear(judge: Judge, batches: Iterable[Samples], numbers: Numbers) -> Heard:
+    """Judges (B, S) samples at a time, so that the sounds need not be kept."""
+    verdicts, levels = [], []
+    for sounds in batches:
+        verdicts.append(judge.judge(sounds))
+        levels.append(loudness.measure(sounds))
+    return Heard(
+        numbers=numbers,
+        predicted=np.concatenate([verdict.predicted for verdict in verdicts]),
+        embeddings=np.concatenate([verdict.embeddings for verdict in verdicts]),
+        levels=loudness.join(levels),
+    )
+
+
+def accuracy(heard: Heard, labels: Sequence[str]) -> Scores:
+    """``overall`` counts each sound the same, ``balanced`` each label; rows of the confusion
+    matrix are the true labels, its columns the predicted ones."""
+    n = len(labels)
+    confusion = np.bincount(heard.numbers * n + heard.predicted, minlength=n * n).reshape(n, n)
+    totals = confusion.sum(axis=1)
+    shares = {
+        label: round(float(confusion[i, i] / totals[i]), 4)
+        for i, label in enumerate(labels)
+        if totals[i]
+    }
+    return {
+        "n": int(totals.sum()),
+        "overall": round(float(np.trace(confusion) / max(1, totals.sum())), 4),
+        "balanced": round(float(np.mean(list(shares.values()))), 4),
+        "per_label": shares,
+        "n_per_label": dict(zip(labels, totals.tolist(), strict=True)),
+        "confusion": confusion.tolist(),
+    }
+
+
+def codebook_use(codes: NDArray[np.integer], codebook_size: int) -> Scores:
+    """How many of the codes occur, and the perplexity: so many, equally often, would say as much."""
+    counts = np.bincount(codes.ravel(), minlength=codebook_size)
+    shares = counts[counts > 0] / counts.sum()
+    used = len(shares)
+    return {
+        "n_codes": int(counts.sum()),
+        "codebook_size": codebook_size,
+        "used": used,
+        "used_share": round(used / codebook_size, 4),
+        "perplexity": round(float(np.exp(-(shares * np.log(shares)).sum())), 2),
+    }
+
+
+def loudness_scores(real: Heard, made: Heard, labels: Sequence[str]) -> Scores:
+    """Distributions of both, and how many of the made sounds leave the range of the real ones."""
+    low, high = real.levels.rms_dbfs.min(), real.levels.rms_dbfs.max()
+    levels = made.levels
+    return {
+        "n_real": len(real.numbers),
+        "n_generated": len(made.numbers),
+        "real": _level_summary(real.levels, slice(None)),
+        "generated": _level_summary(levels, slice(None)),
+        "silent": int((levels.rms_dbfs < low).sum()),
+        "too_loud": int((levels.rms_dbfs > high).sum()),
+        "clipped": int(levels.is_clipped.sum()),
+        "nan": int(levels.is_nan.sum()),
+        "per_label": {
+            label: {
+                "real": _level_summary(real.levels, real.numbers == i),
+                "generated": _level_summary(levels, made.numbers == i),
+            }
+            for i, label in enumerate(labels)
+            if (real.numbers == i).any() and (made.numbers == i).any()
+        },
+    }
+
+
+def frechet_scores(real: Heard, others: dict[str, tuple[Numbers, NDArray[np.float64]]]) -> Scores:
+    """Distances of named (numbers, embeddings) to the real held-out sounds.
+
+    The plain distance also counts that labels are more frequent in one set than in the other;
+    ``balanced`` weighs every label the same on both sides.
+    """
+    plain = fit_gaussian(real.embeddings)
+    balanced = fit_gaussian(real.embeddings, label_weights(real.numbers))
+    distances = {
+        name: {
+            "n": len(numbers),
+            "plain": round(frechet_distance(fit_gaussian(embeddings), plain), 4),
+            "balanced": round(
+                frechet_distance(fit_gaussian(embeddings, label_weights(numbers)), balanced), 4
+            ),
+        }
+        for name, (numbers, embeddings) in others.items()
+    }
+    return {"n_reference": plain.n, "dimensions": real.embeddings.shape[1], **distances}
+
+
+def _level_summary(levels: Levels, chosen: slice | NDArray[np.bool_]) -> Scores:
+    return {
+        name: dict(
+            zip(
+                ("min", "p5", "median", "p95", "max"),
+                np.round(np.percentile(values[chosen], [0, 5, 50, 95, 100]), 2).tolist(),
+                strict=True,
+            )
+        )
+        for name, values in (("rms_dbfs", levels.rms_dbfs), ("peak_dbfs", levels.peak_dbfs))
+    }
