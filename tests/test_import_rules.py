@@ -56,11 +56,11 @@ def python_files(folder: str) -> list[Path]:
 
 @pytest.mark.parametrize("path", python_files("training"), ids=lambda path: path.name)
 def test_training_sees_only_the_spec(path: Path) -> None:
+    """Evaluation alone may use all of the runtime: it measures bundles as their users run them."""
+    allowed = "echoes_rt" if path.parent.name == "evaluate" else "echoes_rt.spec"
     for name in imports(path):
         assert not name.startswith("echoes_export")
-        assert not name.startswith("echoes_rt") or name.startswith(
-            ("echoes_rt.spec", "echoes_rt.errors")
-        )
+        assert not name.startswith("echoes_rt") or name.startswith((allowed, "echoes_rt.errors"))
 
 
 @pytest.mark.parametrize("path", python_files("runtime"), ids=lambda path: path.name)

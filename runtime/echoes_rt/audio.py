@@ -59,10 +59,12 @@ def log_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
         spec: every parameter of it.
 
     Returns:
-        (n_mels, 1 + S // hop_length) in [-1, 1].
+        (n_mels, S // hop_length) in [-1, 1]; frame ``t`` is centred on sample ``t * hop_length``,
+        and the frame that would be centred on the end is left out.
     """
     padded = np.pad(samples, spec.n_fft // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
+    frames = frames[: len(samples) // spec.hop_length]
     magnitudes = np.abs(np.fft.rfft(frames * hann_window(spec)))  # (T, n_fft // 2 + 1)
     return log_scale(np.asarray(mel_filterbank(spec) @ magnitudes.T, dtype=np.float32))
 
@@ -76,7 +78,7 @@ def clip_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
     clip = np.zeros(spec.n_samples, dtype=np.float32)
     length = min(len(samples), spec.n_samples)
     clip[:length] = samples[:length]
-    return log_mel(clip, spec)[:, : spec.n_frames]
+    return log_mel(clip, spec)
 
 
 def check_writable(path: Path | str) -> Path:

@@ -18,6 +18,8 @@ Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
+_SILENT = 0  # of OpenCV's log levels
+
 # Blending is done in floats, a few rows at a time to keep large pictures small in memory.
 _STRIP_ROWS = 64
 
@@ -114,7 +116,7 @@ def _read_bytes(path: Path) -> bytes:
 
 def _decode(data: bytes) -> Pixels | None:
     # Left to itself OpenCV writes to stderr what we say in our own sentence.
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    level = _set_log_level(_SILENT)
     try:
         # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
         # because OpenCV's versions differ in the formats for which they do it.
@@ -122,7 +124,13 @@ def _decode(data: bytes) -> Pixels | None:
     except cv2.error:
         return None
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        _set_log_level(level)
+
+
+def _set_log_level(level: int) -> int:
+    """Gives the level that was; OpenCV 5 moved the function."""
+    setter = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    return int(setter(level))
 
 
 def _to_rgb(pixels: Pixels) -> RgbArray:
