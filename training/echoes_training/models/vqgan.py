@@ -11,6 +11,7 @@ from echoes_training.models.conv import (
     ResBlock,
     Upsample,
     group_norm,
+    norm_layer,
 )
 from echoes_training.models.quantizer import QuantizerOutput, VectorQuantizer
 
@@ -25,6 +26,7 @@ class VQGANConfig:
         channels: width of each encoder level; each level but the last halves both sides.
         decoder_channels: the same, in the same order, for the decoder.
         res_blocks: residual blocks per encoder level; the decoder has one more.
+        encoder_norm: ``group`` (the published networks) or ``batch``.
         attention: whether the last level and the middle attend.
         codebook_dim: width of a code; ``z_channels`` of taming-transformers is the same here.
         normalize: codes on the unit sphere.
@@ -36,6 +38,7 @@ class VQGANConfig:
     decoder_channels: tuple[int, ...]
     res_blocks: int
     attention: bool
+    encoder_norm: str = "group"
     codebook_size: int
     codebook_dim: int
     normalize: bool
@@ -46,6 +49,8 @@ class VQGANConfig:
                 "channels and decoder_channels need the same number of levels, got "
                 f"{self.channels} and {self.decoder_channels}"
             )
+        if self.encoder_norm not in ("group", "batch"):
+            raise ValueError(f"encoder_norm must be group or batch, got {self.encoder_norm!r}")
 
     @property
     def factor(self) -> int:
@@ -72,11 +77,11 @@ class _Level(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int, attention: bool) -> None:
+    def __init__(self, channels: int, attention: bool, norm: str = "group") -> None:
         super().__init__()
-        self.block_1 = ResBlock(channels, channels)
+        self.block_1 = ResBlock(channels, channels, norm)
         self.attn_1 = AttentionBlock(channels) if attention else nn.Identity()
-        self.block_2 = ResBlock(channels, channels)
+        self.block_2 = ResBlock(channels, channels, norm)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(h)))
@@ -97,25 +102,29 @@ class Encoder(nn.Module):
         for i, next_width in enumerate(widths):
             level = _Level()
             for _ in range(config.res_blocks):
-                level.block.append(ResBlock(width, next_width))
+                level.block.append(ResBlock(width, next_width, config.encoder_norm))
                 width = next_width
                 if config.attention and i == len(widths) - 1:
                     level.attn.append(AttentionBlock(width))
             if i < len(widths) - 1:
                 level.downsample = Downsample(width)
             self.down.append(level)
-        self.mid = _Middle(width, config.attention)
-        self.norm_out = group_norm(width)
+        self.mid = _Middle(width, config.attention, config.encoder_norm)
+        self.norm_out = norm_layer(width, config.encoder_norm)
         self.conv_out = nn.Conv2d(width, config.codebook_dim, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def features(self, x: Tensor) -> Tensor:
+        """(B, in_channels, H, W) to what the last convolution reads, (B, channels[-1], h, w)."""
         h = self.conv_in(x)
         for level in self.down:
             assert isinstance(level, _Level)
             h = level.run(h)
             if level.downsample is not None:
                 h = level.downsample(h)
-        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
+        return F.silu(self.norm_out(self.mid(h)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_out(self.features(x))
 
 
 class Decoder(nn.Module):

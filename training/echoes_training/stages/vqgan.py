@@ -104,7 +104,8 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     torch.manual_seed(loop.seed)
     categories = sorted({c.category for c in medium.clips["train"]})
     model = channels_last(VQGAN(config.model).to(device))
-    head = CategoryHead(config.model.codebook_dim, len(categories)).to(device)
+    head = CategoryHead(config.model.channels[-1], config.model.codebook_dim, len(categories))
+    head = head.to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
     trained = torch.nn.ModuleList([model, head])
@@ -119,13 +120,20 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
         known = {name: i for i, name in enumerate(categories)}
         return torch.tensor([known[c.category] for c in clips], device=device)
 
-    def learn_categories(x: Tensor, wanted: Tensor) -> Scalars:
+    def category_loss(features: Tensor, latents: Tensor, clips: list[Clip]) -> Tensor:
+        wanted = targets(clips)
+        readings = head(features, latents)
+        losses = [F.cross_entropy(r, wanted, label_smoothing=0.1) for r in readings]
+        return torch.stack(losses).mean()
+
+    def learn_categories(x: Tensor, clips: list[Clip]) -> Scalars:
         """A step of the encoder alone, on latents that are not quantized yet."""
         with autocast(loop.precision, device):
-            latents = model.latents(x)
+            features = model.encoder.features(x)
+            latents = model.quant_conv(model.encoder.conv_out(features))
             if config.model.normalize:
                 latents = F.normalize(latents, dim=1)
-            loss = F.cross_entropy(head(latents), wanted, label_smoothing=0.1)
+            loss = category_loss(features, latents, clips)
         norm = update(optimizer, trained, loss, loop)
         return {"train/category": loss.item(), "train/grad_norm": norm}
 
@@ -136,19 +144,18 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
         for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
             group["lr"] = learning_rate(loop, step)
         if step < config.category_steps:
-            return learn_categories(x, targets(clips))
+            return learn_categories(x, clips)
         adversarial = step >= config.adversarial_start
         with autocast(loop.precision, device):
-            z = model.latents(x)
+            features = model.encoder.features(x)
+            z = model.quant_conv(model.encoder.conv_out(features))
             quantized = model.quantize(z)
             n_decoded = max(1, round(len(x) * config.decoded_share))
             shown = x[-n_decoded:]
             decoded = model.decode_latents(quantized.z_q[-n_decoded:])
             losses = {
                 "reconstruction": (decoded - shown).abs().mean(),
-                "category": F.cross_entropy(
-                    head(quantized.z_q), targets(clips), label_smoothing=0.1
-                ),
+                "category": category_loss(features, quantized.z_q, clips),
                 **quantized.losses,
             }
             if adversarial:
@@ -187,27 +194,36 @@ def _evaluate(
     targets: Callable[[list[Clip]], Tensor],
 ) -> Scalars:
     """Error, label accuracy and codebook use on up to 256 held-out clips, evenly spread."""
+    model.eval()
+    head.eval()
     members = medium.clips["heldout"]
     members = members[:: max(1, len(members) // 256)]
-    errors, hits = 0.0, 0
+    errors, feature_hits, code_hits = 0.0, 0, 0
     used = torch.zeros(config.model.codebook_size)
     for i in range(0, len(members), 32):
         clips = members[i : i + 32]
         x = medium.batch(clips, None).to(config.loop.device)
         with autocast(config.loop.precision, x.device):
-            decoded, _, quantized = model(x)
-            guesses = head(quantized.z_q).argmax(dim=1)
+            features = model.encoder.features(x)
+            quantized = model.quantize(model.quant_conv(model.encoder.conv_out(features)))
+            decoded = model.decode_latents(quantized.z_q)
+            from_features, from_codes = head(features, quantized.z_q)
         errors += (decoded - x).abs().mean().item() * len(clips)
-        hits += int((guesses == targets(clips)).sum())
+        wanted = targets(clips)
+        feature_hits += int((from_features.argmax(dim=1) == wanted).sum())
+        code_hits += int((from_codes.argmax(dim=1) == wanted).sum())
         used += torch.bincount(quantized.codes.flatten().cpu(), minlength=len(used))
     shown = members[:: max(1, len(members) // 8)][:8]
     x = medium.batch(shown, None).to(config.loop.device)
     medium.sheet(run / "samples" / f"{step:07d}.png", x, model(x)[0].float())
+    model.train()
+    head.train()
     share = used / used.sum()
     perplexity = float(torch.exp(-(share * (share + 1e-12).log()).sum()))
     return {
         "heldout/reconstruction": errors / len(members),
-        "heldout/category_accuracy": hits / len(members),
+        "heldout/category_from_features": feature_hits / len(members),
+        "heldout/category_from_codes": code_hits / len(members),
         "heldout/codes_used": float((used > 0).sum()),
         "heldout/code_perplexity": perplexity,
     }

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Reproduces the bundled echoes-mini from the raw folders: about three hours on two laptop cores.
+#
+#   training/runs/mini.sh MEDIA WORK
+#
+# MEDIA holds caltech101/, esc10/ and classes.csv (docs/training.md says where they come from);
+# WORK gets the index, the runs and the bundle. Run it again after an interruption: every part
+# goes on where it stopped.
+set -euo pipefail
+[ $# -eq 2 ] || { sed -n '2,8p' "$0" >&2; exit 2; }
+media=$1 work=$2
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # two trainings run side by side, a core each
+mkdir -p "$work"
+
+if [ ! -e "$work/data/index.jsonl" ]; then
+  echoes-train prepare media --caltech "$media/caltech101" --esc10 "$media/esc10" \
+    --classes "$media/classes.csv" --out "$work/data"
+fi
+index=$work/data/index.jsonl
+
+echoes-train image-vqgan --index "$index" --out "$work/image" --resume &
+image=$!
+echoes-train mel-vqgan --index "$index" --out "$work/mel" --resume
+wait $image
+if [ ! -e "$work/tokens.safetensors" ]; then
+  echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
+    --out "$work/tokens.safetensors"
+fi
+
+echoes-train vocoder --index "$index" --out "$work/vocoder" --resume &
+vocoder=$!
+echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume
+wait $vocoder
+
+rm -rf "$work/echoes-mini"
+echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
+  --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
+  --name echoes-mini --out "$work/echoes-mini"
+echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --out "$work/evaluation"
