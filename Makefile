@@ -7,7 +7,7 @@ PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 .PHONY: demo test check fmt clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
-	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/rooster.jpg out.wav --seed 1
+	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
 
 test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
 	$(RUNTIME_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
