@@ -1,0 +1,1 @@
+"""Turns trained runs into a bundle that the runtime reads."""

@@ -1,0 +1,130 @@
+"""Models to a bundle's folder: weights, graphs, manifest and model card."""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+
+from echoes_export.model_card import generated_card
+from echoes_export.models import Models
+from echoes_export.onnx_graph import export_graph
+from echoes_export.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.wrappers import graph_modules
+from echoes_rt import __version__
+from echoes_rt.errors import InputError
+from echoes_rt.spec.graphs import graph_specs
+from echoes_rt.spec.manifest import MANIFEST_NAME, DataFile, GraphEntry, Manifest
+from echoes_rt.spec.sampling import SamplingDefaults
+
+CARD_NAME = "README.md"
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a manifest says that the models do not.
+
+    Attributes:
+        card: text of the model card; empty for a generated one.
+    """
+
+    name: str
+    license: str = "Apache-2.0"
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    card: str = ""
+
+
+def write_bundle(
+    out: Path,
+    models: Models,
+    about: About,
+    *,
+    weights: str,
+    accept: Callable[[Path], None],
+    overwrite: bool = False,
+) -> Manifest:
+    """Writes a bundle that appears at ``out`` whole or not at all.
+
+    Args:
+        out: the folder to make.
+        models: with the weights as they shall be stored (``precision.rounded``).
+        about: the rest of the manifest.
+        weights: fp16 or fp32.
+        accept: is given the finished folder before it gets its name; may raise to refuse it.
+        overwrite: whether an older bundle may lie at ``out``.
+
+    Raises:
+        InputError: if ``out`` is taken or cannot be written.
+    """
+    _check_free(out, overwrite)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}") from error
+    try:
+        manifest = _fill(partial, models, about, weights)
+        accept(partial)
+        partial.chmod(0o755)  # mkdtemp's folders are private
+        if out.exists():
+            shutil.rmtree(out)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def _check_free(out: Path, overwrite: bool) -> None:
+    if not out.exists():
+        return
+    if not overwrite:
+        raise InputError(f"{out} exists already; pass --overwrite or another --out")
+    # Only what this program makes is ever deleted.
+    if not (out / MANIFEST_NAME).is_file():
+        raise InputError(f"{out} exists and is not a bundle; give another --out")
+
+
+def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
+    stored = write_weights(folder / WEIGHTS_NAME, models, weights)
+    shared = _data_file(folder / WEIGHTS_NAME)
+    modules = graph_modules(models)
+    graphs = {}
+    for name, signature in graph_specs(models.image, models.mel, models.layout).items():
+        path = folder / f"{name}.onnx"
+        onnx.save(export_graph(name, modules[name], signature, stored), path)
+        onnx.checker.check_model(path, full_check=True)
+        graph = _data_file(path)
+        graphs[name] = GraphEntry(
+            file=graph.file,
+            sha256=graph.sha256,
+            size_bytes=graph.size_bytes,
+            precision=weights,
+            signature=signature,
+            external_data=(shared,),
+        )
+    manifest = Manifest(
+        name=about.name,
+        license=about.license,
+        created_by=f"echoes-rt {__version__}",
+        description=about.description,
+        labels=about.labels,
+        image=models.image,
+        mel=models.mel,
+        tokens=models.layout,
+        sampling=about.sampling,
+        graphs=graphs,
+    )
+    manifest.write(folder / MANIFEST_NAME)
+    card = about.card or generated_card(manifest, models)
+    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    return manifest
+
+
+def _data_file(path: Path) -> DataFile:
+    data = path.read_bytes()
+    return DataFile(file=path.name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
