@@ -10,6 +10,7 @@ import click
 
 from echoes_rt.errors import EchoesError
 from echoes_training.data.prepare import prepare
+from echoes_training.evaluate.command import evaluate
 
 PRESET_NAMES = ("mini", "tiny")
 
@@ -35,6 +36,7 @@ def main(verbose: bool) -> None:
 
 
 main.add_command(prepare)
+main.add_command(evaluate)
 
 
 def run_options(function: F) -> F:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from echoes_rt.errors import InputError
 from echoes_rt.spec.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip
@@ -25,6 +26,8 @@ from echoes_training.evaluate.media import fingerprint
 from echoes_training.models.mel import MelSpectrogram
 
 logger = logging.getLogger(__name__)
+
+_EVAL_BATCH = 32
 
 MIN_RMS = 1e-4
 """-80 dBFS, below which a clip counts as nothing and is not made louder."""
@@ -104,23 +107,26 @@ class Verdicts:
 
 
 class Judge:
-    """A trained classifier with the labels and the mel that belong to it."""
+    """A trained classifier with the labels, the mel and the lessons that belong to it.
 
-    def __init__(self, model: AudioClassifier, labels: Sequence[str], spec: MelSpec) -> None:
+    ``taught`` are its (N, D) embeddings of the sounds that it learned from, in their order.
+    """
+
+    def __init__(
+        self, model: AudioClassifier, labels: Sequence[str], spec: MelSpec, taught: Tensor
+    ) -> None:
         self.model = model.eval()
         self.labels = tuple(labels)
         self.spec = spec
+        self.taught = taught
 
     @torch.no_grad()
-    def judge(self, sounds: Sequence[Samples], batch_size: int = 32) -> Verdicts:
-        """Sounds of (n_samples,) each; one that is not finite counts as silence."""
-        predicted, embeddings = [], []
-        for start in range(0, len(sounds), batch_size):
-            batch = np.nan_to_num(np.stack(sounds[start : start + batch_size]))
-            embedding = self.model.embed(to_mels(batch, self.spec))
-            predicted.append(self.model.head(embedding).argmax(dim=1).numpy())
-            embeddings.append(embedding.double().numpy())
-        return Verdicts(predicted=np.concatenate(predicted), embeddings=np.concatenate(embeddings))
+    def judge(self, sounds: Samples) -> Verdicts:
+        """Of (N, S) samples; a sound that is not finite counts as silence."""
+        finite = np.where(np.isfinite(sounds).all(axis=1, keepdims=True), sounds, np.float32(0))
+        embeddings = self.model.embed(to_mels(finite, self.spec))
+        predicted = self.model.head(embeddings).argmax(dim=1)
+        return Verdicts(predicted=predicted.numpy(), embeddings=embeddings.double().numpy())
 
 
 def to_mels(sounds: Samples, spec: MelSpec) -> Tensor:
@@ -141,7 +147,6 @@ def cached_judge(
     config: ClassifierConfig,
 ) -> Judge:
     """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before."""
-    model = AudioClassifier(config, len(labels))
     key = {
         "sounds": fingerprint(rows),
         "labels": list(labels),
@@ -152,14 +157,26 @@ def cached_judge(
     path = cache / f"classifier-{name}.safetensors"
     if path.is_file():
         logger.info("classifier from %s", path)
-        model.load_state_dict(load_file(path))
-        return Judge(model, labels, store.spec)
+        tensors = load_file(path)
+        taught = tensors.pop("taught")
+        model = AudioClassifier(config, len(labels))
+        model.load_state_dict(tensors)
+        return Judge(model, labels, store.spec, taught)
     judge = train_judge(rows, labels, store, config)
-    cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    save_file(judge.model.state_dict(), partial)
-    partial.replace(path)
+    _save(judge, path)
     return judge
+
+
+def _save(judge: Judge, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({**judge.model.state_dict(), "taught": judge.taught}, partial)
+        partial.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; give another --cache") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def train_judge(
@@ -178,7 +195,9 @@ def train_judge(
         torch.manual_seed(config.seed)
         model = AudioClassifier(config, len(labels))
         _fit(model, mels, numbers, config)
-    return Judge(model, labels, store.spec)
+    with torch.no_grad():
+        taught = torch.cat([model.embed(part.float()) for part in mels.split(_EVAL_BATCH)])
+    return Judge(model, labels, store.spec, taught)
 
 
 def _mels_of(rows: Sequence[Clip], store: AudioStore) -> Tensor:
@@ -209,7 +228,7 @@ def _fit(model: AudioClassifier, mels: Tensor, numbers: Tensor, config: Classifi
         batch, targets = mix(varied, one_hot[picks], config.augment, generator)
         loss = F.cross_entropy(model(batch), targets, label_smoothing=config.label_smoothing)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         schedule.step()
         if step % 20 == 0:

@@ -24,7 +24,7 @@ class Levels:
 
 def measure(sounds: NDArray[np.float32]) -> Levels:
     """Of (B, S) samples."""
-    is_nan = ~np.isfinite(sounds).all(axis=1)
+    is_nan = np.asarray(~np.isfinite(sounds).all(axis=1))
     samples = np.where(is_nan[:, None], 0.0, sounds).astype(np.float64)
     return Levels(
         rms_dbfs=_decibels(np.sqrt(np.mean(samples**2, axis=1))),

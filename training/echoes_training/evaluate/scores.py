@@ -41,8 +41,10 @@ def hear(judge: Judge, batches: Iterable[Samples], numbers: Numbers) -> Heard:
 
 
 def accuracy(heard: Heard, labels: Sequence[str]) -> Scores:
-    """``overall`` counts each sound the same, ``balanced`` each label; rows of the confusion
-    matrix are the true labels, its columns the predicted ones."""
+    """``overall`` counts each sound the same, ``balanced`` each label.
+
+    Rows of the confusion matrix are the true labels, its columns the predicted ones.
+    """
     n = len(labels)
     confusion = np.bincount(heard.numbers * n + heard.predicted, minlength=n * n).reshape(n, n)
     totals = confusion.sum(axis=1)
@@ -62,7 +64,7 @@ def accuracy(heard: Heard, labels: Sequence[str]) -> Scores:
 
 
 def codebook_use(codes: NDArray[np.integer], codebook_size: int) -> Scores:
-    """How many of the codes occur, and the perplexity: so many, equally often, would say as much."""
+    """How many codes occur; ``perplexity`` of them, equally often, would say as much."""
     counts = np.bincount(codes.ravel(), minlength=codebook_size)
     shares = counts[counts > 0] / counts.sum()
     used = len(shares)
