@@ -225,10 +225,11 @@ def _tiny() -> Preset:
     codec = VQGANConfig(
         in_channels=3,
         stem=4,
-        channels=(8, 8),
-        decoder_channels=(8, 8),
+        channels=(4, 6),  # 6 makes groups of three channels, not of one
+        decoder_channels=(4, 6),
         res_blocks=1,
-        attention=True,
+        attention=False,
+        encoder_norm="batch",
         codebook_size=32,
         codebook_dim=8,
         normalize=True,
@@ -242,7 +243,14 @@ def _tiny() -> Preset:
         ),
         mel_vqgan=VQGANStageConfig(
             loop=loop,
-            model=dataclasses.replace(codec, in_channels=1),
+            model=dataclasses.replace(
+                codec,
+                in_channels=1,
+                stem=8,
+                channels=(6,),
+                decoder_channels=(6,),
+                encoder_norm="group",
+            ),
             image=image,
             mel=mel,
             adversarial_start=2,
@@ -257,7 +265,7 @@ def _tiny() -> Preset:
             discriminator_width=4,
         ),
         transformer=TransformerStageConfig(
-            loop=loop, model=TransformerConfig(width=16, layers=2, heads=2), layout=layout
+            loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
         ),
     )
 
