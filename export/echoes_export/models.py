@@ -120,9 +120,9 @@ def random_models(preset: Preset, seed: int) -> Models:
         )
         for module in models.modules.values():
             module.eval().requires_grad_(False)
-            for parameter in module.parameters():
-                if parameter.ndim == 1:
-                    parameter.add_(0.1 * torch.randn_like(parameter))
+            for tensor in module.state_dict().values():
+                if tensor.ndim == 1:
+                    tensor.add_(0.1 * torch.rand_like(tensor))
     return models
 
 

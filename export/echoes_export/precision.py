@@ -10,11 +10,13 @@ PRECISIONS = ("fp16", "fp32")
 
 
 def stored_dtype(name: str, tensor: Tensor, weights: str) -> torch.dtype:
-    """Matrices and kernels are stored as ``weights`` says, all else in fp32.
+    """Matrices and kernels are stored as ``weights`` says, all other numbers in fp32.
 
     Vectors are too small to matter. Codebooks are small as well, and a rounded code can lose a
     latent that lies between two codes to its neighbour.
     """
+    if not tensor.is_floating_point():
+        return tensor.dtype  # a norm's count of batches
     is_codebook = name.endswith("quantize.embedding.weight")
     if weights == "fp16" and tensor.ndim > 1 and not is_codebook:
         return torch.float16
