@@ -15,6 +15,7 @@ from echoes_training.cli import main
 from echoes_training.config import PRESETS
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.stages.tokenize import load_codec
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -63,6 +64,17 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     last = metrics(run)[-1]
     assert 0 < last["heldout/reconstruction"] < 2
     assert 1 <= last["heldout/codes_used"] <= 32
+
+
+def test_refining_changes_the_decoder_and_nothing_else(
+    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    old, new = codec_runs["mel-vqgan"], tmp_path / "refined"
+    train("refine-mel", "--codec", old, "--index", media_index, "--out", new, "--preset", "tiny")
+    before, after = load_codec(old)[0].state_dict(), load_codec(new)[0].state_dict()
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"post_quant_conv", "decoder"}
+    assert metrics(new)[-1]["heldout/perceptual"] > 0
 
 
 def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:

@@ -121,6 +121,58 @@ def mel_vqgan(
     train_vqgan(run, Mels(read_index(index), config), config)
 
 
+def _refine(
+    medium_name: str,
+    codec_run: Path,
+    index: Path,
+    run: Path,
+    preset: str,
+    assignments: tuple[str, ...],
+    resume: bool,
+) -> None:
+    from echoes_training.checkpoint import load_config, save_config
+    from echoes_training.data.index import read_index
+    from echoes_training.stages import vqgan
+    from echoes_training.stages.refine import refine
+    from echoes_training.stages.tokenize import load_codec
+
+    config = _configure("refine", run, preset, assignments, resume)
+    model, codec = load_codec(codec_run)
+    # The result is a codec like any other: its settings are those of the codec it began as.
+    save_config(run, {**load_config(codec_run), "refine": load_config(run)["config"]})
+    medium = getattr(vqgan, medium_name)(read_index(index), codec)
+    refine(run, medium, model, codec, config)
+
+
+_RUN = click.Path(path_type=Path, exists=True, file_okay=False)
+
+codec_option = click.option("--codec", type=_RUN, required=True, help="Run of the codec to refine.")
+
+
+@main.command("refine-image")
+@index_option
+@codec_option
+@run_options
+def refine_image(index: Path, codec: Path, **options: Any) -> None:
+    """Train only the decoder of a picture codec, with a discriminator; the codes stay.
+
+    Example: echoes-train refine-image --codec runs/image --index data/index.jsonl --out runs/image2
+    """
+    _refine("Pictures", codec, index, **options)
+
+
+@main.command("refine-mel")
+@index_option
+@codec_option
+@run_options
+def refine_mel(index: Path, codec: Path, **options: Any) -> None:
+    """Train only the decoder of a mel codec, with a discriminator; the codes stay.
+
+    Example: echoes-train refine-mel --codec runs/mel --index data/index.jsonl --out runs/mel2
+    """
+    _refine("Mels", codec, index, **options)
+
+
 @main.command()
 @index_option
 @run_options
@@ -136,9 +188,6 @@ def vocoder(
 
     config = _configure("vocoder", run, preset, assignments, resume)
     train_vocoder(run, read_index(index), config)
-
-
-_RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 
 
 @main.command("tokenize")

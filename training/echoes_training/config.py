@@ -50,13 +50,25 @@ class LoopConfig:
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
 
 
+NEVER = 10**9
+"""A step that no run reaches."""
+
+DEFAULT_VQGAN_WEIGHTS = {
+    "reconstruction": 1.0,
+    "vq/codebook": 1.0,
+    "vq/commitment": 0.25,
+    "category": 0.2,
+    "adversarial": 0.05,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class VQGANStageConfig:
     """One codec's training.
 
     Attributes:
         loss_weights: by name of the loss; a loss without a weight is an error.
-        adversarial_start: step at which the discriminator joins; past ``steps`` for never.
+        adversarial_start: step at which the discriminator joins; ``NEVER`` leaves it to ``refine``.
         usage_decay: of the running code usage that decides which codes are dead.
         category_steps: the first steps, in which only the encoder learns, and only categories: a
             third of the cost of a full step, and it decides what the codes will tell.
@@ -74,14 +86,17 @@ class VQGANStageConfig:
     category_steps: int = 0
     decoded_share: float = 1.0
     labelled_share: float = 0.5
+    loss_weights: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_VQGAN_WEIGHTS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineStageConfig:
+    """Training of a codec's decoder alone; the codec itself comes from another run."""
+
+    loop: LoopConfig
+    discriminator_width: int
     loss_weights: dict[str, float] = field(
-        default_factory=lambda: {
-            "reconstruction": 1.0,
-            "vq/codebook": 1.0,
-            "vq/commitment": 0.25,
-            "category": 0.2,
-            "adversarial": 0.05,
-        }
+        default_factory=lambda: {"reconstruction": 1.0, "perceptual": 0.2, "adversarial": 0.5}
     )
 
 
@@ -202,13 +217,14 @@ def _parse(text: str, current: Any, key: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Everything that has a size: the contracts and the four stages."""
+    """Everything that has a size: the contracts and the stages."""
 
     image: ImageSpec
     mel: MelSpec
     layout: TokenLayout
     image_vqgan: VQGANStageConfig
     mel_vqgan: VQGANStageConfig
+    refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
 
@@ -256,6 +272,7 @@ def _tiny() -> Preset:
             adversarial_start=2,
             discriminator_width=4,
         ),
+        refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
             loop=loop,
             model=VocoderConfig(width=16, layers=1),
@@ -271,7 +288,7 @@ def _tiny() -> Preset:
 
 
 def _mini() -> Preset:
-    """The bundled model: a few hours on two laptop cores."""
+    """The bundled model: about two hours on two laptop cores without bf16."""
     image = ImageSpec()
     mel = MelSpec()
     layout = TokenLayout(
@@ -279,7 +296,7 @@ def _mini() -> Preset:
         audio=Grid(height=5, width=27, codebook_size=1024),
     )
     codec = VQGANConfig(
-        in_channels=3,
+        in_channels=1,
         stem=4,
         channels=(48, 96, 192),
         decoder_channels=(32, 64, 128),
@@ -294,30 +311,42 @@ def _mini() -> Preset:
         mel=mel,
         layout=layout,
         image_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=4000, batch_size=16, learning_rate=1e-3),
+            loop=LoopConfig(steps=1700, batch_size=32, learning_rate=1.5e-3, warmup_steps=60),
+            model=dataclasses.replace(codec, in_channels=3, encoder_norm="batch"),
+            image=image,
+            mel=mel,
+            adversarial_start=NEVER,
+            category_steps=1000,
+            decoded_share=0.25,
+            labelled_share=0.75,
+            loss_weights={**DEFAULT_VQGAN_WEIGHTS, "category": 0.5},
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=LoopConfig(steps=1800, batch_size=8, learning_rate=1e-3, warmup_steps=60),
             model=codec,
             image=image,
             mel=mel,
-            adversarial_start=3000,
+            adversarial_start=NEVER,
         ),
-        mel_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=4000, batch_size=8, learning_rate=1e-3),
-            model=dataclasses.replace(codec, in_channels=1),
-            image=image,
-            mel=mel,
-            adversarial_start=2500,
+        refine=RefineStageConfig(
+            loop=LoopConfig(
+                steps=500, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
+            ),
+            discriminator_width=32,
         ),
         vocoder=VocoderStageConfig(
-            loop=LoopConfig(steps=6000, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            loop=LoopConfig(steps=2000, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
             model=VocoderConfig(width=256, layers=6),
             mel=mel,
             segment_frames=32,
-            adversarial_start=2000,
-            discriminator_width=16,
+            adversarial_start=1200,
+            discriminator_width=8,
         ),
         transformer=TransformerStageConfig(
-            loop=LoopConfig(steps=3000, batch_size=32, learning_rate=1e-3, weight_decay=0.03),
-            model=TransformerConfig(width=192, layers=6, heads=3, dropout=0.1),
+            loop=LoopConfig(
+                steps=2200, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
+            ),
+            model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
             layout=layout,
         ),
     )

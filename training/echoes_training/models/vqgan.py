@@ -115,13 +115,19 @@ class Encoder(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to what the last convolution reads, (B, channels[-1], h, w)."""
+        return self.pyramid(x)[-1]
+
+    def pyramid(self, x: Tensor) -> list[Tensor]:
+        """What each level makes of (B, in_channels, H, W), and the features at the end."""
         h = self.conv_in(x)
+        found = []
         for level in self.down:
             assert isinstance(level, _Level)
             h = level.run(h)
+            found.append(h)
             if level.downsample is not None:
                 h = level.downsample(h)
-        return F.silu(self.norm_out(self.mid(h)))
+        return [*found, F.silu(self.norm_out(self.mid(h)))]
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv_out(self.features(x))

@@ -85,7 +85,7 @@ def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
     return splits
 
 
-def _draw(
+def draw(
     members: list[Clip], size: int, labelled_share: float, rng: np.random.Generator
 ) -> list[Clip]:
     """A batch with replacement; the codec must know best what the transformer will pair."""
@@ -139,7 +139,7 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
 
     def step_once(step: int) -> Scalars:
         rng = np.random.default_rng((loop.seed, step))
-        clips = _draw(medium.clips["train"], loop.batch_size, config.labelled_share, rng)
+        clips = draw(medium.clips["train"], loop.batch_size, config.labelled_share, rng)
         x = medium.batch(clips, rng).to(device, memory_format=torch.channels_last)
         for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
             group["lr"] = learning_rate(loop, step)
