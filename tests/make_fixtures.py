@@ -1,11 +1,11 @@
 """Writes the fixtures: python tests/make_fixtures.py golden|bundle FOLDER.
 
 ``golden`` needs numpy alone, and a test holds its output to the committed files byte by byte.
-``bundle`` needs onnx: a real bundle with tiny random weights, rebuilt by hand when the format of
-bundles changes.
+``bundle`` needs the export extra: what the exporter makes of tiny models with random weights. It is
+rebuilt by hand when the format of bundles changes, because the exporter's bytes change with its
+version; tests/export holds it to what it puts out.
 """
 
-import hashlib
 import json
 import sys
 from pathlib import Path
@@ -16,15 +16,11 @@ import numpy as np
 from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import DecodePlan, make_plan
-from echoes_rt.spec.graphs import GraphSpec, graph_specs
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_rt.spec.schedule import num_masked
 from echoes_rt.spec.tokens import Grid, TokenLayout
 
-IMAGE = ImageSpec(height=32, width=32)
 MEL = MelSpec(
     n_fft=256, win_length=256, hop_length=64, n_mels=16, f_min=0.0, f_max=8000.0, n_frames=32
 )
@@ -144,141 +140,22 @@ def write_golden(folder: Path) -> None:
 
 
 def write_bundle(folder: Path) -> None:
-    from onnx import checker, save
+    from echoes_export import write_bundle as export
+    from echoes_export.models import random_models
+    from echoes_export.precision import rounded
+    from echoes_training.config import PRESETS
 
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = {}
-    for name, signature in graph_specs(IMAGE, MEL, TOKENS).items():
-        model = _model(name, signature)
-        checker.check_model(model, full_check=True)
-        path = folder / f"{name}.onnx"
-        save(model, str(path))
-        data = path.read_bytes()
-        entries[name] = GraphEntry(
-            file=path.name,
-            sha256=hashlib.sha256(data).hexdigest(),
-            size_bytes=len(data),
-            precision="fp32",
-            signature=signature,
-        )
-    Manifest(
+    about = export.About(
         name="echoes-tiny",
-        license="Apache-2.0",
         created_by="tests/make_fixtures.py",
         description="Random weights, for tests.",
         labels=("noise",),
-        image=IMAGE,
-        mel=MEL,
-        tokens=TOKENS,
         sampling=SAMPLING,
-        graphs=entries,
-    ).write(folder / MANIFEST_NAME)
-
-
-class _Graph:
-    """Collects nodes and random weights; every op is one that real exports hold too."""
-
-    def __init__(self, name: str) -> None:
-        self.rng = np.random.default_rng(list(name.encode()))
-        self.nodes: list[Any] = []
-        self.weights: list[Any] = []
-
-    def weight(self, *shape: int, scale: float = 1.0) -> str:
-        return self.constant(self.rng.normal(0, scale, shape).astype(np.float32))
-
-    def constant(self, value: np.ndarray) -> str:
-        from onnx import numpy_helper
-
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(value, name))
-        return name
-
-    def ints(self, *values: int) -> str:
-        return self.constant(np.array(values, dtype=np.int64))
-
-    def add(self, op: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
-        output = output or f"t{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [output], **attributes))
-        return output
-
-
-def _model(name: str, signature: GraphSpec) -> Any:
-    from onnx import TensorProto, helper
-
-    graph = _Graph(name)
-    _BODIES[name](graph)
-    tensors = [
-        [
-            helper.make_tensor_value_info(
-                tensor, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape
-            )
-            for tensor, spec in side.items()
-        ]
-        for side in (signature.inputs, signature.outputs)
-    ]
-    assert helper.np_dtype_to_tensor_dtype(np.dtype(np.float32)) == TensorProto.FLOAT
-    made = helper.make_graph(graph.nodes, name, *tensors, initializer=graph.weights)
-    # Old enough for the oldest ONNX Runtime that the runtime's extras allow.
-    return helper.make_model(made, ir_version=9, opset_imports=[helper.make_opsetid("", 18)])
-
-
-def _image_encoder(graph: _Graph) -> None:
-    _patch_codes(graph, "image", (16, 3, 8, 8), TOKENS.image.n_tokens)
-
-
-def _mel_encoder(graph: _Graph) -> None:
-    picture = graph.add("Unsqueeze", "mel", graph.ints(1))
-    _patch_codes(graph, picture, (16, 1, 8, 8), TOKENS.audio.n_tokens)
-
-
-def _patch_codes(
-    graph: _Graph, pixels: str, kernel: tuple[int, int, int, int], n_tokens: int
-) -> None:
-    scores = graph.add("Conv", pixels, graph.weight(*kernel), strides=[8, 8])
-    flat = graph.add("Reshape", scores, graph.ints(0, kernel[0], n_tokens))
-    best = graph.add("ArgMax", flat, axis=1, keepdims=0)
-    graph.add("Cast", best, output="codes", to=6)  # TensorProto.INT32
-
-
-def _image_decoder(graph: _Graph) -> None:
-    patches = graph.add("Gather", graph.weight(16, 3 * 8 * 8), "codes")
-    grid = graph.add("Reshape", patches, graph.ints(0, 4, 4, 3, 8, 8))
-    rows = graph.add("Transpose", grid, perm=[0, 3, 1, 4, 2, 5])
-    graph.add("Tanh", graph.add("Reshape", rows, graph.ints(0, 3, 32, 32)), output="image")
-
-
-def _mel_decoder(graph: _Graph) -> None:
-    patches = graph.add("Gather", graph.weight(16, 8 * 8), "codes")
-    grid = graph.add("Reshape", patches, graph.ints(0, 2, 4, 8, 8))
-    rows = graph.add("Transpose", grid, perm=[0, 1, 3, 2, 4])
-    graph.add("Tanh", graph.add("Reshape", rows, graph.ints(0, 16, 32)), output="mel")
-
-
-def _vocoder(graph: _Graph) -> None:
-    kernel = graph.weight(MEL.n_mels, 1, MEL.hop_length, scale=0.1)
-    wave = graph.add("ConvTranspose", "mel", kernel, strides=[MEL.hop_length])
-    graph.add("Squeeze", graph.add("Tanh", wave), graph.ints(1), output="waveform")
-
-
-def _step(graph: _Graph) -> None:
-    width = 8
-    embedded = graph.add("Gather", graph.weight(TOKENS.vocab_size + 1, width), "tokens")
-    placed = graph.add("Add", embedded, graph.weight(TOKENS.n_tokens, width))
-    everyone = graph.add("ReduceMean", placed, graph.ints(1), keepdims=1)
-    mixed = graph.add("Tanh", graph.add("Add", placed, everyone))
-    graph.add("MatMul", mixed, graph.weight(width, TOKENS.vocab_size), output="logits")
-
-
-_BODIES = {
-    "image_encoder": _image_encoder,
-    "image_decoder": _image_decoder,
-    "mel_encoder": _mel_encoder,
-    "mel_decoder": _mel_decoder,
-    "step": _step,
-    "vocoder": _vocoder,
-}
+    )
+    models = rounded(random_models(PRESETS["tiny"], seed=1), "fp16")
+    export.write_bundle(
+        folder, models, about, weights="fp16", accept=lambda _: None, overwrite=True
+    )
 
 
 if __name__ == "__main__":

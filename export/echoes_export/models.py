@@ -101,9 +101,10 @@ def load_models(runs: Runs) -> Models:
 def random_models(preset: Preset, seed: int) -> Models:
     """Untrained models of a preset's sizes; the same seed gives the same weights.
 
-    Biases, norms and scales get noise too: at their neutral start values they would hide mistakes.
+    Start values would hide mistakes of an export: biases, norms and running means are neutral, all
+    inputs have nearly the same codes, and the transformer's scores are nearly equal.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         models = Models(
             image_vqgan=VQGAN(preset.image_vqgan.model),
@@ -123,7 +124,20 @@ def random_models(preset: Preset, seed: int) -> Models:
             for tensor in module.state_dict().values():
                 if tensor.ndim == 1:
                     tensor.add_(0.1 * torch.rand_like(tensor))
+        _centre(models.image_vqgan, (2, 3, models.image.height, models.image.width))
+        _centre(models.mel_vqgan, (2, 1, models.mel.n_mels, models.mel.n_frames))
+        for medium in (models.transformer.image, models.transformer.audio):
+            for parameter in medium.parameters():
+                parameter.mul_(10)
+        for layer in models.transformer.blocks:
+            layer.get_submodule("attention.out").get_parameter("weight").mul_(5)
     return models
+
+
+def _centre(codec: VQGAN, shape: tuple[int, ...]) -> None:
+    """Moves the latents of noise around zero, so that the codes tell inputs apart."""
+    assert codec.quant_conv.bias is not None
+    codec.quant_conv.bias.sub_(codec.latents(torch.randn(shape)).mean(dim=(0, 2, 3)))
 
 
 def _check_stage(run: Path, stage: str) -> None:

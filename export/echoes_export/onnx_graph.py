@@ -13,7 +13,6 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 
 from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
-from echoes_rt import __version__
 from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, GraphSpec, TensorSpec
 
 OPSET = 18
@@ -92,8 +91,7 @@ def _optimize(model: onnx_ir.Model, kept: set[str]) -> None:
 def _strip(model: onnx.ModelProto, name: str) -> None:
     """Removes stack traces, paths of this machine and guesses of intermediate shapes."""
     graph = model.graph
-    model.producer_name = "echoes-rt"
-    model.producer_version = __version__
+    model.producer_name, model.producer_version = "echoes-rt", ""
     model.doc_string = graph.doc_string = ""
     graph.name = name
     del model.metadata_props[:], graph.metadata_props[:], graph.value_info[:]

@@ -33,6 +33,7 @@ class About:
 
     name: str
     license: str = "Apache-2.0"
+    created_by: str = f"echoes-rt {__version__}"
     description: str = ""
     labels: tuple[str, ...] = ()
     sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
@@ -110,7 +111,7 @@ def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     manifest = Manifest(
         name=about.name,
         license=about.license,
-        created_by=f"echoes-rt {__version__}",
+        created_by=about.created_by,
         description=about.description,
         labels=about.labels,
         image=models.image,

@@ -254,8 +254,8 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "made by   tests/make_fixtures.py",
         "about     Random weights, for tests.",
         "knows     noise",
-        "picture   32 x 32, 4 x 4 codes of 16",
-        "sound     0.09 s at 22050 Hz, 2 x 4 codes of 16",
+        "picture   32 x 32, 4 x 4 codes of 32",
+        "sound     0.09 s at 22050 Hz, 2 x 4 codes of 32",
         "sampling  4 steps, guidance scale 2, temperature 1, choice temperature 4.5",
     ]
     assert result.stdout.count("graph     ") == 6

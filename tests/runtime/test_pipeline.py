@@ -174,8 +174,8 @@ def test_tokens_of_another_shape_are_refused(echoes: Echoes) -> None:
     tokens = np.zeros((1, 24), dtype=np.int32)
     with pytest.raises(InputError, match="and a bool mask must"):
         echoes.decode_tokens(tokens, tokens, seeds=[1])  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"codes in \[0, 16\), got 16"):
-        echoes.decode_tokens(tokens + 16, tokens > 0, seeds=[1])
+    with pytest.raises(InputError, match=r"codes in \[0, 32\), got 32"):
+        echoes.decode_tokens(tokens + 32, tokens > 0, seeds=[1])
 
 
 def test_sound_becomes_codes(echoes: Echoes, tmp_path: Path, picture: Path) -> None:
