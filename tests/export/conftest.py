@@ -1,0 +1,101 @@
+"""Four tiny runs with random weights, an index of real files, and the bundle made of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+import torch
+from click.testing import CliRunner, Result
+
+from echoes_export.cli import main
+from echoes_export.models import Models, random_models
+from echoes_training import checkpoint
+from echoes_training.checkpoint import TrainState
+from echoes_training.config import PRESETS, to_dict
+from echoes_training.data.index import Clip, write_index
+
+TINY = PRESETS["tiny"]
+Export = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def export() -> Export:
+    """Runs echoes-export; a run is given as ``image_vqgan=folder``."""
+    torch.set_num_threads(1)
+
+    def invoke(*arguments: object, **runs: Path) -> Result:
+        options = [
+            text for name, run in runs.items() for text in (f"--{name.replace('_', '-')}", run)
+        ]
+        return CliRunner().invoke(main, [str(a) for a in (*arguments, *options)])
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def models() -> Models:
+    return random_models(TINY, seed=0)
+
+
+@pytest.fixture(scope="session")
+def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What training leaves, without the training."""
+    folder = tmp_path_factory.mktemp("runs")
+    files = {"image_vqgan": "vqgan", "mel_vqgan": "vqgan"}
+    for name, module in models.modules.items():
+        config = to_dict(getattr(TINY, name))
+        checkpoint.save_config(folder / name, {"stage": name, "config": config})
+        state = TrainState(modules={files.get(name, name): module}, optimizers={})
+        checkpoint.save(folder / name, 4, state)
+    return {name: folder / name for name in models.modules}
+
+
+@pytest.fixture(scope="session")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three held-out pictures and sounds of two labels, one of which has no sound."""
+    folder = tmp_path_factory.mktemp("media")
+    rng = np.random.default_rng(0)
+    clips = []
+    for i, label in enumerate(("bell", "bell", "silence")):
+        image, audio = str(folder / f"{i}.png"), str(folder / f"{i}.wav")
+        cv2.imwrite(image, rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
+        soundfile.write(audio, rng.normal(0, 0.1, TINY.mel.n_samples), TINY.mel.sample_rate)
+        media = [(image, None, label), (None, audio, "bell")]
+        clips += [
+            Clip(
+                image=picture,
+                audio=sound,
+                start=0.0,
+                label=name,
+                category=name,
+                split="heldout",
+                licence="CC0 1.0",
+                source="pairs",
+            )
+            for picture, sound, name in media
+        ]
+    write_index(folder / "index.jsonl", clips)
+    return folder / "index.jsonl"
+
+
+@pytest.fixture(scope="session")
+def exported(
+    export: Export, runs: dict[str, Path], index: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The bundle, and what the command said."""
+    out = tmp_path_factory.mktemp("out") / "bundle"
+    result = export(
+        *("bundle", "--index", index, "--out", out, "--name", "echoes-test"),
+        *("--sampling", "steps=3", "--sampling", "guidance_scale=1.5"),
+        **runs,
+    )
+    assert result.exit_code == 0, result.output
+    return out, result.stdout
+
+
+@pytest.fixture(scope="session")
+def bundle_path(exported: tuple[Path, str]) -> Path:
+    return exported[0]
