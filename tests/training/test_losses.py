@@ -42,6 +42,6 @@ def test_masked_loss_counts_asked_positions_only() -> None:
     asked = torch.zeros_like(codes, dtype=torch.bool)
     asked[0, 3] = asked[1, -1] = True
     tokens = codes.masked_fill(asked, preset.layout.mask_token_id)
-    loss = masked_loss(model, tokens, codes, asked, 0.0)
+    loss = masked_loss(model, model.hidden(tokens), codes, asked, 0.0)
     logits = model(tokens)[asked]
     torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, codes[asked]))

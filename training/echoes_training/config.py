@@ -130,6 +130,8 @@ class TransformerStageConfig:
         full_mask: probability, per medium, of a ratio of 1.
         no_mask: probability, per medium, of a ratio of 0.
         unpaired: share of sequences whose other medium does not belong and is fully masked.
+        group_weight: of the auxiliary loss that names the pair's group from either medium's
+            positions; it makes each medium tell the other what the pair is about.
         label_smoothing: as in MaskGIT (arXiv 2202.04200).
     """
 
@@ -140,6 +142,7 @@ class TransformerStageConfig:
     full_mask: float = 0.2
     no_mask: float = 0.45
     unpaired: float = 0.15
+    group_weight: float = 0.5
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
@@ -344,7 +347,7 @@ def _mini() -> Preset:
         ),
         transformer=TransformerStageConfig(
             loop=LoopConfig(
-                steps=2200, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
+                steps=1900, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
             ),
             model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
             layout=layout,

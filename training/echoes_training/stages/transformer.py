@@ -1,14 +1,16 @@
 """Trains the masked transformer on cached codes."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
+from echoes_rt.spec.tokens import TokenLayout
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
 from echoes_training.data.tokens import TokenCache, TokenTable
@@ -19,6 +21,20 @@ from echoes_training.optim import learning_rate, make_optimizer, update
 from echoes_training.stages.loop import Scalars, train
 
 Rows = dict[int, NDArray[np.int64]]
+
+NO_GROUP = -1
+MOST_GROUPS = 1000
+"""With more groups than this (a user's own pairs) there is no name to learn."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,)."""
+
+    codes: Tensor
+    mask: Tensor
+    asked: Tensor
+    groups: Tensor
 
 
 class Sequences:
@@ -51,24 +67,22 @@ class Sequences:
                 raise InputError(f"the token cache has no {split} pair; prepare more data")
         self.alone = tuple(np.flatnonzero(~t.heldout) for t in (cache.image, cache.audio))
 
-    def pair(self, rng: np.random.Generator, *, heldout: bool) -> NDArray[np.int16]:
-        """(N,) codes; groups are drawn evenly, whatever their size."""
+    def pair(self, rng: np.random.Generator, *, heldout: bool) -> tuple[NDArray[np.int16], int]:
+        """(N,) codes and their group; groups are drawn evenly, whatever their size."""
         groups = self.groups[heldout]
         group = groups[int(rng.integers(len(groups)))]
         images, sounds = self.rows[heldout]
-        return np.concatenate(
-            [
-                self.cache.image.codes[rng.choice(images[group])],
-                self.cache.audio.codes[rng.choice(sounds[group])],
-            ]
+        codes = (
+            self.cache.image.codes[rng.choice(images[group])],
+            self.cache.audio.codes[rng.choice(sounds[group])],
         )
+        return np.concatenate(codes), group
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Codes (B, N) int64, mask (B, N) of what is hidden, and (B, N) of what is asked for."""
+    def batch(self, rng: np.random.Generator) -> "Batch":
         layout = self.config.layout
-        codes, masks, asked = [], [], []
+        codes, masks, asked, groups = [], [], [], []
         for _ in range(self.config.loop.batch_size):
-            sequence = self.pair(rng, heldout=False)
+            sequence, group = self.pair(rng, heldout=False)
             if rng.random() < self.config.unpaired:
                 which = int(rng.integers(2))
                 medium = (layout.image_slice, layout.audio_slice)[which]
@@ -77,15 +91,18 @@ class Sequences:
                 mask = draw_single_mask(layout, medium, rng)
                 wanted = np.zeros_like(mask)
                 wanted[medium] = mask[medium]
+                group = NO_GROUP
             else:
                 mask = wanted = draw_mask(self.config, rng)
             codes.append(sequence)
             masks.append(mask)
             asked.append(wanted)
-        return (
-            torch.from_numpy(np.stack(codes)).long(),
-            torch.from_numpy(np.stack(masks)),
-            torch.from_numpy(np.stack(asked)),
+            groups.append(group)
+        return Batch(
+            codes=torch.from_numpy(np.stack(codes)).long(),
+            mask=torch.from_numpy(np.stack(masks)),
+            asked=torch.from_numpy(np.stack(asked)),
+            groups=torch.tensor(groups),
         )
 
 
@@ -102,24 +119,35 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
     ):
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(loop.seed, -1))
     model = model.to(device)
-    optimizer = make_optimizer(model, loop)
-    state = TrainState(modules={"transformer": model}, optimizers={"transformer": optimizer})
+    names_groups = config.group_weight > 0 and len(cache.groups) <= MOST_GROUPS
+    group_head = nn.Linear(config.model.width, len(cache.groups)).to(device)
+    trained = nn.ModuleList([model, group_head])
+    optimizer = make_optimizer(trained, loop)
+    state = TrainState(
+        modules={"transformer": model, "group_head": group_head},
+        optimizers={"transformer": optimizer},
+    )
     checks = _heldout_questions(sequences, config)
 
     def step_once(step: int) -> Scalars:
-        codes, mask, asked = sequences.batch(np.random.default_rng((loop.seed, step)))
+        batch = sequences.batch(np.random.default_rng((loop.seed, step)))
         # Dropout is the only draw that torch makes itself.
         torch.manual_seed(loop.seed * 1_000_003 + step)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(loop, step)
-        tokens = codes.masked_fill(mask, layout.mask_token_id).to(device)
+        tokens = batch.codes.masked_fill(batch.mask, layout.mask_token_id).to(device)
+        codes, asked = batch.codes.to(device), batch.asked.to(device)
         model.train()
         with autocast(loop.precision, device):
-            loss = masked_loss(
-                model, tokens, codes.to(device), asked.to(device), config.label_smoothing
-            )
-        norm = update(optimizer, model, loss, loop)
-        return {"train/loss": loss.item(), "train/grad_norm": norm}
+            hidden = model.hidden(tokens)
+            loss = masked_loss(model, hidden, codes, asked, config.label_smoothing)
+            scalars = {"train/loss": loss.item()}
+            if names_groups and (batch.groups != NO_GROUP).any():
+                group = group_loss(group_head, hidden, batch.groups.to(device), layout)
+                scalars["train/group"] = group.item()
+                loss = loss + config.group_weight * group
+        scalars["train/grad_norm"] = update(optimizer, trained, loss, loop)
+        return scalars
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
@@ -128,25 +156,31 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
         scalars = {}
         for name, (tokens, codes, asked) in checks.items():
             parts = zip(tokens.split(32), codes.split(32), asked.split(32), strict=True)
-            values = [
-                masked_loss(model, t.to(device), c.to(device), a.to(device), 0.0)
-                for t, c, a in parts
-            ]
+            values = []
+            for part in parts:
+                t, c, a = (x.to(device) for x in part)
+                values.append(masked_loss(model, model.hidden(t), c, a, 0.0))
             scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
         return scalars
 
     train(run, loop, state, step_once, evaluate)
 
 
+def group_loss(head: nn.Linear, hidden: Tensor, groups: Tensor, layout: TokenLayout) -> Tensor:
+    """Cross-entropy of the group, read once from each medium's positions (B, N, D)."""
+    pooled = [hidden[:, part].mean(dim=1) for part in (layout.image_slice, layout.audio_slice)]
+    losses = [F.cross_entropy(head(p).float(), groups, ignore_index=NO_GROUP) for p in pooled]
+    return torch.stack(losses).mean()
+
+
 def masked_loss(
-    model: MaskedTransformer, tokens: Tensor, codes: Tensor, asked: Tensor, smoothing: float
+    model: MaskedTransformer, hidden: Tensor, codes: Tensor, asked: Tensor, smoothing: float
 ) -> Tensor:
     """Mean cross-entropy of ``codes`` where ``asked``, both media weighed by their tokens.
 
     Only the asked positions go through the output tables: the others' logits are never read.
     """
     n_image = model.layout.image.n_tokens
-    hidden = model.hidden(tokens)
     sums = []
     for medium, part in ((model.image, slice(0, n_image)), (model.audio, slice(n_image, None))):
         where = asked[:, part]
@@ -165,7 +199,7 @@ def _heldout_questions(
     """Fixed held-out pairs with half of the sound hidden, with and without the picture."""
     layout = config.layout
     rng = np.random.default_rng((config.loop.seed, 1))
-    codes = np.stack([sequences.pair(rng, heldout=True) for _ in range(128)])
+    codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
     all_codes = torch.from_numpy(codes).long()
     hidden = torch.zeros_like(all_codes, dtype=torch.bool)
     hidden[:, layout.audio_slice] = torch.from_numpy(
