@@ -132,6 +132,7 @@ class TransformerStageConfig:
         unpaired: share of sequences whose other medium does not belong and is fully masked.
         group_weight: of the auxiliary loss that names the pair's group from either medium's
             positions; it makes each medium tell the other what the pair is about.
+        group_steps: the first steps, in which that loss counts; later it would only distract.
         label_smoothing: as in MaskGIT (arXiv 2202.04200).
     """
 
@@ -143,6 +144,7 @@ class TransformerStageConfig:
     no_mask: float = 0.45
     unpaired: float = 0.15
     group_weight: float = 0.5
+    group_steps: int = 0
     label_smoothing: float = 0.1
 
     def __post_init__(self) -> None:
@@ -351,6 +353,7 @@ def _mini() -> Preset:
             ),
             model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
             layout=layout,
+            group_steps=512,
         ),
     )
 

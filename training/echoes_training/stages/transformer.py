@@ -119,7 +119,7 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
     ):
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(loop.seed, -1))
     model = model.to(device)
-    names_groups = config.group_weight > 0 and len(cache.groups) <= MOST_GROUPS
+    group_steps = config.group_steps if len(cache.groups) <= MOST_GROUPS else 0
     group_head = nn.Linear(config.model.width, len(cache.groups)).to(device)
     trained = nn.ModuleList([model, group_head])
     optimizer = make_optimizer(trained, loop)
@@ -142,7 +142,7 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
             hidden = model.hidden(tokens)
             loss = masked_loss(model, hidden, codes, asked, config.label_smoothing)
             scalars = {"train/loss": loss.item()}
-            if names_groups and (batch.groups != NO_GROUP).any():
+            if step < group_steps and (batch.groups != NO_GROUP).any():
                 group = group_loss(group_head, hidden, batch.groups.to(device), layout)
                 scalars["train/group"] = group.item()
                 loss = loss + config.group_weight * group
@@ -196,7 +196,7 @@ def masked_loss(
 def _heldout_questions(
     sequences: Sequences, config: TransformerStageConfig
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """Fixed held-out pairs with half of the sound hidden, with and without the picture."""
+    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture."""
     layout = config.layout
     rng = np.random.default_rng((config.loop.seed, 1))
     codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
@@ -207,9 +207,9 @@ def _heldout_questions(
     )
     questions = {}
     for name, without_picture, all_sound in (
-        ("audio_given_image", False, False),
-        ("audio_alone", True, False),
+        ("half_audio_given_image", False, False),
         ("all_audio_given_image", False, True),
+        ("all_audio_alone", True, True),
     ):
         mask, asked = hidden.clone(), hidden.clone()
         if all_sound:
