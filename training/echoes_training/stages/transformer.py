@@ -143,9 +143,9 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
             loss = masked_loss(model, hidden, codes, asked, config.label_smoothing)
             scalars = {"train/loss": loss.item()}
             if step < group_steps and (batch.groups != NO_GROUP).any():
-                group = group_loss(group_head, hidden, batch.groups.to(device), layout)
-                scalars["train/group"] = group.item()
-                loss = loss + config.group_weight * group
+                naming = group_loss(group_head, hidden, batch.groups.to(device), layout)
+                scalars["train/group"] = naming.item()
+                loss = loss + config.group_weight * naming
         scalars["train/grad_norm"] = update(optimizer, trained, loss, loop)
         return scalars
 
