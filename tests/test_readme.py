@@ -13,11 +13,15 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+    """The fenced blocks of one language; plain fences are of language ''."""
+    # A fence opens and closes: every second piece is the inside of a block.
+    inside = re.split(r"^```", README, flags=re.MULTILINE)[1::2]
+    pairs = [block.split("\n", 1) for block in inside]
+    return [text for name, text in pairs if name.strip() == language]
 
 
 def shown_commands() -> list[list[str]]:
-    lines = [line for block in blocks("(?:sh|)") for line in block.splitlines()]
+    lines = [line for block in blocks("") for line in block.splitlines()]
     commands = [shlex.split(line, comments=True) for line in lines]
     return [words for words in commands if words and words[0] == "echoes-rt"]
 
