@@ -335,12 +335,13 @@ def _mini() -> Preset:
         ),
         refine=RefineStageConfig(
             loop=LoopConfig(
-                steps=500, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
+                steps=800, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
             ),
             discriminator_width=32,
+            loss_weights={"reconstruction": 1.0, "perceptual": 0.5, "adversarial": 1.5},
         ),
         vocoder=VocoderStageConfig(
-            loop=LoopConfig(steps=2000, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
             model=VocoderConfig(width=256, layers=6),
             mel=mel,
             segment_frames=32,
