@@ -37,6 +37,7 @@ wait $transformer
 rm -rf "$work/echoes-mini"
 echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel-refined" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
-  --name echoes-mini --out "$work/echoes-mini"
+  --name echoes-mini --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=12 \
+  --sampling guidance_scale=5 --sampling choice_temperature=12 --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \
   --out "$work/evaluation.json" --sheet "$work/sheet.png"
