@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Reproduces the bundled echoes-mini from the raw folders: about two and a half hours on two laptop cores.
+# Trains echoes-mini from the raw folders: about two and a half hours on two laptop cores.
 #
 #   training/runs/mini.sh MEDIA WORK
 #
