@@ -70,8 +70,8 @@ class VQGANStageConfig:
         loss_weights: by name of the loss; a loss without a weight is an error.
         adversarial_start: step at which the discriminator joins; ``NEVER`` leaves it to ``refine``.
         usage_decay: of the running code usage that decides which codes are dead.
-        category_steps: the first steps, in which only the encoder learns, and only categories: a
-            third of the cost of a full step, and it decides what the codes will tell.
+        category_steps: the first steps, in which only the encoder learns, and only categories:
+            much cheaper than a full step, and it decides what the codes will tell.
         decoded_share: share of a batch that is decoded; the rest only learns categories.
         labelled_share: at least this share of a batch is clips that have a label.
     """
