@@ -141,7 +141,8 @@ def _refine(
     # The result is a codec like any other: its settings are those of the codec it began as.
     save_config(run, {**load_config(codec_run), "refine": load_config(run)["config"]})
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
-    refine(run, medium, model, codec, config)
+    head = vqgan.load_head(codec_run, medium, codec)
+    refine(run, medium, model, head, codec, config)
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)

@@ -96,7 +96,12 @@ class RefineStageConfig:
     loop: LoopConfig
     discriminator_width: int
     loss_weights: dict[str, float] = field(
-        default_factory=lambda: {"reconstruction": 1.0, "perceptual": 0.2, "adversarial": 0.5}
+        default_factory=lambda: {
+            "reconstruction": 1.0,
+            "perceptual": 0.5,
+            "category": 0.1,
+            "adversarial": 1.5,
+        }
     )
 
 
@@ -338,7 +343,6 @@ def _mini() -> Preset:
                 steps=800, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
             ),
             discriminator_width=32,
-            loss_weights={"reconstruction": 1.0, "perceptual": 0.5, "adversarial": 1.5},
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),

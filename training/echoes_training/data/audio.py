@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.spec.mel import MelSpec
+from echoes_training.data.silence import without_silence
 
 Samples = NDArray[np.float32]
 
@@ -36,8 +37,8 @@ class AudioStore:
         return self._kept[key].astype(np.float32) / np.float32(32767)
 
     def augmented(self, path: str, start: float, rng: np.random.Generator) -> Samples:
-        """The clip with a random gain and, half of the time, rotated in time."""
-        samples = self.get(path, start)
+        """The clip without long silences, at a random gain and, half of the time, rotated."""
+        samples = without_silence(self.get(path, start), self.spec.sample_rate)
         if rng.random() < 0.5:
             samples = np.roll(samples, int(rng.integers(len(samples))))
         peak = float(np.abs(samples).max())

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
@@ -12,34 +13,47 @@ from echoes_training.device import autocast, channels_last
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import discriminator_hinge, generator_hinge
 from echoes_training.losses.perceptual import perceptual
+from echoes_training.models.category_head import CategoryHead
 from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.optim import learning_rate, make_optimizer, update
 from echoes_training.stages.loop import Scalars, train
-from echoes_training.stages.vqgan import Medium, draw
+from echoes_training.stages.vqgan import Medium, category_numbers, draw
 
 
 def refine(
-    run: Path, medium: Medium, model: VQGAN, codec: VQGANStageConfig, config: RefineStageConfig
+    run: Path,
+    medium: Medium,
+    model: VQGAN,
+    head: CategoryHead,
+    codec: VQGANStageConfig,
+    config: RefineStageConfig,
 ) -> None:
     """Trains ``model``'s decoder to ``config.loop.steps`` with a discriminator.
 
     A decoder trained on absolute error alone answers with the mean of all that a code may stand
-    for, in which harmonics and edges cancel; the discriminator makes it choose.
+    for, in which harmonics and edges cancel; the discriminator makes it choose, and the category
+    that the codec's own encoder reads from the result makes it choose what the thing is.
     """
     loop = config.loop
     device = torch.device(loop.device)
     torch.manual_seed(loop.seed)
+    categories = category_numbers(medium)
     model = channels_last(model.to(device)).eval().requires_grad_(False)
+    head = head.to(device).eval().requires_grad_(False)
     trained = nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
     critic = PatchDiscriminator(codec.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
     optimizer = make_optimizer(trained, loop)
     critic_optimizer = make_optimizer(critic, loop)
     state = TrainState(
-        modules={"vqgan": model, "discriminator": critic},
+        modules={"vqgan": model, "category_head": head, "discriminator": critic},
         optimizers={"decoder": optimizer, "discriminator": critic_optimizer},
     )
+
+    def read(features: Tensor) -> Tensor:
+        """(B, n_categories) logits of what a decoded clip shows."""
+        return head.from_features(features.mean(dim=(2, 3)))
 
     def step_once(step: int) -> Scalars:
         rng = np.random.default_rng((loop.seed, step))
@@ -53,9 +67,12 @@ def refine(
                 codes = model.encode(x)
             decoded = model.decode(codes)
             critic.requires_grad_(False)
+            levels = model.encoder.pyramid(decoded)
+            wanted = torch.tensor([categories[c.category] for c in clips], device=device)
             losses = {
                 "reconstruction": (decoded - x).abs().mean(),
-                "perceptual": perceptual(seen, model.encoder.pyramid(decoded)),
+                "perceptual": perceptual(seen, levels),
+                "category": F.cross_entropy(read(levels[-1]), wanted),
                 "adversarial": generator_hinge(critic(decoded)),
             }
             critic.requires_grad_(True)
@@ -78,9 +95,11 @@ def refine(
         spread = slice(0, None, max(1, len(shown) // 8))
         medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
         levels = [model.encoder.pyramid(y) for y in (x, decoded)]
+        wanted = torch.tensor([categories[c.category] for c in shown], device=device)
         return {
             "heldout/reconstruction": (decoded - x).abs().mean().item(),
             "heldout/perceptual": perceptual(*levels).item(),
+            "heldout/category": (read(levels[1][-1]).argmax(dim=1) == wanted).float().mean().item(),
         }
 
     train(run, loop, state, step_once, evaluate)

@@ -42,13 +42,13 @@ def tokenize(
     unpaired_views: int,
     seed: int,
 ) -> TokenCache:
-    """Encodes every clip: its plain view, and augmented ones of what is trained on.
+    """Encodes every clip: augmented views of what is trained on, the plain view of what is not.
 
     Args:
         clips: pictures, sounds and pairs.
         image_run: folder of the picture codec's run.
         mel_run: folder of the mel codec's run.
-        image_views: views of a picture that has a partner; 1 is the plain one alone.
+        image_views: views of a picture that has a partner.
         audio_views: views of a sound that has a partner.
         unpaired_views: views of a clip that has none.
         seed: of the augmentation.
@@ -62,15 +62,15 @@ def tokenize(
 
     def table(medium: Medium, codec: VQGAN, views: int, salt: int) -> TokenTable:
         members = list(itertools.chain.from_iterable(medium.clips.values()))
-        jobs: list[tuple[Clip, int]] = []
+        jobs: list[Clip] = []
         for clip in members:
             wanted = views if group_of[id(clip)] >= 0 else unpaired_views
-            jobs += [(clip, view) for view in range(1 if clip.split == "heldout" else wanted)]
+            jobs += [clip] * (1 if clip.split == "heldout" else wanted)
         codes = np.concatenate(list(_encode(medium, codec, jobs, (seed, salt))))
         return TokenTable(
             codes=codes,
-            group=np.array([group_of[id(c)] for c, _ in jobs], np.int32),
-            heldout=np.array([c.split == "heldout" for c, _ in jobs], np.bool_),
+            group=np.array([group_of[id(c)] for c in jobs], np.int32),
+            heldout=np.array([c.split == "heldout" for c in jobs], np.bool_),
         )
 
     cache = TokenCache(
@@ -107,15 +107,17 @@ def _groups(clips: list[Clip]) -> list[str | None]:
 
 @torch.no_grad()
 def _encode(
-    medium: Medium, codec: VQGAN, jobs: list[tuple[Clip, int]], seed: tuple[int, int]
+    medium: Medium, codec: VQGAN, jobs: list[Clip], seed: tuple[int, int]
 ) -> Iterator[NDArray[np.int16]]:
     device = pick_device("auto")
     codec = codec.to(device)
     for at in tqdm(range(0, len(jobs), BATCH), mininterval=5, unit="batch"):
         part = jobs[at : at + BATCH]
         views = [
-            medium.batch([clip], np.random.default_rng((*seed, at + i)) if view else None)
-            for i, (clip, view) in enumerate(part)
+            medium.batch(
+                [clip], None if clip.split == "heldout" else np.random.default_rng((*seed, at + i))
+            )
+            for i, clip in enumerate(part)
         ]
         codes = codec.encode(torch.cat(views).to(device))
         yield codes.flatten(1).cpu().numpy().astype(np.int16)

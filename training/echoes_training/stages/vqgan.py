@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
+from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VQGANStageConfig
 from echoes_training.data import image as image_data
@@ -97,15 +98,31 @@ def draw(
     ]
 
 
+def category_numbers(medium: Medium) -> dict[str, int]:
+    """The number of each category that is trained on."""
+    return {name: i for i, name in enumerate(sorted({c.category for c in medium.clips["train"]}))}
+
+
+def _new_head(medium: Medium, config: VQGANStageConfig) -> CategoryHead:
+    model = config.model
+    return CategoryHead(model.channels[-1], model.codebook_dim, len(category_numbers(medium)))
+
+
+def load_head(run: Path, medium: Medium, config: VQGANStageConfig) -> CategoryHead:
+    """The classifier that was trained with a codec on the same categories."""
+    head = _new_head(medium, config)
+    checkpoint.load_module(run, "category_head", head)
+    return head
+
+
 def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``."""
     loop, weights = config.loop, config.loss_weights
     device = torch.device(loop.device)
     torch.manual_seed(loop.seed)
-    categories = sorted({c.category for c in medium.clips["train"]})
+    categories = category_numbers(medium)
     model = channels_last(VQGAN(config.model).to(device))
-    head = CategoryHead(config.model.channels[-1], config.model.codebook_dim, len(categories))
-    head = head.to(device)
+    head = _new_head(medium, config).to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
     trained = torch.nn.ModuleList([model, head])
@@ -117,8 +134,7 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     )
 
     def targets(clips: list[Clip]) -> Tensor:
-        known = {name: i for i, name in enumerate(categories)}
-        return torch.tensor([known[c.category] for c in clips], device=device)
+        return torch.tensor([categories[c.category] for c in clips], device=device)
 
     def category_loss(features: Tensor, latents: Tensor, clips: list[Clip]) -> Tensor:
         wanted = targets(clips)
