@@ -1,4 +1,4 @@
-"""Looks at a picture and makes the sound that belongs to it, without PyTorch."""
+"""Makes the sound of a picture and the picture of a sound, without PyTorch."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from echoes_rt.errors import (
 )
 
 if TYPE_CHECKING:
-    from echoes_rt.pipeline import Echoes, Sound
+    from echoes_rt.pipeline import Echoes, Picture, Sound
 
 __all__ = [
     "BackendError",
@@ -23,6 +23,7 @@ __all__ = [
     "EchoesError",
     "InputError",
     "ManifestError",
+    "Picture",
     "Sound",
     "__version__",
 ]
@@ -30,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Loads the pipeline when first asked for, so that the spec and --help stay quick."""
-    if name in ("Echoes", "Sound"):
+    if name in ("Echoes", "Picture", "Sound"):
         return getattr(import_module("echoes_rt.pipeline"), name)
     if name == "__version__":
         from importlib import metadata  # slow to load, and --help does not need it

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,18 @@ import soxr
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.output_file import check_place, check_suffix, replacing
 from echoes_rt.spec.mel import MelSpec, hann_window, log_scale, mel_filterbank
 
 FloatArray = NDArray[np.float32]
 
 _FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+
+# Endings that libsndfile reads under the name of another format.
+_OTHER_SOUND_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd"}
+
+SOUND_SUFFIXES = tuple(_FORMATS)
+"""What can be written; what can be read is more: all that libsndfile knows."""
 
 MAX_DURATION_S = 3600
 
@@ -23,11 +31,17 @@ MAX_DURATION_S = 3600
 _BLOCK_SAMPLES = 1 << 16
 
 
-def read_audio(path: Path | str, sample_rate: int) -> FloatArray:
-    """Any format of libsndfile, mixed to one channel and resampled.
+def is_sound_path(path: Path | str) -> bool:
+    """Whether the suffix is one of a sound format, so that it cannot be meant as a picture."""
+    suffix = Path(path).suffix.lower().lstrip(".")
+    return suffix.upper() in soundfile.available_formats() or suffix in _OTHER_SOUND_SUFFIXES
+
+
+def read_sound(path: Path | str) -> tuple[FloatArray, int]:
+    """Any format of libsndfile, as it is.
 
     Returns:
-        (S,) at ``sample_rate``.
+        (S, C) and the sample rate in Hz.
 
     Raises:
         InputError: if the file cannot be read, is empty or longer than an hour.
@@ -40,15 +54,36 @@ def read_audio(path: Path | str, sample_rate: int) -> FloatArray:
             if file.frames > MAX_DURATION_S * file.samplerate:
                 raise InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed")
             samples = file.read(dtype="float32", always_2d=True)
-            source_rate = file.samplerate
+            sample_rate = file.samplerate
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"{path} is not a sound that can be read: {error}") from error
     if not len(samples):
         raise InputError(f"sound {path} is empty")
-    mono = samples.mean(axis=1)
-    if source_rate != sample_rate:
-        mono = soxr.resample(mono, source_rate, sample_rate)
-    return np.asarray(mono, dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise InputError(f"sound {path} has samples that are not numbers")
+    return np.asarray(samples), int(sample_rate)
+
+
+def to_mono(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
+    """(S, C) at one rate to (S,) at another."""
+    return resample(samples.mean(axis=1), sample_rate, wanted_rate)
+
+
+def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
+    """(S,) or (S, C) at another rate, by soxr's high quality."""
+    if sample_rate != wanted_rate:
+        samples = soxr.resample(samples, sample_rate, wanted_rate)
+    return np.asarray(samples, dtype=np.float32)
+
+
+def read_audio(path: Path | str, sample_rate: int) -> FloatArray:
+    """Any format of libsndfile, mixed to one channel and resampled: (S,) at ``sample_rate``.
+
+    Raises:
+        InputError: as ``read_sound``.
+    """
+    samples, source_rate = read_sound(path)
+    return to_mono(samples, source_rate, sample_rate)
 
 
 def log_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
@@ -81,65 +116,52 @@ def clip_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
     return log_mel(clip, spec)
 
 
-def check_writable(path: Path | str) -> Path:
+def check_sound_path(path: Path | str) -> Path:
     """Says now, before any work, whether ``write_audio`` would fail.
 
     Raises:
         InputError: for an unknown suffix or a place that cannot be written.
     """
     path = Path(path)
-    _format_of(path)
-    try:
-        if path.is_dir():
-            raise InputError(f"cannot write {path}: it is a folder; give a file name")
-        if path.exists() and not path.is_file():
-            raise InputError(f"cannot write {path}: it is not a regular file")
-        if not path.parent.is_dir():
-            raise InputError(
-                f"cannot write {path}: there is no folder {path.parent}; make it first"
-            )
-        partial = _partial_path(path)
-        partial.open("xb").close()
-        partial.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    check_suffix(path, SOUND_SUFFIXES)
+    check_place(path)
     return path
 
 
-def write_audio(path: Path | str, samples: FloatArray, sample_rate: int) -> Path:
-    """Writes (S,) samples in [-1, 1] as 16-bit WAV or FLAC, or Ogg Vorbis, by suffix.
+def write_audio(
+    path: Path | str, chunks: FloatArray | Iterable[FloatArray], sample_rate: int
+) -> Path:
+    """Writes samples in [-1, 1] as 16-bit WAV or FLAC, or Ogg Vorbis, by suffix.
 
     The file appears whole or not at all.
+
+    Args:
+        path: ends in one of SOUND_SUFFIXES.
+        chunks: (S,) or (S, C), or an iterable of such, of which only one is held at a time.
+        sample_rate: in Hz.
 
     Raises:
         InputError: for an unknown suffix or a place that cannot be written.
     """
-    path = check_writable(path)
-    container, encoding = _format_of(path)
-    partial = _partial_path(path)
+    path = check_sound_path(path)
+    container, encoding = _FORMATS[path.suffix.lower()]
+    stream = iter([chunks] if isinstance(chunks, np.ndarray) else chunks)
+    first = next(stream)
     try:
-        with soundfile.SoundFile(
-            partial, "w", sample_rate, channels=1, format=container, subtype=encoding
-        ) as file:
-            for start in range(0, len(samples), _BLOCK_SAMPLES):
-                file.write(samples[start : start + _BLOCK_SAMPLES])
-        partial.replace(path.resolve())
+        with (
+            replacing(path) as partial,
+            soundfile.SoundFile(
+                partial,
+                "w",
+                sample_rate,
+                channels=1 if first.ndim == 1 else first.shape[1],
+                format=container,
+                subtype=encoding,
+            ) as file,
+        ):
+            for chunk in itertools.chain([first], stream):
+                for start in range(0, len(chunk), _BLOCK_SAMPLES):
+                    file.write(chunk[start : start + _BLOCK_SAMPLES])
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
     return path
-
-
-def _format_of(path: Path) -> tuple[str, str]:
-    try:
-        return _FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise InputError(
-            f"cannot write {path}: unknown suffix {path.suffix!r}; use {', '.join(_FORMATS)}"
-        ) from None
-
-
-def _partial_path(path: Path) -> Path:
-    """Beside the target, so that renaming never crosses file systems."""
-    return path.resolve().with_name(f".{secrets.token_hex(8)}.partial")

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.output_file import check_place, check_suffix, replacing
 from echoes_rt.picture_file import DamagedPictureError, PictureHeader, read_header
 from echoes_rt.spec.image import ImageSpec
 
@@ -22,6 +23,8 @@ _SILENT = 0  # of OpenCV's log levels
 
 # Blending is done in floats, a few rows at a time to keep large pictures small in memory.
 _STRIP_ROWS = 64
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 _FORMATS = "JPEG, PNG, WebP or BMP"
 
@@ -64,6 +67,36 @@ def read_image(path: Path | str) -> RgbArray:
     return _upright(_to_rgb(pixels), header)
 
 
+def check_image_path(path: Path | str) -> Path:
+    """Says now, before any work, whether ``write_image`` would fail.
+
+    Raises:
+        InputError: for an unknown suffix or a place that cannot be written.
+    """
+    path = Path(path)
+    check_suffix(path, PICTURE_SUFFIXES)
+    check_place(path)
+    return path
+
+
+def write_image(path: Path | str, rgb: RgbArray) -> Path:
+    """Writes (H, W, 3) RGB as PNG, JPEG, WebP or BMP, by suffix; whole or not at all.
+
+    Raises:
+        InputError: for an unknown suffix or a place that cannot be written.
+    """
+    path = check_image_path(path)
+    try:
+        with replacing(path) as partial:
+            is_done, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+            if not is_done:
+                raise InputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
+            partial.write_bytes(data.tobytes())
+    except (OSError, cv2.error) as error:
+        raise InputError(f"cannot write {path}: {error}") from error
+    return path
+
+
 def check_array(image: NDArray[np.generic]) -> RgbArray:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
         raise InputError(
@@ -72,12 +105,26 @@ def check_array(image: NDArray[np.generic]) -> RgbArray:
     return image.astype(np.uint8, copy=False)
 
 
-def resize(rgb: RgbArray, spec: ImageSpec) -> RgbArray:
-    """The largest centred crop with the spec's aspect ratio, resized to (height, width, 3)."""
+def crop_box(
+    rgb: RgbArray, spec: ImageSpec, centre: tuple[int, int] | None = None
+) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the largest crop with the spec's aspect ratio.
+
+    It lies as near to ``centre`` (row, column) as the picture allows; by default in its middle.
+    """
     height, width = rgb.shape[:2]
     crop_height = max(1, min(height, round(width * spec.height / spec.width)))
     crop_width = max(1, min(width, round(height * spec.width / spec.height)))
-    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    if centre is None:
+        return (height - crop_height) // 2, (width - crop_width) // 2, crop_height, crop_width
+    top = max(0, min(centre[0] - crop_height // 2, height - crop_height))
+    left = max(0, min(centre[1] - crop_width // 2, width - crop_width))
+    return top, left, crop_height, crop_width
+
+
+def resize(rgb: RgbArray, spec: ImageSpec) -> RgbArray:
+    """The largest centred crop with the spec's aspect ratio, resized to (height, width, 3)."""
+    top, left, crop_height, crop_width = crop_box(rgb, spec)
     crop = np.ascontiguousarray(rgb[top : top + crop_height, left : left + crop_width])
     # Area averaging is only defined for shrinking.
     is_shrinking = crop_height > spec.height
@@ -91,6 +138,13 @@ def normalise(rgb: RgbArray, spec: ImageSpec) -> FloatArray:
     scaled = rgb.astype(np.float32) / np.float32(255)
     normal = (scaled - np.array(spec.mean, dtype=np.float32)) / np.array(spec.std, dtype=np.float32)
     return np.ascontiguousarray(normal.transpose(2, 0, 1)[None])
+
+
+def to_pixels(normal: FloatArray, spec: ImageSpec) -> RgbArray:
+    """The inverse of ``normalise``: (B, 3, H, W) float32 to (B, H, W, 3) uint8."""
+    unit = normal.transpose(0, 2, 3, 1) * np.array(spec.std, dtype=np.float32)
+    unit += np.array(spec.mean, dtype=np.float32)
+    return np.asarray(np.rint(np.clip(unit, 0, 1) * 255), dtype=np.uint8)
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.spec.sampling import SamplingDefaults
-from echoes_rt.spec.schedule import num_masked
+from echoes_rt.spec.schedule import mask_ratio, num_masked
 from echoes_rt.spec.tokens import TokenLayout
 
 BoolArray = NDArray[np.bool_]
@@ -49,8 +49,22 @@ def make_plan(mask: BoolArray, sampling: SamplingDefaults) -> DecodePlan:
         keep=keep,
         temperature=np.full(steps, sampling.temperature, dtype=np.float32),
         choice_temperature=(sampling.choice_temperature * falling).astype(np.float32),
-        guidance_scale=np.full(steps, sampling.guidance_scale, dtype=np.float32),
+        guidance_scale=_guidance_scales(sampling),
     )
+
+
+def _guidance_scales(sampling: SamplingDefaults) -> NDArray[np.float32]:
+    """(K,) float32, the scale of each step."""
+    start, stop = sampling.guidance_interval
+    scales = np.ones(sampling.steps, dtype=np.float32)
+    for step in range(sampling.steps):
+        progress = step / sampling.steps
+        if start <= progress < stop:
+            excess = sampling.guidance_scale - 1
+            if sampling.guidance_schedule == "annealed":
+                excess *= mask_ratio(progress)
+            scales[step] = 1 + excess
+    return scales
 
 
 def known_media(mask: BoolArray, layout: TokenLayout) -> BoolArray:

@@ -104,7 +104,8 @@ class Manifest:
             "image": asdict(self.image) | {"mean": [*self.image.mean], "std": [*self.image.std]},
             "mel": asdict(self.mel),
             "tokens": asdict(self.tokens),
-            "sampling": asdict(self.sampling),
+            "sampling": asdict(self.sampling)
+            | {"guidance_interval": [*self.sampling.guidance_interval]},
             "graphs": {name: entry.to_dict() for name, entry in self.graphs.items()},
         }
 

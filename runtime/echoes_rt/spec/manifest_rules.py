@@ -8,7 +8,7 @@ from echoes_rt.spec.graphs import Dim, GraphSpec, TensorSpec, graph_specs
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.json_fields import Field, Object
 from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES, SamplingDefaults
 from echoes_rt.spec.tokens import Grid, TokenLayout
 
 MANIFEST_NAME = "manifest.json"
@@ -108,7 +108,16 @@ def sampling(field: Field, tokens: TokenLayout) -> SamplingDefaults:
         key: part[key].number(0.0, 1000.0)
         for key in ("guidance_scale", "temperature", "choice_temperature")
     }
-    return field.build(lambda: SamplingDefaults(steps=steps, **dials))
+    schedule = part.get("guidance_schedule", "constant").choice(GUIDANCE_SCHEDULES)
+    start, stop = (
+        share.number(0.0, 1.0)
+        for share in part.get("guidance_interval", [0.0, 1.0]).array(2, 2, "numbers")
+    )
+    return field.build(
+        lambda: SamplingDefaults(
+            steps=steps, guidance_schedule=schedule, guidance_interval=(start, stop), **dials
+        )
+    )
 
 
 def graphs(field: Field) -> dict[str, GraphEntry]:

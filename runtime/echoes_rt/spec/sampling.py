@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+GUIDANCE_SCHEDULES = ("constant", "annealed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingDefaults:
@@ -12,12 +14,18 @@ class SamplingDefaults:
         guidance_scale: ``uncond + s * (cond - uncond)``; 1 is off, and costs half.
         temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
         choice_temperature: how much noise decides which tokens stay; falls linearly to 0.
+        guidance_schedule: ``constant``, or ``annealed``: falls to 1 with the share of tokens that
+            is still masked (MAGNeT, arXiv 2401.04577, section 3.4).
+        guidance_interval: (start, stop) as shares of the steps; outside of it guidance is off
+            (arXiv 2404.07724).
     """
 
     steps: int = 12
     guidance_scale: float = 3.0
     temperature: float = 1.0
     choice_temperature: float = 4.5
+    guidance_schedule: str = "constant"
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if self.steps < 1:
@@ -27,3 +35,13 @@ class SamplingDefaults:
             value = getattr(self, name)
             if not 0.0 <= value <= limit:  # also refuses NaN
                 raise ValueError(f"{name} must be in [0, {limit:g}], got {value:g}")
+        if self.guidance_schedule not in GUIDANCE_SCHEDULES:
+            raise ValueError(
+                f"guidance_schedule must be one of {', '.join(GUIDANCE_SCHEDULES)}, got "
+                f"{self.guidance_schedule!r}"
+            )
+        start, stop = self.guidance_interval
+        if not 0.0 <= start <= stop <= 1.0:
+            raise ValueError(
+                f"guidance_interval must be two rising shares in [0, 1], got {start:g}, {stop:g}"
+            )

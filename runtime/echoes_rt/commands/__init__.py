@@ -1,0 +1,1 @@
+"""The commands of ``echoes-rt``, one file for each kind."""

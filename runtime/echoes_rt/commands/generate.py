@@ -1,0 +1,192 @@
+"""Making one medium from the other, or both from nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echoes_rt.commands.options import FILE, verb_options
+from echoes_rt.commands.progress import progress
+from echoes_rt.commands.report import Report, describe, show
+from echoes_rt.errors import InputError
+
+if TYPE_CHECKING:
+    from echoes_rt.pipeline import Echoes
+
+
+@click.command()
+@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="SOURCE...")
+@click.argument("out", type=FILE)
+@click.option(
+    "--count", type=int, default=1, show_default=True, metavar="N", help="Results of each source."
+)
+@click.option("--rank", type=int, metavar="N", help="Keep only the N likeliest of --count.")
+@click.option(
+    "--duration",
+    type=float,
+    metavar="SECONDS",
+    help="Length of the sound, of any size. [default: one clip of the bundle]",
+)
+@click.option(
+    "--start",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Where in a sound the clip begins that becomes a picture.",
+)
+@verb_options
+def generate(
+    sources: tuple[Path, ...],
+    out: Path,
+    count: int,
+    rank: int | None,
+    duration: float | None,
+    start: float,
+    bundle: str | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Make the sound of a picture, or the picture of a sound.
+
+    A picture SOURCE is a JPEG, PNG, WebP or BMP file and gives a sound: OUT ends in .wav, .flac or
+    .ogg. A sound SOURCE is anything that libsndfile reads and gives a picture: OUT ends in .png,
+    .jpg, .webp or .bmp. With several SOURCEs OUT is a folder; with --count a number is added to
+    the name.
+
+    \b
+    Example: echoes-rt generate dog.jpg dog.wav --seed 7
+             echoes-rt generate dog.wav dog.png
+             echoes-rt generate sea.jpg sea.wav --duration 60
+             echoes-rt generate *.jpg sounds/ --count 8 --rank 1
+    """  # noqa: D301 - \b keeps click from joining the lines
+    from echoes_rt.pipeline import Echoes
+
+    begin = time.perf_counter()
+    _check_count(count, rank, duration)
+    files = _output_files(sources, out, count if rank is None else rank)
+    echoes = Echoes.load(bundle, device=device, threads=threads)
+    if duration is not None:
+        reports = [
+            _long(echoes, source, names[0], duration, quiet=quiet, options=options)
+            for source, names in zip(sources, files, strict=True)
+        ]
+    else:
+        reports = []
+        runs = -(-count // 8) * len(sources)
+        with progress(quiet=quiet, runs=runs) as on_step:
+            for source, names in zip(sources, files, strict=True):
+                made = echoes.generate_many(
+                    [source], count=count, rank=rank, start=start, on_step=on_step, **options
+                )[0]
+                for name, result in zip(names, made, strict=True):
+                    result.save(name)
+                    reports.append(describe(name, result, echoes.choice.reason))
+    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+
+
+@click.command()
+@click.argument("sound", type=FILE)
+@click.argument("picture", type=FILE)
+@verb_options
+def cogenerate(
+    sound: Path,
+    picture: Path,
+    bundle: str | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Make a sound and the picture that belongs to it, from nothing.
+
+    Example: echoes-rt cogenerate out.wav out.png --seed 3
+    """
+    from echoes_rt.audio import check_sound_path
+    from echoes_rt.image import check_image_path
+    from echoes_rt.pipeline import Echoes
+
+    begin = time.perf_counter()
+    check_sound_path(sound)
+    check_image_path(picture)
+    echoes = Echoes.load(bundle, device=device, threads=threads)
+    with progress(quiet=quiet, runs=2) as on_step:
+        made = echoes.cogenerate(on_step=on_step, **options)
+    reports = []
+    for name, result in zip((sound, picture), made, strict=True):
+        result.save(name)
+        reports.append(describe(name, result, echoes.choice.reason))
+    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+
+
+def _check_count(count: int, rank: int | None, duration: float | None) -> None:
+    if not 1 <= count <= 1000:
+        raise InputError(f"count must be in [1, 1000], got {count}")
+    if rank is not None and not 1 <= rank <= count:
+        raise InputError(f"rank must be in [1, count = {count}], got {rank}")
+    if duration is not None and count > 1:
+        raise InputError("duration and count do not go together; make long sounds one by one")
+
+
+def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[list[Path]]:
+    """Where the results of each source go, checked before any work.
+
+    Raises:
+        InputError: if a source and its result are of the same medium, or nothing can be written.
+    """
+    from echoes_rt.audio import check_sound_path, is_sound_path
+    from echoes_rt.image import check_image_path
+
+    is_folder = out.is_dir() or len(sources) > 1
+    if is_folder and not out.is_dir():
+        raise InputError(f"with several sources OUT must be a folder, got {out}; make it first")
+    files = []
+    for source in sources:
+        makes_picture = is_sound_path(source)
+        name = out / source.with_suffix(".png" if makes_picture else ".wav").name
+        name = name if is_folder else out
+        if makes_picture and is_sound_path(name):
+            raise InputError(
+                f"generate makes a picture of a sound, got {source} and {name}; "
+                "use vary or continue for more sound"
+            )
+        check = check_image_path if makes_picture else check_sound_path
+        numbered = [name.with_stem(f"{name.stem}-{i + 1}") for i in range(results)]
+        files.append([check(path) for path in (numbered if results > 1 else [name])])
+    written = [path.resolve() for names in files for path in names]
+    if len(set(written)) < len(written):
+        raise InputError("two sources would give a file of the same name; rename one")
+    return files
+
+
+def _long(
+    echoes: Echoes,
+    source: Path,
+    out: Path,
+    duration: float,
+    *,
+    quiet: bool,
+    options: dict[str, Any],
+) -> Report:
+    import numpy as np
+
+    from echoes_rt.audio import is_sound_path, write_audio
+    from echoes_rt.tasks.call import Call
+
+    if is_sound_path(source):
+        raise InputError(f"duration is for the sound of a picture, and {source} is a sound")
+    rate = echoes.manifest.mel.sample_rate
+    with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
+        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
+        write_audio(out, echoes.stream_call(call, source, duration), rate)
+    n_unknown = echoes.manifest.tokens.audio.n_tokens
+    nothing = np.empty(0, dtype=np.float32)  # the samples are in the file, not in memory
+    result = call.sound(nothing, np.empty(0, np.int32), echoes.sampling(n_unknown, call.options))
+    return describe(out, result, echoes.choice.reason) | {"duration_s": round(duration, 3)}

@@ -1,0 +1,95 @@
+"""What is in a bundle, and what this machine has."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echoes_rt.commands.options import json_option
+
+if TYPE_CHECKING:
+    from echoes_rt.spec.manifest import Manifest
+
+
+@click.command()
+@click.argument("bundle", required=False, metavar="[BUNDLE]")
+@json_option
+def info(bundle: str | None, as_json: bool) -> None:
+    """Show what is in a bundle, after verifying its files.
+
+    BUNDLE is a folder, a zip or a name; without it the default bundle is shown.
+
+    Example: echoes-rt info
+    """
+    from echoes_rt.bundle import find_bundle
+
+    opened = find_bundle(bundle)
+    if as_json:
+        report = {"path": str(opened.source), "manifest": opened.manifest.to_dict()}
+        click.echo(json.dumps(report, indent=2))
+    else:
+        click.echo(f"{opened.source}\n{_manifest_text(opened.manifest)}")
+
+
+@click.command()
+@json_option
+def doctor(as_json: bool) -> None:
+    """Show what this machine has, and which device is chosen and why.
+
+    Exit status 1 if no sound can be made here.
+
+    Example: echoes-rt doctor
+    """
+    from echoes_rt.doctor import examine
+
+    report = examine()
+    click.echo(json.dumps(report, indent=2) if as_json else _doctor_text(report))
+    if report["problems"]:
+        raise click.exceptions.Exit(1)
+
+
+def _manifest_text(manifest: "Manifest") -> str:
+    image, mel, tokens, sampling = (
+        manifest.image,
+        manifest.mel,
+        manifest.tokens,
+        manifest.sampling,
+    )
+    size = sum(part.size_bytes for part in manifest.files.values())
+    lines = [
+        f"name      {manifest.name}",
+        f"license   {manifest.license}",
+        f"made by   {manifest.created_by}",
+        f"about     {manifest.description or '-'}",
+        f"knows     {', '.join(manifest.labels) or '-'}",
+        f"picture   {image.height} x {image.width}, {tokens.image.height} x {tokens.image.width} "
+        f"codes of {tokens.image.codebook_size}",
+        f"sound     {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x "
+        f"{tokens.audio.width} codes of {tokens.audio.codebook_size}",
+        f"sampling  {sampling.steps} steps, guidance scale {sampling.guidance_scale:g}, "
+        f"temperature {sampling.temperature:g}, "
+        f"choice temperature {sampling.choice_temperature:g}",
+        f"size      {size / 1e6:.2f} MB",
+    ]
+    lines += [
+        f"graph     {name}: {entry.file}, {entry.precision}, "
+        f"{sum(part.size_bytes for part in entry.files) / 1e6:.2f} MB"
+        for name, entry in manifest.graphs.items()
+    ]
+    return "\n".join(lines)
+
+
+def _doctor_text(report: dict[str, Any]) -> str:
+    lines = [f"{key:<10}{report[key]}" for key in ("echoes_rt", "python", "os", "cpu")]
+    lines += [f"{name}  {version or 'missing'}" for name, version in report["packages"].items()]
+    runtime = report["onnxruntime"]
+    lines.append(f"onnxruntime  {runtime['version'] or 'missing'}")
+    lines += [f"  {name}: {state}" for name, state in runtime.get("providers", {}).items()]
+    if runtime["version"]:
+        lines.append(f"device    {runtime['device']} ({runtime['reason']})")
+    bundle = report["bundle"]
+    if bundle["name"]:
+        lines.append(f"bundle    {bundle['name']} at {bundle['path']} ({bundle['origin']})")
+    lines += [f"problem   {problem}" for problem in report["problems"]]
+    lines.append("not ready" if report["problems"] else "ready")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""The options that many commands share."""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FILE = click.Path(path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_sampling_options = _all(
+    click.option(
+        "--seed", type=int, metavar="N", help="0 to 2^64 - 1. [default: drawn and reported]"
+    ),
+    click.option("--steps", type=int, metavar="N", help="Decoding passes. [default: the bundle's]"),
+    click.option(
+        "--guidance-scale",
+        type=float,
+        metavar="X",
+        help="How much the condition counts; 1 is off and twice as fast. [default: the bundle's]",
+    ),
+    click.option(
+        "--guidance-schedule",
+        metavar="NAME",
+        help="constant, or annealed: falls to 1 as less is masked. [default: the bundle's]",
+    ),
+    click.option(
+        "--guidance-interval",
+        type=float,
+        nargs=2,
+        metavar="X Y",
+        help="Shares of the steps between which it counts. [default: the bundle's]",
+    ),
+    click.option(
+        "--temperature",
+        type=float,
+        metavar="X",
+        help="How boldly codes are drawn; 0 is not at all. [default: the bundle's]",
+    ),
+    click.option(
+        "--choice-temperature",
+        type=float,
+        metavar="X",
+        help="Chance in the order of decoding. [default: the bundle's]",
+    ),
+)
+
+_device_options = _all(
+    click.option(
+        "--bundle",
+        metavar="PATH",
+        help="A bundle's folder, zip or name. [default: ECHOES_RT_BUNDLE or echoes-mini]",
+    ),
+    click.option(
+        "--device",
+        default="auto",
+        show_default=True,
+        metavar="NAME",
+        help="auto, cpu, cuda or cuda:N.",
+    ),
+    click.option(
+        "--threads", type=int, metavar="N", help="CPU threads. [default: as many as cores]"
+    ),
+)
+
+
+def _say_more(_: click.Context, __: click.Parameter, is_verbose: bool) -> None:
+    if is_verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+_talk_options = _all(
+    json_option,
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no result, only errors."),
+    click.option(
+        "-v",
+        "--verbose",
+        is_flag=True,
+        expose_value=False,
+        callback=_say_more,
+        help="Say what is being done, on stderr.",
+    ),
+)
+
+
+def verb_options(command: Command) -> Command:
+    """Sampling, device, and how much is said; the command gets them all as keywords."""
+    return _sampling_options(_device_options(_talk_options(command)))

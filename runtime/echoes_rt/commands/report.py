@@ -1,0 +1,75 @@
+"""What a command says of its result."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from echoes_rt.results import Result
+
+Report = dict[str, object]
+
+
+def describe(file: Path, result: "Result", reason: str) -> Report:
+    """One result as JSON-ready values."""
+    from echoes_rt.results import Picture, Sound
+
+    report: Report = {"file": str(file)}
+    if isinstance(result, Sound):
+        report |= {"duration_s": round(result.duration_s, 3), "sample_rate": result.sample_rate}
+    if isinstance(result, Picture):
+        report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
+    sampling = result.sampling
+    return report | {
+        "bundle": result.bundle,
+        "device": result.device,
+        "device_reason": reason,
+        "seed": result.seed,
+        "steps": sampling.steps,
+        "guidance_scale": sampling.guidance_scale,
+        "guidance_schedule": sampling.guidance_schedule,
+        "guidance_interval": [*sampling.guidance_interval],
+        "temperature": sampling.temperature,
+        "choice_temperature": sampling.choice_temperature,
+        "stages_ms": {name: round(ms, 1) for name, ms in result.timings_ms.items()},
+    }
+
+
+def show(reports: list[Report], took_s: float, *, as_json: bool, quiet: bool) -> None:
+    """Prints one report, or a list of them if there are several."""
+    if as_json:
+        took = {"took_ms": round(took_s * 1000, 1)}
+        document = reports[0] | took if len(reports) == 1 else {"results": reports} | took
+        click.echo(json.dumps(document, indent=2))
+    elif not quiet:
+        click.echo(_text(reports, took_s))
+
+
+def _text(reports: list[Report], took_s: float) -> str:
+    first = reports[0]
+    lines = [f"{report['file']}: {_size(report)}" for report in reports]
+    if len(reports) > 1:
+        lines = [f"{line} (seed {r['seed']})" for line, r in zip(lines, reports, strict=True)]
+    stages = first["stages_ms"]
+    assert isinstance(stages, dict)
+    parts = ", ".join(f"{name.replace('_', ' ')} {ms / 1000:.2f}" for name, ms in stages.items())
+    return "\n".join(
+        [
+            *lines,
+            f"bundle    {first['bundle']}",
+            f"device    {first['device']} ({first['device_reason']})",
+            *([f"seed      {first['seed']}"] if len(reports) == 1 else []),
+            f"sampling  {first['steps']} steps, guidance scale {first['guidance_scale']:g}, "
+            f"temperature {first['temperature']:g}, "
+            f"choice temperature {first['choice_temperature']:g}",
+            f"took      {took_s:.2f} s ({parts})",
+        ]
+    )
+
+
+def _size(report: Report) -> str:
+    if "duration_s" in report:
+        return f"{report['duration_s']:.2f} s of sound"
+    return f"{report['width']} x {report['height']} pixels"

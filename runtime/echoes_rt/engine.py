@@ -1,0 +1,210 @@
+"""One loaded bundle: its graphs, and the one question that every task asks them."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from echoes_rt.audio import clip_mel, read_audio
+from echoes_rt.backends.base import Session
+from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.select import DeviceChoice, choose_device
+from echoes_rt.bundle import Bundle, find_bundle
+from echoes_rt.decode import stepwise
+from echoes_rt.decode.noise import uniforms
+from echoes_rt.decode.plan import BoolArray, known_media, make_plan
+from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.errors import BundleError, InputError
+from echoes_rt.image import RgbArray, load_image, to_pixels
+from echoes_rt.options import OnStep, SamplingOptions, apply_options
+from echoes_rt.spec.manifest import Manifest
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.tokens import TokenLayout
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """A loaded bundle; one serves many calls, also from several threads at once."""
+
+    def __init__(self, bundle: Bundle, choice: DeviceChoice, threads: int | None = None) -> None:
+        self.bundle = bundle
+        self.choice = choice
+        self._threads = threads
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        bundle: Bundle | Path | str | None = None,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> "Self":
+        """Opens a bundle and chooses a device; graphs are loaded when first needed.
+
+        Args:
+            bundle: a folder, a zip or a bundled name; None is the default bundle.
+            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<index>``.
+            threads: CPU threads for one operator; None leaves it to ONNX Runtime.
+
+        Raises:
+            BundleError: if there is no such bundle, or it is damaged.
+            BackendError: if the device cannot be used.
+        """
+        if threads is not None and not 1 <= threads <= 1024:
+            raise InputError(f"threads must be in [1, 1024], got {threads}")
+        if not isinstance(bundle, Bundle):
+            bundle = find_bundle(bundle)
+        return cls(bundle, choose_device(device), threads)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.bundle.manifest
+
+    def prepare(self, *graphs: str) -> None:
+        """Loads graphs that will be needed; without it they are loaded when first run.
+
+        Raises:
+            BundleError: if the bundle has no such graph.
+        """
+        for name in graphs:
+            self._session(name)
+
+    def encode_image(self, image: Path | str | RgbArray) -> IntArray:
+        """(1, N_i) image codes of a picture."""
+        pixels = load_image(image, self.manifest.image)
+        return np.asarray(self._session("image_encoder").run({"image": pixels})["codes"])
+
+    def encode_audio(self, audio: Path | str | FloatArray) -> IntArray:
+        """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
+        mel = self.manifest.mel
+        samples = audio if isinstance(audio, np.ndarray) else read_audio(audio, mel.sample_rate)
+        return self.encode_mel(clip_mel(samples, mel)[None])
+
+    def encode_mel(self, mel: FloatArray) -> IntArray:
+        """(B, n_mels, n_frames) log-mels to (B, N_a) audio codes."""
+        return np.asarray(self._session("mel_encoder").run({"mel": mel})["codes"])
+
+    def decode_tokens(
+        self,
+        tokens: IntArray,
+        mask: BoolArray,
+        *,
+        seeds: Sequence[int],
+        sampling: SamplingDefaults | None = None,
+        condition: BoolArray | None = None,
+        window: int = 0,
+        on_step: OnStep | None = None,
+    ) -> IntArray:
+        """Fills in what is masked and keeps the rest: every task is a question to this method.
+
+        Args:
+            tokens: (B, N), image codes first, then audio codes.
+            mask: (B, N), True where unknown.
+            seeds: B of them; a member's tokens do not depend on the others'.
+            sampling: by default the bundle's, with no more steps than there are unknown tokens.
+            condition: (B, N), what guidance is measured against; by default the media that are
+                known in full.
+            window: which part of a long sound this is; it has its own noise.
+            on_step: called after each step with its 0-based index and the number of steps; may
+                return False to cancel.
+
+        Returns:
+            (B, N) int32 with no mask left.
+
+        Raises:
+            InputError: if the question makes no sense.
+            CancelledError: if ``on_step`` returned False.
+        """
+        layout = self.manifest.tokens
+        _check_question(tokens, mask, len(seeds), layout)
+        if sampling is None:
+            sampling = self.sampling(int(mask.sum(axis=1).max()))
+        return stepwise.decode(
+            self._session("step"),
+            tokens,
+            mask,
+            make_plan(mask, sampling),
+            uniforms(seeds, sampling.steps, layout.n_tokens, window),
+            condition=known_media(mask, layout) if condition is None else condition,
+            mask_token_id=layout.mask_token_id,
+            on_step=on_step,
+        )
+
+    def logits(self, tokens: IntArray) -> FloatArray:
+        """(B, N) tokens, ``mask_token_id`` where unknown, to (B, N, V) logits."""
+        return np.asarray(self._session("step").run({"tokens": tokens})["logits"])
+
+    def decode_image(self, codes: IntArray) -> RgbArray:
+        """(B, N_i) image codes to (B, H, W, 3) uint8 RGB."""
+        normal = self._session("image_decoder").run({"codes": codes})["image"]
+        return to_pixels(self._finite(normal, "image_decoder"), self.manifest.image)
+
+    def decode_mel(self, codes: IntArray) -> FloatArray:
+        """(B, N_a) audio codes to (B, n_mels, n_frames) log-mels."""
+        return np.asarray(self._session("mel_decoder").run({"codes": codes})["mel"])
+
+    def vocode(self, mel: FloatArray) -> FloatArray:
+        """(B, n_mels, T) log-mels to (B, T * hop_length) samples, of any height."""
+        return self._finite(self._session("vocoder").run({"mel": mel})["waveform"], "vocoder")
+
+    def decode_audio(self, codes: IntArray) -> FloatArray:
+        """(B, N_a) audio codes to (B, S) samples in [-1, 1]."""
+        samples = self.vocode(self.decode_mel(codes))
+        # Scaled, not clipped: clipping would be heard.
+        peaks = np.abs(samples).max(axis=1, keepdims=True)
+        return np.asarray(samples / np.maximum(peaks, 1.0), dtype=np.float32)
+
+    def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> SamplingDefaults:
+        """The bundle's defaults with what is not None in their place.
+
+        Raises:
+            InputError: if a value is out of range; ``steps`` may not exceed ``n_unknown``.
+        """
+        return apply_options(self.manifest.sampling, n_unknown, options or {})
+
+    def _finite(self, values: FloatArray, graph: str) -> FloatArray:
+        if not np.isfinite(values).all():
+            raise BundleError(
+                f"the {graph} of bundle {self.manifest.name} gave values that are not numbers; "
+                "get the bundle again or use device cpu"
+            )
+        return np.asarray(values)
+
+    def _session(self, name: str) -> Session:
+        with self._lock:
+            if name not in self._sessions:
+                start = time.perf_counter()
+                self._sessions[name] = OnnxSession(
+                    self.bundle.graph_path(name),
+                    self.manifest.graphs[name].signature,
+                    self.choice.device,
+                    self._threads,
+                )
+                took_ms = (time.perf_counter() - start) * 1000
+                logger.info("graph %s on %s in %.0f ms", name, self.choice.device, took_ms)
+            return self._sessions[name]
+
+
+def _check_question(tokens: IntArray, mask: BoolArray, n_members: int, layout: TokenLayout) -> None:
+    shape = (n_members, layout.n_tokens)
+    if tokens.shape != shape or mask.shape != shape or mask.dtype != np.bool_:
+        raise InputError(
+            f"tokens and a bool mask must both be {shape} for {n_members} seeds, got "
+            f"{tokens.shape} and {mask.shape} {mask.dtype}"
+        )
+    for grid, medium in ((layout.image, layout.image_slice), (layout.audio, layout.audio_slice)):
+        known = tokens[:, medium][~mask[:, medium]]
+        wrong = known[(known < 0) | (known >= grid.codebook_size)]
+        if wrong.size:
+            raise InputError(
+                f"known tokens must be codes in [0, {grid.codebook_size}), got {wrong[0]}"
+            )

@@ -1,0 +1,71 @@
+"""What a generation gives."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from echoes_rt.audio import write_audio
+from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.image import RgbArray, write_image
+from echoes_rt.spec.sampling import SamplingDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How something was made: with the same source and bundle it can be made again.
+
+    Attributes:
+        timings_ms: wall-clock time by stage, in the order of the stages; of things that were made
+            together, the time of all.
+    """
+
+    codes: IntArray
+    seed: int
+    sampling: SamplingDefaults
+    bundle: str
+    device: str
+    timings_ms: dict[str, float]
+
+    def save(self, path: Path | str) -> Path:
+        """Writes the file whose suffix says the format; it appears whole or not at all.
+
+        Raises:
+            InputError: for an unknown suffix or a place that cannot be written.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sound(Result):
+    """A generated sound.
+
+    Attributes:
+        samples: (S,) or (S, C) float32 in [-1, 1].
+        codes: (rows * columns,) int32, the audio codes behind it, row-major.
+    """
+
+    samples: FloatArray
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+    def save(self, path: Path | str) -> Path:
+        """Writes WAV, FLAC or OGG."""
+        return write_audio(path, self.samples, self.sample_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture(Result):
+    """A generated picture.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        codes: (rows * columns,) int32, the image codes behind it, row-major.
+    """
+
+    pixels: RgbArray
+
+    def save(self, path: Path | str) -> Path:
+        """Writes PNG, JPEG, WebP or BMP."""
+        return write_image(path, self.pixels)

@@ -1,0 +1,93 @@
+"""Filling in a part of a picture, and varying it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from echoes_rt.decode.reference import IntArray
+from echoes_rt.errors import InputError
+from echoes_rt.image import RgbArray, crop_box
+from echoes_rt.results import Picture
+from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.fill_sound import thinned
+
+FADE_SHARE = 1 / 64
+"""Width of the soft edge, as a share of the crop's side: outside of the mask, all is kept."""
+
+
+def inpaint_picture(
+    call: Call, original: RgbArray, mask: NDArray[np.bool_], audio: IntArray | None
+) -> Picture:
+    """Makes (H, W, 3) ``original`` anew where (H, W) ``mask`` is True, and leaves the rest.
+
+    The model sees a crop of its own aspect ratio, as large as the picture allows and centred on
+    the mask; what it makes is resized to that crop.
+    """
+    if mask.shape != original.shape[:2]:
+        raise InputError(
+            f"the mask must be as large as the picture, {original.shape[1]} x "
+            f"{original.shape[0]}, got {mask.shape[1]} x {mask.shape[0]}"
+        )
+    if not mask.any():
+        raise InputError("the mask is empty: nothing is to be filled in; paint that part white")
+    spec, layout = call.engine.manifest.image, call.engine.manifest.tokens
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
+    top, left, height, width = crop_box(original, spec, centre)
+    box = (slice(top, top + height), slice(left, left + width))
+    if mask[box].sum() < mask.sum():
+        raise InputError(
+            f"the mask must fit into {width} x {height} pixels, the largest part of this picture "
+            f"that the model sees at once, got one of {columns[-1] - columns[0] + 1} x "
+            f"{rows[-1] - rows[0] + 1}"
+        )
+    crop = np.ascontiguousarray(original[box])
+    with call.clock.stage("encode_image"):
+        codes = call.engine.encode_image(crop)
+    grid = layout.image
+    hidden = _touched(mask[box], grid.height, grid.width).reshape(1, -1)
+    tokens, unknown = call.question(np.where(hidden, layout.mask_token_id, codes), audio)
+    sampling = call.sampling(unknown)
+    codes = call.decode(tokens, unknown, [call.seed])[:, layout.image_slice]
+    with call.clock.stage("decode_image"):
+        made = call.engine.decode_image(codes)[0]
+    made = np.asarray(cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    pixels = original.copy()
+    pixels[box] = _blended(crop, made, mask[box])
+    return call.picture(pixels, codes[0], sampling)
+
+
+def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | None) -> Picture:
+    """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
+    layout = call.engine.manifest.tokens
+    with call.clock.stage("encode_image"):
+        codes = call.engine.encode_image(original)
+    tokens, mask = call.question(thinned(call, codes, keep), audio)
+    sampling = call.sampling(mask)
+    codes = call.decode(tokens, mask, [call.seed])[:, layout.image_slice]
+    with call.clock.stage("decode_image"):
+        pixels = call.engine.decode_image(codes)[0]
+    return call.picture(pixels, codes[0], sampling)
+
+
+def _touched(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:
+    """(rows, columns), True for each patch of which (H, W) ``mask`` covers a pixel."""
+    height, width = mask.shape
+    touched = np.zeros((rows, columns), dtype=np.bool_)
+    y, x = np.nonzero(mask)
+    touched[y * rows // height, x * columns // width] = True
+    return touched
+
+
+def _blended(crop: RgbArray, made: RgbArray, mask: NDArray[np.bool_]) -> RgbArray:
+    """``made`` where ``mask`` is True, softened inwards from its edge; ``crop`` elsewhere."""
+    fade = max(1.0, FADE_SHARE * max(mask.shape))
+    # The border of the crop is no edge of the mask.
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1] if not mask.all() else fade
+    share = np.clip(np.asarray(depth, dtype=np.float32) / fade, 0, 1)
+    share = np.broadcast_to(share, mask.shape)[..., None]
+    mixed = np.rint(crop * (1 - share) + made * share)
+    return np.asarray(np.where(mask[..., None], mixed, crop), dtype=np.uint8)

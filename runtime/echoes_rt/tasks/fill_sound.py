@@ -1,0 +1,169 @@
+"""Filling in a part of a recording, going on after its end, and varying it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from echoes_rt.audio import clip_mel, log_mel, resample, to_mono
+from echoes_rt.decode.noise import uniforms
+from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.errors import InputError
+from echoes_rt.results import Sound
+from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.stream import Past, overlap_columns, stream
+
+FADE_S = 0.02
+"""Length of the cross-fade at a seam, taken from what was given: a click is shorter."""
+
+VARY_WINDOW = (1 << 64) - 1
+"""The noise that chooses which codes ``vary`` keeps; no stream ever gets that far."""
+
+
+def inpaint(
+    call: Call,
+    original: FloatArray,
+    sample_rate: int,
+    start_s: float,
+    stop_s: float,
+    image: IntArray | None,
+) -> Sound:
+    """Makes [start_s, stop_s) of an (S, C) recording anew and leaves the rest as it is."""
+    mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
+    duration_s = len(original) / sample_rate
+    if not 0 <= start_s < stop_s <= duration_s + 1e-6:
+        raise InputError(
+            f"the part to fill in must lie within the {duration_s:.2f} s of the sound, got "
+            f"{start_s:g} s to {stop_s:g} s"
+        )
+    per_column = mel_spec.n_samples // grid.width
+    mono = to_mono(original, sample_rate, mel_spec.sample_rate)
+    first, last = round(start_s * mel_spec.sample_rate), round(stop_s * mel_spec.sample_rate)
+    begin = _window_start(len(mono), first, last, mel_spec.n_samples)
+    columns = slice((first - begin) // per_column, -(-(last - begin) // per_column))
+    most = max(1, grid.width - 2)  # something must be left to go by
+    if columns.stop - columns.start > most:
+        most_s = (most - 1) * per_column / mel_spec.sample_rate  # wherever the columns lie
+        raise InputError(
+            f"at most {most_s:.2f} s can be filled in at once, got {stop_s - start_s:g} s; "
+            "give a shorter part, or use continue"
+        )
+    clip = mono[begin : begin + mel_spec.n_samples]
+    with call.clock.stage("encode_audio"):
+        mel = clip_mel(clip, mel_spec)
+        known = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
+    known[:, columns] = call.engine.manifest.tokens.mask_token_id
+    tokens, mask = call.question(image, known.reshape(1, -1))
+    sampling = call.sampling(mask)
+    decoded = call.decode(tokens, mask, [call.seed])
+    codes = decoded[:, call.engine.manifest.tokens.audio_slice]
+    frames = slice(*(c * (mel_spec.n_frames // grid.width) for c in (columns.start, columns.stop)))
+    with call.clock.stage("decode_audio"):
+        # Outside of the part the vocoder sees what was really there.
+        mel[:, frames] = call.engine.decode_mel(codes)[0][:, frames]
+        made = call.engine.vocode(mel[None])[0]
+    samples = _patched(original, sample_rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
+    return call.sound(samples, codes[0], sampling, sample_rate=sample_rate)
+
+
+def extend(
+    call: Call, original: FloatArray, sample_rate: int, more_s: float, image: IntArray | None
+) -> Sound:
+    """An (S, C) recording and ``more_s`` seconds that follow from it."""
+    mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
+    if not 0 < more_s <= 3600:
+        raise InputError(f"duration must be in (0, 3600] seconds, got {more_s:g}")
+    per_column = mel_spec.n_samples // grid.width
+    tail = original[-math.ceil(mel_spec.duration_s * sample_rate) :]
+    mono = to_mono(tail, sample_rate, mel_spec.sample_rate)
+    clip = mono[-mel_spec.n_samples :]
+    clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
+    with call.clock.stage("encode_audio"):
+        mel = log_mel(clip, mel_spec)
+        codes = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
+    n_known = min(overlap_columns(grid.width), max(1, len(mono) // per_column))
+    n_frames = n_known * mel_spec.n_frames // grid.width
+    past = Past(codes=codes[:, -n_known:], mel=mel[:, -n_frames:])
+    n_samples = round(more_s * mel_spec.sample_rate)
+    image_at = None if image is None else lambda _: image
+    made = np.concatenate([*stream(call, image_at, n_samples, past)])
+    samples = np.concatenate(
+        [original, _channels(resample(made, mel_spec.sample_rate, sample_rate), original)]
+    )
+    _join(samples, len(original), round(FADE_S * sample_rate))
+    sampling = call.engine.sampling(grid.n_tokens, call.options)
+    return call.sound(samples, codes.reshape(-1), sampling, sample_rate=sample_rate)
+
+
+def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None) -> Sound:
+    """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
+    layout = call.engine.manifest.tokens
+    with call.clock.stage("encode_audio"):
+        codes = call.engine.encode_audio(mono)
+    tokens, mask = call.question(image, thinned(call, codes, keep))
+    sampling = call.sampling(mask)
+    codes = call.decode(tokens, mask, [call.seed])[:, layout.audio_slice]
+    with call.clock.stage("decode_audio"):
+        samples = call.engine.decode_audio(codes)[0]
+    return call.sound(samples, codes[0], sampling)
+
+
+def thinned(call: Call, codes: IntArray, keep: float) -> IntArray:
+    """(1, N) codes of which each stays with probability ``keep``, by the call's seed."""
+    if not 0 <= keep <= 1:
+        raise InputError(f"keep must be in [0, 1], got {keep:g}")
+    chances = uniforms([call.seed], 1, codes.shape[1], VARY_WINDOW)[0, 0]
+    mask_token_id = np.int32(call.engine.manifest.tokens.mask_token_id)
+    return np.asarray(np.where(chances < keep, codes, mask_token_id))
+
+
+def _window_start(n_samples: int, first: int, last: int, n_window: int) -> int:
+    """Where a window lies best round [first, last): in the middle, but within the recording."""
+    middle = (first + last - n_window) // 2
+    return max(0, min(middle, n_samples - n_window))
+
+
+def _patched(
+    original: FloatArray,
+    sample_rate: int,
+    made: FloatArray,
+    made_rate: int,
+    made_from: int,
+    start_s: float,
+    stop_s: float,
+) -> FloatArray:
+    """The (S, C) original with [start_s, stop_s) from (S',) ``made``, which begins at a sample."""
+    new = resample(made, made_rate, sample_rate)
+    offset = round(made_from * sample_rate / made_rate)
+    fade = round(FADE_S * sample_rate)
+    first, last = round(start_s * sample_rate), min(round(stop_s * sample_rate), len(original))
+    share = np.zeros(len(original), dtype=np.float32)
+    share[first:last] = 1
+    rising = (np.arange(fade, dtype=np.float32) + 1) / (fade + 1)
+    before, after = min(fade, first), min(fade, len(original) - last)
+    share[first - before : first] = rising[fade - before :]
+    share[last : last + after] = rising[::-1][:after]
+    touched = np.flatnonzero(share)
+    there = np.clip(touched - offset, 0, len(new) - 1)
+    samples: FloatArray = original.copy()
+    weight = share[touched, None]
+    patch = np.clip(new[there], -1, 1)[:, None]
+    samples[touched] = original[touched] * (1 - weight) + patch * weight
+    return samples
+
+
+def _channels(samples: FloatArray, like: FloatArray) -> FloatArray:
+    """(S,) to (S, C), the same in every channel."""
+    return np.repeat(samples[:, None], like.shape[1], axis=1)
+
+
+def _join(samples: FloatArray, seam: int, length: int) -> None:
+    """Smooths the step at a seam: the jump there is taken back over ``length`` samples after it."""
+    if seam == 0 or seam >= len(samples):
+        return
+    length = min(length, len(samples) - seam)
+    jump = samples[seam - 1] - samples[seam]
+    falling = 1 - np.arange(length, dtype=np.float32) / length
+    samples[seam : seam + length] += falling[:, None] * jump
+    np.clip(samples, -1, 1, out=samples)

@@ -1,0 +1,147 @@
+"""Sound of any length: windows slide over the token columns, each knows the last one's end."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid
+from echoes_rt.tasks.call import Call
+
+CONTEXT_FRAMES = 32
+"""Mel frames on either side that a vocoder may look at; ours sees 24."""
+
+_KNEE = np.float32(0.8)
+
+ImageAt = Callable[[float], IntArray]
+"""(1, N_i) codes of what is to be heard from that second on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What was heard before: the last columns' (rows, C) codes and their (n_mels, T) log-mel."""
+
+    codes: IntArray
+    mel: FloatArray
+
+
+def overlap_columns(n_columns: int) -> int:
+    """How many columns a window knows from the one before: a third."""
+    return max(1, n_columns // 3)
+
+
+def count_windows(mel: MelSpec, audio: Grid, duration_s: float) -> int:
+    """How many windows a stream of that length takes."""
+    columns = duration_s * mel.sample_rate * audio.width / mel.n_samples
+    fresh = audio.width - overlap_columns(audio.width)
+    return 1 + max(0, math.ceil((columns - audio.width) / fresh))
+
+
+def stream(
+    call: Call, image_at: ImageAt | None, n_samples: int | None, past: Past | None = None
+) -> Iterator[FloatArray]:
+    """Chunks of (S_k,) samples in [-1, 1]; together ``n_samples``, or without end if None.
+
+    Memory does not grow with the length. The log-mels of neighbouring windows are blended where
+    they overlap, and the vocoder always sees the frames round a chunk: there is no seam in the
+    waveform.
+
+    Args:
+        call: seeds and dials; each window has noise of its own.
+        image_at: the picture by second of the stream; None: no picture is given.
+        n_samples: the length.
+        past: what the stream continues; it is not part of what is given out.
+    """
+    done = 0
+    for samples in _vocoded(call, _blended(call, image_at, n_samples, past), past):
+        part = samples if n_samples is None else samples[: n_samples - done]
+        done += len(part)
+        if len(part):
+            yield _limited(part)
+
+
+def _blended(
+    call: Call, image_at: ImageAt | None, n_samples: int | None, past: Past | None
+) -> Iterator[FloatArray]:
+    """Log-mels (n_mels, T) that are final; together they are the stream's, or a little more."""
+    grid = call.engine.manifest.tokens.audio
+    mel_spec = call.engine.manifest.mel
+    frames_per_column = mel_spec.n_frames // grid.width
+    n_kept = overlap_columns(grid.width) * frames_per_column
+    known = None if past is None else past.codes
+    tail = None if past is None else past.mel
+    given = 0 if past is None else -past.mel.shape[1]  # frames of the stream that were given out
+    image = None
+    for window in itertools.count():
+        if image_at is not None:
+            image = image_at(max(0, given) / mel_spec.frame_rate)
+        codes, image = _window(call, image, known, window)
+        with call.clock.stage("decode_audio"):
+            mel = call.engine.decode_mel(codes.reshape(1, -1))[0]
+        if tail is not None:
+            n_shared = tail.shape[1]
+            rising = (np.arange(n_shared, dtype=np.float32) + 1) / (n_shared + 1)
+            mel[:, :n_shared] = tail * (1 - rising) + mel[:, :n_shared] * rising
+        is_last = (
+            n_samples is not None and (given + mel.shape[1]) * mel_spec.hop_length >= n_samples
+        )
+        end = mel.shape[1] if is_last else mel.shape[1] - n_kept
+        yield mel[:, max(0, -given) : end]
+        if is_last:
+            return
+        given += end
+        known, tail = codes[:, -(n_kept // frames_per_column) :], mel[:, end:]
+
+
+def _window(
+    call: Call, image: IntArray | None, known: IntArray | None, window: int
+) -> tuple[IntArray, IntArray]:
+    """(rows, columns) audio codes, of which the first columns may be ``known``, and (1, N_i).
+
+    Without a picture one is drawn along; it keeps the windows that follow to the same thing.
+    """
+    layout = call.engine.manifest.tokens
+    grid = layout.audio
+    audio = np.full((grid.height, grid.width), layout.mask_token_id, dtype=np.int32)
+    if known is not None:
+        audio[:, : known.shape[1]] = known
+    tokens, mask = call.question(image, audio.reshape(1, -1))
+    decoded = call.decode(tokens, mask, [call.seed], window)
+    codes = decoded[0, layout.audio_slice].reshape(grid.height, grid.width)
+    return codes, decoded[:, layout.image_slice]
+
+
+def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Iterator[FloatArray]:
+    """Samples of each log-mel as soon as the frames after it are known."""
+    hop = call.engine.manifest.mel.hop_length
+    buffer = np.empty((call.engine.manifest.mel.n_mels, 0), dtype=np.float32)
+    n_before = 0  # frames of the buffer that are there for context alone
+    if past is not None:
+        buffer = past.mel[:, -CONTEXT_FRAMES:]
+        n_before = buffer.shape[1]
+    for mel in mels:
+        buffer = np.concatenate([buffer, mel], axis=1)
+        end = buffer.shape[1] - CONTEXT_FRAMES
+        if end > n_before:
+            yield _vocode(call, buffer, n_before * hop, end * hop)
+            start = max(0, end - CONTEXT_FRAMES)
+            buffer, n_before = buffer[:, start:], end - start
+    yield _vocode(call, buffer, n_before * hop, buffer.shape[1] * hop)
+
+
+def _vocode(call: Call, mel: FloatArray, start: int, stop: int) -> FloatArray:
+    with call.clock.stage("decode_audio"):
+        return call.engine.vocode(mel[None])[0, start:stop]
+
+
+def _limited(samples: FloatArray) -> FloatArray:
+    """Bends what is above the knee below 1: a stream cannot be scaled by a peak yet to come."""
+    size = np.abs(samples)
+    bent = _KNEE + (1 - _KNEE) * np.tanh((size - _KNEE) / (1 - _KNEE))
+    return np.asarray(np.where(size > _KNEE, np.sign(samples) * bent, samples), dtype=np.float32)

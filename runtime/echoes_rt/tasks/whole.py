@@ -1,0 +1,87 @@
+"""A whole clip or picture from the other medium, or both from nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from echoes_rt.decode.reference import IntArray
+from echoes_rt.errors import InputError
+from echoes_rt.results import Picture, Sound
+from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.rank import likeliest
+
+MAX_COUNT = 1000
+BATCH = 8
+"""Members decoded at once; more gain nothing on a CPU and take memory."""
+
+
+def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = None) -> list[Sound]:
+    """``count`` sounds of one picture's (1, N_i) codes, or the ``keep`` likeliest of them."""
+    call.engine.prepare("step", "mel_decoder", "vocoder")
+    layout = call.engine.manifest.tokens
+    tokens, seeds = _decode(call, image, None, count, keep)
+    codes = tokens[:, layout.audio_slice]
+    sampling = call.engine.sampling(layout.audio.n_tokens, call.options)
+    with call.clock.stage("decode_audio"):
+        samples = [call.engine.decode_audio(row[None])[0] for row in codes]
+    return [
+        call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
+    ]
+
+
+def pictures_of(
+    call: Call, audio: IntArray, count: int = 1, keep: int | None = None
+) -> list[Picture]:
+    """``count`` pictures of one clip's (1, N_a) codes, or the ``keep`` likeliest of them."""
+    call.engine.prepare("step", "image_decoder")
+    layout = call.engine.manifest.tokens
+    tokens, seeds = _decode(call, None, audio, count, keep)
+    codes = tokens[:, layout.image_slice]
+    sampling = call.engine.sampling(layout.image.n_tokens, call.options)
+    with call.clock.stage("decode_image"):
+        pixels = call.engine.decode_image(codes)
+    return [
+        call.picture(p, c, sampling, seed) for p, c, seed in zip(pixels, codes, seeds, strict=True)
+    ]
+
+
+def both(call: Call) -> tuple[Sound, Picture]:
+    """A picture and a sound from nothing, then the sound once more, guided by the picture.
+
+    Drawn in one pass they agree less, because there is no condition to guide by;
+    docs/evaluation.md has the figures.
+    """
+    call.engine.prepare("step", "mel_decoder", "vocoder", "image_decoder")
+    layout = call.engine.manifest.tokens
+    tokens, mask = call.question(None, None)
+    sampling = call.sampling(mask)
+    together = call.decode(tokens, mask, [call.seed])
+    image = together[:, layout.image_slice]
+    tokens, mask = call.question(image, None)
+    audio = call.decode(tokens, mask, [call.seed], window=1)[:, layout.audio_slice]
+    with call.clock.stage("decode_audio"):
+        samples = call.engine.decode_audio(audio)[0]
+    with call.clock.stage("decode_image"):
+        pixels = call.engine.decode_image(image)[0]
+    return call.sound(samples, audio[0], sampling), call.picture(pixels, image[0], sampling)
+
+
+def _decode(
+    call: Call, image: IntArray | None, audio: IntArray | None, count: int, keep: int | None
+) -> tuple[IntArray, list[int]]:
+    if not 1 <= count <= MAX_COUNT:
+        raise InputError(f"count must be in [1, {MAX_COUNT}], got {count}")
+    if keep is not None and not 1 <= keep <= count:
+        raise InputError(f"rank must be in [1, count = {count}], got {keep}")
+    seeds = call.seeds(count)
+    parts = []
+    for start in range(0, count, BATCH):
+        members = seeds[start : start + BATCH]
+        tokens, mask = call.question(image, audio, len(members))
+        parts.append(call.decode(tokens, mask, members))
+    tokens = np.concatenate(parts)
+    if keep is None:
+        return tokens, seeds
+    with call.clock.stage("rank"):
+        best = likeliest(call.engine, tokens, asked="audio" if audio is None else "image")[:keep]
+    return tokens[best], [seeds[i] for i in best]
