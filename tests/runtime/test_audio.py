@@ -7,7 +7,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt import audio
-from echoes_rt.audio import check_writable, clip_mel, log_mel, read_audio, write_audio
+from echoes_rt.audio import check_sound_path, clip_mel, log_mel, read_audio, write_audio
 from echoes_rt.errors import InputError
 from echoes_rt.spec.mel import MelSpec
 
@@ -89,7 +89,7 @@ def test_clip_has_the_length_of_the_spec(seconds: float) -> None:
 @pytest.mark.parametrize("name", ["out.mp3", "out", "out.wav.txt"])
 def test_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        check_writable(tmp_path / name)
+        check_sound_path(tmp_path / name)
     suffix = Path(name).suffix
     assert str(caught.value) == (
         f"cannot write {tmp_path / name}: unknown suffix {suffix!r}; use .wav, .flac, .ogg"
@@ -99,22 +99,22 @@ def test_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
 def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(InputError, match="it is a folder; give a file name"):
-        check_writable(tmp_path / "folder.wav")
+        check_sound_path(tmp_path / "folder.wav")
     with pytest.raises(InputError, match=r"there is no folder .*missing; make it first"):
-        check_writable(tmp_path / "missing" / "a.wav")
+        check_sound_path(tmp_path / "missing" / "a.wav")
     with pytest.raises(InputError, match=r"cannot write /proc/a\.wav: "):
-        check_writable("/proc/a.wav")
+        check_sound_path("/proc/a.wav")
     with pytest.raises(InputError, match="File name too long"):
-        check_writable(tmp_path / f"{'a' * 252}.wav")
+        check_sound_path(tmp_path / f"{'a' * 252}.wav")
     os.mkfifo(tmp_path / "pipe.wav")
     with pytest.raises(InputError, match="it is not a regular file"):
-        check_writable(tmp_path / "pipe.wav")
+        check_sound_path(tmp_path / "pipe.wav")
 
 
 def test_checking_leaves_no_trace(tmp_path: Path) -> None:
-    check_writable(tmp_path / "a.wav")
+    check_sound_path(tmp_path / "a.wav")
     (tmp_path / "b.wav").write_bytes(b"old")
-    check_writable(tmp_path / "b.wav")
+    check_sound_path(tmp_path / "b.wav")
     assert names(tmp_path) == ["b.wav"]
     assert (tmp_path / "b.wav").read_bytes() == b"old"
 

@@ -81,6 +81,8 @@ def test_generate_speaks_json(run: Run) -> None:
         "seed": 2**64 - 1,
         "steps": 3,
         "guidance_scale": 1.5,
+        "guidance_schedule": "constant",
+        "guidance_interval": [0.0, 1.0],
         "temperature": 0.5,
         "choice_temperature": 2.0,
     }
@@ -346,4 +348,4 @@ def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
         text=True,
         check=True,
     )
-    assert re.search(r"echoes_rt\.pipeline: graph step on \S+ in \d+ ms", done.stderr)
+    assert re.search(r"echoes_rt\.engine: graph step on \S+ in \d+ ms", done.stderr)

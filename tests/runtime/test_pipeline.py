@@ -208,7 +208,7 @@ def test_loud_sound_is_scaled_and_not_clipped(tiny_bundle: Path) -> None:
 def test_samples_that_are_not_numbers_are_an_error(tiny_bundle: Path) -> None:
     echoes = Echoes.load(tiny_bundle, device="cpu")
     echoes._sessions["vocoder"] = FakeVocoder([0.5, float("nan")])
-    with pytest.raises(BundleError, match="gave samples that are not numbers"):
+    with pytest.raises(BundleError, match="gave values that are not numbers"):
         echoes.decode_audio(np.zeros((1, 8), dtype=np.int32))
 
 
