@@ -13,6 +13,10 @@ FloatArray = NDArray[np.float32]
 LOGIT_FLOOR = np.float32(-1e30)
 """Takes the place of -inf, so that differences of logits are never NaN."""
 
+REAL = np.float64
+"""What tokens are drawn and ranked in: with it, neither the last bit of another library's ``exp``
+nor the order of a sum decides between two tokens."""
+
 
 def decode(
     logits_fn: Callable[[IntArray], FloatArray],
@@ -54,8 +58,9 @@ def decode(
                     uniforms[step, 0, member, position],
                 )
                 tokens[member, position] = token
-                gumbel = -np.log(-np.log(uniforms[step, 1, member, position]))
-                confidence[i] = log_prob + plan.choice_temperature[step] * gumbel
+                gumbel = -np.log(-np.log(REAL(uniforms[step, 1, member, position])))
+                # Rounded to float32: what is equal but for the order of a sum is equal.
+                confidence[i] = log_prob + REAL(plan.choice_temperature[step]) * gumbel
             # The least confident are masked again; of equals, the one that comes first.
             order = unknown[np.argsort(confidence, kind="stable")]
             again = order[: plan.keep[step, member]]
@@ -83,21 +88,18 @@ def guided_logits(
 
 def draw(
     logits: FloatArray, temperature: np.float32, uniform: np.float32
-) -> tuple[int, np.float32]:
+) -> tuple[int, np.float64]:
     """Draws one token from (V,) logits by inverse CDF.
 
     Returns:
         The token and its log-probability at temperature 1: confidence is the model's own,
         however boldly tokens are drawn.
     """
-    below_best = logits - logits.max()  # at most 0, so that no temperature overflows
+    below_best = REAL(logits - logits.max())  # at most 0, so that no temperature overflows
     if temperature == 0:
         token = int(np.argmax(logits))
     else:
-        with np.errstate(over="ignore"):
-            weights = np.exp(below_best / temperature)
-        cumulative = np.cumsum(weights)  # in float32, in order of the codes
+        cumulative = np.cumsum(np.exp(below_best / REAL(temperature)))
         # The first token whose cumulative weight reaches the threshold.
-        token = int(np.argmax(cumulative >= uniform * cumulative[-1]))
-    total = np.cumsum(np.exp(below_best))[-1]
-    return token, below_best[token] - np.log(total)
+        token = int(np.argmax(cumulative >= REAL(uniform) * cumulative[-1]))
+    return token, below_best[token] - np.log(np.exp(below_best).sum())

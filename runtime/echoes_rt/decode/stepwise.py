@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Session
 from echoes_rt.decode.plan import BoolArray, DecodePlan
-from echoes_rt.decode.reference import LOGIT_FLOOR, FloatArray, IntArray
+from echoes_rt.decode.reference import LOGIT_FLOOR, REAL, FloatArray, IntArray
 from echoes_rt.errors import CancelledError
 
 OnStep = Callable[[int, int], bool | None]
@@ -54,8 +54,9 @@ def decode(
             drawn, log_probs = _draw(
                 rows, plan.temperature[step], uniforms[step, 0, members, positions]
             )
-            gumbel = -np.log(-np.log(uniforms[step, 1, members, positions]))
-            confidence = log_probs + plan.choice_temperature[step] * gumbel
+            gumbel = -np.log(-np.log(uniforms[step, 1, members, positions].astype(REAL)))
+            noise = REAL(plan.choice_temperature[step]) * gumbel
+            confidence = (log_probs + noise).astype(np.float32)
             again = _least_confident(members, confidence, plan.keep[step])
             conditional[members, positions] = np.where(again, mask_token_id, drawn)
             mask[members, positions] = again
@@ -72,19 +73,18 @@ def _guide(conditional: FloatArray, unconditional: FloatArray, scale: np.float32
 
 def _draw(
     logits: FloatArray, temperature: np.float32, uniforms: FloatArray
-) -> tuple[NDArray[np.intp], FloatArray]:
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """``reference.draw`` for (M, V) logits and (M,) uniforms at once."""
-    below_best = logits - logits.max(axis=1, keepdims=True)
-    cumulative = np.cumsum(np.exp(below_best), axis=1)
-    log_totals = np.log(cumulative[:, -1])
+    below_best = (logits - logits.max(axis=1, keepdims=True)).astype(REAL)
+    weights = np.exp(below_best)
+    log_totals = np.log(weights.sum(axis=1))
     if temperature == 0:
         drawn = np.argmax(logits, axis=1)
     else:
         if temperature != 1:
-            with np.errstate(over="ignore"):
-                weights = np.exp(below_best / temperature)
-            cumulative = np.cumsum(weights, axis=1)
-        thresholds = uniforms * cumulative[:, -1]
+            weights = np.exp(below_best / REAL(temperature))
+        cumulative = np.cumsum(weights, axis=1)
+        thresholds = uniforms.astype(REAL) * cumulative[:, -1]
         drawn = np.argmax(cumulative >= thresholds[:, None], axis=1)
     return drawn, below_best[np.arange(len(drawn)), drawn] - log_totals
 

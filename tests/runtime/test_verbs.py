@@ -1,0 +1,298 @@
+"""The command line's verbs beside picture to sound."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from echoes_rt.cli import main
+
+Run = Callable[..., Result]
+
+VERBS = {
+    "generate": ("generate", "in.wav", "out.png"),
+    "cogenerate": ("cogenerate", "out.wav", "out.png"),
+    "inpaint": ("inpaint", "in.wav", "out.wav", "--from", 0.2, "--to", 0.24),
+    "continue": ("continue", "in.wav", "out.wav", "--duration", 0.3),
+    "vary": ("vary", "in.wav", "out.wav"),
+}
+
+
+@pytest.fixture
+def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Path) -> Run:
+    """Runs a command beside picture.jpg and in.wav with the tiny bundle as the default."""
+    noise = np.random.default_rng(0).normal(0, 0.1, 11_025).astype(np.float32)
+    soundfile.write(tmp_path / "in.wav", noise, 22_050)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
+    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+
+
+def refused(result: Result, line: str) -> None:
+    """One line on stderr, nothing on stdout, no traceback."""
+    assert (result.stderr, result.stdout) == (f"Error: {line}\n", "")
+    assert result.exit_code == 1
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("out")
+    }
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_writes_the_same_file_for_the_same_seed(verb: str, run: Run, tmp_path: Path) -> None:
+    files = []
+    for seed in (1, 1, 2):
+        result = run(*VERBS[verb], "--seed", seed)
+        assert (result.exit_code, result.stderr) == (0, "")
+        assert "bundle    echoes-tiny" in result.stdout
+        files.append(written(tmp_path))
+    assert files[0]
+    assert files[0] == files[1]
+    assert files[0] != files[2]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_speaks_json(verb: str, run: Run) -> None:
+    document = json.loads(run(*VERBS[verb], "--seed", 3, "--json", "--device", "cpu").stdout)
+    assert document.pop("took_ms") > 0
+    reports = document.get("results", [document])
+    assert [Path(report["file"]).exists() for report in reports] == [True] * len(reports)
+    for report in reports:
+        assert (report["seed"], report["bundle"], report["device"]) == (3, "echoes-tiny", "cpu")
+        assert "duration_s" in report or (report["width"], report["height"]) == (32, 32)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_can_be_quiet(verb: str, run: Run, tmp_path: Path) -> None:
+    assert run(*VERBS[verb], "-q").output == ""
+    assert written(tmp_path)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_has_help_with_an_example(verb: str, run: Run) -> None:
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Example: echoes-rt {verb}" in result.stdout
+    assert "--seed" in result.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_verb_takes_the_dials(verb: str, run: Run, tmp_path: Path) -> None:
+    dials = ("--guidance-schedule", "annealed", "--guidance-interval", 0.2, 0.8, "--steps", 1)
+    result = run(*VERBS[verb], *dials, "--json")
+    document = json.loads(result.stdout)
+    report = document.get("results", [document])[0]
+    assert (report["guidance_schedule"], report["guidance_interval"]) == ("annealed", [0.2, 0.8])
+    assert report["steps"] == 1
+    for dial, value, line in (
+        (
+            "--guidance-schedule",
+            "up",
+            "guidance_schedule must be one of constant, annealed, got 'u",
+        ),
+        (
+            "--guidance-interval",
+            "1 0",
+            "guidance_interval must be two rising shares in [0, 1], got",
+        ),
+        ("--steps", "0", "steps must be a whole number in [1, "),
+        ("--seed", "-1", "seed must be in [0, 18446744073709551615], got -1"),
+    ):
+        before = written(tmp_path)
+        result = run(*VERBS[verb], dial, *value.split())
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"Error: {line}")
+        assert result.stderr.count("\n") == 1
+        assert written(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "cogenerate"])
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "no sound file at bad.wav"),
+        (b"", "bad.wav is not a sound that can be read: "),
+        (b"RIFFhello", "bad.wav is not a sound that can be read: "),
+    ],
+)
+def test_bad_sound_is_one_line(
+    verb: str, content: bytes | None, line: str, run: Run, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "bad.wav").write_bytes(content)
+    arguments = ["bad.wav" if part == "in.wav" else part for part in VERBS[verb]]
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {line}")
+    assert result.stderr.count("\n") == 1
+    assert not written(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+def test_picture_is_written_by_suffix(suffix: str, run: Run, tmp_path: Path) -> None:
+    assert run("generate", "in.wav", f"out.{suffix}").exit_code == 0
+    pixels = cv2.imread(str(tmp_path / f"out.{suffix}"))
+    assert pixels is not None
+    assert pixels.shape == (32, 32, 3)
+
+
+def test_start_chooses_the_clip(run: Run, tmp_path: Path) -> None:
+    whole = soundfile.read(tmp_path / "in.wav")[0]
+    soundfile.write(tmp_path / "cut.wav", whole[4410:], 22_050)
+    run("generate", "in.wav", "out1.png", "--seed", 1, "--start", 0.2)
+    run("generate", "cut.wav", "out2.png", "--seed", 1)
+    files = written(tmp_path)
+    assert files["out1.png"] == files["out2.png"]
+    refused(
+        run("generate", "in.wav", "out.png", "--start", 0.6),
+        "start must be within the 0.50 s of the sound, got 0.6",
+    )
+
+
+def test_count_gives_different_sounds_and_their_seeds(run: Run, tmp_path: Path) -> None:
+    document = json.loads(
+        run("generate", "picture.jpg", "out.wav", "--count", 10, "--seed", 5, "--json").stdout
+    )
+    reports = document["results"]
+    assert [report["file"] for report in reports] == [f"out-{i}.wav" for i in range(1, 11)]
+    assert [report["seed"] for report in reports] == [*range(5, 15)]
+    files = written(tmp_path)
+    assert len(set(files.values())) > 7
+    run("generate", "picture.jpg", "out.wav", "--seed", 12)
+    assert (tmp_path / "out.wav").read_bytes() == files["out-8.wav"]
+
+
+def test_rank_keeps_the_likeliest(run: Run, tmp_path: Path) -> None:
+    run("generate", "picture.jpg", "out.wav", "--count", 6, "--seed", 5)
+    every = written(tmp_path)
+    order = json.loads(
+        run(
+            *("generate", "picture.jpg", "ranked.wav", "--count", 6, "--rank", 6),
+            *("--seed", 5, "--json"),
+        ).stdout
+    )["results"]
+    assert sorted(report["seed"] for report in order) == [*range(5, 11)]
+    best = json.loads(
+        run(
+            *("generate", "picture.jpg", "best.wav", "--count", 6, "--rank", 1),
+            *("--seed", 5, "--json"),
+        ).stdout
+    )
+    assert best["seed"] == order[0]["seed"]
+    assert (tmp_path / "best.wav").read_bytes() == every[f"out-{best['seed'] - 4}.wav"]
+
+
+def test_several_sources_go_to_a_folder(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    result = run("generate", "picture.jpg", "in.wav", "made", "--seed", 1)
+    assert result.exit_code == 0
+    assert sorted(os.listdir(tmp_path / "made")) == ["in.png", "picture.wav"]  # noqa: PTH208
+    run("generate", "picture.jpg", "out.wav", "--seed", 1)
+    assert (tmp_path / "made/picture.wav").read_bytes() == (tmp_path / "out.wav").read_bytes()
+
+
+def test_duration_makes_a_long_sound(run: Run, tmp_path: Path) -> None:
+    result = run("generate", "picture.jpg", "out.wav", "--duration", 1.5, "--seed", 1)
+    assert result.stdout.startswith("out.wav: 1.50 s of sound\n")
+    assert soundfile.info(tmp_path / "out.wav").frames == round(1.5 * 22_050)
+
+
+def test_mask_keeps_the_rest_of_a_picture(run: Run, tmp_path: Path) -> None:
+    run("generate", "in.wav", "given.png", "--seed", 1)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, :10] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    result = run("inpaint", "given.png", "out.png", "--mask", "mask.png", "--seed", 2)
+    assert result.exit_code == 0
+    given, made = (cv2.imread(str(tmp_path / name)) for name in ("given.png", "out.png"))
+    assert given is not None
+    assert made is not None
+    np.testing.assert_array_equal(given[:, 10:], made[:, 10:])
+    assert (given[:, :10] != made[:, :10]).any()
+
+
+SOUND_PART = "inpaint of a sound needs --from and --to, and takes --image; --mask and --sound are "
+PICTURE_PART = (
+    "inpaint of a picture needs --mask, and takes --sound; --from, --to and --image are for sounds"
+)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("generate", "in.wav", "out.wav"),
+            "generate makes a picture of a sound, got in.wav and out.wav; use vary or continue for "
+            "more sound",
+        ),
+        (
+            ("generate", "picture.jpg", "out.png"),
+            "cannot write out.png: unknown suffix '.png'; use .wav, .flac, .ogg",
+        ),
+        (
+            ("generate", "in.wav", "out.gif"),
+            "cannot write out.gif: unknown suffix '.gif'; use .png, .jpg, .jpeg, .webp, .bmp",
+        ),
+        (
+            ("generate", "picture.jpg", "in.wav", "out.wav"),
+            "with several sources OUT must be a folder, got out.wav; make it first",
+        ),
+        (
+            ("generate", "picture.jpg", "picture.jpg", "."),
+            "two sources would give a file of the same name; rename one",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--count", 0),
+            "count must be in [1, 1000], got 0",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--count", 2, "--rank", 3),
+            "rank must be in [1, count = 2], got 3",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--count", 2, "--duration", 9),
+            "duration and count do not go together; make long sounds one by one",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--duration", 0),
+            "duration must be in (0, 86400] seconds, got 0",
+        ),
+        (
+            ("generate", "in.wav", "out.png", "--duration", 9),
+            "duration is for the sound of a picture, and in.wav is a sound",
+        ),
+        (("inpaint", "in.wav", "out.wav", "--from", 0.2), f"{SOUND_PART}for pictures"),
+        (("inpaint", "in.wav", "out.wav", "--mask", "mask.png"), f"{SOUND_PART}for pictures"),
+        (("inpaint", "picture.jpg", "out.png", "--from", 1, "--to", 2), PICTURE_PART),
+        (
+            ("inpaint", "in.wav", "out.wav", "--from", 0.3, "--to", 0.2),
+            "the part to fill in must lie within the 0.50 s of the sound, got 0.3 s to 0.2 s",
+        ),
+        (
+            ("continue", "picture.jpg", "out.png"),
+            "continue needs a sound, got picture.jpg; use generate for a picture",
+        ),
+        (
+            ("continue", "in.wav", "out.wav", "--duration", -1),
+            "duration must be in (0, 3600] seconds, got -1",
+        ),
+        (("vary", "in.wav", "out.wav", "--keep", 2), "keep must be in [0, 1], got 2"),
+        (
+            ("vary", "picture.jpg", "out.wav"),
+            "cannot write out.wav: unknown suffix '.wav'; use .png, .jpg, .jpeg, .webp, .bmp",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    arguments: tuple[object, ...], line: str, run: Run, tmp_path: Path
+) -> None:
+    refused(run(*arguments), line)
+    assert not written(tmp_path)
