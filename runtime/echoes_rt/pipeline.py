@@ -18,6 +18,7 @@ from echoes_rt.results import Picture, Result, Sound
 from echoes_rt.tasks import fill_picture, fill_sound, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
+from echoes_rt.video import add_sound
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -204,6 +205,19 @@ class Echoes(Engine):
         """
         call = Call.of(self, options)
         return self.stream_call(call, image, duration)
+
+    def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Path:
+        """Writes a video with the sound of what it shows; docs/runtime.md says how.
+
+        Args:
+            video: MP4, MOV or Matroska; its pictures are copied as they are.
+            out: ends in .mp4, .m4v, .mov or .mkv.
+
+        Raises:
+            BackendError: if PyAV is missing.
+        """
+        add_sound(self, Call.of(self, options), Path(video), Path(out))
+        return Path(out)
 
     def stream_call(
         self,

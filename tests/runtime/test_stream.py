@@ -1,5 +1,6 @@
 """Sound of any length."""
 
+import itertools
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_windows_know_the_end_of_the_one_before(
     monkeypatch.setattr(streaming, "_window", spy)
     list(echoes.stream(picture, duration=0.5, seed=3))
     assert seen[0][0] is None
-    for (_, before), (known, after) in zip(seen, seen[1:], strict=False):
+    for (_, before), (known, after) in itertools.pairwise(seen):
         np.testing.assert_array_equal(known, before[:, -1:])
         np.testing.assert_array_equal(after[:, :1], before[:, -1:])
 

@@ -15,6 +15,7 @@ from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.tasks.call import Call
 
 
 @click.command()
@@ -57,22 +58,32 @@ def generate(
 
     A picture SOURCE is a JPEG, PNG, WebP or BMP file and gives a sound: OUT ends in .wav, .flac or
     .ogg. A sound SOURCE is anything that libsndfile reads and gives a picture: OUT ends in .png,
-    .jpg, .webp or .bmp. With several SOURCEs OUT is a folder; with --count a number is added to
-    the name.
+    .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what it shows. With
+    several SOURCEs OUT is a folder; with --count a number is added to the name.
 
     \b
     Example: echoes-rt generate dog.jpg dog.wav --seed 7
              echoes-rt generate dog.wav dog.png
              echoes-rt generate sea.jpg sea.wav --duration 60
+             echoes-rt generate clip.mp4 loud.mp4
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.video import is_video_path
 
     begin = time.perf_counter()
     _check_count(count, rank, duration)
     files = _output_files(sources, out, count if rank is None else rank)
     echoes = Echoes.load(bundle, device=device, threads=threads)
-    if duration is not None:
+    videos = [is_video_path(source) for source in sources]
+    if any(videos):
+        if not all(videos) or count > 1 or duration is not None:
+            raise InputError("videos go alone, without --count and --duration")
+        reports = [
+            _video(echoes, source, names[0], quiet=quiet, options=options)
+            for source, names in zip(sources, files, strict=True)
+        ]
+    elif duration is not None:
         reports = [
             _long(echoes, source, names[0], duration, quiet=quiet, options=options)
             for source, names in zip(sources, files, strict=True)
@@ -143,21 +154,25 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
     """
     from echoes_rt.audio import check_sound_path, is_sound_path
     from echoes_rt.image import check_image_path
+    from echoes_rt.video import check_video_path, is_video_path
 
     is_folder = out.is_dir() or len(sources) > 1
     if is_folder and not out.is_dir():
         raise InputError(f"with several sources OUT must be a folder, got {out}; make it first")
     files = []
     for source in sources:
-        makes_picture = is_sound_path(source)
-        name = out / source.with_suffix(".png" if makes_picture else ".wav").name
-        name = name if is_folder else out
-        if makes_picture and is_sound_path(name):
+        if is_video_path(source):
+            suffix, check = ".mp4", check_video_path
+        elif is_sound_path(source):
+            suffix, check = ".png", check_image_path
+        else:
+            suffix, check = ".wav", check_sound_path
+        name = out / source.with_suffix(suffix).name if is_folder else out
+        if check is check_image_path and is_sound_path(name):
             raise InputError(
                 f"generate makes a picture of a sound, got {source} and {name}; "
                 "use vary or continue for more sound"
             )
-        check = check_image_path if makes_picture else check_sound_path
         numbered = [name.with_stem(f"{name.stem}-{i + 1}") for i in range(results)]
         files.append([check(path) for path in (numbered if results > 1 else [name])])
     written = [path.resolve() for names in files for path in names]
@@ -175,8 +190,6 @@ def _long(
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
-    import numpy as np
-
     from echoes_rt.audio import is_sound_path, write_audio
     from echoes_rt.tasks.call import Call
 
@@ -186,6 +199,24 @@ def _long(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
         write_audio(out, echoes.stream_call(call, source, duration), rate)
+    return _describe_long(echoes, call, out, duration)
+
+
+def _video(
+    echoes: Echoes, source: Path, out: Path, *, quiet: bool, options: dict[str, Any]
+) -> Report:
+    from echoes_rt.tasks.call import Call
+    from echoes_rt.video import add_sound
+
+    with progress(quiet=quiet) as on_step:
+        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
+        duration = add_sound(echoes, call, source, out)
+    return _describe_long(echoes, call, out, duration)
+
+
+def _describe_long(echoes: Echoes, call: Call, out: Path, duration: float) -> Report:
+    import numpy as np
+
     n_unknown = echoes.manifest.tokens.audio.n_tokens
     nothing = np.empty(0, dtype=np.float32)  # the samples are in the file, not in memory
     result = call.sound(nothing, np.empty(0, np.int32), echoes.sampling(n_unknown, call.options))
