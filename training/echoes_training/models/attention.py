@@ -13,11 +13,15 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def mix(self, x: Tensor) -> Tensor:
+        """All but the output projection, which no longer looks at other positions."""
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
         h = F.scaled_dot_product_attention(q, k, v)
-        return self.out(h.transpose(1, 2).reshape(B, N, D))
+        return h.transpose(1, 2).reshape(B, N, D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.mix(x))
 
 
 class Block(nn.Module):
@@ -33,6 +37,13 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.dropout(self.attention(self.attention_norm(x)))
+    def mix(self, x: Tensor) -> Tensor:
+        return self.attention.mix(self.attention_norm(x))
+
+    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
+        """The rest of the block, position by position: (..., D) and what ``mix`` gave of it."""
+        x = x + self.dropout(self.attention.out(mixed))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.finish(x, self.mix(x))

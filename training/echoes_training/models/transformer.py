@@ -81,13 +81,16 @@ class MaskedTransformer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D)."""
+    def embed(self, tokens: Tensor) -> Tensor:
         n_image = self.layout.image.n_tokens
         h = torch.cat(
             [self.image.embed(tokens[:, :n_image]), self.audio.embed(tokens[:, n_image:])], dim=1
         )
-        h = self.dropout(h)
+        return self.dropout(h)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D)."""
+        h = self.embed(tokens)
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
@@ -97,3 +100,28 @@ class MaskedTransformer(nn.Module):
         n_image = self.layout.image.n_tokens
         h = self.hidden(tokens)
         return torch.cat([self.image.logits(h[:, :n_image]), self.audio.logits(h[:, n_image:])], 1)
+
+    def logits_at(
+        self, tokens: Tensor, image_rows: Tensor, audio_rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The rows of ``forward`` that are asked for, without computing the others' end.
+
+        After the last attention no position looks at another, so what nobody reads is left out.
+
+        Args:
+            tokens: (B, N), as in ``hidden``.
+            image_rows: (M_i,) places in the flattened (B * N), all in the image.
+            audio_rows: (M_a,), all in the sound.
+
+        Returns:
+            (M_i, vocab_size) and (M_a, vocab_size).
+        """
+        h = self.embed(tokens)
+        *blocks, last = self.blocks
+        for block in blocks:
+            h = block(h)
+        rows = torch.cat([image_rows, audio_rows])
+        h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h))))
+        h = self.norm(h)
+        n_image = image_rows.shape[0]
+        return self.image.logits(h[:n_image]), self.audio.logits(h[n_image:])
