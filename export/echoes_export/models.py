@@ -14,8 +14,9 @@ from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training import checkpoint
 from echoes_training.config import Preset, TransformerStageConfig, VocoderStageConfig, from_dict
+from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.models.vocoder import Vocoder
+from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.models.vqgan import VQGAN, VQGANConfig
 from echoes_training.stages.tokenize import load_codec
 
@@ -40,7 +41,7 @@ class Models:
 
     image_vqgan: VQGAN
     mel_vqgan: VQGAN
-    vocoder: Vocoder
+    vocoder: Vocoder | MelGAN
     transformer: MaskedTransformer
     image: ImageSpec
     mel: MelSpec
@@ -109,7 +110,7 @@ def random_models(preset: Preset, seed: int) -> Models:
         models = Models(
             image_vqgan=VQGAN(preset.image_vqgan.model),
             mel_vqgan=VQGAN(preset.mel_vqgan.model),
-            vocoder=Vocoder(preset.vocoder.model, preset.mel),
+            vocoder=make_vocoder(preset.vocoder.model, preset.mel),
             transformer=MaskedTransformer(preset.transformer.model, preset.layout),
             image=preset.image,
             mel=preset.mel,
@@ -136,8 +137,9 @@ def random_models(preset: Preset, seed: int) -> Models:
 
 def _centre(codec: VQGAN, shape: tuple[int, ...]) -> None:
     """Moves the latents of noise around zero, so that the codes tell inputs apart."""
-    assert codec.quant_conv.bias is not None
-    codec.quant_conv.bias.sub_(codec.latents(torch.randn(shape)).mean(dim=(0, 2, 3)))
+    last = codec.encoder.conv_out if codec.config.is_maskgit else codec.quant_conv
+    bias = last.get_parameter("bias")
+    bias.sub_(codec.latents(torch.randn(shape)).mean(dim=(0, 2, 3)))
 
 
 def _check_stage(run: Path, stage: str) -> None:
@@ -157,9 +159,9 @@ def _read(run: Path, load: Any) -> Any:
         raise InputError(f"the checkpoint of {run} cannot be loaded: {reason}") from error
 
 
-def _load_vocoder(run: Path) -> tuple[Vocoder, VocoderStageConfig]:
+def _load_vocoder(run: Path) -> tuple[Vocoder | MelGAN, VocoderStageConfig]:
     config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
-    return _ready(run, "vocoder", Vocoder(config.model, config.mel)), config
+    return _ready(run, "vocoder", make_vocoder(config.model, config.mel)), config
 
 
 def _load_transformer(run: Path) -> tuple[MaskedTransformer, TransformerStageConfig]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from echoes_export.models import Models
 from echoes_rt.spec.mel import MelSpec, hann_window
 from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder
 from echoes_training.models.vqgan import VQGAN
@@ -115,6 +116,21 @@ class VocoderGraph(nn.Module):
         return waveform
 
 
+class MelGANGraph(nn.Module):
+    def __init__(self, vocoder: MelGAN) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.vocoder(mel)
+
+
+def _vocoder_graph(models: Models) -> nn.Module:
+    if isinstance(models.vocoder, MelGAN):
+        return MelGANGraph(models.vocoder)
+    return VocoderGraph(models.vocoder, models.mel)
+
+
 def graph_modules(models: Models) -> dict[str, nn.Module]:
     """The wrapper of every graph, by the names of ``echoes_rt.spec.graphs``."""
     layout: TokenLayout = models.layout
@@ -124,6 +140,6 @@ def graph_modules(models: Models) -> dict[str, nn.Module]:
         "mel_encoder": MelEncoder(models.mel_vqgan),
         "mel_decoder": MelDecoder(models.mel_vqgan, layout.audio),
         "step": Step(models.transformer),
-        "vocoder": VocoderGraph(models.vocoder, models.mel),
+        "vocoder": _vocoder_graph(models),
     }
     return {name: module.eval() for name, module in modules.items()}

@@ -17,22 +17,31 @@ def norm_layer(channels: int, kind: str) -> nn.Module:
 
 
 class ResBlock(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut: (B, in, H, W) -> (B, out, H, W)."""
+    """Two 3 x 3 convolutions with a shortcut: (B, in, H, W) -> (B, out, H, W).
 
-    def __init__(self, in_channels: int, out_channels: int, norm: str = "group") -> None:
+    In the ``maskgit`` variant convolutions have no bias, and where the width changes the shortcut
+    reads the block's own result instead of its input.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, norm: str = "group", variant: str = "taming"
+    ) -> None:
         super().__init__()
+        is_maskgit = variant == "maskgit"
         self.norm1 = norm_layer(in_channels, norm)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=not is_maskgit)
         self.norm2 = norm_layer(out_channels, norm)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=not is_maskgit)
         self.nin_shortcut: nn.Module = nn.Identity()
+        self.shortcut_reads_result = is_maskgit and in_channels != out_channels
         if in_channels != out_channels:
-            self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1)
+            source = out_channels if is_maskgit else in_channels
+            self.nin_shortcut = nn.Conv2d(source, out_channels, 1, bias=not is_maskgit)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         h = self.conv2(F.silu(self.norm2(h)))
-        return self.nin_shortcut(x) + h
+        return self.nin_shortcut(h if self.shortcut_reads_result else x) + h
 
 
 class AttentionBlock(nn.Module):

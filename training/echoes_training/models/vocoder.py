@@ -1,5 +1,6 @@
 """Mel to waveform: ConvNeXt with an inverse-STFT head, after Vocos (arXiv 2306.00814)."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,12 +9,30 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echoes_rt.spec.mel import MelSpec, hann_window
+from echoes_training.models.melgan import MelGAN
 
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderConfig:
+    """Shape of a vocoder.
+
+    Attributes:
+        width: of every layer; of the last level in MelGAN, whose earlier ones are wider.
+        layers: ConvNeXt blocks, or MelGAN's residual blocks per level.
+        architecture: ``vocos`` or ``melgan``.
+        ratios: upsampling of each level of MelGAN; their product is the mel's hop_length.
+    """
+
     width: int
     layers: int
+    architecture: str = "vocos"
+    ratios: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ("vocos", "melgan"):
+            raise ValueError(f"architecture must be vocos or melgan, got {self.architecture!r}")
+        if bool(self.ratios) != (self.architecture == "melgan"):
+            raise ValueError(f"ratios are for melgan alone, got {self.ratios}")
 
 
 class ConvNeXtBlock(nn.Module):
@@ -102,3 +121,16 @@ class Vocoder(nn.Module):
         for block in self.blocks:
             h = block(h)
         return self.head(self.norm(h.transpose(1, 2)))
+
+
+def make_vocoder(config: VocoderConfig, spec: MelSpec) -> Vocoder | MelGAN:
+    """The network that ``config`` names.
+
+    Raises:
+        ValueError: if MelGAN's ratios do not multiply to the mel's hop_length.
+    """
+    if config.architecture == "vocos":
+        return Vocoder(config, spec)
+    if math.prod(config.ratios) != spec.hop_length:
+        raise ValueError(f"ratios must multiply to {spec.hop_length}, got {config.ratios}")
+    return MelGAN(spec.n_mels, config.width, config.layers, config.ratios)

@@ -25,11 +25,14 @@ class VQGANConfig:
         stem: side of the patches that the first layer turns into vectors; 1 is a 3 x 3 convolution.
         channels: width of each encoder level; each level but the last halves both sides.
         decoder_channels: the same, in the same order, for the decoder.
-        res_blocks: residual blocks per encoder level; the decoder has one more.
+        res_blocks: residual blocks per encoder level; the decoder of ``taming`` has one more.
         encoder_norm: ``group`` (the published networks) or ``batch``.
         attention: whether the last level and the middle attend.
         codebook_dim: width of a code; ``z_channels`` of taming-transformers is the same here.
         normalize: codes on the unit sphere.
+        variant: ``taming``, or ``maskgit``, the network that MaskGIT and MAGE use: no attention,
+            average pooling, fewer biases, as many blocks in the decoder as in the encoder, and
+            nothing between the quantizer and its neighbours.
     """
 
     in_channels: int
@@ -42,6 +45,7 @@ class VQGANConfig:
     codebook_size: int
     codebook_dim: int
     normalize: bool
+    variant: str = "taming"
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.decoder_channels) or not self.channels:
@@ -51,6 +55,14 @@ class VQGANConfig:
             )
         if self.encoder_norm not in ("group", "batch"):
             raise ValueError(f"encoder_norm must be group or batch, got {self.encoder_norm!r}")
+        if self.variant not in ("taming", "maskgit"):
+            raise ValueError(f"variant must be taming or maskgit, got {self.variant!r}")
+        if self.variant == "maskgit" and self.attention:
+            raise ValueError("the maskgit variant has no attention; set attention to False")
+
+    @property
+    def is_maskgit(self) -> bool:
+        return self.variant == "maskgit"
 
     @property
     def factor(self) -> int:
@@ -77,11 +89,11 @@ class _Level(nn.Module):
 
 
 class _Middle(nn.Module):
-    def __init__(self, channels: int, attention: bool, norm: str = "group") -> None:
+    def __init__(self, channels: int, config: VQGANConfig, norm: str = "group") -> None:
         super().__init__()
-        self.block_1 = ResBlock(channels, channels, norm)
-        self.attn_1 = AttentionBlock(channels) if attention else nn.Identity()
-        self.block_2 = ResBlock(channels, channels, norm)
+        self.block_1 = ResBlock(channels, channels, norm, config.variant)
+        self.attn_1 = AttentionBlock(channels) if config.attention else nn.Identity()
+        self.block_2 = ResBlock(channels, channels, norm, config.variant)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(h)))
@@ -94,7 +106,8 @@ class Encoder(nn.Module):
         super().__init__()
         widths = config.channels
         if config.stem == 1:
-            self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+            bias = not config.is_maskgit
+            self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1, bias=bias)
         else:
             self.conv_in = nn.Conv2d(config.in_channels, widths[0], config.stem, config.stem)
         self.down = nn.ModuleList()
@@ -102,16 +115,18 @@ class Encoder(nn.Module):
         for i, next_width in enumerate(widths):
             level = _Level()
             for _ in range(config.res_blocks):
-                level.block.append(ResBlock(width, next_width, config.encoder_norm))
+                block = ResBlock(width, next_width, config.encoder_norm, config.variant)
+                level.block.append(block)
                 width = next_width
                 if config.attention and i == len(widths) - 1:
                     level.attn.append(AttentionBlock(width))
             if i < len(widths) - 1:
-                level.downsample = Downsample(width)
+                level.downsample = nn.AvgPool2d(2) if config.is_maskgit else Downsample(width)
             self.down.append(level)
-        self.mid = _Middle(width, config.attention, config.encoder_norm)
+        self.mid = _Middle(width, config, config.encoder_norm)
         self.norm_out = norm_layer(width, config.encoder_norm)
-        self.conv_out = nn.Conv2d(width, config.codebook_dim, 3, padding=1)
+        side = 1 if config.is_maskgit else 3
+        self.conv_out = nn.Conv2d(width, config.codebook_dim, side, padding=side // 2)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, in_channels, H, W) to what the last convolution reads, (B, channels[-1], h, w)."""
@@ -141,12 +156,13 @@ class Decoder(nn.Module):
         widths = config.decoder_channels
         width = widths[-1]
         self.conv_in = nn.Conv2d(config.codebook_dim, width, 3, padding=1)
-        self.mid = _Middle(width, config.attention)
+        self.mid = _Middle(width, config)
+        n_blocks = config.res_blocks if config.is_maskgit else config.res_blocks + 1
         levels = []
         for i in reversed(range(len(widths))):
             level = _Level()
-            for _ in range(config.res_blocks + 1):
-                level.block.append(ResBlock(width, widths[i]))
+            for _ in range(n_blocks):
+                level.block.append(ResBlock(width, widths[i], variant=config.variant))
                 width = widths[i]
                 if config.attention and i == len(widths) - 1:
                     level.attn.append(AttentionBlock(width))
@@ -177,9 +193,11 @@ class VQGAN(nn.Module):
         self.config = config
         dim = config.codebook_dim
         self.encoder = Encoder(config)
-        self.quant_conv = nn.Conv2d(dim, dim, 1)
+        self.quant_conv: nn.Module = nn.Identity() if config.is_maskgit else nn.Conv2d(dim, dim, 1)
         self.quantize = VectorQuantizer(config.codebook_size, dim, normalize=config.normalize)
-        self.post_quant_conv = nn.Conv2d(dim, dim, 1)
+        self.post_quant_conv: nn.Module = (
+            nn.Identity() if config.is_maskgit else nn.Conv2d(dim, dim, 1)
+        )
         self.decoder = Decoder(config)
 
     def latents(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from echoes_training.losses.adversarial import (
 )
 from echoes_training.losses.spectral import multi_resolution_stft
 from echoes_training.models.mel import MelSpectrogram
-from echoes_training.models.vocoder import Vocoder
+from echoes_training.models.vocoder import make_vocoder
 from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.optim import learning_rate, make_optimizer, update
 from echoes_training.sample_sheets import write_mel_sheet
@@ -61,7 +61,7 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
     torch.manual_seed(loop.seed)
     segments = Segments(clips, config)
     mel = MelSpectrogram(config.mel).to(device)
-    model = Vocoder(config.model, config.mel).to(device)
+    model = make_vocoder(config.model, config.mel).to(device)
     critic = WaveDiscriminator(config.discriminator_width).to(device)
     optimizer = make_optimizer(model, loop)
     critic_optimizer = make_optimizer(critic, loop)
