@@ -35,7 +35,7 @@ def echoes(tiny_bundle: Path) -> Echoes:
 def test_batches_give_what_generate_gives(echoes: Echoes, media_index: Path) -> None:
     pictures = sorted({clip.image for clip in read_index(media_index) if clip.image})[:2]
     jobs = [Job(picture=picture, seed=seed) for picture in pictures for seed in (0, 7)]
-    sampling = echoes.sampling(8, steps=3, temperature=0.9)
+    sampling = echoes.sampling(8, {"steps": 3, "temperature": 0.9})
     made = np.concatenate([*chain.generate(echoes, jobs, sampling, batch_size=3)])
     for job, sound in zip(jobs, made, strict=True):
         alone = echoes.generate(job.picture, seed=job.seed, steps=3, temperature=0.9)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from echoes_rt import BundleError, Echoes
 from echoes_rt.audio import clip_mel
-from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_training.data.audio import Samples
 
@@ -52,17 +51,11 @@ def reconstruct(echoes: Echoes, codes: Codes, batch_size: int) -> Iterator[Sampl
         yield decode_audio(echoes, codes[part])
 
 
-def vocode(
-    echoes: Echoes, sounds: Sequence[Samples], batch_size: int, threads: int | None
-) -> Iterator[Samples]:
+def vocode(echoes: Echoes, sounds: Sequence[Samples], batch_size: int) -> Iterator[Samples]:
     """The mels of real sounds through the vocoder alone, (B, S) at a time."""
-    bundle = echoes.bundle
-    signature = bundle.manifest.graphs["vocoder"].signature
-    path = bundle.graph_path("vocoder")
-    vocoder = OnnxSession(path, signature, echoes.choice.device, threads)
+    spec = echoes.manifest.mel
     for part in batches(len(sounds), batch_size):
-        mels = np.stack([clip_mel(sound, bundle.manifest.mel) for sound in sounds[part]])
-        yield vocoder.run({"mel": mels})["waveform"]
+        yield echoes.vocode(np.stack([clip_mel(sound, spec) for sound in sounds[part]]))
 
 
 def decode_audio(echoes: Echoes, codes: Codes) -> Samples:

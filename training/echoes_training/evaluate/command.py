@@ -3,11 +3,13 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from echoes_rt.errors import InputError
+from echoes_rt.options import SamplingOptions
+from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES
 from echoes_training.evaluate.parts import PARTS, SERIES
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ _OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--guidance-scale", type=float)
 @click.option("--temperature", type=float)
 @click.option("--choice-temperature", type=float)
+@click.option("--guidance-schedule", type=click.Choice(GUIDANCE_SCHEDULES))
+@click.option("--guidance-interval", type=(float, float), metavar="START STOP")
 @click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 1024))
@@ -86,19 +90,19 @@ def _prepare(
     batch_size: int,
     device: str,
     threads: int | None,
-    **sampling: float | None,
+    **sampling: Any,
 ) -> "Evaluation":
     from echoes_rt import Echoes
     from echoes_training.data.index import read_index
     from echoes_training.evaluate.report import EvaluateConfig, Evaluation
 
     echoes = Echoes.load(bundle, device, threads)
-    dials: dict[str, Any] = sampling
+    dials = cast(SamplingOptions, sampling)
     return Evaluation(
         echoes,
         read_index(index),
         cache,
-        echoes.sampling(echoes.bundle.manifest.tokens.audio.n_tokens, **dials),
+        echoes.sampling(echoes.bundle.manifest.tokens.audio.n_tokens, dials),
         EvaluateConfig(
             parts=parts or PARTS,
             pictures_per_label=pictures_per_label,

@@ -121,7 +121,7 @@ def _judge_part(
     echoes, config, sounds = evaluation.echoes, evaluation.config, evaluation.sounds
     if name == "vocoder":
         samples = [evaluation.samples(clip) for clip in sounds]
-        made = chain.vocode(echoes, samples, config.batch_size, config.threads)
+        made = chain.vocode(echoes, samples, config.batch_size)
         return evaluation.hear(name, made, sounds), {}
     if name == "codec":
         made = chain.reconstruct(
