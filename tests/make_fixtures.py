@@ -143,7 +143,7 @@ def write_bundle(folder: Path) -> None:
     from echoes_export import write_bundle as export
     from echoes_export.models import random_models
     from echoes_export.precision import rounded
-    from echoes_training.config import PRESETS
+    from echoes_training.presets import PRESETS
 
     about = export.About(
         name="echoes-tiny",

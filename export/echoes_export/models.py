@@ -13,11 +13,12 @@ from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training import checkpoint
-from echoes_training.config import Preset, TransformerStageConfig, VocoderStageConfig, from_dict
+from echoes_training.config import TransformerStageConfig, VocoderStageConfig, from_dict
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.models.vqgan import VQGAN, VQGANConfig
+from echoes_training.presets import Preset
 from echoes_training.stages.tokenize import load_codec
 
 

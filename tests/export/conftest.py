@@ -14,8 +14,9 @@ from echoes_export.cli import main
 from echoes_export.models import Models, random_models
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import PRESETS, to_dict
+from echoes_training.config import to_dict
 from echoes_training.data.index import Clip, write_index
+from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 Export = Callable[..., Result]

@@ -19,7 +19,7 @@ from echoes_export.wrappers import ImageEncoder, VocoderGraph
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
 from echoes_rt.spec.graphs import GraphSpec, graph_specs
-from echoes_training.config import PRESETS
+from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 SPECS = graph_specs(TINY.image, TINY.mel, TINY.layout)

@@ -8,8 +8,8 @@ import pytest
 import soundfile
 
 from echoes_rt.spec.mel import MelSpec
-from echoes_training.config import PRESETS
 from echoes_training.data.index import Clip, write_index
+from echoes_training.presets import PRESETS
 
 LABELS = ("low", "high")
 PER_LABEL = 5

@@ -2,13 +2,13 @@ import pytest
 
 from echoes_rt.errors import InputError
 from echoes_training.config import (
-    PRESETS,
     TransformerStageConfig,
     VQGANStageConfig,
     from_dict,
     override,
     to_dict,
 )
+from echoes_training.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from echoes_rt.errors import InputError
-from echoes_training.config import PRESETS
 from echoes_training.data.audio import AudioStore
 from echoes_training.data.index import read_index
 from echoes_training.evaluate import classifier, media
 from echoes_training.evaluate.augment import AugmentConfig, augment, mix
 from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge, train_judge
+from echoes_training.presets import PRESETS
 
 LABELS = ("high", "low")
 CONFIG = ClassifierConfig(width=8, embedding_dim=4, steps=30, batch_size=8)

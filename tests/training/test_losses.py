@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from echoes_training.config import PRESETS
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import discriminator_hinge, feature_matching
 from echoes_training.losses.spectral import multi_resolution_stft
 from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.presets import PRESETS
 from echoes_training.stages.transformer import masked_loss
 
 

@@ -2,8 +2,8 @@ import dataclasses
 
 import numpy as np
 
-from echoes_training.config import PRESETS
 from echoes_training.masking import draw_mask, draw_single_mask
+from echoes_training.presets import PRESETS
 
 CONFIG = PRESETS["mini"].transformer
 LAYOUT = CONFIG.layout

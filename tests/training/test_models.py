@@ -3,13 +3,13 @@ import pytest
 import torch
 
 from echoes_rt.spec.mel import MelSpec, log_scale, mel_filterbank
-from echoes_training.config import PRESETS
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.models.wave_discriminators import WaveDiscriminator
+from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 

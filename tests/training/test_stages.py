@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
-from echoes_training.config import PRESETS
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.presets import PRESETS
 from echoes_training.stages.tokenize import load_codec
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.

@@ -12,7 +12,7 @@ from echoes_rt.errors import EchoesError
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.command import evaluate
 
-PRESET_NAMES = ("mini", "tiny")
+PRESET_NAMES = ("tiny", "mini", "base", "large")
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -78,7 +78,8 @@ def _configure(
     stage: str, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
 ) -> Any:
     """The resolved settings of a stage, saved with its run."""
-    from echoes_training.config import PRESETS, override
+    from echoes_training.config import override
+    from echoes_training.presets import PRESETS
     from echoes_training.stages.loop import resolve, start_run
 
     config = override(getattr(PRESETS[preset], stage), assignments)

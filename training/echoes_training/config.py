@@ -1,4 +1,4 @@
-"""The settings of every stage: frozen dataclasses, named presets, ``key=value`` overrides."""
+"""The settings of every stage: frozen dataclasses and ``key=value`` overrides."""
 
 import ast
 import dataclasses
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from echoes_rt.errors import InputError
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.spec.tokens import TokenLayout
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -223,144 +223,3 @@ def _parse(text: str, current: Any, key: str) -> Any:
         kind = type(current).__name__
         raise InputError(f"--set {key}: needs a value like {current!r} ({kind}), got {text!r}")
     return value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Everything that has a size: the contracts and the stages."""
-
-    image: ImageSpec
-    mel: MelSpec
-    layout: TokenLayout
-    image_vqgan: VQGANStageConfig
-    mel_vqgan: VQGANStageConfig
-    refine: RefineStageConfig
-    vocoder: VocoderStageConfig
-    transformer: TransformerStageConfig
-
-
-def _tiny() -> Preset:
-    """Seconds on one core: for tests and for trying a change."""
-    image = ImageSpec(height=32, width=32)
-    mel = MelSpec(n_fft=256, win_length=256, hop_length=64, n_mels=16, n_frames=32)
-    layout = TokenLayout(
-        image=Grid(height=4, width=4, codebook_size=32),
-        audio=Grid(height=2, width=4, codebook_size=32),
-    )
-    loop = LoopConfig(steps=4, batch_size=2, learning_rate=1e-3, warmup_steps=1, evaluate_every=2)
-    codec = VQGANConfig(
-        in_channels=3,
-        stem=4,
-        channels=(4, 6),  # 6 makes groups of three channels, not of one
-        decoder_channels=(4, 6),
-        res_blocks=1,
-        attention=False,
-        encoder_norm="batch",
-        codebook_size=32,
-        codebook_dim=8,
-        normalize=True,
-    )
-    return Preset(
-        image=image,
-        mel=mel,
-        layout=layout,
-        image_vqgan=VQGANStageConfig(
-            loop=loop, model=codec, image=image, mel=mel, adversarial_start=2, discriminator_width=4
-        ),
-        mel_vqgan=VQGANStageConfig(
-            loop=loop,
-            model=dataclasses.replace(
-                codec,
-                in_channels=1,
-                stem=8,
-                channels=(6,),
-                decoder_channels=(6,),
-                encoder_norm="group",
-            ),
-            image=image,
-            mel=mel,
-            adversarial_start=2,
-            discriminator_width=4,
-        ),
-        refine=RefineStageConfig(loop=loop, discriminator_width=4),
-        vocoder=VocoderStageConfig(
-            loop=loop,
-            model=VocoderConfig(width=16, layers=1),
-            mel=mel,
-            segment_frames=32,
-            adversarial_start=2,
-            discriminator_width=4,
-        ),
-        transformer=TransformerStageConfig(
-            loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
-        ),
-    )
-
-
-def _mini() -> Preset:
-    """The bundled model: about two hours on two laptop cores without bf16."""
-    image = ImageSpec()
-    mel = MelSpec()
-    layout = TokenLayout(
-        image=Grid(height=8, width=8, codebook_size=1024),
-        audio=Grid(height=5, width=27, codebook_size=1024),
-    )
-    codec = VQGANConfig(
-        in_channels=1,
-        stem=4,
-        channels=(48, 96, 192),
-        decoder_channels=(32, 64, 128),
-        res_blocks=1,
-        attention=False,
-        codebook_size=1024,
-        codebook_dim=32,
-        normalize=True,
-    )
-    return Preset(
-        image=image,
-        mel=mel,
-        layout=layout,
-        image_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=1700, batch_size=32, learning_rate=1.5e-3, warmup_steps=60),
-            model=dataclasses.replace(codec, in_channels=3, encoder_norm="batch"),
-            image=image,
-            mel=mel,
-            adversarial_start=NEVER,
-            category_steps=1000,
-            decoded_share=0.25,
-            labelled_share=0.75,
-            loss_weights={**DEFAULT_VQGAN_WEIGHTS, "category": 0.5},
-        ),
-        mel_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=1800, batch_size=8, learning_rate=1e-3, warmup_steps=60),
-            model=codec,
-            image=image,
-            mel=mel,
-            adversarial_start=NEVER,
-        ),
-        refine=RefineStageConfig(
-            loop=LoopConfig(
-                steps=800, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
-            ),
-            discriminator_width=32,
-        ),
-        vocoder=VocoderStageConfig(
-            loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
-            model=VocoderConfig(width=256, layers=6),
-            mel=mel,
-            segment_frames=32,
-            adversarial_start=1200,
-            discriminator_width=8,
-        ),
-        transformer=TransformerStageConfig(
-            loop=LoopConfig(
-                steps=1900, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
-            ),
-            model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
-            layout=layout,
-            group_steps=512,
-        ),
-    )
-
-
-PRESETS = {"tiny": _tiny(), "mini": _mini()}

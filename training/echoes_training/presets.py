@@ -1,0 +1,236 @@
+"""Named sizes: everything that a model is made of and every stage's settings."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training.config import (
+    DEFAULT_VQGAN_WEIGHTS,
+    NEVER,
+    LoopConfig,
+    RefineStageConfig,
+    TransformerStageConfig,
+    VocoderStageConfig,
+    VQGANStageConfig,
+)
+from echoes_training.models.transformer import TransformerConfig
+from echoes_training.models.vocoder import VocoderConfig
+from echoes_training.models.vqgan import VQGANConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preset:
+    """Everything that has a size: the contracts and the stages."""
+
+    image: ImageSpec
+    mel: MelSpec
+    layout: TokenLayout
+    image_vqgan: VQGANStageConfig
+    mel_vqgan: VQGANStageConfig
+    refine: RefineStageConfig
+    vocoder: VocoderStageConfig
+    transformer: TransformerStageConfig
+
+
+def _tiny() -> Preset:
+    """Seconds on one core: for tests and for trying a change."""
+    image = ImageSpec(height=32, width=32)
+    mel = MelSpec(n_fft=256, win_length=256, hop_length=64, n_mels=16, n_frames=32)
+    layout = TokenLayout(
+        image=Grid(height=4, width=4, codebook_size=32),
+        audio=Grid(height=2, width=4, codebook_size=32),
+    )
+    loop = LoopConfig(steps=4, batch_size=2, learning_rate=1e-3, warmup_steps=1, evaluate_every=2)
+    codec = VQGANConfig(
+        in_channels=3,
+        stem=4,
+        channels=(4, 6),  # 6 makes groups of three channels, not of one
+        decoder_channels=(4, 6),
+        res_blocks=1,
+        attention=False,
+        encoder_norm="batch",
+        codebook_size=32,
+        codebook_dim=8,
+        normalize=True,
+    )
+    return Preset(
+        image=image,
+        mel=mel,
+        layout=layout,
+        image_vqgan=VQGANStageConfig(
+            loop=loop, model=codec, image=image, mel=mel, adversarial_start=2, discriminator_width=4
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=loop,
+            model=dataclasses.replace(
+                codec,
+                in_channels=1,
+                stem=8,
+                channels=(6,),
+                decoder_channels=(6,),
+                encoder_norm="group",
+            ),
+            image=image,
+            mel=mel,
+            adversarial_start=2,
+            discriminator_width=4,
+        ),
+        refine=RefineStageConfig(loop=loop, discriminator_width=4),
+        vocoder=VocoderStageConfig(
+            loop=loop,
+            model=VocoderConfig(width=16, layers=1),
+            mel=mel,
+            segment_frames=32,
+            adversarial_start=2,
+            discriminator_width=4,
+        ),
+        transformer=TransformerStageConfig(
+            loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
+        ),
+    )
+
+
+def _mini() -> Preset:
+    """The bundled model: about two hours on two laptop cores without bf16."""
+    image = ImageSpec()
+    mel = MelSpec()
+    layout = TokenLayout(
+        image=Grid(height=8, width=8, codebook_size=1024),
+        audio=Grid(height=5, width=27, codebook_size=1024),
+    )
+    codec = VQGANConfig(
+        in_channels=1,
+        stem=4,
+        channels=(48, 96, 192),
+        decoder_channels=(32, 64, 128),
+        res_blocks=1,
+        attention=False,
+        codebook_size=1024,
+        codebook_dim=32,
+        normalize=True,
+    )
+    return Preset(
+        image=image,
+        mel=mel,
+        layout=layout,
+        image_vqgan=VQGANStageConfig(
+            loop=LoopConfig(steps=1700, batch_size=32, learning_rate=1.5e-3, warmup_steps=60),
+            model=dataclasses.replace(codec, in_channels=3, encoder_norm="batch"),
+            image=image,
+            mel=mel,
+            adversarial_start=NEVER,
+            category_steps=1000,
+            decoded_share=0.25,
+            labelled_share=0.75,
+            loss_weights={**DEFAULT_VQGAN_WEIGHTS, "category": 0.5},
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=LoopConfig(steps=1800, batch_size=8, learning_rate=1e-3, warmup_steps=60),
+            model=codec,
+            image=image,
+            mel=mel,
+            adversarial_start=NEVER,
+        ),
+        refine=RefineStageConfig(
+            loop=LoopConfig(
+                steps=800, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
+            ),
+            discriminator_width=32,
+        ),
+        vocoder=VocoderStageConfig(
+            loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            model=VocoderConfig(width=256, layers=6),
+            mel=mel,
+            segment_frames=32,
+            adversarial_start=1200,
+            discriminator_width=8,
+        ),
+        transformer=TransformerStageConfig(
+            loop=LoopConfig(
+                steps=1900, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
+            ),
+            model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
+            layout=layout,
+            group_steps=512,
+        ),
+    )
+
+
+def _base() -> Preset:
+    """The paper's shape (arXiv 2405.14598): 256 codes of a picture, 265 of ten seconds of sound.
+
+    The codecs are the networks of taming-transformers' f16 VQGAN and of SpecVQGAN, so that
+    ``echoes-train import`` fills them; the mel is SpecVQGAN's.
+    """
+    image = ImageSpec(height=256, width=256)
+    mel = MelSpec(n_frames=848)
+    layout = TokenLayout(
+        image=Grid(height=16, width=16, codebook_size=1024),
+        audio=Grid(height=5, width=53, codebook_size=1024),
+    )
+    widths = (128, 128, 256, 256, 512)
+    codec = VQGANConfig(
+        in_channels=3,
+        stem=1,
+        channels=widths,
+        decoder_channels=widths,
+        res_blocks=2,
+        attention=True,
+        codebook_size=1024,
+        codebook_dim=256,
+        normalize=False,
+    )
+    codec_loop = LoopConfig(steps=500_000, batch_size=32, learning_rate=1.5e-4, warmup_steps=2000)
+    return Preset(
+        image=image,
+        mel=mel,
+        layout=layout,
+        image_vqgan=VQGANStageConfig(
+            loop=codec_loop, model=codec, image=image, mel=mel, adversarial_start=NEVER
+        ),
+        mel_vqgan=VQGANStageConfig(
+            loop=codec_loop,
+            model=dataclasses.replace(codec, in_channels=1),
+            image=image,
+            mel=mel,
+            adversarial_start=NEVER,
+        ),
+        refine=RefineStageConfig(
+            loop=LoopConfig(
+                steps=50_000, batch_size=16, learning_rate=1e-4, betas=(0.5, 0.9), warmup_steps=500
+            ),
+            discriminator_width=64,
+        ),
+        vocoder=VocoderStageConfig(
+            loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),
+            model=VocoderConfig(width=512, layers=8),  # as Vocos (arXiv 2306.00814)
+            mel=mel,
+            segment_frames=64,
+            adversarial_start=20_000,
+            discriminator_width=32,
+        ),
+        transformer=TransformerStageConfig(
+            loop=LoopConfig(
+                steps=400_000,
+                batch_size=256,
+                learning_rate=2e-4,
+                betas=(0.9, 0.96),  # as MaskGIT (arXiv 2202.04200)
+                warmup_steps=10_000,
+                weight_decay=0.045,
+            ),
+            model=TransformerConfig(width=768, layers=12, heads=12, dropout=0.1),
+            layout=layout,
+        ),
+    )
+
+
+def _large() -> Preset:
+    """``base`` with a transformer of the size of SpecVQGAN's."""
+    base = _base()
+    model = TransformerConfig(width=1024, layers=24, heads=16, dropout=0.1)
+    return dataclasses.replace(base, transformer=dataclasses.replace(base.transformer, model=model))
+
+
+PRESETS = {"tiny": _tiny(), "mini": _mini(), "base": _base(), "large": _large()}
