@@ -104,7 +104,14 @@ class OnnxSession:
     """One graph; thread-safe, as ONNX Runtime's own sessions are."""
 
     def __init__(
-        self, path: Path, signature: GraphSpec, device: str, threads: int | None = None
+        self,
+        path: Path,
+        signature: GraphSpec,
+        device: str,
+        threads: int | None = None,
+        *,
+        profile: Path | None = None,
+        is_packing: bool = True,
     ) -> None:
         """Loads a graph and checks that it is what the manifest says.
 
@@ -113,6 +120,8 @@ class OnnxSession:
             signature: as the manifest gives it.
             device: ``cpu`` or ``cuda:<index>``, never ``auto``.
             threads: for one operator; None leaves it to ONNX Runtime.
+            profile: how the file's name begins that tells of every node; None: none is written.
+            is_packing: whether weights are laid out anew for the kernels, which is faster.
 
         Raises:
             BackendError: if the device cannot run it.
@@ -120,7 +129,9 @@ class OnnxSession:
         """
         onnxruntime = import_onnxruntime()
         try:
-            self._session = _start(onnxruntime, str(path), device, threads)
+            self._session = _start(
+                onnxruntime, str(path), device, threads, profile=profile, is_packing=is_packing
+            )
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
@@ -149,12 +160,30 @@ class OnnxSession:
             for name, output in zip(self._output_names, outputs, strict=True)
         }
 
+    def end_profile(self) -> tuple[Path, int]:
+        """The file, and when it began in nanoseconds of ONNX Runtime's clock."""
+        start_ns = self._session.get_profiling_start_time_ns()
+        return Path(self._session.end_profiling()), start_ns
 
-def _start(onnxruntime: ModuleType, graph: str | bytes, device: str, threads: int | None) -> Any:
+
+def _start(
+    onnxruntime: ModuleType,
+    graph: str | bytes,
+    device: str,
+    threads: int | None,
+    *,
+    profile: Path | None = None,
+    is_packing: bool = True,
+) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
     if threads is not None:
         options.intra_op_num_threads = threads
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    if not is_packing:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     providers: list[object] = [CPU_PROVIDER]
     if device != "cpu":
         index = device.removeprefix("cuda:")
