@@ -206,7 +206,12 @@ class VQGAN(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to codes (B, h, w) int64."""
-        return self.quantize.nearest(self.latents(x).permute(0, 2, 3, 1).float())
+        return self.codes_of(self.encoder.features(x))
+
+    def codes_of(self, features: Tensor) -> Tensor:
+        """The encoder's last features to codes (B, h, w) int64."""
+        latents = self.quant_conv(self.encoder.conv_out(features))
+        return self.quantize.nearest(latents.permute(0, 2, 3, 1).float())
 
     def decode_latents(self, z_q: Tensor) -> Tensor:
         return self.decoder(self.post_quant_conv(z_q))

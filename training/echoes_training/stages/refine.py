@@ -64,7 +64,7 @@ def refine(
         with autocast(loop.precision, device):
             with torch.no_grad():
                 seen = model.encoder.pyramid(x)
-                codes = model.encode(x)
+                codes = model.codes_of(seen[-1])
             decoded = model.decode(codes)
             critic.requires_grad_(False)
             levels = model.encoder.pyramid(decoded)
