@@ -257,14 +257,12 @@ class Echoes(Engine):
         return [*whole.sounds_of(call, self._image_codes(call, source), count, rank)]
 
     def _image_codes(self, call: Call, image: ImageLike | AudioLike) -> IntArray:
-        with call.clock.stage("load"):
-            self.prepare("image_encoder")
+        call.load("image_encoder")
         with call.clock.stage("encode_image"):
             return self.encode_image(_rgb(image))
 
     def _audio_codes(self, call: Call, audio: ImageLike | AudioLike, start: float) -> IntArray:
-        with call.clock.stage("load"):
-            self.prepare("mel_encoder")
+        call.load("mel_encoder")
         with call.clock.stage("encode_audio"):
             return self.encode_audio(self._clip(audio, start))
 

@@ -41,6 +41,11 @@ class Call:
             on_step=options.get("on_step"),
         )
 
+    def load(self, *graphs: str) -> None:
+        """Loads what will be needed, so that no other stage is charged with it."""
+        with self.clock.stage("load"):
+            self.engine.prepare(*graphs)
+
     def seeds(self, count: int) -> list[int]:
         """``count`` seeds from this call's on: each one alone makes its member again."""
         return [(self.seed + i) % (MAX_SEED + 1) for i in range(count)]

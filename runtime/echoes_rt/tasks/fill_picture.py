@@ -44,6 +44,7 @@ def inpaint_picture(
             f"{rows[-1] - rows[0] + 1}"
         )
     crop = np.ascontiguousarray(original[box])
+    call.load("step", "image_encoder", "image_decoder")
     with call.clock.stage("encode_image"):
         codes = call.engine.encode_image(crop)
     grid = layout.image
@@ -62,6 +63,7 @@ def inpaint_picture(
 def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | None) -> Picture:
     """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
     layout = call.engine.manifest.tokens
+    call.load("step", "image_encoder", "image_decoder")
     with call.clock.stage("encode_image"):
         codes = call.engine.encode_image(original)
     tokens, mask = call.question(thinned(call, codes, keep), audio)

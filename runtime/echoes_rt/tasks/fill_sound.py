@@ -50,6 +50,7 @@ def inpaint(
             "give a shorter part, or use continue"
         )
     clip = mono[begin : begin + mel_spec.n_samples]
+    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
     with call.clock.stage("encode_audio"):
         mel = clip_mel(clip, mel_spec)
         known = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
@@ -79,6 +80,7 @@ def extend(
     mono = to_mono(tail, sample_rate, mel_spec.sample_rate)
     clip = mono[-mel_spec.n_samples :]
     clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
+    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
     with call.clock.stage("encode_audio"):
         mel = log_mel(clip, mel_spec)
         codes = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
@@ -99,6 +101,7 @@ def extend(
 def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None) -> Sound:
     """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
     layout = call.engine.manifest.tokens
+    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
     with call.clock.stage("encode_audio"):
         codes = call.engine.encode_audio(mono)
     tokens, mask = call.question(image, thinned(call, codes, keep))

@@ -58,6 +58,7 @@ def stream(
         n_samples: the length.
         past: what the stream continues; it is not part of what is given out.
     """
+    call.load("step", "mel_decoder", "vocoder")
     done = 0
     for samples in _vocoded(call, _blended(call, image_at, n_samples, past), past):
         part = samples if n_samples is None else samples[: n_samples - done]

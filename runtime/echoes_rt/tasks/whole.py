@@ -17,7 +17,7 @@ BATCH = 8
 
 def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = None) -> list[Sound]:
     """``count`` sounds of one picture's (1, N_i) codes, or the ``keep`` likeliest of them."""
-    call.engine.prepare("step", "mel_decoder", "vocoder")
+    call.load("step", "mel_decoder", "vocoder")
     layout = call.engine.manifest.tokens
     tokens, seeds = _decode(call, image, None, count, keep)
     codes = tokens[:, layout.audio_slice]
@@ -33,7 +33,7 @@ def pictures_of(
     call: Call, audio: IntArray, count: int = 1, keep: int | None = None
 ) -> list[Picture]:
     """``count`` pictures of one clip's (1, N_a) codes, or the ``keep`` likeliest of them."""
-    call.engine.prepare("step", "image_decoder")
+    call.load("step", "image_decoder")
     layout = call.engine.manifest.tokens
     tokens, seeds = _decode(call, None, audio, count, keep)
     codes = tokens[:, layout.image_slice]
@@ -51,7 +51,7 @@ def both(call: Call) -> tuple[Sound, Picture]:
     Drawn in one pass they agree less, because there is no condition to guide by;
     docs/evaluation.md has the figures.
     """
-    call.engine.prepare("step", "mel_decoder", "vocoder", "image_decoder")
+    call.load("step", "mel_decoder", "vocoder", "image_decoder")
     layout = call.engine.manifest.tokens
     tokens, mask = call.question(None, None)
     sampling = call.sampling(mask)
