@@ -5,6 +5,7 @@ import click
 from echoes_rt.commands.fill import continue_, inpaint, vary
 from echoes_rt.commands.generate import cogenerate, generate
 from echoes_rt.commands.inspect import doctor, info
+from echoes_rt.commands.profile import profile
 from echoes_rt.errors import EchoesError
 
 
@@ -24,5 +25,5 @@ def main() -> None:
     """One picture in, its sound out; one sound in, its picture out."""
 
 
-for command in (generate, cogenerate, inpaint, continue_, vary, info, doctor):
+for command in (generate, cogenerate, inpaint, continue_, vary, info, doctor, profile):
     main.add_command(command)

@@ -22,7 +22,7 @@ def examine() -> dict[str, object]:
         "echoes_rt": echoes_rt.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "os": platform.platform(),
-        "cpu": f"{_cpu_name()}, {os.cpu_count()} logical cores",
+        "cpu": f"{cpu_name()}, {os.cpu_count()} logical cores",
         "packages": {name: _version(name) for name in _PACKAGES},
         "onnxruntime": _examine_onnxruntime(problems),
         "bundle": _examine_bundle(problems),
@@ -74,7 +74,7 @@ def _opencv_version() -> str:
     return cv2.__version__
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """Linux tells the name only in /proc/cpuinfo."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

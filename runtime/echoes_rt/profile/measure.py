@@ -51,6 +51,4 @@ def measure(
 
 
 def _times(runs: list[list[Span]]) -> dict[str, Times]:
-    return {
-        span.name: Times.of(run[i].ms for run in runs) for i, span in enumerate(runs[0])
-    }
+    return {span.name: Times.of(run[i].ms for run in runs) for i, span in enumerate(runs[0])}

@@ -39,10 +39,15 @@ class WatchedEngine(Engine):
     kernels. Unpacked weights make a run slower: count with one engine, take times with another.
     """
 
-    def watch(self, folder: Path, *, is_counting: bool) -> None:
-        """To be called before the first graph is loaded; ``folder`` gets the profiles."""
-        self._folder = folder
-        self._is_counting = is_counting
+    _folder: Path
+    _is_counting: bool
+
+    @classmethod
+    def beside(cls, engine: Engine, folder: Path, *, is_counting: bool) -> "WatchedEngine":
+        """A second engine of the same bundle and device; ``folder`` gets the profiles."""
+        watched = cls(engine.bundle, engine.choice, engine._threads)
+        watched._folder, watched._is_counting = folder, is_counting
+        return watched
 
     def node_runs(self) -> list[NodeRun]:
         """Of all graphs since they were loaded; their profiles end with it."""

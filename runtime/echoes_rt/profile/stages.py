@@ -93,9 +93,7 @@ def generate(engine: Engine, question: Question) -> list[Span]:
             picture = read_image(question.picture)
         with recorder.stage("encode_image"):
             image = engine.encode_image(picture)
-        tokens = np.full(
-            (question.members, layout.n_tokens), layout.mask_token_id, dtype=np.int32
-        )
+        tokens = np.full((question.members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
         tokens[:, layout.image_slice] = image
         asked = (tokens, tokens == layout.mask_token_id)
         with recorder.stage("decode_tokens"):

@@ -1,0 +1,202 @@
+"""Where the time and the memory of a generation go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echoes_rt.commands.options import FILE, verb_options
+
+if TYPE_CHECKING:
+    from echoes_rt.profile.report import Profile, Subject
+    from echoes_rt.profile.sweep import Point
+
+_DEVICES = ("auto", "cpu", "cuda")
+
+
+@click.command()
+@click.argument("bundle_path", required=False, metavar="[BUNDLE]")
+@click.option(
+    "--runs", type=click.IntRange(1, 10_000), default=7, show_default=True, help="Timed runs."
+)
+@click.option("--image", type=FILE, help="The picture. [default: one of noise]")
+@click.option("--compare", metavar="OTHER", help="A second bundle, or a device: side by side.")
+@click.option(
+    "--sweep",
+    type=click.Choice(["steps", "tokens"]),
+    help="Cost of the decoding loop against steps, or tokens at once, beside its FLOP.",
+)
+@click.option("--trace", type=FILE, help="Write one generation for Perfetto or chrome://tracing.")
+@click.option("--plot", type=FILE, help="Write a chart: .png, .svg or .pdf; needs matplotlib.")
+@verb_options
+def profile(
+    bundle_path: str | None,
+    runs: int,
+    image: Path | None,
+    compare: str | None,
+    sweep: str | None,
+    trace: Path | None,
+    plot: Path | None,
+    bundle: str | None,
+    device: str,
+    threads: int | None,
+    as_json: bool,
+    quiet: bool,
+    seed: int | None,
+    **dials: Any,
+) -> None:
+    """Show where the time and the memory of picture to sound go.
+
+    BUNDLE is a folder, a zip or a name, the same as --bundle. With --json the last line is one
+    document.
+
+    \b
+    Example: echoes-rt profile
+             echoes-rt profile echoes-mini --compare cuda --runs 20
+             echoes-rt profile --sweep steps --plot cost.png --trace trace.json
+    """  # noqa: D301 - \b keeps click from joining the lines
+    import tempfile
+
+    from echoes_rt.output_file import check_place
+    from echoes_rt.profile.gemm_peak import gemm_peak_gflops, usable_cores
+    from echoes_rt.profile.plot import check_plot, write_plot
+    from echoes_rt.profile.report import make_profiles
+    from echoes_rt.profile.sweep import sweep as run_sweep
+    from echoes_rt.profile.trace import write_trace
+
+    if bundle_path is not None and bundle is not None:
+        raise click.UsageError("give the bundle once, as BUNDLE or with --bundle")
+    for path in filter(None, (trace, plot)):
+        check_place(path)
+    if plot is not None:
+        check_plot(plot)
+
+    def say(what: str) -> None:
+        if not quiet:
+            click.echo(f"profile: {what}", err=True)
+
+    with tempfile.TemporaryDirectory(prefix="echoes-rt-") as folder:
+        subjects = _subjects(bundle_path or bundle, device, compare, threads)
+        subjects = [_asked(s, image, Path(folder), seed, dials) for s in subjects]
+        n_threads = threads or usable_cores()
+        say(f"peak of matrix products with {n_threads} threads")
+        peak = gemm_peak_gflops(n_threads)
+        profiles = make_profiles(subjects, runs, say)
+        sweeps = [run_sweep(s, sweep, runs, say) for s in subjects] if sweep else []
+    if trace is not None:
+        write_trace(trace, profiles[0].watched)
+    if plot is not None:
+        write_plot(plot, profiles, sweeps, sweep or "")
+    if as_json:
+        click.echo(json.dumps(_document(profiles, sweeps, sweep, peak, n_threads, runs)))
+    elif not quiet:
+        click.echo(_text(profiles, sweeps, sweep, peak, n_threads, runs))
+
+
+def _subjects(
+    bundle: str | None, device: str, other: str | None, threads: int | None
+) -> list[Subject]:
+    """One, or two with labels that tell them apart."""
+    from echoes_rt.engine import Engine
+    from echoes_rt.profile.report import Subject
+    from echoes_rt.profile.stages import Question
+
+    asked = [(bundle, device)]
+    if other is not None:
+        is_device = other.split(":")[0] in _DEVICES
+        asked.append((bundle, other) if is_device else (other, device))
+    subjects: list[Subject] = []
+    for path, name in asked:
+        engine = Engine.load(path, device=name, threads=threads)
+        question = Question(picture=Path(), out=Path(), sampling=engine.manifest.sampling)
+        label = engine.manifest.name
+        if other is not None:
+            label = f"{path or label} on {engine.choice.device}"
+        subjects.append(Subject(label=label, engine=engine, question=question, threads=threads))
+    return subjects
+
+
+def _asked(
+    subject: Subject, image: Path | None, folder: Path, seed: int | None, dials: dict[str, Any]
+) -> Subject:
+    """With the question that the options ask; the same noise for the same size of picture."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    from echoes_rt.image import write_image
+    from echoes_rt.options import draw_seed
+
+    manifest = subject.engine.manifest
+    if image is None:
+        size = (manifest.image.height, manifest.image.width, 3)
+        image = folder / f"{size[0]}x{size[1]}.png"
+        write_image(image, np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
+    question = replace(
+        subject.question,
+        picture=image,
+        out=folder / "out.wav",
+        sampling=subject.engine.sampling(manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
+        seed=0 if seed is None else draw_seed(seed),
+    )
+    return replace(subject, question=question)
+
+
+def _document(
+    profiles: list[Profile],
+    sweeps: list[list[Point]],
+    kind: str | None,
+    peak_gflops: float,
+    threads: int,
+    runs: int,
+) -> dict[str, object]:
+    return {
+        "machine": _machine(),
+        "threads": threads,
+        "runs": runs,
+        "gemm_peak_gflops": round(peak_gflops, 1),
+        "profiles": [profile.to_dict(peak_gflops) for profile in profiles],
+        "sweeps": [
+            {"label": profile.subject.label, "kind": kind, "points": [p.to_dict() for p in points]}
+            for profile, points in zip(profiles, sweeps, strict=False)
+        ],
+    }
+
+
+def _text(
+    profiles: list[Profile],
+    sweeps: list[list[Point]],
+    kind: str | None,
+    peak_gflops: float,
+    threads: int,
+    runs: int,
+) -> str:
+    from echoes_rt.profile.table import comparison_text, profile_text, sweep_text
+
+    machine = _machine()
+    parts = [
+        f"{machine['cpu']}; {threads} threads; float32 matrix product of numpy: "
+        f"{peak_gflops:.0f} GFLOP/s\nONNX Runtime {machine['onnxruntime']}, {machine['os']}"
+    ]
+    parts += [profile_text(profile, peak_gflops, runs) for profile in profiles]
+    if len(profiles) == 2:
+        parts.append(comparison_text(profiles[0], profiles[1]))
+    for profile, points in zip(profiles, sweeps, strict=False):
+        parts.append(f"{profile.subject.label}: {sweep_text(points, str(kind))}")
+    return "\n\n".join(parts)
+
+
+def _machine() -> dict[str, object]:
+    import platform
+
+    from echoes_rt.backends.onnx import import_onnxruntime
+    from echoes_rt.doctor import cpu_name
+
+    return {
+        "cpu": cpu_name(),
+        "os": platform.platform(),
+        "onnxruntime": import_onnxruntime().__version__,
+    }

@@ -1,0 +1,120 @@
+"""From nothing to the first sound in a fresh process; also that process's program."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from echoes_rt.errors import BackendError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdStart:
+    """One process, once; files may be in the system's cache.
+
+    Attributes:
+        python_ms: until the first line of our own.
+        import_ms: the pipeline and its libraries.
+        load_ms: the bundle, verified, and every graph that the sound needs.
+        first_sound_ms: read, make and write it.
+        total_ms: all of it, from before the process began until it had ended.
+        memory_mb: resident after loading; None where the system does not tell.
+        peak_memory_mb: the largest resident size.
+    """
+
+    python_ms: float
+    import_ms: float
+    load_ms: float
+    first_sound_ms: float
+    total_ms: float
+    memory_mb: float | None
+    peak_memory_mb: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What the process does."""
+
+    bundle: str
+    device: str
+    threads: int | None
+    picture: str
+    steps: int
+    guidance_scale: float
+
+
+def cold_start(task: Task) -> ColdStart:
+    """Runs the task in a fresh process.
+
+    Raises:
+        BackendError: with the last line of what the process said, if it fails.
+    """
+    start = time.time()
+    made = subprocess.run(
+        [sys.executable, "-m", "echoes_rt.profile.cold_start", json.dumps(asdict(task))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    total_ms = (time.time() - start) * 1000
+    if made.returncode:
+        said = (made.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BackendError(f"the process that measures the cold start failed: {said}")
+    report = json.loads(made.stdout)
+    began = report.pop("began")
+    return ColdStart(python_ms=(began - start) * 1000, total_ms=total_ms, **report)
+
+
+def _run(task: Task, began: float) -> dict[str, float | None]:
+    clock = [time.perf_counter()]
+
+    def lap_ms() -> float:
+        clock.append(time.perf_counter())
+        return (clock[-1] - clock[-2]) * 1000
+
+    from echoes_rt.pipeline import Echoes
+
+    import_ms = lap_ms()
+    echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
+    loop = "decode" if "decode" in echoes.manifest.graphs else "step"
+    echoes.prepare("image_encoder", loop, "mel_decoder", "vocoder")
+    load_ms, memory_mb = lap_ms(), _resident_mb()
+    with tempfile.TemporaryDirectory() as folder:
+        sound = echoes.image_to_audio(
+            task.picture, seed=0, steps=task.steps, guidance_scale=task.guidance_scale
+        )
+        sound.save(Path(folder) / "out.wav")
+        first_sound_ms = lap_ms()
+    return {
+        "began": began,
+        "import_ms": import_ms,
+        "load_ms": load_ms,
+        "first_sound_ms": first_sound_ms,
+        "memory_mb": memory_mb,
+        "peak_memory_mb": _peak_mb(),
+    }
+
+
+def _resident_mb() -> float | None:
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def _peak_mb() -> float | None:
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_run(Task(**json.loads(sys.argv[1])), time.time())))

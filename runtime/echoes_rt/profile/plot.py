@@ -1,0 +1,91 @@
+"""Profiles as a chart."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from echoes_rt.errors import InputError
+from echoes_rt.output_file import check_suffix, replacing
+from echoes_rt.profile.report import Profile
+from echoes_rt.profile.stages import STEPS, TOTAL
+from echoes_rt.profile.sweep import Point
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+
+def check_plot(path: Path) -> None:
+    """Says now, before any work, whether a chart can be made.
+
+    Raises:
+        InputError: for an unknown suffix, or without matplotlib.
+    """
+    check_suffix(path, SUFFIXES)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError("--plot needs matplotlib; install it with pip install matplotlib") from (
+            error
+        )
+
+
+def write_plot(
+    path: Path, profiles: Sequence[Profile], sweeps: Sequence[Sequence[Point]], kind: str
+) -> None:
+    """Bars of the stages, and beside them the sweeps, if there are any.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    from matplotlib.figure import Figure  # without pyplot there is no window to open
+
+    figure = Figure(figsize=(12 if sweeps else 7, 4.5), layout="constrained")
+    axes = figure.subplots(1, 2 if sweeps else 1, squeeze=False)[0]
+    _draw_stages(axes[0], profiles)
+    for profile, points in zip(profiles, sweeps, strict=False):
+        _draw_sweep(axes[1], points, profile.subject.label, kind)
+    try:
+        with replacing(path) as partial:
+            figure.savefig(partial, dpi=150)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _draw_stages(axes: Any, profiles: Sequence[Profile]) -> None:
+    height = 0.8 / len(profiles)
+    for i, profile in enumerate(profiles):
+        names = [
+            name
+            for name in profile.stages
+            if name not in (STEPS, TOTAL) and not name.startswith("step ")
+        ]
+        places = [row + i * height for row in range(len(names))]
+        times = [profile.stages[name] for name in names]
+        whiskers = [[t.p50 - t.min for t in times], [t.p95 - t.p50 for t in times]]
+        bars = axes.barh(
+            places,
+            [t.p50 for t in times],
+            height=height,
+            xerr=whiskers,
+            label=f"{profile.subject.label}, {profile.stages[TOTAL].p50:.0f} ms",
+        )
+        axes.bar_label(bars, fmt="%.1f", padding=6)
+        if i == 0:
+            axes.set_yticks([row + 0.4 - height / 2 for row in range(len(names))], names)
+    axes.invert_yaxis()
+    axes.set_xlabel("ms (median; whiskers from the least to the 95th percentile)")
+    axes.legend()
+
+
+def _draw_sweep(axes: Any, points: Sequence[Point], label: str, kind: str) -> None:
+    values = [p.value for p in points]
+    (line,) = axes.plot(values, [p.ms.p50 for p in points], "o-", label=label)
+    axes.plot(
+        values,
+        [p.predicted_ms for p in points],
+        "x--",
+        color=line.get_color(),
+        label=f"{label}, by its FLOP",
+    )
+    axes.set_xlabel(kind)
+    axes.set_ylabel("decoding loop, ms")
+    axes.legend()

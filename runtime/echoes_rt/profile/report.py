@@ -1,0 +1,154 @@
+"""All that ``echoes-rt profile`` finds out, as one record for each subject."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+from echoes_rt.engine import Engine
+from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
+from echoes_rt.profile.measure import Times, measure
+from echoes_rt.profile.stages import TOTAL, Question
+from echoes_rt.profile.work import (
+    Generation,
+    Provider,
+    coverage,
+    operator_shares,
+    stage_flop,
+    watch,
+)
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is profiled.
+
+    Attributes:
+        threads: of the CPU's operators, as asked for; None leaves it to ONNX Runtime.
+    """
+
+    label: str
+    engine: Engine
+    question: Question
+    threads: int | None
+
+    @property
+    def is_on_cpu(self) -> bool:
+        return self.engine.choice.device == "cpu"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One subject's figures.
+
+    Attributes:
+        stages: in order, the whole last.
+        flop: of each stage.
+        watched: one generation under ONNX Runtime's profiler.
+    """
+
+    subject: Subject
+    stages: dict[str, Times]
+    flop: dict[str, int]
+    cold: ColdStart
+    watched: Generation
+
+    @property
+    def sound_s(self) -> float:
+        return self.subject.engine.manifest.mel.duration_s
+
+    @property
+    def real_time_factor(self) -> float:
+        """Time to make a sound over its duration; below 1 is faster than it plays."""
+        return self.stages[TOTAL].p50 / 1000 / self.sound_s
+
+    @property
+    def coverage(self) -> dict[str, dict[str, Provider]]:
+        return coverage(self.watched)
+
+    @property
+    def fallen_to_cpu(self) -> dict[str, list[str]]:
+        """Operators that the CPU ran for a graph although another device was chosen."""
+        if self.subject.is_on_cpu:
+            return {}
+        return {
+            graph: providers["CPUExecutionProvider"].operators
+            for graph, providers in self.coverage.items()
+            if "CPUExecutionProvider" in providers
+        }
+
+    def gflops(self, stage: str) -> float:
+        """GFLOP/s that the stage reaches."""
+        return self.flop[stage] / self.stages[stage].p50 / 1e6
+
+    def to_dict(self, peak_gflops: float) -> dict[str, object]:
+        """As JSON can hold it."""
+        engine = self.subject.engine
+        return {
+            "label": self.subject.label,
+            "bundle": engine.manifest.name,
+            "device": engine.choice.device,
+            "device_reason": engine.choice.reason,
+            "precision": {name: entry.precision for name, entry in engine.manifest.graphs.items()},
+            "sampling": asdict(self.subject.question.sampling),
+            "sound_s": round(self.sound_s, 4),
+            "real_time_factor": round(self.real_time_factor, 5),
+            "stages": {name: self._stage(name, peak_gflops) for name in self.stages},
+            "cold_start": asdict(self.cold),
+            "graphs": {
+                graph: {
+                    "providers": {name: asdict(p) for name, p in providers.items()},
+                    "time_by_operator": operator_shares(self.watched, graph),
+                }
+                for graph, providers in self.coverage.items()
+            },
+            "fallen_to_cpu": self.fallen_to_cpu,
+        }
+
+    def _stage(self, name: str, peak_gflops: float) -> dict[str, object]:
+        figures: dict[str, object] = {"ms": self.stages[name].to_dict()}
+        if self.flop[name]:
+            figures |= {
+                "gflop": self.flop[name] / 1e9,
+                "gflops": round(self.gflops(name), 2),
+                # The CPU's peak says nothing of another device.
+                "share_of_peak": (
+                    round(self.gflops(name) / peak_gflops, 4) if self.subject.is_on_cpu else None
+                ),
+            }
+        return figures
+
+
+def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Profile]:
+    """Profiles all subjects, their timed runs in turns."""
+    colds = []
+    for subject in subjects:
+        say(f"{subject.label}: cold start")
+        colds.append(cold_start(_cold_task(subject)))
+    say(f"{runs} runs")
+    stages = measure([(s.engine, s.question) for s in subjects], runs)
+    profiles = []
+    for subject, times, cold in zip(subjects, stages, colds, strict=True):
+        say(f"{subject.label}: nodes")
+        counted = watch(subject.engine, subject.question, is_counting=True)
+        profiles.append(
+            Profile(
+                subject=subject,
+                stages=times,
+                flop=stage_flop(counted),
+                cold=cold,
+                watched=watch(subject.engine, subject.question, is_counting=False),
+            )
+        )
+    return profiles
+
+
+def _cold_task(subject: Subject) -> Task:
+    return Task(
+        bundle=str(subject.engine.bundle.source.resolve()),
+        device=subject.engine.choice.device,
+        threads=subject.threads,
+        picture=str(subject.question.picture.resolve()),
+        steps=subject.question.sampling.steps,
+        guidance_scale=subject.question.sampling.guidance_scale,
+    )

@@ -1,0 +1,95 @@
+"""How much each stage computes, where, and on what its time goes."""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from echoes_rt.engine import Engine
+from echoes_rt.profile.nodes import NodeRun, WatchedEngine
+from echoes_rt.profile.stages import STAGE_OF, Question, Span, generate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """One generation under watch: its stages, the whole last, and every node that ran."""
+
+    spans: list[Span]
+    nodes: list[NodeRun]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provider:
+    """What one execution provider ran of a graph.
+
+    Attributes:
+        nodes: how many different ones.
+        share: of the time of the graph's nodes.
+        operators: their kinds.
+    """
+
+    nodes: int
+    share: float
+    operators: list[str]
+
+
+def watch(engine: Engine, question: Question, *, is_counting: bool) -> Generation:
+    """Generates once, with the engine's bundle and device, under ONNX Runtime's own profiler.
+
+    Args:
+        engine: is left alone: the profiler slows an engine down.
+        question: what is generated.
+        is_counting: whether nodes are to know their FLOP; their times are then of no use.
+    """
+    with tempfile.TemporaryDirectory(prefix="echoes-rt-") as folder:
+        watched = WatchedEngine.beside(engine, Path(folder), is_counting=is_counting)
+        out = Path(folder) / question.out.name
+        if not is_counting:
+            generate(watched, replace(question, out=out))
+        spans = generate(watched, replace(question, out=out))
+        nodes = watched.node_runs()
+    # What ran before, ran to warm up.
+    total = spans[-1]
+    end = max(span.stop_ns for span in spans)
+    return Generation(spans=spans, nodes=[n for n in nodes if total.start_ns <= n.start_ns <= end])
+
+
+def stage_flop(counted: Generation) -> dict[str, int]:
+    """FLOP of each stage, and of each step where the steps are apart."""
+    flop: Counter[str] = Counter()
+    for span in counted.spans[:-1]:
+        flop[span.name] = sum(
+            n.flop for n in counted.nodes if span.start_ns <= n.start_ns < span.stop_ns
+        )
+    flop[counted.spans[-1].name] = sum(flop[stage] for stage in set(STAGE_OF.values()))
+    return {span.name: flop[span.name] for span in counted.spans}
+
+
+def coverage(watched: Generation) -> dict[str, dict[str, Provider]]:
+    """For each graph, which execution provider ran its nodes."""
+    found: dict[str, dict[str, Provider]] = {}
+    for graph in dict.fromkeys(node.graph for node in watched.nodes):
+        nodes = _leaves(watched, graph)
+        total = sum(node.ns for node in nodes) or 1
+        found[graph] = {}
+        for provider in sorted({node.provider for node in nodes}):
+            run = [node for node in nodes if node.provider == provider]
+            found[graph][provider] = Provider(
+                nodes=len({node.name for node in run}),
+                share=sum(node.ns for node in run) / total,
+                operators=sorted({node.op_type for node in run}),
+            )
+    return found
+
+
+def operator_shares(watched: Generation, graph: str) -> dict[str, float]:
+    """Shares of the time of a graph's nodes by kind of operator, the largest first."""
+    times: Counter[str] = Counter()
+    for node in _leaves(watched, graph):
+        times[node.op_type] += node.ns
+    total = times.total() or 1
+    return {op_type: ns / total for op_type, ns in times.most_common()}
+
+
+def _leaves(watched: Generation, graph: str) -> list[NodeRun]:
+    return [node for node in watched.nodes if node.graph == graph and not node.has_body]
