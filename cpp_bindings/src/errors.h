@@ -1,0 +1,67 @@
+// The errors that a caller may meet, and the sentences they carry.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "echoes_rt/echoes_rt.h"
+
+namespace echoes {
+
+// Carries the status that the C API gives for it.
+class Error : public std::runtime_error {
+ public:
+  Error(echoes_status status, const std::string &sentence)
+      : std::runtime_error(sentence), status_(status) {}
+  echoes_status status() const { return status_; }
+
+ private:
+  echoes_status status_;
+};
+
+struct InputError : Error {
+  explicit InputError(const std::string &sentence) : Error(ECHOES_ERROR_INPUT, sentence) {}
+};
+
+struct BundleError : Error {
+  explicit BundleError(const std::string &sentence) : Error(ECHOES_ERROR_BUNDLE, sentence) {}
+};
+
+// A manifest breaks the rules of docs/manifest.md.
+struct ManifestError : BundleError {
+  using BundleError::BundleError;
+};
+
+struct BackendError : Error {
+  explicit BackendError(const std::string &sentence) : Error(ECHOES_ERROR_BACKEND, sentence) {}
+};
+
+struct CancelledError : Error {
+  explicit CancelledError(const std::string &sentence) : Error(ECHOES_ERROR_CANCELLED, sentence) {}
+};
+
+// Text of a part of a sentence; floating-point numbers have up to six digits.
+inline std::string part(std::string_view text) { return std::string(text); }
+inline std::string part(int number) { return std::to_string(number); }
+inline std::string part(long number) { return std::to_string(number); }
+inline std::string part(long long number) { return std::to_string(number); }
+inline std::string part(unsigned number) { return std::to_string(number); }
+inline std::string part(unsigned long number) { return std::to_string(number); }
+inline std::string part(unsigned long long number) { return std::to_string(number); }
+inline std::string part(double number) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", number);
+  return text;
+}
+
+template <typename... Parts>
+std::string sentence(const Parts &...parts) {
+  std::string text;
+  ((text += part(parts)), ...);
+  return text;
+}
+
+}  // namespace echoes

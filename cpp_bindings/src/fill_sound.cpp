@@ -1,0 +1,150 @@
+// Filling in a part of a sound, and going on after its end.
+
+#include <algorithm>
+#include <cmath>
+
+#include "errors.h"
+#include "mel.h"
+#include "stream.h"
+#include "tasks.h"
+
+namespace echoes {
+namespace {
+
+// Length of the cross-fade at a seam, taken from what was given: a click is shorter.
+constexpr double kFadeS = 0.02;
+
+// Rounds halves to even.
+int64_t at_sample(double second, int sample_rate) {
+  return static_cast<int64_t>(std::nearbyint(second * sample_rate));
+}
+
+// Where a window lies best round [first, last): in the middle, but within the sound.
+int64_t window_start(int64_t n_samples, int64_t first, int64_t last, int64_t n_window) {
+  return std::max<int64_t>(0, std::min((first + last - n_window) / 2, n_samples - n_window));
+}
+
+// The sound with [first, last) from `made`, which begins at sample `from`.
+Samples patched(const Sound &sound, const Samples &made, int64_t from, int64_t first, int64_t last,
+                int64_t fade) {
+  Samples samples(sound.samples, sound.samples + sound.size);
+  const auto size = static_cast<int64_t>(sound.size);
+  for (int64_t i = std::max<int64_t>(0, first - fade); i < std::min(size, last + fade); ++i) {
+    const int64_t outside = std::max<int64_t>({first - i, i - last + 1, 0});
+    const float weight =
+        outside == 0 ? 1.0f : static_cast<float>(fade + 1 - outside) / static_cast<float>(fade + 1);
+    const int64_t there = std::clamp<int64_t>(i - from, 0, static_cast<int64_t>(made.size()) - 1);
+    const float patch = std::clamp(made[static_cast<size_t>(there)], -1.0f, 1.0f);
+    float &sample = samples[static_cast<size_t>(i)];
+    sample = sample * (1 - weight) + patch * weight;
+  }
+  return samples;
+}
+
+// Takes back the jump at `seam` over `length` samples after it.
+void smooth(Samples &samples, size_t seam, size_t length) {
+  if (seam > 0 && seam < samples.size()) {
+    const float jump = samples[seam - 1] - samples[seam];
+    length = std::min(length, samples.size() - seam);
+    for (size_t i = 0; i < length; ++i) {
+      samples[seam + i] += (1 - static_cast<float>(i) / static_cast<float>(length)) * jump;
+    }
+  }
+  for (float &sample : samples) sample = std::clamp(sample, -1.0f, 1.0f);
+}
+
+struct Columns {
+  int begin;
+  int end;
+};
+
+// The columns of codes that sound in [first, last) of a window.
+Columns columns_of(const Call &call, int64_t first, int64_t last) {
+  const MelSpec &mel = call.manifest().mel;
+  const Grid &grid = call.manifest().tokens.audio;
+  const int64_t per_column = mel.n_samples() / grid.width;
+  const int most = std::max(1, grid.width - 2);  // something must be left to go by
+  const int64_t begin = first / per_column, end = (last + per_column - 1) / per_column;
+  if (end - begin > most) {
+    const double most_s =
+        static_cast<double>((most - 1) * per_column) / mel.sample_rate;  // wherever columns lie
+    throw InputError(sentence("at most ", most_s, " s can be filled in at once, got ",
+                              static_cast<double>(last - first) / mel.sample_rate,
+                              " s; give a shorter part, or use echoes_continue"));
+  }
+  return {static_cast<int>(begin), static_cast<int>(std::min<int64_t>(end, grid.width))};
+}
+
+}  // namespace
+
+MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
+                  const Codes *image) {
+  check_continuable(call.manifest());
+  const MelSpec &spec = call.manifest().mel;
+  const Grid &grid = call.manifest().tokens.audio;
+  const double duration_s = static_cast<double>(sound.size) / spec.sample_rate;
+  if (!(0 <= start_s && start_s < stop_s && stop_s <= duration_s + 1e-6)) {
+    throw InputError(sentence("the part to fill in must lie within the ", duration_s,
+                              " s of the sound, got ", start_s, " s to ", stop_s, " s"));
+  }
+  const auto size = static_cast<int64_t>(sound.size);
+  const int64_t first = at_sample(start_s, spec.sample_rate);
+  const int64_t last = at_sample(stop_s, spec.sample_rate);
+  const int64_t begin = window_start(size, first, last, spec.n_samples());
+  const Columns columns = columns_of(call, first - begin, last - begin);
+  Mel mel{clip_mel(sound.samples + begin, sound.size - static_cast<size_t>(begin), spec),
+          spec.n_frames};
+  Codes known = call.engine.encode_mel(mel);
+  for (int row = 0; row < grid.height; ++row) {
+    std::fill(known.begin() + row * grid.width + columns.begin,
+              known.begin() + row * grid.width + columns.end,
+              call.manifest().tokens.mask_token_id());
+  }
+  Codes tokens = call.decode(call.question(image, &known));
+  // Outside of the part the vocoder sees what was really there.
+  const Mel decoded = call.engine.decode_mel(call.audio_part(tokens));
+  const int per_column = spec.n_frames / grid.width;
+  for (int m = 0; m < spec.n_mels; ++m) {
+    const int64_t row = int64_t{m} * spec.n_frames;
+    std::copy(decoded.values.begin() + row + columns.begin * per_column,
+              decoded.values.begin() + row + columns.end * per_column,
+              mel.values.begin() + row + columns.begin * per_column);
+  }
+  const int64_t fade = at_sample(kFadeS, spec.sample_rate);
+  return {patched(sound, call.engine.vocode(mel), begin, first, std::min(last, size), fade),
+          std::move(tokens)};
+}
+
+MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image) {
+  check_continuable(call.manifest());
+  const MelSpec &spec = call.manifest().mel;
+  const Grid &grid = call.manifest().tokens.audio;
+  const auto clip_size = static_cast<size_t>(spec.n_samples());
+  const size_t heard = std::min(sound.size, clip_size);
+  Samples clip(clip_size - heard, 0.0f);  // the end of the sound is what counts
+  clip.insert(clip.end(), sound.samples + (sound.size - heard), sound.samples + sound.size);
+  const Mel mel{clip_mel(clip.data(), clip.size(), spec), spec.n_frames};
+  const Codes codes = call.engine.encode_mel(mel);
+  const auto heard_columns = static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
+  Past past;
+  past.columns = std::min(overlap_columns(grid.width), std::max(1, heard_columns));
+  const int n_frames = past.columns * spec.n_frames / grid.width;
+  for (int row = 0; row < grid.height; ++row) {
+    const auto end = codes.begin() + (row + 1) * grid.width;
+    past.codes.insert(past.codes.end(), end - past.columns, end);
+  }
+  past.mel.frames = n_frames;
+  for (int m = 1; m <= spec.n_mels; ++m) {
+    const auto end = mel.values.begin() + int64_t{m} * spec.n_frames;
+    past.mel.values.insert(past.mel.values.end(), end - n_frames, end);
+  }
+  Samples samples(sound.samples, sound.samples + sound.size);
+  Codes tokens = stream(call, image, n_samples, past, [&](const float *more, size_t size) {
+    samples.insert(samples.end(), more, more + size);
+    return true;
+  });
+  smooth(samples, sound.size, static_cast<size_t>(at_sample(kFadeS, spec.sample_rate)));
+  return {std::move(samples), std::move(tokens)};
+}
+
+}  // namespace echoes

@@ -1,0 +1,144 @@
+#include "ort_library.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "dynamic_library.h"
+#include "errors.h"
+
+namespace echoes {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPathVariable[] = "ECHOES_RT_ORT";
+
+// The first release that runs the opsets of our graphs.
+constexpr uint32_t kOldestApi = 17;
+
+#if defined(_WIN32)
+constexpr const char *kFileNames[] = {"onnxruntime.dll"};
+#elif defined(__APPLE__)
+constexpr const char *kFileNames[] = {"libonnxruntime.dylib"};
+#else
+constexpr const char *kFileNames[] = {"libonnxruntime.so", "libonnxruntime.so.1"};
+#endif
+
+void ignore_message(void *, OrtLoggingLevel, const char *, const char *, const char *,
+                    const char *) {}
+
+// A library in a folder: by its plain name, or with a version in it as in Python's packages.
+fs::path find_in(const fs::path &folder) {
+  std::error_code ignored;
+  for (const char *name : kFileNames) {
+    if (fs::exists(folder / name, ignored)) return folder / name;
+  }
+  fs::path newest;
+  for (const fs::directory_entry &entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().u8string();
+    const bool is_versioned = name.rfind("libonnxruntime.so.", 0) == 0 ||
+                              (name.rfind("libonnxruntime.", 0) == 0 &&
+                               entry.path().extension() == ".dylib");
+    if (is_versioned) newest = std::max(newest, entry.path());
+  }
+  return newest;
+}
+
+// A named place, or an empty path if it does not name one.
+fs::path named_library(const std::string &place, const std::string &origin) {
+  if (place.empty()) return {};
+  const fs::path path = fs::u8path(place);
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored)) return path;
+  const fs::path found = find_in(path);
+  if (found.empty()) {
+    throw BackendError(sentence("no ONNX Runtime in the folder ", place, " (from ", origin,
+                                "); give the path of ", kFileNames[0]));
+  }
+  return found;
+}
+
+std::vector<fs::path> candidates(const std::string &given) {
+  fs::path path = named_library(given, "onnxruntime_path");
+  if (!path.empty()) return {path};
+  const char *variable = std::getenv(kPathVariable);
+  path = named_library(variable != nullptr ? variable : "", kPathVariable);
+  if (!path.empty()) return {path};
+  std::vector<fs::path> paths;
+  path = find_in(own_folder());
+  if (!path.empty()) paths.push_back(path);
+  paths.insert(paths.end(), std::begin(kFileNames), std::end(kFileNames));
+  return paths;
+}
+
+// The number n of a version "1.n.x" is that of the newest API it has; 0 if it says otherwise.
+uint32_t api_of(const std::string &version) {
+  if (version.rfind("1.", 0) != 0) return 0;
+  return static_cast<uint32_t>(std::strtoul(version.c_str() + 2, nullptr, 10));
+}
+
+DynamicLibrary open_first(const std::vector<fs::path> &paths) {
+  std::string reasons;
+  for (const fs::path &path : paths) {
+    try {
+      return DynamicLibrary(path);
+    } catch (const std::runtime_error &error) {
+      reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
+    }
+  }
+  throw BackendError(sentence("no ONNX Runtime found; set ", kPathVariable, " to the path of ",
+                              kFileNames[0], " (", reasons, ")"));
+}
+
+}  // namespace
+
+std::shared_ptr<const OrtLibrary> OrtLibrary::open(const std::string &path) {
+  static std::mutex mutex;
+  // By what was asked for: the environment variable may change between two models.
+  static auto &opened = *new std::map<std::string, std::shared_ptr<const OrtLibrary>>;
+  const char *variable = std::getenv(kPathVariable);
+  const std::string key = !path.empty() ? path : variable != nullptr ? variable : "";
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::shared_ptr<const OrtLibrary> &library = opened[key];
+  if (library == nullptr) library.reset(new OrtLibrary(path));
+  return library;
+}
+
+OrtLibrary::OrtLibrary(const std::string &path) {
+  const DynamicLibrary library = open_first(candidates(path));
+  using GetApiBase = const OrtApiBase *(ORT_API_CALL *)();
+  const auto get_base = reinterpret_cast<GetApiBase>(library.find("OrtGetApiBase"));
+  if (get_base == nullptr || get_base() == nullptr) {
+    throw BackendError("the library that was opened is not ONNX Runtime: it has no OrtGetApiBase");
+  }
+  version_ = get_base()->GetVersionString();
+  // Structs of the API only grow at their end, so an older number is a part of a newer one. ONNX
+  // Runtime prints a complaint when it is asked for more than it has; so ask by its version.
+  const uint32_t newest = std::min<uint32_t>(api_of(version_), ORT_API_VERSION);
+  for (uint32_t number = newest; number >= kOldestApi && api_ == nullptr; --number) {
+    api_ = get_base()->GetApi(number);
+  }
+  if (api_ == nullptr) {
+    throw BackendError(sentence("ONNX Runtime ", version_, " is too old: 1.", kOldestApi,
+                                " or newer is needed"));
+  }
+  // Errors reach the caller as statuses; in a log they would only say the same again.
+  check(api_->CreateEnvWithCustomLogger(ignore_message, nullptr, ORT_LOGGING_LEVEL_FATAL,
+                                        "echoes_rt", &environment_),
+        sentence("ONNX Runtime ", version_, " does not start"));
+}
+
+void OrtLibrary::check(OrtStatus *status, const std::string &what) const {
+  if (status == nullptr) return;
+  std::string reason = api_->GetErrorMessage(status);
+  api_->ReleaseStatus(status);
+  const size_t start = std::min(reason.find_first_not_of(" \n\r\t"), reason.size());
+  reason = reason.substr(start, reason.find('\n', start) - start);
+  throw BackendError(sentence(what, ": ", reason));
+}
+
+}  // namespace echoes

@@ -1,0 +1,163 @@
+#include "stream.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "errors.h"
+
+namespace echoes {
+namespace {
+
+// Mel frames on either side that a vocoder may look at.
+constexpr int kContextFrames = 32;
+
+// Bends what is above the knee below 1: a stream cannot be scaled by a peak yet to come.
+float limited(float sample) {
+  constexpr float kKnee = 0.8f;
+  const float size = std::fabs(sample);
+  if (size <= kKnee) return sample;
+  return std::copysign(kKnee + (1 - kKnee) * std::tanh((size - kKnee) / (1 - kKnee)), sample);
+}
+
+// Frames [from, to) of a log-mel.
+Mel frames_of(const Mel &mel, int from, int to) {
+  Mel part;
+  part.frames = to - from;
+  for (auto row = mel.values.begin(); row != mel.values.end(); row += mel.frames) {
+    part.values.insert(part.values.end(), row + from, row + to);
+  }
+  return part;
+}
+
+Mel joined(const Mel &first, const Mel &second) {
+  if (first.frames == 0) return second;
+  Mel mel;
+  mel.frames = first.frames + second.frames;
+  auto left = first.values.begin();
+  for (auto right = second.values.begin(); right != second.values.end();
+       right += second.frames, left += first.frames) {
+    mel.values.insert(mel.values.end(), left, left + first.frames);
+    mel.values.insert(mel.values.end(), right, right + second.frames);
+  }
+  return mel;
+}
+
+// Goes over from `tail` to the first frames of `mel`.
+void blend(const Mel &tail, Mel &mel) {
+  for (size_t row = 0; row * static_cast<size_t>(mel.frames) < mel.values.size(); ++row) {
+    for (int t = 0; t < tail.frames; ++t) {
+      const float rising = static_cast<float>(t + 1) / static_cast<float>(tail.frames + 1);
+      float &value = mel.values[row * static_cast<size_t>(mel.frames) + static_cast<size_t>(t)];
+      const float before =
+          tail.values[row * static_cast<size_t>(tail.frames) + static_cast<size_t>(t)];
+      value = before * (1 - rising) + value * rising;
+    }
+  }
+}
+
+// The last `columns` columns of a grid of codes with `width` columns.
+Codes last_columns(const Codes &codes, int width, int columns) {
+  Codes last;
+  for (auto row = codes.begin(); row != codes.end(); row += width) {
+    last.insert(last.end(), row + (width - columns), row + width);
+  }
+  return last;
+}
+
+// Turns log-mels into samples as soon as the frames after them are known, and gives those out.
+class Vocoded {
+ public:
+  Vocoded(const Call &call, int64_t n_samples, const std::optional<Past> &past,
+          const OnSamples &on_samples)
+      : call_(call), left_(n_samples), on_samples_(on_samples) {
+    if (!past) return;
+    const int context = std::min(past->mel.frames, kContextFrames);
+    buffer_ = frames_of(past->mel, past->mel.frames - context, past->mel.frames);
+    n_before_ = context;
+  }
+
+  void add(const Mel &mel) {
+    buffer_ = joined(buffer_, mel);
+    const int end = buffer_.frames - kContextFrames;
+    if (end <= n_before_) return;
+    give_out(end);
+    const int start = std::max(0, end - kContextFrames);
+    buffer_ = frames_of(buffer_, start, buffer_.frames);
+    n_before_ = end - start;
+  }
+
+  void finish() { give_out(buffer_.frames); }
+
+ private:
+  void give_out(int end) {
+    Samples samples = call_.engine.vocode(buffer_);
+    const int hop = call_.manifest().mel.hop_length;
+    const auto from = static_cast<size_t>(n_before_) * static_cast<size_t>(hop);
+    const int64_t size = std::min(int64_t{end - n_before_} * hop, left_);
+    if (size <= 0) return;
+    std::transform(samples.begin(), samples.end(), samples.begin(), limited);
+    left_ -= size;
+    if (!on_samples_(samples.data() + from, static_cast<size_t>(size))) {
+      throw CancelledError("cancelled between two parts of a stream");
+    }
+  }
+
+  const Call &call_;
+  int64_t left_;
+  const OnSamples &on_samples_;
+  Mel buffer_;
+  int n_before_ = 0;  // frames of the buffer that are there for context alone
+};
+
+}  // namespace
+
+int overlap_columns(int n_columns) { return std::max(1, n_columns / 3); }
+
+void check_continuable(const Manifest &manifest) {
+  const Grid &grid = manifest.tokens.audio;
+  if (grid.width < 2 || manifest.mel.n_frames < grid.width) {
+    throw BundleError(sentence("clips of bundle ", manifest.name, " cannot be continued: they have ",
+                               grid.width, " columns of codes and ", manifest.mel.n_frames,
+                               " frames; use another bundle"));
+  }
+}
+
+Codes stream(const Call &call, const Codes *image, int64_t n_samples,
+             const std::optional<Past> &past, const OnSamples &on_samples) {
+  check_continuable(call.manifest());
+  const Grid &grid = call.manifest().tokens.audio;
+  const int frames_per_column = call.manifest().mel.n_frames / grid.width;
+  const int n_overlap = overlap_columns(grid.width);
+  Codes known = past ? past->codes : Codes();
+  int n_known = past ? past->columns : 0;
+  Mel tail = past ? past->mel : Mel();
+  int64_t given = -tail.frames;  // frames of the stream that were given out
+  Codes drawn_image, tokens;
+  Vocoded vocoded(call, n_samples, past, on_samples);
+  for (uint64_t window = 0;; ++window) {
+    Codes audio(static_cast<size_t>(grid.n_tokens()), call.manifest().tokens.mask_token_id());
+    for (int row = 0; n_known > 0 && row < grid.height; ++row) {
+      std::copy_n(known.begin() + row * n_known, n_known, audio.begin() + row * grid.width);
+    }
+    tokens = call.decode(call.question(image, &audio), window);
+    if (image == nullptr) {  // what was drawn along keeps the windows that follow to the same thing
+      drawn_image = call.image_part(tokens);
+      image = &drawn_image;
+    }
+    const Codes codes = call.audio_part(tokens);
+    Mel mel = call.engine.decode_mel(codes);
+    blend(tail, mel);
+    const bool is_last = (given + mel.frames) * call.manifest().mel.hop_length >= n_samples;
+    const int end = is_last ? mel.frames : mel.frames - n_overlap * frames_per_column;
+    vocoded.add(frames_of(mel, static_cast<int>(std::max<int64_t>(0, -given)), end));
+    if (is_last) break;
+    given += end;
+    known = last_columns(codes, grid.width, n_overlap);
+    n_known = n_overlap;
+    tail = frames_of(mel, end, mel.frames);
+  }
+  vocoded.finish();
+  return tokens;
+}
+
+}  // namespace echoes

@@ -1,0 +1,40 @@
+// What can be asked of a loaded bundle; every task is a question to Engine::decode_tokens.
+#pragma once
+
+#include "call.h"
+
+namespace echoes {
+
+struct MadeSound {
+  Samples samples;
+  Codes tokens;
+};
+
+struct MadePicture {
+  std::vector<uint8_t> pixels;
+  Codes tokens;
+};
+
+struct MadeBoth {
+  Samples samples;
+  std::vector<uint8_t> pixels;
+  Codes tokens;
+};
+
+MadeSound image_to_audio(const Call &call, const Picture &picture);
+MadePicture audio_to_image(const Call &call, const Sound &sound);
+MadeBoth cogenerate(const Call &call);
+
+// `image` may be null: nothing is known of what is to be heard. Throws InputError if the part does
+// not lie within the sound or is too long to be filled in at once.
+MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
+                  const Codes *image);
+
+// `sound` and `n_samples` more.
+MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image);
+
+// Each code stays with the probability `keep`, by the call's seed.
+MadeSound vary_audio(const Call &call, const Sound &sound, double keep);
+MadePicture vary_image(const Call &call, const Picture &picture, double keep);
+
+}  // namespace echoes

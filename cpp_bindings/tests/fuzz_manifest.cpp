@@ -1,0 +1,14 @@
+// libFuzzer's target: no text makes the manifest's reader do anything but give or throw.
+#include <cstddef>
+#include <cstdint>
+
+#include "errors.h"
+#include "manifest.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  try {
+    echoes::parse_manifest({reinterpret_cast<const char *>(data), size});
+  } catch (const echoes::ManifestError &) {
+  }
+  return 0;
+}

@@ -1,0 +1,100 @@
+// The C++ wrapper: values, exceptions, and exceptions of callbacks. Usage: test_wrapper BUNDLE
+#include <echoes_rt/echoes_rt.hpp>
+#include <numeric>
+
+#include "check.h"
+
+namespace {
+
+using echoes_rt::Model;
+
+struct Unusual {};
+
+template <typename Body>
+echoes_status status_of(Body &&body) {
+  try {
+    body();
+    return ECHOES_OK;
+  } catch (const echoes_rt::Error &error) {
+    CHECK(std::string(error.what()) == echoes_last_error() || !std::string(error.what()).empty());
+    return error.status();
+  }
+}
+
+void test_every_task(Model &model) {
+  const echoes_model_info info = model.info();
+  echoes_rt::Options options = model.options();
+  options.seed = 3;
+  const echoes_rt::Picture picture{std::vector<uint8_t>(3 * 20 * 30, 100), 20, 30};
+  const echoes_rt::Samples sound = model.image_to_audio(picture, options);
+  CHECK(sound.size() == static_cast<size_t>(info.num_samples));
+  CHECK(sound == model.image_to_audio(picture, options));
+  const echoes_rt::Picture seen = model.audio_to_image(sound, options);
+  CHECK(seen.width == info.image_width && seen.pixels.size() == size_t(3) * seen.width * seen.height);
+  const auto both = model.cogenerate(options);
+  CHECK(both.first.pixels.size() == seen.pixels.size() && both.second.size() == sound.size());
+  const double clip_s = static_cast<double>(info.num_samples) / info.sample_rate;
+  const auto filled = model.inpaint(sound, clip_s * 0.4, clip_s * 0.5, {}, options);
+  CHECK(filled.size() == sound.size() && filled[0] == sound[0] && filled.back() == sound.back());
+  CHECK(filled != sound);
+  const auto extended = model.extend(sound, clip_s, picture, options);
+  CHECK(extended.size() == 2 * sound.size());
+  CHECK(model.vary(sound, 0.5, options).size() == sound.size());
+  CHECK(model.vary(picture, 0.5, options).pixels.size() == seen.pixels.size());
+  size_t streamed = 0;
+  model.stream(picture, 2.5 * clip_s, options, [&](const float *, size_t size) {
+    streamed += size;
+    return true;
+  });
+  CHECK(streamed == sound.size() * 5 / 2);
+}
+
+void test_steps_behind(Model &model) {
+  const echoes_model_info info = model.info();
+  const echoes_rt::Picture picture{std::vector<uint8_t>(3 * 64, 9), 8, 8};
+  echoes_rt::Codes tokens = model.encode(picture);
+  const echoes_rt::Codes audio = model.encode(echoes_rt::Samples(100, 0.25f));
+  tokens.insert(tokens.end(), audio.begin(), audio.end());
+  CHECK(tokens.size() == static_cast<size_t>(info.max_steps));
+  std::vector<uint8_t> mask(tokens.size(), 0);
+  CHECK(model.decode_tokens(tokens, mask, model.options()) == tokens);
+  const double clip_s = static_cast<double>(info.num_samples) / info.sample_rate;
+  CHECK(echoes_mask_audio(model.get(), 0, clip_s, mask.data(), mask.size()) == ECHOES_OK);
+  CHECK(std::accumulate(mask.begin(), mask.end(), 0) == info.audio_rows * info.audio_columns);
+  const echoes_rt::Codes decoded = model.decode_tokens(tokens, mask, model.options());
+  for (size_t i = 0; i < mask.size(); ++i) CHECK(mask[i] != 0 || decoded[i] == tokens[i]);
+  CHECK(model.decode_audio(audio).size() == static_cast<size_t>(info.num_samples));
+}
+
+void test_exceptions(Model &model) {
+  const echoes_rt::Picture picture{std::vector<uint8_t>(3 * 64, 9), 8, 8};
+  CHECK(status_of([] { Model("nowhere"); }) == ECHOES_ERROR_BUNDLE);
+  CHECK(status_of([&] { model.image_to_audio({}, model.options()); }) == ECHOES_ERROR_INPUT);
+  echoes_rt::Options options = model.options();
+  options.each_step = [](int32_t step, int32_t) { return step < 2; };
+  CHECK(status_of([&] { model.image_to_audio(picture, options); }) == ECHOES_ERROR_CANCELLED);
+  options.each_step = [](int32_t, int32_t) -> bool { throw Unusual(); };
+  bool is_caught = false;
+  try {
+    model.image_to_audio(picture, options);
+  } catch (const Unusual &) {
+    is_caught = true;
+  }
+  CHECK(is_caught);
+}
+
+}  // namespace
+
+int main(int argc, char **argv) {
+  CHECK(argc == 2);
+  try {
+    Model model(argv[1]);
+    test_every_task(model);
+    test_steps_behind(model);
+    test_exceptions(model);
+  } catch (const echoes_rt::Error &error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return error.status() == ECHOES_ERROR_BACKEND ? 77 : 1;
+  }
+  return 0;
+}
