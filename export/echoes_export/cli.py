@@ -97,10 +97,11 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
+    from echoes_export.checks import table
     from echoes_export.labels import labels_of
     from echoes_export.models import Runs, load_models
     from echoes_export.precision import rounded
-    from echoes_export.verify import rounding_effect, table
+    from echoes_export.verify import rounding_effect
     from echoes_export.write_bundle import About, write_bundle
 
     about = About(
@@ -149,8 +150,30 @@ def verify(bundle_path: Path, index: Path | None, **runs: Path) -> None:
     _verify(bundle_path, rounded(models, weights), _inputs(models, _read_clips(index)))
 
 
+@main.command()
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+def fuse(bundle_path: Path) -> None:
+    """Write the fused graphs of BUNDLE, from its own weights, and verify all graphs.
+
+    For bundles of older versions, which lack them. All other files stay as they are.
+
+    Example: echoes-export fuse echoes-mini
+    """
+    from echoes_export.stored_models import stored_models
+    from echoes_export.write_bundle import add_fused_graphs
+    from echoes_rt.bundle import Bundle
+
+    models = stored_models(Bundle.open(bundle_path))
+    inputs = _inputs(models, [])
+    manifest = add_fused_graphs(
+        bundle_path, models, accept=lambda folder: _verify(folder, models, inputs)
+    )
+    click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
+
+
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
-    from echoes_export.verify import table, verify_bundle
+    from echoes_export.checks import table
+    from echoes_export.verify import verify_bundle
     from echoes_rt.bundle import Bundle
 
     checks = verify_bundle(Bundle.open(folder), stored, inputs)

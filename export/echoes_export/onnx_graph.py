@@ -18,6 +18,8 @@ from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, GraphSpec, TensorSpec
 OPSET = 18
 """The exporter's native one; every ONNX Runtime that echoes-rt allows reads it."""
 
+IR_VERSION = 10
+
 # Attention does not build inside a Loop in TensorRT; randomness is an input, never an operator.
 FORBIDDEN = ("Attention", "Bernoulli", "Dropout", "Multinomial", "Random")
 
@@ -61,9 +63,9 @@ def _traced(module: nn.Module, signature: GraphSpec) -> onnx_ir.Model:
 
 
 def _example(spec: TensorSpec) -> Tensor:
-    # Two: the exporter takes a 1 for a constant. The frames only need to be enough for a kernel.
+    # Not 1, which the exporter takes for a constant. Frames only need to be enough for a kernel.
     sizes = {BATCH: 2, FRAMES: 16}
-    shape = [sizes[dim] if isinstance(dim, str) else dim for dim in spec.shape]
+    shape = [sizes.get(dim, 3) if isinstance(dim, str) else dim for dim in spec.shape]
     return torch.from_numpy(np.zeros(shape, dtype=spec.dtype))
 
 

@@ -1,40 +1,26 @@
 """Compares the graphs of a bundle with the torch modules that they come from."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
 from echoes_export.inputs import Inputs
 from echoes_export.models import Models
+from echoes_export.verify_fused import verify_fused
 from echoes_export.wrappers import graph_modules
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
 from echoes_rt.spec.tokens import TokenLayout
 
-Array = NDArray[Any]
 Run = Callable[[Array], Array]
 
 MIN_EQUAL_CODES = 0.999
 MAX_DIFFERENCE = 1e-3
-MIN_SNR_DB = 60.0
 
 _BATCH = 8
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check:
-    """One measured number; without a ``limit`` it is for information only."""
-
-    graph: str
-    metric: str
-    value: float
-    limit: float | None
-    is_ok: bool = True
 
 
 def verify_bundle(bundle: Bundle, models: Models, inputs: Inputs) -> list[Check]:
@@ -49,7 +35,7 @@ def verify_bundle(bundle: Bundle, models: Models, inputs: Inputs) -> list[Check]
             run = _session_run(session, graphs[name].signature.inputs)
             pairs = [(_torch_run(module)(part), run(part)) for part in questions[name]]
             checks.append(_check(name, pairs, is_limited=True))
-    return checks
+    return checks + verify_fused(bundle, _batches(inputs.image)[0])
 
 
 def rounding_effect(models: Models, stored: Models, inputs: Inputs) -> list[Check]:
@@ -68,19 +54,6 @@ def rounding_effect(models: Models, stored: Models, inputs: Inputs) -> list[Chec
             )
             for name in before
         ]
-
-
-def table(checks: list[Check]) -> str:
-    rows = [("graph", "metric", "value", "limit", "ok")]
-    for check in checks:
-        limit = "-" if check.limit is None else f"{check.limit:g}"
-        verdict = "-" if check.limit is None else "yes" if check.is_ok else "NO"
-        rows.append((check.graph, check.metric, f"{check.value:.6g}", limit, verdict))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
 
 
 def _questions(
@@ -145,7 +118,7 @@ def _check(name: str, pairs: list[tuple[Array, Array]], *, is_limited: bool) -> 
         is_ok = value >= limit
     elif name == "vocoder":
         metric, limit = "lowest SNR, dB", MIN_SNR_DB
-        value = min(_snr_db(a, b) for parts in pairs for a, b in zip(*parts, strict=True))
+        value = min(snr_db(a, b) for parts in pairs for a, b in zip(*parts, strict=True))
         is_ok = value >= limit
     else:
         metric, limit = "largest difference", MAX_DIFFERENCE
@@ -165,11 +138,3 @@ def _largest_difference(a: Array, b: Array) -> float:
     same = a == b
     gap = np.abs(np.where(same, 0, a) - np.where(same, 0, b))
     return float(gap.max())
-
-
-def _snr_db(a: Array, b: Array) -> float:
-    """Of one clip; a NaN on either side fails every limit."""
-    signal, noise = (float(np.square(x, dtype=np.float64).sum()) for x in (a, a - b))
-    if noise == 0:
-        return float("inf")
-    return 10 * float(np.log10(max(signal, 1e-30) / noise))

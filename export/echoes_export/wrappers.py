@@ -68,6 +68,19 @@ class Step(nn.Module):
         return self.transformer(tokens)
 
 
+class Scores(nn.Module):
+    """``Step`` for the unknown tokens alone; a part of the decode graph."""
+
+    def __init__(self, transformer: MaskedTransformer) -> None:
+        super().__init__()
+        self.transformer = transformer
+
+    def forward(
+        self, seen: Tensor, image_rows: Tensor, audio_rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return self.transformer.logits_at(seen, image_rows, audio_rows)
+
+
 class VocoderGraph(nn.Module):
     """The vocoder with its inverse-DFT matrix computed in the graph.
 

@@ -3,21 +3,23 @@
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
+from echoes_export.bundle_graphs import Graphs, bundle_graphs, fused_graphs
 from echoes_export.model_card import generated_card
 from echoes_export.models import Models
-from echoes_export.onnx_graph import export_graph
-from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.wrappers import graph_modules
+from echoes_export.weights_file import WEIGHTS_NAME, stored_tensors, write_weights
 from echoes_rt import __version__
+from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.spec.graphs import graph_specs
 from echoes_rt.spec.manifest import MANIFEST_NAME, DataFile, GraphEntry, Manifest
+from echoes_rt.spec.manifest_rules import REQUIRED_GRAPHS
 from echoes_rt.spec.sampling import SamplingDefaults
 
 CARD_NAME = "README.md"
@@ -63,21 +65,58 @@ def write_bundle(
         InputError: if ``out`` is taken or cannot be written.
     """
     _check_free(out, overwrite)
+    with _appearing(out) as partial:
+        manifest = _fill(partial, models, about, weights)
+        accept(partial)
+    return manifest
+
+
+def add_fused_graphs(folder: Path, models: Models, *, accept: Callable[[Path], None]) -> Manifest:
+    """Writes the fused graphs of a bundle, new or again; all else in it stays as it is.
+
+    Args:
+        folder: of the bundle, which changes as a whole or not at all.
+        models: that the bundle holds.
+        accept: as for ``write_bundle``.
+
+    Raises:
+        BundleError: if it is damaged.
+        InputError: if it cannot be written.
+    """
+    bundle = Bundle.open(folder)
+    if bundle.folder != bundle.source:
+        raise InputError(f"{folder} is a zip; unpack it and give the folder")
+    graphs = bundle.manifest.graphs
+    parts = {
+        name: onnx.load(bundle.graph_path(name), load_external_data=False)
+        for name in REQUIRED_GRAPHS
+    }
+    with _appearing(folder) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        fused = fused_graphs(models, stored_tensors(folder / WEIGHTS_NAME), parts)
+        entries = _write_graphs(partial, fused, models, graphs["step"].precision)
+        manifest = replace(bundle.manifest, graphs=graphs | entries)
+        manifest.write(partial / MANIFEST_NAME)
+        accept(partial)
+    return manifest
+
+
+@contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the name ``out`` if nothing goes wrong."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
         raise InputError(f"{out} cannot be written: {error.strerror}") from error
     try:
-        manifest = _fill(partial, models, about, weights)
-        accept(partial)
+        yield partial
         partial.chmod(0o755)  # mkdtemp's folders are private
         if out.exists():
             shutil.rmtree(out)
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return manifest
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
@@ -92,22 +131,7 @@ def _check_free(out: Path, overwrite: bool) -> None:
 
 def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     stored = write_weights(folder / WEIGHTS_NAME, models, weights)
-    shared = _data_file(folder / WEIGHTS_NAME)
-    modules = graph_modules(models)
-    graphs = {}
-    for name, signature in graph_specs(models.image, models.mel, models.layout).items():
-        path = folder / f"{name}.onnx"
-        onnx.save(export_graph(name, modules[name], signature, stored), path)
-        onnx.checker.check_model(path, full_check=True)
-        graph = _data_file(path)
-        graphs[name] = GraphEntry(
-            file=graph.file,
-            sha256=graph.sha256,
-            size_bytes=graph.size_bytes,
-            precision=weights,
-            signature=signature,
-            external_data=(shared,),
-        )
+    graphs = _write_graphs(folder, bundle_graphs(models, stored), models, weights)
     manifest = Manifest(
         name=about.name,
         license=about.license,
@@ -124,6 +148,28 @@ def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     card = about.card or generated_card(manifest, models)
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
     return manifest
+
+
+def _write_graphs(
+    folder: Path, graphs: Graphs, models: Models, precision: str
+) -> dict[str, GraphEntry]:
+    shared = _data_file(folder / WEIGHTS_NAME)
+    signatures = graph_specs(models.image, models.mel, models.layout)
+    entries = {}
+    for name, graph in graphs.items():
+        path = folder / f"{name}.onnx"
+        onnx.save(graph, path)
+        onnx.checker.check_model(path, full_check=True)
+        file = _data_file(path)
+        entries[name] = GraphEntry(
+            file=file.file,
+            sha256=file.sha256,
+            size_bytes=file.size_bytes,
+            precision=precision,
+            signature=signatures[name],
+            external_data=(shared,),
+        )
+    return entries
 
 
 def _data_file(path: Path) -> DataFile:

@@ -14,7 +14,7 @@ from echoes_rt.backends.base import Session
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.bundle import Bundle, find_bundle
-from echoes_rt.decode import stepwise
+from echoes_rt.decode import fused, stepwise
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import BoolArray, known_media, make_plan
 from echoes_rt.decode.reference import FloatArray, IntArray
@@ -128,16 +128,31 @@ class Engine:
         _check_question(tokens, mask, len(seeds), layout)
         if sampling is None:
             sampling = self.sampling(int(mask.sum(axis=1).max()))
+        plan = make_plan(mask, sampling)
+        noise = uniforms(seeds, sampling.steps, layout.n_tokens, window)
+        condition = known_media(mask, layout) if condition is None else condition
+        graph = self.loop_graph(on_step)
+        session = self._session(graph)
+        if graph == "decode":
+            return fused.decode(session, tokens, mask, plan, noise, condition=condition)
         return stepwise.decode(
-            self._session("step"),
+            session,
             tokens,
             mask,
-            make_plan(mask, sampling),
-            uniforms(seeds, sampling.steps, layout.n_tokens, window),
-            condition=known_media(mask, layout) if condition is None else condition,
+            plan,
+            noise,
+            condition=condition,
             mask_token_id=layout.mask_token_id,
             on_step=on_step,
         )
+
+    def loop_graph(self, on_step: OnStep | None = None) -> str:
+        """The graph that ``decode_tokens`` runs: the whole loop on a CPU, or one step of it.
+
+        Only the host's loop can call back, and on a GPU control flow costs more than it saves.
+        """
+        is_fused = on_step is None and self.choice.device == "cpu"
+        return "decode" if is_fused and "decode" in self.manifest.graphs else "step"
 
     def logits(self, tokens: IntArray) -> FloatArray:
         """(B, N) tokens, ``mask_token_id`` where unknown, to (B, N, V) logits."""

@@ -48,10 +48,12 @@ def test_command_prints_the_tolerance_table(exported: tuple[Path, str]) -> None:
     said = exported[1]
     verified, rounding = said.split("What storing the weights in fp16 changes:")
     assert verified.split()[:5] == ["graph", "metric", "value", "limit", "ok"]
-    for name in ("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "step", "vocoder"):
-        assert f"\n{name} " in verified
+    modules = ("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "step", "vocoder")
+    for name in modules:
         assert f"\n{name} " in rounding
-    assert verified.count("yes") == 6
+    for name in (*modules, "decode", "image_to_audio"):
+        assert f"\n{name} " in verified
+    assert verified.count("yes") == 8
     assert "NO" not in verified
 
 
@@ -83,7 +85,7 @@ def test_verify_accepts_the_runs_it_came_from(
 ) -> None:
     result = export("verify", bundle_path, **runs)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("yes") == 6
+    assert result.stdout.count("yes") == 8
 
 
 def test_verify_refuses_other_weights(
@@ -189,3 +191,35 @@ def test_taken_place_is_refused(export: Export, runs: dict[str, Path], tmp_path:
     assert said == f"Error: {out} exists already; pass --overwrite or another --out\n"
     said = refused(export, tmp_path, "--out", out, "--overwrite", **runs)
     assert said == f"Error: {out} exists and is not a bundle; give another --out\n"
+
+
+def test_fuse_adds_what_an_older_bundle_lacks(
+    export: Export, bundle_path: Path, tmp_path: Path
+) -> None:
+    older = shutil.copytree(bundle_path, tmp_path / "bundle")
+    manifest = json.loads((older / "manifest.json").read_text())
+    for name in ("decode", "image_to_audio"):
+        del manifest["graphs"][name]
+        (older / f"{name}.onnx").unlink()
+    (older / "manifest.json").write_text(json.dumps(manifest))
+    (older / "NOTICE").write_text("kept")
+    result = export("fuse", older)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.count("yes") == 8
+    (older / "NOTICE").unlink()
+    for path in bundle_path.iterdir():
+        assert (older / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_fuse_needs_weights_with_their_shapes(
+    export: Export, bundle_path: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(bundle_path, tmp_path / "bundle")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tokens"]["audio"]["width"] += 1
+    for name in ("mel_encoder", "mel_decoder", "step", "decode", "image_to_audio"):
+        manifest["graphs"].pop(name)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    result = export("fuse", folder)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1

@@ -11,6 +11,7 @@ BATCH = "batch"
 
 FRAMES = "frames"
 SAMPLES = "samples"
+STEPS = "steps"
 
 Dim = int | str
 
@@ -36,19 +37,24 @@ def graph_specs(image: ImageSpec, mel: MelSpec, tokens: TokenLayout) -> dict[str
 
     ``image`` is normalised as ImageSpec says, ``mel`` is in [-1, 1] as MelSpec says, codes are
     row-major, ``tokens`` hold ``mask_token_id`` where unknown, and ``logits`` score the codes of
-    each position's own medium; codes beyond the medium's codebook never win (-inf).
+    each position's own medium; codes beyond the medium's codebook never win (-inf). ``decode`` and
+    ``image_to_audio`` run all steps of a ``decode.plan.DecodePlan``, whose fields they take.
     """
     pixels = TensorSpec(dtype="float32", shape=(BATCH, 3, image.height, image.width))
     clip = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, mel.n_frames))
     image_codes = TensorSpec(dtype="int32", shape=(BATCH, tokens.image.n_tokens))
     audio_codes = TensorSpec(dtype="int32", shape=(BATCH, tokens.audio.n_tokens))
+    plan = _plan_tensors(tokens)
+    sequence, flags = (
+        TensorSpec(dtype=dtype, shape=(BATCH, tokens.n_tokens)) for dtype in ("int32", "bool")
+    )
     return {
         "image_encoder": GraphSpec(inputs={"image": pixels}, outputs={"codes": image_codes}),
         "image_decoder": GraphSpec(inputs={"codes": image_codes}, outputs={"image": pixels}),
         "mel_encoder": GraphSpec(inputs={"mel": clip}, outputs={"codes": audio_codes}),
         "mel_decoder": GraphSpec(inputs={"codes": audio_codes}, outputs={"mel": clip}),
         "step": GraphSpec(
-            inputs={"tokens": TensorSpec(dtype="int32", shape=(BATCH, tokens.n_tokens))},
+            inputs={"tokens": sequence},
             outputs={
                 "logits": TensorSpec(
                     dtype="float32", shape=(BATCH, tokens.n_tokens, tokens.vocab_size)
@@ -59,4 +65,26 @@ def graph_specs(image: ImageSpec, mel: MelSpec, tokens: TokenLayout) -> dict[str
             inputs={"mel": TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, FRAMES))},
             outputs={"waveform": TensorSpec(dtype="float32", shape=(BATCH, SAMPLES))},
         ),
+        "decode": GraphSpec(
+            inputs={"tokens": sequence, "mask": flags, "condition": flags, **plan},
+            outputs={"decoded": sequence},
+        ),
+        "image_to_audio": GraphSpec(
+            inputs={"image": pixels, **plan},
+            outputs={
+                "waveform": TensorSpec(dtype="float32", shape=(BATCH, mel.n_samples)),
+                "codes": audio_codes,
+            },
+        ),
+    }
+
+
+def _plan_tensors(tokens: TokenLayout) -> dict[str, TensorSpec]:
+    dial = TensorSpec(dtype="float32", shape=(STEPS,))
+    return {
+        "keep": TensorSpec(dtype="int32", shape=(STEPS, BATCH)),
+        "temperature": dial,
+        "choice_temperature": dial,
+        "guidance_scale": dial,
+        "uniforms": TensorSpec(dtype="float32", shape=(STEPS, 2, BATCH, tokens.n_tokens)),
     }

@@ -42,9 +42,13 @@ class Call:
         )
 
     def load(self, *graphs: str) -> None:
-        """Loads what will be needed, so that no other stage is charged with it."""
+        """Loads what will be needed, so that no other stage is charged with it.
+
+        ``step`` stands for the graph that will decode, which may be the fused one.
+        """
+        loop = self.engine.loop_graph(self.on_step)
         with self.clock.stage("load"):
-            self.engine.prepare(*graphs)
+            self.engine.prepare(*(loop if graph == "step" else graph for graph in graphs))
 
     def seeds(self, count: int) -> list[int]:
         """``count`` seeds from this call's on: each one alone makes its member again."""

@@ -1,0 +1,101 @@
+"""Nodes of one ONNX graph, written as calls."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+from onnx import helper, numpy_helper
+
+from echoes_export.onnx_graph import IR_VERSION, OPSET
+from echoes_rt.spec.graphs import GraphSpec
+
+
+class Nodes:
+    """Collects nodes; a call adds one and gives the name of its output.
+
+    Constants go to ``constants``, which the graphs of one model may share: a graph in an
+    attribute sees every name of the graph around it.
+    """
+
+    def __init__(self, prefix: str, constants: dict[str, onnx.TensorProto]) -> None:
+        self.prefix = prefix
+        self.constants = constants
+        self.nodes: list[onnx.NodeProto] = []
+
+    def __call__(self, op_type: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        output = output or f"{self.prefix}{op_type.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, value: ArrayLike, dtype: str) -> str:
+        array = np.asarray(value, dtype=dtype)
+        name = f"const_{dtype}_{'x'.join(map(str, array.shape))}_{'_'.join(map(str, array.flat))}"
+        if name not in self.constants:
+            self.constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def ints(self, *values: int) -> str:
+        """A vector of int64: axes, shapes, bounds."""
+        return self.constant(values, "int64")
+
+    def cast(self, value: str, dtype: str) -> str:
+        return self("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def shape(self, value: str, axis: int) -> str:
+        """One dimension, as a vector of one."""
+        return self("Shape", value, start=axis, end=axis + 1)
+
+    def slice(self, value: str, start: str, stop: str, axis: int = 0) -> str:
+        return self("Slice", value, start, stop, self.ints(axis))
+
+    def splice(
+        self, nodes: Iterable[onnx.NodeProto], names: Mapping[str, str], prefix: str = ""
+    ) -> None:
+        """Adds the nodes of another graph.
+
+        Args:
+            nodes: copied, with the graphs in their attributes.
+            names: what some of their values are called here.
+            prefix: put before all other names.
+        """
+        self.nodes += [_renamed(node, names, prefix) for node in nodes]
+
+    def model(self, name: str, signature: GraphSpec) -> onnx.ModelProto:
+        inputs, outputs = (
+            [
+                helper.make_tensor_value_info(
+                    key, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape
+                )
+                for key, spec in side.items()
+            ]
+            for side in (signature.inputs, signature.outputs)
+        )
+        graph = helper.make_graph(self.nodes, name, inputs, outputs, [*self.constants.values()])
+        return helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+            producer_name="echoes-rt",
+        )
+
+
+def _renamed(node: onnx.NodeProto, names: Mapping[str, str], prefix: str) -> onnx.NodeProto:
+    def renamed(values: Iterable[str]) -> list[str]:
+        # No name at all is an optional value that is not there.
+        return [name and names.get(name, f"{prefix}{name}") for name in values]
+
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:], copy.output[:] = renamed(node.input), renamed(node.output)
+    for attribute in copy.attribute:
+        if attribute.HasField("g"):
+            graph = attribute.g
+            assert not graph.initializer
+            nodes = [_renamed(inner, names, prefix) for inner in graph.node]
+            del graph.node[:]
+            graph.node.extend(nodes)
+            for value in (*graph.input, *graph.output):
+                (value.name,) = renamed([value.name])
+    return copy
