@@ -1,0 +1,99 @@
+"""int8 bundles: what is rewritten, what is shared, and how little it moves."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file
+
+from echoes_export.int8_graph import quantized
+from echoes_export.quantize import quantize_bundle
+from echoes_export.quantize_command import quantize
+from echoes_rt.bundle import Bundle
+from echoes_rt.engine import Engine
+from echoes_rt.errors import BundleError, InputError
+from echoes_rt.profile.nodes import NodeRun, WatchedEngine
+
+
+@pytest.fixture(scope="module")
+def int8_path(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("int8") / "bundle"
+    quantize_bundle(Bundle.open(tiny_bundle), out, "tiny-int8", accept=lambda _: None)
+    return out
+
+
+def test_scales_keep_every_output_within_half_a_level() -> None:
+    weights = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32) * 10.0 ** np.arange(5)
+    weights[:, 2] = 0
+    values, scales = quantized(weights)
+    assert values.dtype == np.int8
+    assert np.abs(values).max() == 63
+    assert np.all(np.abs(values * scales - weights) <= scales / 2 * 1.0001)
+    assert not values[:, 2].any()
+
+
+def test_bundle_opens_and_says_int8_where_it_is(tiny_bundle: Path, int8_path: Path) -> None:
+    old, new = (Bundle.open(path).manifest for path in (tiny_bundle, int8_path))
+    assert new.name == "tiny-int8"
+    assert new.graphs.keys() == old.graphs.keys()
+    for name, entry in new.graphs.items():
+        has_transformer = name in ("step", "decode", "image_to_audio")
+        assert entry.precision == ("int8" if has_transformer else old.graphs[name].precision)
+        assert entry.signature == old.graphs[name].signature
+    assert "int8" in (int8_path / "README.md").read_text("utf-8")
+
+
+def test_weights_are_stored_once_and_only_those_that_are_read(int8_path: Path) -> None:
+    stored = load_file(int8_path / "weights.safetensors")
+    matrices = {name for name, tensor in stored.items() if tensor.dtype == np.int8}
+    assert len(matrices) == 6  # of one layer: qkv, out, and two of the MLP; and two heads
+    assert {f"{name.removesuffix('.int8')}.scale" for name in matrices} <= stored.keys()
+    old = {name.removesuffix(".int8").removesuffix(".t") for name in matrices}
+    assert not old & stored.keys()
+    for path in int8_path.glob("*.onnx"):
+        graph = onnx.load(path, load_external_data=False).graph
+        inside = [t for t in graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
+        assert max(np.prod(tensor.dims) for tensor in inside) <= 512, path.name
+
+
+def test_scores_move_little_and_other_graphs_not_at_all(tiny_bundle: Path, int8_path: Path) -> None:
+    old, new = (Engine.load(path, device="cpu", threads=1) for path in (tiny_bundle, int8_path))
+    layout = old.manifest.tokens
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 32, (3, layout.n_tokens)).astype(np.int32)
+    tokens[:, layout.audio_slice] = layout.mask_token_id
+    expected, got = old.logits(tokens), new.logits(tokens)
+    finite = np.isfinite(expected)
+    assert 0 < np.abs(got - expected)[finite].std() < 0.03 * expected[finite].std()
+    codes = tokens[:1, layout.audio_slice] % 32
+    np.testing.assert_array_equal(old.decode_audio(codes), new.decode_audio(codes))
+
+
+def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_path: Path) -> None:
+    engine = Engine.load(int8_path, device="cpu", threads=1)
+    watched = WatchedEngine.beside(engine, tmp_path, is_counting=False)
+    watched.logits(np.zeros((1, engine.manifest.tokens.n_tokens), dtype=np.int32))
+    runs: list[NodeRun] = watched.node_runs()
+    assert sum(run.op_type == "DynamicQuantizeMatMul" for run in runs) == 6
+    assert not {"MatMulInteger", "DynamicQuantizeLinear"} & {run.op_type for run in runs}
+
+
+def test_command_prints_how_far_it_moves(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = [str(tiny_bundle), "--out", str(out), "--pictures", "3"]
+    result = CliRunner().invoke(quantize, asked)
+    assert result.exit_code == 0, result.output
+    for metric in ("relative error of scores", "equal likeliest codes", "equal tokens"):
+        assert metric in result.stdout
+    assert Bundle.open(out).manifest.name == "echoes-tiny-int8"
+    again = CliRunner().invoke(quantize, asked)
+    assert isinstance(again.exception, InputError)
+    assert "exists already; pass --overwrite" in str(again.exception)
+
+
+def test_int8_bundle_has_nothing_left_to_quantize(int8_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="no products of transformer to quantize"):
+        quantize_bundle(Bundle.open(int8_path), tmp_path / "o", "x", accept=lambda _: None)
+    assert not (tmp_path / "o").exists()
