@@ -8,6 +8,7 @@
 
 #define IS_REFUSED(call, words)                           \
   do {                                                    \
+    size = kRoom;                                         \
     CHECK((call) == ECHOES_ERROR_INPUT);                  \
     if (strstr(echoes_last_error(), words) == NULL) {     \
       fprintf(stderr, "said: %s\n", echoes_last_error()); \
@@ -97,7 +98,6 @@ static void test_wrong_dials(echoes_model *model) {
 #define WITH(field, value, words)                                                      \
   changed = options;                                                                   \
   changed.field = value;                                                               \
-  size = kRoom;                                                                        \
   IS_REFUSED(echoes_image_to_audio(model, bytes, 8, 8, &changed, floats, &size), words)
   WITH(steps, 0, "steps must be in [1, ");
   WITH(steps, 1000000, "steps must be in [1, ");
@@ -113,15 +113,14 @@ static void test_wrong_dials(echoes_model *model) {
 
 static void test_wrong_media(echoes_model *model) {
   const int32_t whole = INT32_MAX;
-  size = kRoom;
+  size_t too_small = 1;
   IS_REFUSED(echoes_encode_image(model, NULL, 8, 8, codes, &size), "pixels must not be NULL");
   IS_REFUSED(echoes_encode_image(model, bytes, 0, 8, codes, &size), "got 0 x 8");
   IS_REFUSED(echoes_encode_image(model, bytes, 8, -1, codes, &size), "got 8 x -1");
   IS_REFUSED(echoes_encode_image(model, bytes, whole, whole, codes, &size), "100000000 pixels");
   IS_REFUSED(echoes_encode_image(model, bytes, 8, 8, codes, NULL), "must not be NULL");
-  size = 1;
-  IS_REFUSED(echoes_encode_image(model, bytes, 8, 8, codes, &size), "codes must hold");
-  size = kRoom;
+  IS_REFUSED(echoes_encode_image(model, bytes, 8, 8, codes, &too_small), "codes must hold");
+  CHECK(too_small > 1);
   IS_REFUSED(echoes_encode_audio(model, NULL, 5, codes, &size), "sound must not be NULL");
   IS_REFUSED(echoes_encode_audio(model, floats, 0, codes, &size), "at least 1 sample, got 0");
   floats[3] = NAN;
@@ -138,7 +137,6 @@ static void test_wrong_media(echoes_model *model) {
 }
 
 static void test_wrong_seconds(echoes_model *model, size_t clip) {
-  size = kRoom;
   const char *inside = "must lie within";
   IS_REFUSED(echoes_inpaint(model, floats, clip, 0.1, 0.1, NULL, 0, 0, NULL, floats, &size), inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, -1, 0.1, NULL, 0, 0, NULL, floats, &size), inside);
@@ -159,7 +157,6 @@ static void test_wrong_tokens(echoes_model *model, const echoes_model_info *info
   IS_REFUSED(echoes_decode_tokens(model, codes, mask, n, NULL), "known tokens must be codes");
   codes[0] = -1;
   IS_REFUSED(echoes_decode_image(model, codes, 1, bytes, &size), "codes, got 1");
-  size = kRoom;
   IS_REFUSED(echoes_decode_image(model, codes, (size_t)(info->image_rows * info->image_columns),
                                  bytes, &size),
              "known tokens must be codes in [0, ");

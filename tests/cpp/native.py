@@ -1,0 +1,210 @@
+"""The C++ library through ctypes: the C API's structs, and its calls with numpy arrays."""
+
+import ctypes
+from collections.abc import Callable
+from ctypes import c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STATUSES = ["ok", "input", "bundle", "backend", "cancelled", "internal"]
+
+StepCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_int32, c_void_p)
+SamplesCallback = ctypes.CFUNCTYPE(c_int32, ctypes.POINTER(ctypes.c_float), c_size_t, c_void_p)
+
+
+class ModelOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("device", ctypes.c_char_p),
+        ("onnxruntime_path", ctypes.c_char_p),
+        ("threads", c_int32),
+    ]
+
+
+class ModelInfo(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        *[
+            (name, ctypes.c_char_p)
+            for name in ("name", "license", "device", "device_reason", "onnxruntime_version")
+        ],
+        ("image_width", c_int32),
+        ("image_height", c_int32),
+        ("sample_rate", c_int32),
+        ("num_samples", c_int64),
+        *[
+            (name, c_int32)
+            for name in (
+                "image_columns",
+                "image_rows",
+                "audio_columns",
+                "audio_rows",
+                "image_codebook_size",
+                "audio_codebook_size",
+                "mask_token_id",
+                "max_steps",
+                "can_make_images",
+                "can_read_audio",
+            )
+        ],
+    ]
+
+
+class GenerateOptions(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("seed", c_uint64),
+        ("steps", c_int32),
+        ("guidance_schedule", c_int32),
+        *[
+            (name, c_double)
+            for name in (
+                "guidance_scale",
+                "temperature",
+                "choice_temperature",
+                "guidance_start",
+                "guidance_stop",
+            )
+        ],
+        ("on_step", StepCallback),
+        ("user_data", c_void_p),
+        ("tokens", c_void_p),
+    ]
+
+
+class NativeError(Exception):
+    """What a status and its sentence say."""
+
+    def __init__(self, status: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def pointer(array: np.ndarray[Any, Any] | None) -> c_void_p:
+    return c_void_p(None) if array is None else array.ctypes.data_as(c_void_p)
+
+
+class Native:
+    """One model of the library."""
+
+    def __init__(self, library: Path, bundle: Path, **options: Any) -> None:
+        self.lib = ctypes.CDLL(str(library))
+        self.lib.echoes_last_error.restype = ctypes.c_char_p
+        self.lib.echoes_model_destroy.argtypes = [c_void_p]
+        self.model = c_void_p()
+        model_options = ModelOptions(struct_size=ctypes.sizeof(ModelOptions), **options)
+        self.call(
+            "echoes_model_create",
+            str(bundle).encode(),
+            ctypes.byref(model_options),
+            ctypes.byref(self.model),
+        )
+        self.info = ModelInfo(struct_size=ctypes.sizeof(ModelInfo))
+        self.call("echoes_model_get_info", self.model, ctypes.byref(self.info))
+
+    def close(self) -> None:
+        self.lib.echoes_model_destroy(self.model)
+
+    def call(self, function: str, *arguments: Any) -> None:
+        status = getattr(self.lib, function)(*arguments)
+        if status:
+            raise NativeError(STATUSES[status], self.lib.echoes_last_error().decode())
+
+    def options(self, **changes: Any) -> tuple[GenerateOptions, np.ndarray[Any, Any]]:
+        """The bundle's own with changes, and the array that will hold the tokens."""
+        options = GenerateOptions(struct_size=ctypes.sizeof(GenerateOptions))
+        self.call("echoes_generate_options_init", self.model, ctypes.byref(options))
+        tokens = np.full(self.info.max_steps, -1, dtype=np.int32)
+        options.tokens = pointer(tokens)
+        for name, value in changes.items():
+            setattr(options, name, value)
+        return options, tokens
+
+    def filled(
+        self, function: str, dtype: type[np.generic], *arguments: Any
+    ) -> np.ndarray[Any, Any]:
+        """Asks for the size, then for the content."""
+        size = c_size_t(0)
+        self.call(function, self.model, *arguments, None, ctypes.byref(size))
+        buffer = np.zeros(size.value, dtype=dtype)
+        self.call(function, self.model, *arguments, pointer(buffer), ctypes.byref(size))
+        return buffer
+
+    def image_to_audio(self, pixels: np.ndarray, options: Any) -> np.ndarray:
+        return self.filled("echoes_image_to_audio", np.float32, *picture(pixels), options)
+
+    def audio_to_image(self, sound: np.ndarray, options: Any) -> np.ndarray:
+        pixels = self.filled("echoes_audio_to_image", np.uint8, *samples(sound), options)
+        return pixels.reshape(self.info.image_height, self.info.image_width, 3)
+
+    def cogenerate(self, options: Any) -> tuple[np.ndarray, np.ndarray]:
+        num_bytes, num_samples = c_size_t(0), c_size_t(0)
+        sizes = (ctypes.byref(num_bytes), ctypes.byref(num_samples))
+        self.call("echoes_cogenerate", self.model, options, None, sizes[0], None, sizes[1])
+        pixels = np.zeros(num_bytes.value, np.uint8)
+        sound = np.zeros(num_samples.value, np.float32)
+        self.call(
+            "echoes_cogenerate",
+            self.model,
+            options,
+            pointer(pixels),
+            sizes[0],
+            pointer(sound),
+            sizes[1],
+        )
+        return pixels.reshape(self.info.image_height, self.info.image_width, 3), sound
+
+    def inpaint(
+        self, sound: np.ndarray, start: float, stop: float, pixels: np.ndarray | None, options: Any
+    ) -> np.ndarray:
+        times = (c_double(start), c_double(stop))
+        arguments = (*samples(sound), *times, *picture(pixels), options)
+        return self.filled("echoes_inpaint", np.float32, *arguments)
+
+    def extend(
+        self, sound: np.ndarray, duration: float, pixels: np.ndarray | None, options: Any
+    ) -> np.ndarray:
+        arguments = (*samples(sound), c_double(duration), *picture(pixels), options)
+        return self.filled("echoes_continue", np.float32, *arguments)
+
+    def vary_audio(self, sound: np.ndarray, keep: float, options: Any) -> np.ndarray:
+        arguments = (*samples(sound), c_double(keep), options)
+        return self.filled("echoes_vary_audio", np.float32, *arguments)
+
+    def vary_image(self, pixels: np.ndarray, keep: float, options: Any) -> np.ndarray:
+        arguments = (*picture(pixels), c_double(keep), options)
+        varied = self.filled("echoes_vary_image", np.uint8, *arguments)
+        return varied.reshape(self.info.image_height, self.info.image_width, 3)
+
+    def stream(
+        self,
+        pixels: np.ndarray,
+        duration: float,
+        options: Any,
+        on_samples: Callable[[np.ndarray], bool],
+    ) -> None:
+        def next_samples(data: Any, size: int, _: Any) -> int:
+            return on_samples(np.ctypeslib.as_array(data, (size,)).copy())
+
+        callback = SamplesCallback(next_samples)
+        arguments = (*picture(pixels), c_double(duration), options, callback, None)
+        self.call("echoes_stream", self.model, *arguments)
+
+    def decode_tokens(self, tokens: np.ndarray, mask: np.ndarray, options: Any) -> np.ndarray:
+        decoded = np.array(tokens, dtype=np.int32)
+        flags = np.ascontiguousarray(mask, dtype=np.uint8)
+        arguments = (pointer(decoded), pointer(flags), c_size_t(len(decoded)), options)
+        self.call("echoes_decode_tokens", self.model, *arguments)
+        return decoded
+
+
+def picture(pixels: np.ndarray | None) -> tuple[c_void_p, c_int32, c_int32]:
+    if pixels is None:
+        return c_void_p(None), c_int32(0), c_int32(0)
+    return pointer(pixels), c_int32(pixels.shape[1]), c_int32(pixels.shape[0])
+
+
+def samples(sound: np.ndarray) -> tuple[c_void_p, c_size_t]:
+    return pointer(sound), c_size_t(len(sound))

@@ -1,0 +1,282 @@
+"""The C++ library against the Python runtime, on the same bundle."""
+
+import ctypes
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from native import GenerateOptions, Native, NativeError, StepCallback
+
+from echoes_rt import Echoes
+from echoes_rt.audio import clip_mel
+from echoes_rt.image import resize
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import MelSpec
+
+SEEDS = [*range(48), 2**32, 2**64 - 1]
+
+
+@pytest.fixture(scope="module")
+def echoes(tiny_bundle: Path) -> Echoes:
+    return Echoes.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def recording(echoes: Echoes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two and a half clips of noise, the rate the model's, kept as floats."""
+    mel = echoes.manifest.mel
+    sound = np.random.default_rng(5).uniform(-0.5, 0.5, mel.n_samples * 5 // 2).astype(np.float32)
+    path = tmp_path_factory.mktemp("sounds") / "noise.wav"
+    soundfile.write(path, sound, mel.sample_rate, subtype="FLOAT")
+    return path
+
+
+def dials(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Different options for each seed, for Python and for C."""
+    rng = np.random.default_rng(seed)
+    numbers: dict[str, Any] = {
+        "seed": seed,
+        "steps": int(rng.integers(1, 5)),
+        "guidance_scale": float(rng.choice([1.0, rng.uniform(0, 5)])),
+        "temperature": float(rng.choice([0.0, 1.0, rng.uniform(0, 2)])),
+        "choice_temperature": float(rng.uniform(0, 9)),
+    }
+    is_annealed = int(rng.integers(2))
+    start, stop = sorted(rng.uniform(0, 1, 2).tolist()) if rng.random() < 0.5 else (0.0, 1.0)
+    python = {
+        "guidance_schedule": ("constant", "annealed")[is_annealed],
+        "guidance_interval": (start, stop),
+    }
+    native = {
+        "guidance_schedule": is_annealed,
+        "guidance_start": start,
+        "guidance_stop": stop,
+    }
+    return numbers | python, numbers | native
+
+
+def photo(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    height, width = rng.integers(1, 150, 2)
+    return rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def assert_close(made: np.ndarray, expected: np.ndarray) -> None:
+    expected = expected.reshape(made.shape)
+    assert np.abs(made - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_sound_of_a_picture(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    expected = echoes.image_to_audio(photo(seed), **python)
+    options, tokens = native.options(**c)
+    made = native.image_to_audio(photo(seed), ctypes.byref(options))
+    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert_close(made, expected.samples)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_picture_of_a_sound(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    rng = np.random.default_rng(seed)
+    sound = rng.normal(0, 0.2, rng.integers(1, 5000)).astype(np.float32)
+    expected = echoes.audio_to_image(sound, **python)
+    options, tokens = native.options(**c)
+    made = native.audio_to_image(sound, ctypes.byref(options))
+    assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
+    assert np.abs(made.astype(int) - expected.pixels).max() <= 1  # a half may round either way
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_both_from_nothing(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    sound, picture = echoes.cogenerate(**python)
+    options, tokens = native.options(**c)
+    pixels, samples = native.cogenerate(ctypes.byref(options))
+    assert tokens.tolist() == [*picture.codes.tolist(), *sound.codes.tolist()]
+    assert_close(samples, sound.samples)
+    assert np.abs(pixels.astype(int) - picture.pixels).max() <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_filling_in(seed: int, native: Native, echoes: Echoes, recording: Path) -> None:
+    python, c = dials(seed)
+    python["steps"] = c["steps"] = min(2, c["steps"])  # of one column two codes are unknown
+    original, rate = soundfile.read(recording, dtype="float32")
+    rng = np.random.default_rng(seed)
+    start = float(rng.uniform(0, 0.2))
+    stop = start + float(rng.uniform(0.001, 0.02))
+    image = photo(seed) if seed % 2 else None
+    expected = echoes.inpaint(recording, start=start, stop=stop, image=image, **python)
+    options, tokens = native.options(**c)
+    made = native.inpaint(original, start, stop, image, ctypes.byref(options))
+    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert_close(made, expected.samples)
+    untouched = np.ones(len(made), dtype=bool)
+    untouched[max(0, round((start - 0.021) * rate)) : round((stop + 0.021) * rate)] = False
+    assert untouched.any()
+    assert (made == original)[untouched].all()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_going_on(seed: int, native: Native, echoes: Echoes, recording: Path) -> None:
+    python, c = dials(seed)
+    original, _ = soundfile.read(recording, dtype="float32")
+    image = photo(seed) if seed % 2 else None
+    duration = 0.05 + 0.005 * (seed % 50)
+    expected = echoes.continue_(recording, duration=duration, image=image, **python)
+    options, _ = native.options(**c)
+    assert_close(
+        native.extend(original, duration, image, ctypes.byref(options)), expected.samples
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_variations(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    keep = seed % 11 / 10
+    sound = np.random.default_rng(seed).normal(0, 0.2, 3000).astype(np.float32)
+    expected = echoes.vary(sound, keep=keep, **python)
+    options, tokens = native.options(**c)
+    made = native.vary_audio(sound, keep, ctypes.byref(options))
+    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert_close(made, expected.samples)
+    expected = echoes.vary(photo(seed), keep=keep, **python)
+    pixels = native.vary_image(photo(seed), keep, ctypes.byref(options))
+    assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
+    assert np.abs(pixels.astype(int) - expected.pixels).max() <= 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_stream(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    expected = np.concatenate([*echoes.stream(photo(seed), duration=0.3, **python)])
+    options, _ = native.options(**c)
+    chunks: list[np.ndarray] = []
+    native.stream(photo(seed), 0.3, ctypes.byref(options), lambda c: not chunks.append(c))
+    assert len(chunks) > 1
+    assert_close(np.concatenate(chunks), expected)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_any_question(seed: int, native: Native, echoes: Echoes) -> None:
+    python, c = dials(seed)
+    layout = echoes.manifest.tokens
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, layout.vocab_size, layout.n_tokens).astype(np.int32)
+    mask = rng.random(layout.n_tokens) < rng.uniform(0.2, 1)
+    mask[:4] = True
+    sampling = echoes.sampling(
+        int(mask.sum()), {name: python[name] for name in python if name != "seed"}
+    )
+    expected = echoes.decode_tokens(tokens[None], mask[None], seeds=[seed], sampling=sampling)[0]
+    options, _ = native.options(**c)
+    decoded = native.decode_tokens(tokens, mask, ctypes.byref(options))
+    assert decoded.tolist() == expected.tolist()
+    assert decoded[~mask].tolist() == tokens[~mask].tolist()
+
+
+def test_no_more_steps_than_unknown_tokens(native: Native, echoes: Echoes) -> None:
+    layout = echoes.manifest.tokens
+    tokens, mask = np.zeros(layout.n_tokens, np.int32), np.zeros(layout.n_tokens, bool)
+    mask[[3, 20]] = True
+    calls: list[tuple[int, int]] = []
+    callback = StepCallback(lambda step, steps, _: not calls.append((step, steps)))
+    options, _ = native.options(steps=layout.n_tokens, on_step=callback)
+    native.decode_tokens(tokens, mask, ctypes.byref(options))
+    assert calls == [(0, 2), (1, 2)]
+
+
+def test_model_tells_what_it_is(native: Native, echoes: Echoes) -> None:
+    import onnxruntime
+
+    manifest, info = echoes.manifest, native.info
+    assert (info.name.decode(), info.device) == (manifest.name, b"cpu")
+    assert info.onnxruntime_version.decode() == onnxruntime.__version__
+    assert info.num_samples == manifest.mel.n_samples
+    assert info.max_steps == manifest.tokens.n_tokens
+    assert (info.can_make_images, info.can_read_audio) == (1, 1)
+
+
+def test_defaults_are_the_bundles(native: Native, echoes: Echoes) -> None:
+    options, _ = native.options()
+    sampling = echoes.manifest.sampling
+    for name in ("steps", "guidance_scale", "temperature", "choice_temperature"):
+        assert getattr(options, name) == getattr(sampling, name)
+    assert (options.guidance_start, options.guidance_stop) == sampling.guidance_interval
+    assert options.seed == 0
+    assert options.struct_size == ctypes.sizeof(GenerateOptions)
+
+
+def test_seconds_become_columns(native: Native, echoes: Echoes) -> None:
+    layout = echoes.manifest.tokens
+    clip_s = echoes.manifest.mel.duration_s
+    mask = np.zeros(layout.n_tokens, np.uint8)
+    native.call(
+        "echoes_mask_audio",
+        native.model,
+        ctypes.c_double(clip_s * 0.3),
+        ctypes.c_double(clip_s * 0.5),
+        mask.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_size_t(len(mask)),
+    )
+    expected = np.zeros((layout.audio.height, layout.audio.width), np.uint8)
+    expected[:, 1:2] = 1  # the second of four columns
+    assert mask[: layout.image.n_tokens].sum() == 0
+    assert mask[layout.audio_slice].tolist() == expected.ravel().tolist()
+
+
+def test_callback_can_cancel(native: Native) -> None:
+    callback = StepCallback(lambda step, _steps, _data: step < 1)
+    options, _ = native.options(on_step=callback)
+    with pytest.raises(NativeError, match="cancelled after step 2 of 4") as caught:
+        native.image_to_audio(photo(0), ctypes.byref(options))
+    assert caught.value.status == "cancelled"
+
+
+def test_stream_can_be_cancelled(native: Native) -> None:
+    options, _ = native.options()
+    with pytest.raises(NativeError, match="cancelled between two parts") as caught:
+        native.stream(photo(0), 3600.0, ctypes.byref(options), lambda _: False)
+    assert caught.value.status == "cancelled"
+
+
+def test_pictures_shrink_and_grow_as_in_python(build: Path) -> None:
+    hooks = ctypes.CDLL(str(build / "tests" / "libechoes_test_hooks.so"))
+    rng = np.random.default_rng(0)
+    sizes = [(32, 32), (30, 20), (17, 40)]
+    for i in range(120):
+        width, height = sizes[i % len(sizes)]
+        times = int(rng.integers(1, 5))
+        shape = [rng.integers(1, 300, 2), rng.integers(1, 45, 2), (height * times, width * times)]
+        rgb = rng.integers(0, 256, (*shape[i % 7 % 3], 3), dtype=np.uint8)
+        made = np.zeros((height, width, 3), np.uint8)
+        hooks.hook_resize(
+            rgb.ctypes.data_as(ctypes.c_void_p),
+            *(rgb.shape[1], rgb.shape[0], width, height),
+            made.ctypes.data_as(ctypes.c_void_p),
+        )
+        expected = resize(rgb, ImageSpec(height=height, width=width))
+        assert (made == expected).all(), (rgb.shape, made.shape)
+
+
+@pytest.mark.parametrize("n_fft", [256, 250])
+def test_log_mel_is_pythons(n_fft: int, build: Path) -> None:
+    hooks = ctypes.CDLL(str(build / "tests" / "libechoes_test_hooks.so"))
+    hop = n_fft // 2
+    spec = MelSpec(n_fft=n_fft, win_length=n_fft - 20, hop_length=hop, n_mels=20, n_frames=30)
+    for n_samples in (1, spec.n_samples // 3, spec.n_samples + 7):
+        sound = np.random.default_rng(n_samples).normal(0, 0.1, n_samples).astype(np.float32)
+        made = np.zeros((spec.n_mels, spec.n_frames), np.float32)
+        sizes = np.array([spec.sample_rate, n_fft, n_fft - 20, hop, 20, 30], np.int32)
+        hooks.hook_mel(
+            sound.ctypes.data_as(ctypes.c_void_p),
+            ctypes.c_size_t(n_samples),
+            sizes.ctypes.data_as(ctypes.c_void_p),
+            *(ctypes.c_double(spec.f_min), ctypes.c_double(spec.f_max)),
+            made.ctypes.data_as(ctypes.c_void_p),
+        )
+        assert np.abs(made - clip_mel(sound, spec)).max() < 1e-5
