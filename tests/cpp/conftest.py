@@ -1,32 +1,17 @@
 """Builds the C++ library once, with what the machine has."""
 
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "cpp_bindings"
-
+# The helpers beside this file; tests are no package.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from native import Native  # noqa: E402  (beside this file, found by the line above)
-
-
-def tool(name: str) -> str | None:
-    """A program of this environment (PyPI has cmake and ninja), or of the system."""
-    here = str(Path(sys.executable).parent)
-    return shutil.which(name, path=here + os.pathsep + os.environ.get("PATH", ""))
-
-
-def run(*command: str | Path, **options: object) -> str:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, **options)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+from native import Native
+from programs import SOURCE, run, tool
 
 
 @pytest.fixture(scope="session")
@@ -38,24 +23,22 @@ def onnxruntime_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
-def build(
-    tmp_path_factory: pytest.TempPathFactory, onnxruntime_folder: Path
-) -> Iterator[Path]:
+def build(tmp_path_factory: pytest.TempPathFactory, onnxruntime_folder: Path) -> Iterator[Path]:
     """The folder of the built library; ECHOES_RT_CPP_BUILD names one to use again."""
     missing = [name for name in ("cmake", "ninja", "c++") if tool(name) is None]
     if missing:
         pytest.skip(f"the C++ library is NOT TESTED: there is no {', '.join(missing)}")
     kept = os.environ.get("ECHOES_RT_CPP_BUILD")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("cpp")
-    ninja = tool("ninja")
+    cmake, ninja = str(tool("cmake")), tool("ninja")
     run(
-        tool("cmake"),
+        cmake,
         *("-S", SOURCE, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
         *("-DCMAKE_BUILD_TYPE=Release", "-DECHOES_STRICT=ON"),
         # One translation unit in place of twenty that read the same headers.
         *("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"),
     )
-    run(tool("cmake"), "--build", folder)
+    run(cmake, "--build", folder)
     before = os.environ.get("ECHOES_RT_ORT")
     os.environ["ECHOES_RT_ORT"] = str(onnxruntime_folder)
     yield folder

@@ -132,23 +132,28 @@ class Native:
         self.call(function, self.model, *arguments, pointer(buffer), ctypes.byref(size))
         return buffer
 
-    def image_to_audio(self, pixels: np.ndarray, options: Any) -> np.ndarray:
-        return self.filled("echoes_image_to_audio", np.float32, *picture(pixels), options)
+    def image_to_audio(self, pixels: np.ndarray, options: GenerateOptions) -> np.ndarray:
+        return self.filled(
+            "echoes_image_to_audio", np.float32, *picture(pixels), ctypes.byref(options)
+        )
 
-    def audio_to_image(self, sound: np.ndarray, options: Any) -> np.ndarray:
-        pixels = self.filled("echoes_audio_to_image", np.uint8, *samples(sound), options)
+    def audio_to_image(self, sound: np.ndarray, options: GenerateOptions) -> np.ndarray:
+        pixels = self.filled(
+            "echoes_audio_to_image", np.uint8, *samples(sound), ctypes.byref(options)
+        )
         return pixels.reshape(self.info.image_height, self.info.image_width, 3)
 
-    def cogenerate(self, options: Any) -> tuple[np.ndarray, np.ndarray]:
+    def cogenerate(self, options: GenerateOptions) -> tuple[np.ndarray, np.ndarray]:
         num_bytes, num_samples = c_size_t(0), c_size_t(0)
+        dials = ctypes.byref(options)
         sizes = (ctypes.byref(num_bytes), ctypes.byref(num_samples))
-        self.call("echoes_cogenerate", self.model, options, None, sizes[0], None, sizes[1])
+        self.call("echoes_cogenerate", self.model, dials, None, sizes[0], None, sizes[1])
         pixels = np.zeros(num_bytes.value, np.uint8)
         sound = np.zeros(num_samples.value, np.float32)
         self.call(
             "echoes_cogenerate",
             self.model,
-            options,
+            dials,
             pointer(pixels),
             sizes[0],
             pointer(sound),
@@ -157,24 +162,33 @@ class Native:
         return pixels.reshape(self.info.image_height, self.info.image_width, 3), sound
 
     def inpaint(
-        self, sound: np.ndarray, start: float, stop: float, pixels: np.ndarray | None, options: Any
+        self,
+        sound: np.ndarray,
+        start: float,
+        stop: float,
+        pixels: np.ndarray | None,
+        options: GenerateOptions,
     ) -> np.ndarray:
         times = (c_double(start), c_double(stop))
-        arguments = (*samples(sound), *times, *picture(pixels), options)
+        arguments = (*samples(sound), *times, *picture(pixels), ctypes.byref(options))
         return self.filled("echoes_inpaint", np.float32, *arguments)
 
     def extend(
-        self, sound: np.ndarray, duration: float, pixels: np.ndarray | None, options: Any
+        self,
+        sound: np.ndarray,
+        duration: float,
+        pixels: np.ndarray | None,
+        options: GenerateOptions,
     ) -> np.ndarray:
-        arguments = (*samples(sound), c_double(duration), *picture(pixels), options)
+        arguments = (*samples(sound), c_double(duration), *picture(pixels), ctypes.byref(options))
         return self.filled("echoes_continue", np.float32, *arguments)
 
-    def vary_audio(self, sound: np.ndarray, keep: float, options: Any) -> np.ndarray:
-        arguments = (*samples(sound), c_double(keep), options)
+    def vary_audio(self, sound: np.ndarray, keep: float, options: GenerateOptions) -> np.ndarray:
+        arguments = (*samples(sound), c_double(keep), ctypes.byref(options))
         return self.filled("echoes_vary_audio", np.float32, *arguments)
 
-    def vary_image(self, pixels: np.ndarray, keep: float, options: Any) -> np.ndarray:
-        arguments = (*picture(pixels), c_double(keep), options)
+    def vary_image(self, pixels: np.ndarray, keep: float, options: GenerateOptions) -> np.ndarray:
+        arguments = (*picture(pixels), c_double(keep), ctypes.byref(options))
         varied = self.filled("echoes_vary_image", np.uint8, *arguments)
         return varied.reshape(self.info.image_height, self.info.image_width, 3)
 
@@ -182,20 +196,27 @@ class Native:
         self,
         pixels: np.ndarray,
         duration: float,
-        options: Any,
+        options: GenerateOptions,
         on_samples: Callable[[np.ndarray], bool],
     ) -> None:
         def next_samples(data: Any, size: int, _: Any) -> int:
             return on_samples(np.ctypeslib.as_array(data, (size,)).copy())
 
         callback = SamplesCallback(next_samples)
-        arguments = (*picture(pixels), c_double(duration), options, callback, None)
+        arguments = (*picture(pixels), c_double(duration), ctypes.byref(options), callback, None)
         self.call("echoes_stream", self.model, *arguments)
 
-    def decode_tokens(self, tokens: np.ndarray, mask: np.ndarray, options: Any) -> np.ndarray:
+    def decode_tokens(
+        self, tokens: np.ndarray, mask: np.ndarray, options: GenerateOptions
+    ) -> np.ndarray:
         decoded = np.array(tokens, dtype=np.int32)
         flags = np.ascontiguousarray(mask, dtype=np.uint8)
-        arguments = (pointer(decoded), pointer(flags), c_size_t(len(decoded)), options)
+        arguments = (
+            pointer(decoded),
+            pointer(flags),
+            c_size_t(len(decoded)),
+            ctypes.byref(options),
+        )
         self.call("echoes_decode_tokens", self.model, *arguments)
         return decoded
 

@@ -73,7 +73,7 @@ def test_sound_of_a_picture(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
     expected = echoes.image_to_audio(photo(seed), **python)
     options, tokens = native.options(**c)
-    made = native.image_to_audio(photo(seed), ctypes.byref(options))
+    made = native.image_to_audio(photo(seed), options)
     assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
 
@@ -85,7 +85,7 @@ def test_picture_of_a_sound(seed: int, native: Native, echoes: Echoes) -> None:
     sound = rng.normal(0, 0.2, rng.integers(1, 5000)).astype(np.float32)
     expected = echoes.audio_to_image(sound, **python)
     options, tokens = native.options(**c)
-    made = native.audio_to_image(sound, ctypes.byref(options))
+    made = native.audio_to_image(sound, options)
     assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
     assert np.abs(made.astype(int) - expected.pixels).max() <= 1  # a half may round either way
 
@@ -95,7 +95,7 @@ def test_both_from_nothing(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
     sound, picture = echoes.cogenerate(**python)
     options, tokens = native.options(**c)
-    pixels, samples = native.cogenerate(ctypes.byref(options))
+    pixels, samples = native.cogenerate(options)
     assert tokens.tolist() == [*picture.codes.tolist(), *sound.codes.tolist()]
     assert_close(samples, sound.samples)
     assert np.abs(pixels.astype(int) - picture.pixels).max() <= 1
@@ -112,7 +112,7 @@ def test_filling_in(seed: int, native: Native, echoes: Echoes, recording: Path) 
     image = photo(seed) if seed % 2 else None
     expected = echoes.inpaint(recording, start=start, stop=stop, image=image, **python)
     options, tokens = native.options(**c)
-    made = native.inpaint(original, start, stop, image, ctypes.byref(options))
+    made = native.inpaint(original, start, stop, image, options)
     assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
     untouched = np.ones(len(made), dtype=bool)
@@ -129,9 +129,7 @@ def test_going_on(seed: int, native: Native, echoes: Echoes, recording: Path) ->
     duration = 0.05 + 0.005 * (seed % 50)
     expected = echoes.continue_(recording, duration=duration, image=image, **python)
     options, _ = native.options(**c)
-    assert_close(
-        native.extend(original, duration, image, ctypes.byref(options)), expected.samples
-    )
+    assert_close(native.extend(original, duration, image, options), expected.samples)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -141,11 +139,11 @@ def test_variations(seed: int, native: Native, echoes: Echoes) -> None:
     sound = np.random.default_rng(seed).normal(0, 0.2, 3000).astype(np.float32)
     expected = echoes.vary(sound, keep=keep, **python)
     options, tokens = native.options(**c)
-    made = native.vary_audio(sound, keep, ctypes.byref(options))
+    made = native.vary_audio(sound, keep, options)
     assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
     expected = echoes.vary(photo(seed), keep=keep, **python)
-    pixels = native.vary_image(photo(seed), keep, ctypes.byref(options))
+    pixels = native.vary_image(photo(seed), keep, options)
     assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
     assert np.abs(pixels.astype(int) - expected.pixels).max() <= 1
 
@@ -156,7 +154,7 @@ def test_stream(seed: int, native: Native, echoes: Echoes) -> None:
     expected = np.concatenate([*echoes.stream(photo(seed), duration=0.3, **python)])
     options, _ = native.options(**c)
     chunks: list[np.ndarray] = []
-    native.stream(photo(seed), 0.3, ctypes.byref(options), lambda c: not chunks.append(c))
+    native.stream(photo(seed), 0.3, options, lambda c: not chunks.append(c))
     assert len(chunks) > 1
     assert_close(np.concatenate(chunks), expected)
 
@@ -174,7 +172,7 @@ def test_any_question(seed: int, native: Native, echoes: Echoes) -> None:
     )
     expected = echoes.decode_tokens(tokens[None], mask[None], seeds=[seed], sampling=sampling)[0]
     options, _ = native.options(**c)
-    decoded = native.decode_tokens(tokens, mask, ctypes.byref(options))
+    decoded = native.decode_tokens(tokens, mask, options)
     assert decoded.tolist() == expected.tolist()
     assert decoded[~mask].tolist() == tokens[~mask].tolist()
 
@@ -186,7 +184,7 @@ def test_no_more_steps_than_unknown_tokens(native: Native, echoes: Echoes) -> No
     calls: list[tuple[int, int]] = []
     callback = StepCallback(lambda step, steps, _: not calls.append((step, steps)))
     options, _ = native.options(steps=layout.n_tokens, on_step=callback)
-    native.decode_tokens(tokens, mask, ctypes.byref(options))
+    native.decode_tokens(tokens, mask, options)
     assert calls == [(0, 2), (1, 2)]
 
 
@@ -233,14 +231,14 @@ def test_callback_can_cancel(native: Native) -> None:
     callback = StepCallback(lambda step, _steps, _data: step < 1)
     options, _ = native.options(on_step=callback)
     with pytest.raises(NativeError, match="cancelled after step 2 of 4") as caught:
-        native.image_to_audio(photo(0), ctypes.byref(options))
+        native.image_to_audio(photo(0), options)
     assert caught.value.status == "cancelled"
 
 
 def test_stream_can_be_cancelled(native: Native) -> None:
     options, _ = native.options()
     with pytest.raises(NativeError, match="cancelled between two parts") as caught:
-        native.stream(photo(0), 3600.0, ctypes.byref(options), lambda _: False)
+        native.stream(photo(0), 3600.0, options, lambda _: False)
     assert caught.value.status == "cancelled"
 
 

@@ -1,0 +1,228 @@
+"""Damaged bundles and libraries that are not there: a status and a sentence, never a crash."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from native import Native, NativeError
+
+CASES = json.loads(
+    (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
+)
+
+Fresh = Callable[[], dict[str, Any]]
+
+QUIET = """
+import ctypes, sys
+sys.path.insert(0, sys.argv[1])
+from native import Native, NativeError
+import numpy as np
+from pathlib import Path
+native = Native(Path(sys.argv[2]), Path(sys.argv[3]), threads=1)
+options, _ = native.options()
+native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
+for wrong in ("nowhere", sys.argv[4]):
+    try:
+        Native(Path(sys.argv[2]), Path(wrong)).options()
+    except NativeError:
+        pass
+"""
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+
+
+@pytest.fixture
+def refused(library: Path) -> Callable[..., tuple[str, str]]:
+    """The status and the sentence with which a model is refused."""
+
+    def ask(bundle: Path, **options: Any) -> tuple[str, str]:
+        with pytest.raises(NativeError) as caught:
+            Native(library, bundle, **options)
+        sentence = str(caught.value)
+        assert sentence
+        assert "\n" not in sentence
+        return caught.value.status, sentence
+
+    return ask
+
+
+def test_every_broken_rule_is_named(
+    copy: Path, tiny_manifest: Fresh, refused: Callable[..., tuple[str, str]]
+) -> None:
+    for case in CASES:
+        data = root = tiny_manifest()
+        *parents, last = case["key"].split(".")
+        for name in parents:
+            data = data[name]
+        if "value" in case:
+            data[last] = case["value"]
+        else:
+            del data[last]
+        (copy / "manifest.json").write_text(json.dumps(root))
+        status, sentence = refused(copy)
+        assert status == "bundle"
+        said = sentence.removeprefix(f"{copy}/manifest.json: ")
+        assert same_words(said).startswith(same_words(case["error"])), (said, case["error"])
+
+
+def same_words(sentence: str) -> str:
+    """Without the marks of Python's repr and the case of its escapes, which C does not copy."""
+    return sentence.lower().replace('"', "'")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "the manifest is not valid JSON"),
+        ("{", "the manifest is not valid JSON"),
+        ("[]", "the manifest must be a JSON object, got []"),
+        ('{"a": NaN}', "the manifest is not valid JSON"),
+        ('{"a": 1, "a": 2}', 'key "a" appears twice in one object'),
+        ("[" * 600_000, "the manifest is not valid JSON"),
+        (" " * (1 << 20) + "{}", "is larger than the 1048576 bytes allowed"),
+        ('{"format_version": 1e400}', "the manifest is not valid JSON"),
+    ],
+)
+def test_what_is_no_manifest(
+    text: str, words: str, copy: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    (copy / "manifest.json").write_text(text)
+    status, sentence = refused(copy)
+    assert status == "bundle"
+    assert words in sentence
+
+
+def test_damaged_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+    data = bytearray((copy / "vocoder.onnx").read_bytes())
+    data[-1] ^= 1
+    (copy / "vocoder.onnx").write_bytes(data)
+    status, sentence = refused(copy)
+    assert status == "bundle"
+    assert f"file vocoder.onnx of bundle {copy} has the checksum " in sentence
+
+
+def test_truncated_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+    data = (copy / "weights.safetensors").read_bytes()
+    (copy / "weights.safetensors").write_bytes(data[:-1])
+    status, sentence = refused(copy)
+    assert status == "bundle"
+    assert f"has {len(data) - 1} bytes, the manifest says {len(data)}" in sentence
+
+
+def test_missing_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+    (copy / "step.onnx").unlink()
+    assert refused(copy) == (
+        "bundle",
+        f"bundle {copy} lacks the file step.onnx; get the bundle again",
+    )
+
+
+def test_link_out_of_the_folder(
+    copy: Path, tmp_path: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    (copy / "step.onnx").rename(tmp_path / "elsewhere.onnx")
+    (copy / "step.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+    status, sentence = refused(copy)
+    assert status == "bundle"
+    assert "step.onnx of bundle" in sentence
+    assert sentence.endswith("is a link that leaves it")
+
+
+def test_what_is_no_bundle(tmp_path: Path, refused: Callable[..., tuple[str, str]]) -> None:
+    file = tmp_path / "bundle.zip"
+    file.write_bytes(b"PK")
+    assert "expected a folder; unpack it if it is a .zip" in refused(file)[1]
+    assert refused(tmp_path)[1].endswith("is not a bundle: it has no manifest.json")
+    assert "no bundle at " in refused(tmp_path / "nothing")[1]
+
+
+def test_graph_that_is_none(copy: Path, tiny_manifest: Fresh, library: Path, build: Path) -> None:
+    """Listed with its right checksum: only ONNX Runtime can tell."""
+    import hashlib
+
+    (copy / "step.onnx").write_bytes(b"not a graph")
+    data = tiny_manifest()
+    data["graphs"]["step"] |= {
+        "size_bytes": 11,
+        "sha256": hashlib.sha256(b"not a graph").hexdigest(),
+    }
+    (copy / "manifest.json").write_text(json.dumps(data))
+    native = Native(library, copy)
+    options, _ = native.options()
+    with pytest.raises(NativeError, match=r"cannot load .*step\.onnx") as caught:
+        native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
+    assert caught.value.status == "backend"
+    native.close()
+
+
+def test_graph_with_another_signature(
+    copy: Path, tiny_manifest: Fresh, library: Path, build: Path
+) -> None:
+    """The vocoder in the mel decoder's place."""
+    data = tiny_manifest()
+    for key in ("file", "size_bytes", "sha256"):
+        data["graphs"]["mel_decoder"][key] = data["graphs"]["vocoder"][key]
+    (copy / "manifest.json").write_text(json.dumps(data))
+    native = Native(library, copy)
+    options, _ = native.options()
+    with pytest.raises(NativeError, match=r"vocoder\.onnx has 1 inputs, one of them mel") as caught:
+        native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
+    assert caught.value.status == "bundle"
+    native.close()
+
+
+def test_no_onnx_runtime_there(
+    tiny_bundle: Path, tmp_path: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    status, sentence = refused(tiny_bundle, onnxruntime_path=b"/no/such/file.so")
+    assert status == "backend"
+    assert sentence.startswith("no ONNX Runtime found; set ECHOES_RT_ORT to the path of ")
+    status, sentence = refused(tiny_bundle, onnxruntime_path=str(tmp_path).encode())
+    assert status == "backend"
+    assert sentence.startswith(f"no ONNX Runtime in the folder {tmp_path} (from onnxruntime_path)")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="libm.so.6 is of Linux")
+def test_another_library_is_no_onnx_runtime(
+    tiny_bundle: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    assert refused(tiny_bundle, onnxruntime_path=b"libm.so.6") == (
+        "backend",
+        "the library that was opened is not ONNX Runtime: it has no OrtGetApiBase",
+    )
+
+
+def test_unknown_and_missing_devices(
+    tiny_bundle: Path, refused: Callable[..., tuple[str, str]]
+) -> None:
+    for device in (b"tpu", b"", b"cuda:", b"cuda:x", b"cuda:1234", b"CPU"):
+        status, sentence = refused(tiny_bundle, device=device)
+        assert status == "input"
+        assert sentence.startswith("device must be auto, cpu, cuda or cuda:<index>, got ")
+    import onnxruntime
+
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        status, sentence = refused(tiny_bundle, device=b"cuda")
+        assert status == "backend"
+        assert sentence.startswith("device cuda cannot be used: ")
+
+
+def test_nothing_is_printed(library: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", QUIET, str(Path(__file__).parent)]
+    done = subprocess.run(
+        [*command, str(library), str(tiny_bundle), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
