@@ -127,7 +127,7 @@ def _asked(
 
     import numpy as np
 
-    from echoes_rt.image import write_image
+    from echoes_rt.image import read_image, write_image
     from echoes_rt.options import draw_seed
 
     manifest = subject.engine.manifest
@@ -135,6 +135,7 @@ def _asked(
         size = (manifest.image.height, manifest.image.width, 3)
         image = folder / f"{size[0]}x{size[1]}.png"
         write_image(image, np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
+    read_image(image)  # says now what is wrong with it
     question = replace(
         subject.question,
         picture=image,

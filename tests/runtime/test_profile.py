@@ -1,0 +1,279 @@
+"""echoes-rt profile: counts by hand, every stage timed, a silent fall to the CPU seen."""
+
+import json
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from echoes_rt.cli import main
+from echoes_rt.engine import Engine
+from echoes_rt.profile import gemm_peak
+from echoes_rt.profile.cold_start import ColdStart
+from echoes_rt.profile.flop import node_flop
+from echoes_rt.profile.measure import Times, measure
+from echoes_rt.profile.nodes import NodeRun
+from echoes_rt.profile.report import Profile, Subject
+from echoes_rt.profile.stages import TOTAL, Question, Span, generate
+from echoes_rt.profile.sweep import largest_error, sweep
+from echoes_rt.profile.table import profile_text
+from echoes_rt.profile.trace import trace_events
+from echoes_rt.profile.work import Generation, coverage, stage_flop, watch
+
+STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
+
+
+@pytest.fixture
+def subject(tiny_bundle: Path, picture: Path, tmp_path: Path) -> Subject:
+    engine = Engine.load(tiny_bundle, device="cpu", threads=1)
+    sampling = engine.sampling(8, {"steps": 3})
+    question = Question(picture=picture, out=tmp_path / "out.wav", sampling=sampling)
+    return Subject(label="tiny", engine=engine, question=question, threads=1)
+
+
+def steps_less(names: list[str]) -> list[str]:
+    return [name for name in names if "step" not in name]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "inputs", "output", "expected"),
+    [
+        ("MatMul", [(2, 5, 3), (3, 7)], (2, 5, 7), 2 * 2 * 5 * 7 * 3),
+        ("FusedMatMul", [(4, 5, 3), (4, 7, 3)], (4, 5, 7), 2 * 4 * 5 * 7 * 3),
+        ("Gemm", [(5, 3), (7, 3), (7,)], (5, 7), 2 * 5 * 7 * 3),
+        ("DynamicQuantizeMatMul", [(5, 3), (3, 7), (7,), (7,)], (5, 7), 2 * 5 * 7 * 3),
+        ("Conv", [(1, 6, 8, 8), (9, 3, 3, 3), (9,)], (1, 9, 8, 8), 2 * 9 * 64 * 3 * 9),
+        ("QLinearConv", [(1, 6, 8), (1,), (1,), (9, 6, 3)], (1, 9, 8), 2 * 9 * 8 * 6 * 3),
+        ("ConvTranspose", [(1, 6, 8), (6, 4, 16)], (1, 4, 64), 2 * 6 * 8 * 4 * 16),
+        ("Add", [(5, 3), (5, 3)], (5, 3), 0),
+    ],
+)
+def test_flop_of_a_node(
+    op_type: str, inputs: list[tuple[int, ...]], output: tuple[int, ...], expected: int
+) -> None:
+    assert node_flop(op_type, inputs, output) == expected
+
+
+def test_flop_of_the_step_graph_is_the_count_by_hand(subject: Subject) -> None:
+    engine = replace_graphs(subject.engine, without={"decode", "image_to_audio"})
+    counted = watch(engine, subject.question, is_counting=True)
+    tokens, width, codes = 24, 16, 32
+    layer = tokens * 24 * width**2  # qkv 6, out 2, two of the MLP 16
+    attention = 4 * tokens * tokens * width
+    head = tokens * 2 * width * codes
+    flop = stage_flop(counted)
+    assert flop["step 2"] == 2 * (layer + attention + head)  # guidance: two branches
+    assert flop["decode_tokens"] == 3 * flop["step 2"]
+    assert flop["read"] == flop["write"] == 0
+    parts = ("encode_image", "decode_tokens", "decode_mel", "vocode")
+    assert flop[TOTAL] == sum(flop[name] for name in parts)
+
+
+def replace_graphs(engine: Engine, without: set[str]) -> Engine:
+    """The same bundle as if it had no such graphs."""
+    manifest = engine.manifest
+    graphs = {name: entry for name, entry in manifest.graphs.items() if name not in without}
+    bundle = replace(engine.bundle, manifest=replace(manifest, graphs=graphs))
+    return Engine(bundle, engine.choice, threads=1)
+
+
+def test_every_stage_is_timed_and_the_whole_is_their_sum(subject: Subject) -> None:
+    spans = generate(subject.engine, subject.question)
+    assert steps_less([span.name for span in spans]) == STAGES
+    assert [s.name for s in spans if s.name.startswith("step ")] == ["step 1", "step 2", "step 3"]
+    parts = [span for span in spans if span.name in STAGES[:-1]]
+    assert all(a.stop_ns <= b.start_ns for a, b in pairwise(parts))
+    assert sum(span.ms for span in parts) <= spans[-1].ms
+    assert subject.question.out.stat().st_size > 44
+
+
+def test_runs_alternate_and_warm_up_does_not_count(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def fake(engine: Engine, question: Question) -> list[Span]:
+        calls.append(question.seed)
+        ms = 1000 if len(calls) <= 4 else question.seed + len(calls) / 2
+        return [Span(name=TOTAL, start_ns=0, stop_ns=int(ms * 1e6))]
+
+    monkeypatch.setattr("echoes_rt.profile.measure.generate", fake)
+    questions = [replace(subject.question, seed=seed) for seed in (0, 100)]
+    first, second = measure([(subject.engine, q) for q in questions], runs=3)
+    assert calls == [0, 100] * 5
+    assert first[TOTAL] == Times(p50=3.5, p95=pytest.approx(4.4), min=2.5)
+    assert second[TOTAL].min == 103
+
+
+def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
+    generation = watch(subject.engine, subject.question, is_counting=False)
+    (vocode,) = (span for span in generation.spans if span.name == "vocode")
+    nodes = [node for node in generation.nodes if node.graph == "vocoder"]
+    assert nodes
+    assert all(vocode.start_ns <= n.start_ns <= vocode.stop_ns for n in nodes)
+    assert coverage(generation)["vocoder"].keys() == {"CPUExecutionProvider"}
+
+
+def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
+    def node(op_type: str, provider: str, ns: int) -> NodeRun:
+        return NodeRun(
+            graph="step",
+            name=op_type,
+            op_type=op_type,
+            provider=provider,
+            start_ns=0,
+            ns=ns,
+            flop=0,
+            has_body=False,
+        )
+
+    nodes = [
+        node("MatMul", "CUDAExecutionProvider", 900),
+        node("TopK", "CPUExecutionProvider", 100),
+    ]
+    choice = replace(subject.engine.choice, device="cuda:0")
+    engine = Engine(subject.engine.bundle, choice)
+    cold = ColdStart(
+        python_ms=1,
+        import_ms=1,
+        load_ms=1,
+        first_sound_ms=1,
+        total_ms=4,
+        memory_mb=None,
+        peak_memory_mb=None,
+    )
+    profile = Profile(
+        subject=replace(subject, engine=engine),
+        stages={TOTAL: Times(p50=1, p95=1, min=1)},
+        flop={TOTAL: 10**9},
+        cold=cold,
+        watched=Generation(spans=[], nodes=nodes),
+    )
+    assert profile.fallen_to_cpu == {"step": ["TopK"]}
+    assert profile.coverage["step"]["CPUExecutionProvider"].share == pytest.approx(0.1)
+    said = profile_text(profile, peak_gflops=100, runs=1)
+    assert "warning           step ran on the CPU: TopK" in said
+    assert "CPU 1 nodes (10% of the time), CUDA 1 nodes (90% of the time)" in said
+    assert "not told by this system" in said
+
+
+def test_sweep_predicts_by_what_it_counts(subject: Subject) -> None:
+    points = sweep(subject, "steps", 1, lambda _: None)
+    assert [point.value for point in points] == [1, 2, 3, 4, 8]
+    by_steps = {point.value: point for point in points}
+    assert by_steps[3].is_reference
+    assert by_steps[3].error == pytest.approx(0)
+    assert by_steps[4].predicted_ms > by_steps[2].predicted_ms
+    assert largest_error(points) >= 0
+
+
+def test_command_writes_document_and_trace(
+    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gemm_peak, "SIZE", 64)
+    trace = tmp_path / "trace.json"
+    result = profiled(
+        *(tiny_bundle, "--runs", 1, "--steps", 2, "--image", picture, "--device", "cpu"),
+        *("--threads", 1, "--json", "--trace", trace),
+    )
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout.splitlines()[-1])
+    (profile,) = document["profiles"]
+    assert steps_less(list(profile["stages"])) == STAGES
+    assert document["gemm_peak_gflops"] > 0
+    assert profile["cold_start"]["total_ms"] > profile["cold_start"]["first_sound_ms"] > 0
+    assert profile["real_time_factor"] > 0
+    assert profile["fallen_to_cpu"] == {}
+    stage = profile["stages"]["vocode"]
+    assert stage["share_of_peak"] == pytest.approx(
+        stage["gflops"] / document["gemm_peak_gflops"], rel=0.02, abs=1e-3
+    )
+    if sys.platform.startswith("linux"):
+        assert 1e3 > profile["cold_start"]["peak_memory_mb"] > 10
+    events = json.loads(trace.read_text("utf-8"))["traceEvents"]
+    assert {"stages", "steps", "nodes"} <= {e["args"]["name"] for e in events if e["ph"] == "M"}
+    assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
+
+
+def profiled(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["profile", *map(str, arguments)])
+
+
+def test_two_subjects_are_compared(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    cold = ColdStart(
+        python_ms=1,
+        import_ms=2,
+        load_ms=3,
+        first_sound_ms=4,
+        total_ms=10,
+        memory_mb=50,
+        peak_memory_mb=60,
+    )
+    monkeypatch.setattr("echoes_rt.profile.report.cold_start", lambda task: cold)
+    monkeypatch.setattr(gemm_peak, "gemm_peak_gflops", lambda threads: 123.4)
+    plot = tmp_path / "plot.png"
+    result = profiled(
+        *(tiny_bundle, "--compare", tiny_bundle, "--device", "cpu", "--threads", 1),
+        *("--runs", 1, "--steps", 1, "--sweep", "tokens", "--plot", plot),
+    )
+    assert result.exit_code == 0, result.output
+    assert "medians in ms, measured in turns" in result.stdout
+    assert "123 GFLOP/s" in result.stdout
+    assert "60 MB at its peak, 50 MB after loading" in result.stdout
+    assert result.stdout.count("cost of the decoding loop against tokens") == 2
+    assert cv2.imdecode(np.fromfile(plot, dtype=np.uint8), cv2.IMREAD_COLOR).shape[1] == 1800
+
+
+def test_trace_has_microseconds_from_the_start() -> None:
+    spans = [
+        Span(name="read", start_ns=5_000, stop_ns=8_000),
+        Span(name=TOTAL, start_ns=5_000, stop_ns=9_000),
+    ]
+    events = trace_events(Generation(spans=spans, nodes=[]))
+    (read,) = (event for event in events if event["name"] == "read")
+    assert (read["ts"], read["dur"], read["ph"]) == (0, 3, "X")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (("--plot", "chart.txt"), 1, "unknown suffix '.txt'; use .png, .svg, .pdf"),
+        (("--trace", "nowhere/trace.json"), 1, "there is no folder nowhere"),
+        (("--bundle", "other"), 2, "give the bundle once, as BUNDLE or with --bundle"),
+        (("--runs", "0"), 2, "0 is not in the range"),
+        (("--compare", "missing-bundle"), 1, "no bundle 'missing-bundle'"),
+        (("--image", "missing.png"), 1, "no picture at missing.png"),
+    ],
+)
+def test_bad_input_is_one_line(
+    arguments: tuple[str, ...],
+    status: int,
+    sentence: str,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = profiled(tiny_bundle, "--device", "cpu", "-q", *arguments)
+    assert result.exit_code == status, result.output
+    assert sentence in result.stderr
+    assert status == 2 or result.stderr.count("\n") == 1
+
+
+def test_plot_without_matplotlib_is_one_line(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = profiled(tiny_bundle, "--plot", tmp_path / "chart.png")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: --plot needs matplotlib; install it with pip install matplotlib\n"
+    )
