@@ -10,20 +10,29 @@ import pytest
 from click.testing import CliRunner
 
 from echoes_rt import BundleError, Echoes
+from echoes_rt.errors import InputError
 from echoes_training.cli import main
 from echoes_training.data.index import read_index, write_index
 from echoes_training.evaluate import chain
-from echoes_training.evaluate.chain import Job
 from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
+from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
 from echoes_training.evaluate.figures import draw_report, draw_sheet
-from echoes_training.evaluate.report import EvaluateConfig, Evaluation, evaluate
+from echoes_training.evaluate.parts import PARTS
+from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
+from echoes_training.evaluate.report import evaluate
+from echoes_training.evaluate.table import tables
 
 CONFIG = EvaluateConfig(
     pictures_per_label=2,
+    sounds_per_label=2,
     n_seeds=3,
+    n_pairs=5,
+    ranked_per_label=1,
+    n_streams=2,
     batch_size=4,
     threads=1,
     classifier=ClassifierConfig(width=4, embedding_dim=4, steps=4, batch_size=8),
+    picture_classifier=PictureClassifierConfig(width=2, embedding_dim=4, steps=4, batch_size=8),
 )
 
 
@@ -32,14 +41,25 @@ def echoes(tiny_bundle: Path) -> Echoes:
     return Echoes.load(tiny_bundle, "cpu", threads=1)
 
 
-def test_batches_give_what_generate_gives(echoes: Echoes, media_index: Path) -> None:
-    pictures = sorted({clip.image for clip in read_index(media_index) if clip.image})[:2]
-    jobs = [Job(picture=picture, seed=seed) for picture in pictures for seed in (0, 7)]
-    sampling = echoes.sampling(8, {"steps": 3, "temperature": 0.9})
-    made = np.concatenate([*chain.generate(echoes, jobs, sampling, batch_size=3)])
-    for job, sound in zip(jobs, made, strict=True):
-        alone = echoes.generate(job.picture, seed=job.seed, steps=3, temperature=0.9)
-        np.testing.assert_allclose(sound, alone.samples, atol=1e-5)
+def test_batches_give_what_the_verbs_give(evaluation: Evaluation) -> None:
+    echoes = evaluation.echoes
+    dials = {"steps": 3, "temperature": 0.9}
+    for rows in (evaluation.some_pictures(1), evaluation.some_sounds(1)):
+        jobs = chain.jobs_of(rows, 3, first_seed=7)
+        assert [job.seed for job in jobs] == [7, 8, 9, 10, 11, 12]
+        tokens = [*evaluation.answers(jobs, dials)]
+        assert [len(part) for part in tokens] == [4, 2]
+        if rows[0].image:
+            made = np.concatenate([*chain.sounds_of(echoes, tokens)])
+            for job, sound in zip(jobs, made, strict=True):
+                alone = echoes.generate(job.clip.image, seed=job.seed, **dials)
+                np.testing.assert_allclose(sound, alone.samples, atol=1e-5)
+        else:
+            made = np.concatenate([*chain.pictures_of(echoes, tokens)])
+            for job, picture in zip(jobs, made, strict=True):
+                given = evaluation.samples(job.clip)
+                alone = echoes.generate(given, seed=job.seed, **dials)
+                np.testing.assert_array_equal(picture, alone.pixels)
 
 
 def test_a_sound_that_the_runtime_refuses_is_nan_and_spares_the_others(
@@ -65,18 +85,22 @@ def evaluation(
     echoes: Echoes, media_index: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Evaluation:
     cache = tmp_path_factory.mktemp("cache")
-    sampling = echoes.bundle.manifest.sampling
-    return Evaluation(echoes, read_index(media_index), cache, sampling, CONFIG)
+    return Evaluation(echoes, read_index(media_index), cache, {}, CONFIG)
 
 
-def test_report_has_every_number_and_is_the_same_each_time(evaluation: Evaluation) -> None:
+def test_report_has_every_number_and_is_the_same_each_time(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
     report = evaluate(evaluation)
     assert json.loads(json.dumps(report)) == json.loads(json.dumps(evaluate(evaluation)))
+    assert {*PARTS} <= report.keys()
     assert report["bundle"]["name"] == "echoes-tiny"
     assert len(report["bundle"]["manifest_sha256"]) == 64
     assert report["labels"] == ["high", "low"]
-    assert report["n_taught"] == 8
-    for name, n in {"real": 2, "vocoder": 2, "codec": 2, "generated": 6}.items():
+    assert report["n_taught"] == report["n_taught_pictures"] == 8
+    counts = {"real": 2, "vocoder": 2, "codec": 2, "generated": 6}
+    counts |= {"real_pictures": 2, "image_codec": 2, "pictures": 6}
+    for name, n in counts.items():
         assert report[name]["n"] == n
         assert np.sum(report[name]["confusion"]) == n
     sounds = report["generated"]["sounds"]
@@ -90,15 +114,29 @@ def test_report_has_every_number_and_is_the_same_each_time(evaluation: Evaluatio
     assert report["frechet"]["n_reference"] == 2
     assert report["frechet"]["real_train"]["n"] == 8
     assert report["frechet"]["generated"]["plain"] >= 0
+    draw_report(report, tmp_path / "report.png")
+    assert cv2.imread(str(tmp_path / "report.png")) is not None
+    check_tables(tables(json.loads(json.dumps(report))))
+
+
+def check_tables(lines: list[str]) -> None:
+    """Markdown, one table for the accuracies and one for each task."""
+    starts = [i for i, line in enumerate(lines) if line.startswith("| --")]
+    assert len(starts) == 6
+    for start in starts:
+        table = lines[start - 1 :]
+        rows = table[: table.index("") if "" in table else len(table)]
+        assert len({line.count("|") for line in rows}) == 1
+    assert "nan" not in " ".join(lines).replace("0 nan", "")
 
 
 def test_only_the_parts_asked_for(evaluation: Evaluation, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, parts=("generated",), n_seeds=1)
-    partial = Evaluation(evaluation.echoes, evaluation.clips, tmp_path, evaluation.sampling, config)
+    partial = Evaluation(evaluation.echoes, evaluation.clips, tmp_path, {}, config)
     report = evaluate(partial)
     assert "real" in report
-    assert "generated" in report
-    assert not {"vocoder", "codec", "codebooks"} & report.keys()
+    assert {*PARTS} & report.keys() == {"generated"}
+    assert not any(path.name.startswith("picture") for path in tmp_path.iterdir())
     draw_report(report, tmp_path / "report.png")
     assert cv2.imread(str(tmp_path / "report.png")) is not None
 
@@ -123,7 +161,7 @@ def test_command_writes_report_and_figure(
     media_index: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "echoes_training.evaluate.report.cached_judge",
+        "echoes_training.evaluate.evaluation.cached_judge",
         lambda cache, rows, labels, store, _: cached_judge(
             cache, rows, labels, store, CONFIG.classifier
         ),
@@ -136,8 +174,29 @@ def test_command_writes_report_and_figure(
     assert report["settings"]["parts"] == ["generated", "codebooks"]
     assert (tmp_path / "report.png").is_file()
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["recognised", "real", "generated"]
+    assert lines[0].split() == ["|", "recognised", "|", "real", "|", "generated", "|"]
     assert f"{report['generated']['overall']:.3f}" in next(x for x in lines if "overall" in x)
+
+
+def test_command_passes_every_dial_on(
+    media_index: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {}
+
+    def remember(evaluation: Evaluation) -> None:
+        given.update(dataclasses.asdict(evaluation.config), sampling=evaluation.sampling)
+        raise InputError("seen")
+
+    monkeypatch.setattr("echoes_training.evaluate.report.evaluate", remember)
+    more = ("--sounds-per-label", "3", "--pairs", "7", "--streams", "2", "--ranked-per-label", "4")
+    dials = ("--guidance-schedule", "annealed", "--guidance-interval", "0.25", "0.75")
+    result = CliRunner().invoke(main, arguments(media_index, tiny_bundle, tmp_path, *more, *dials))
+    assert result.exit_code == 1
+    assert given["parts"] == PARTS
+    assert (given["sounds_per_label"], given["n_pairs"], given["n_streams"]) == (3, 7, 2)
+    assert given["ranked_per_label"] == 4
+    assert given["sampling"].guidance_schedule == "annealed"
+    assert given["sampling"].guidance_interval == (0.25, 0.75)
 
 
 @pytest.mark.parametrize(

@@ -39,19 +39,17 @@ def test_rows_of_the_two_splits_share_no_file(media_index: Path) -> None:
     assert len(taught) == 8
     assert len(held_out) == 2
     assert not taught & held_out
-    pictures = media.heldout_pictures(clips, LABELS, per_label=20, seed=0)
+    pictures = media.labelled_pictures(clips, LABELS, "heldout")
     assert {c.split for c in pictures} == {"heldout"}
+    assert len(pictures) == 2
 
 
 def test_pictures_are_limited_drawn_by_seed_and_in_order(media_index: Path) -> None:
-    clips = [replace(c, split="heldout") for c in read_index(media_index)]
-    drawn = media.heldout_pictures(clips, LABELS, per_label=2, seed=0)
+    clips = media.labelled_pictures(read_index(media_index), LABELS, "train")
+    drawn = media.drawn(clips, LABELS, per_label=2, seed=0)
     assert [c.label for c in drawn] == ["high", "high", "low", "low"]
-    assert drawn == media.heldout_pictures(clips, LABELS, per_label=2, seed=0)
-    assert any(
-        drawn != media.heldout_pictures(clips, LABELS, per_label=2, seed=seed)
-        for seed in range(1, 9)
-    )
+    assert drawn == media.drawn(clips, LABELS, per_label=2, seed=0)
+    assert any(drawn != media.drawn(clips, LABELS, per_label=2, seed=seed) for seed in range(1, 9))
 
 
 def test_held_out_sounds_are_refused(media_index: Path, store: AudioStore) -> None:

@@ -10,7 +10,13 @@ from echoes_training.evaluate.frechet import (
     frechet_distance,
     label_weights,
 )
-from echoes_training.evaluate.scores import Heard, accuracy, codebook_use, loudness_scores
+from echoes_training.evaluate.scores import (
+    Heard,
+    accuracy,
+    codebook_use,
+    loudness_scores,
+    spread,
+)
 
 
 def gaussian(mean: list[float], covariance: np.ndarray) -> Gaussian:
@@ -94,13 +100,21 @@ def heard(numbers: list[int], predicted: list[int], sounds: np.ndarray) -> Heard
 
 
 def test_accuracy_counts_sounds_and_labels() -> None:
-    judged = heard([0, 0, 0, 1], [0, 0, 1, 1], np.ones((4, 8), dtype=np.float32))
-    scores = accuracy(judged, ("cat", "dog", "hen"))
+    scores = accuracy(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ("cat", "dog", "hen"))
     assert scores["overall"] == 0.75
     assert scores["per_label"] == {"cat": 0.6667, "dog": 1.0}
     assert scores["balanced"] == pytest.approx(0.8333, abs=1e-4)
     assert scores["n_per_label"] == {"cat": 3, "dog": 1, "hen": 0}
     assert scores["confusion"] == [[2, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_spread_sees_a_collapse() -> None:
+    labels = ("cat", "dog", "hen", "owl")
+    even = spread(np.array([0, 1, 0, 1]), labels)
+    assert (even["labels"], even["effective"], even["largest_share"]) == (2, 2.0, 0.5)
+    one = spread(np.array([3, 3, 3]), labels)
+    assert (one["effective"], one["largest"], one["counts"]) == (1.0, "owl", {"owl": 3})
+    assert spread(np.array([], dtype=np.int64), labels)["labels"] == 0
 
 
 def test_loudness_outside_the_real_range_is_counted() -> None:

@@ -10,7 +10,9 @@ import click
 
 from echoes_rt.errors import EchoesError
 from echoes_training.data.prepare import prepare
+from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
+from echoes_training.published.command import import_command
 
 PRESET_NAMES = ("tiny", "mini", "base", "large")
 
@@ -37,6 +39,8 @@ def main(verbose: bool) -> None:
 
 main.add_command(prepare)
 main.add_command(evaluate)
+main.add_command(ablate)
+main.add_command(import_command)
 
 
 def run_options(function: F) -> F:

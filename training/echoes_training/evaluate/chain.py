@@ -1,6 +1,6 @@
-"""Sounds out of a bundle, in batches, by the runtime that ships."""
+"""Sounds and pictures out of a bundle, in batches, by the runtime that ships."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,17 +8,20 @@ from numpy.typing import NDArray
 
 from echoes_rt import BundleError, Echoes
 from echoes_rt.audio import clip_mel
+from echoes_rt.image import RgbArray
+from echoes_rt.options import SamplingOptions
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_training.data.audio import Samples
+from echoes_training.data.index import Clip
 
 Codes = NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One sound to make: a picture's file and a seed."""
+    """One thing to make: the row whose picture or sound it is made from, and a seed."""
 
-    picture: str
+    clip: Clip
     seed: int
 
 
@@ -27,28 +30,70 @@ def batches(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def generate(
-    echoes: Echoes, jobs: Sequence[Job], sampling: SamplingDefaults, batch_size: int
-) -> Iterator[Samples]:
-    """(B, S) at a time, what ``Echoes.generate`` gives for each job alone."""
-    layout = echoes.bundle.manifest.tokens
-    seen: dict[str, Codes] = {}
-    for part in batches(len(jobs), batch_size):
-        members = jobs[part]
-        for picture in {job.picture for job in members} - seen.keys():
-            seen[picture] = echoes.encode_image(picture)[0]
-        tokens = np.full((len(members), layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-        tokens[:, layout.image_slice] = np.stack([seen[job.picture] for job in members])
-        mask = tokens == layout.mask_token_id
-        seeds = [job.seed for job in members]
-        tokens = echoes.decode_tokens(tokens, mask, seeds=seeds, sampling=sampling)
-        yield decode_audio(echoes, tokens[:, layout.audio_slice])
+def jobs_of(clips: Sequence[Clip], n_seeds: int, first_seed: int) -> list[Job]:
+    """``n_seeds`` jobs of each row; no two have the same seed."""
+    return [
+        Job(clip=clip, seed=first_seed + i * n_seeds + k)
+        for i, clip in enumerate(clips)
+        for k in range(n_seeds)
+    ]
 
 
-def reconstruct(echoes: Echoes, codes: Codes, batch_size: int) -> Iterator[Samples]:
-    """(N, N_a) codes of real sounds through the mel decoder and the vocoder, (B, S) at a time."""
-    for part in batches(len(codes), batch_size):
-        yield decode_audio(echoes, codes[part])
+def question(
+    echoes: Echoes, *, image: Codes | None = None, audio: Codes | None = None, members: int
+) -> Codes:
+    """(B, N) tokens with the given media's (B, N_i) or (B, N_a) codes, all else unknown."""
+    layout = echoes.manifest.tokens
+    tokens = np.full((members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
+    if image is not None:
+        tokens[:, layout.image_slice] = image
+    if audio is not None:
+        tokens[:, layout.audio_slice] = audio
+    return tokens
+
+
+def sampling_for(echoes: Echoes, options: SamplingOptions, n_unknown: int) -> SamplingDefaults:
+    """The dials of a question; a question with few unknown tokens takes fewer steps."""
+    fitting = options.copy()
+    if (steps := options.get("steps")) is not None:
+        fitting["steps"] = min(steps, max(1, n_unknown))
+    return echoes.sampling(n_unknown, fitting)
+
+
+def fill_in(
+    echoes: Echoes,
+    questions: Codes,
+    seeds: Sequence[int],
+    options: SamplingOptions,
+    batch_size: int,
+    *,
+    window: int = 0,
+) -> Iterator[Codes]:
+    """(B, N) answers at a time, what the runtime gives for each of (M, N) questions alone."""
+    mask = questions == echoes.manifest.tokens.mask_token_id
+    sampling = sampling_for(echoes, options, int(mask.sum(axis=1).max()))
+    for part in batches(len(questions), batch_size):
+        yield echoes.decode_tokens(
+            questions[part], mask[part], seeds=seeds[part], sampling=sampling, window=window
+        )
+
+
+def sounds_of(echoes: Echoes, tokens: Iterable[Codes]) -> Iterator[Samples]:
+    """(B, N) tokens at a time to (B, S) samples."""
+    for part in tokens:
+        yield decode_audio(echoes, part[:, echoes.manifest.tokens.audio_slice])
+
+
+def pictures_of(echoes: Echoes, tokens: Iterable[Codes]) -> Iterator[RgbArray]:
+    """(B, N) tokens at a time to (B, H, W, 3) pictures."""
+    for part in tokens:
+        yield echoes.decode_image(part[:, echoes.manifest.tokens.image_slice])
+
+
+def parts(rows: NDArray[np.int32], batch_size: int) -> Iterator[Codes]:
+    """What is there already, a batch at a time."""
+    for part in batches(len(rows), batch_size):
+        yield rows[part]
 
 
 def vocode(echoes: Echoes, sounds: Sequence[Samples], batch_size: int) -> Iterator[Samples]:
@@ -64,6 +109,6 @@ def decode_audio(echoes: Echoes, codes: Codes) -> Samples:
         return echoes.decode_audio(codes)
     except BundleError:
         if len(codes) == 1:
-            n_samples = echoes.bundle.manifest.mel.n_samples
+            n_samples = echoes.manifest.mel.n_samples
             return np.full((1, n_samples), np.nan, dtype=np.float32)
         return np.concatenate([decode_audio(echoes, one[None]) for one in codes])

@@ -1,31 +1,32 @@
-"""The judge: a small classifier of log-mels, trained once on real sounds of the training split."""
+"""The judge of sounds: a small classifier of log-mels, trained on the training split alone."""
 
 import dataclasses
-import hashlib
-import json
-import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from echoes_rt.errors import InputError
 from echoes_rt.spec.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip
 from echoes_training.evaluate.augment import AugmentConfig, augment, mix
+from echoes_training.evaluate.fitting import (
+    FitConfig,
+    Verdicts,
+    fit,
+    kept_path,
+    load_kept,
+    save_kept,
+    verdicts_of,
+)
 from echoes_training.evaluate.media import fingerprint
+from echoes_training.evaluate.network import SmallResNet
 from echoes_training.models.mel import MelSpectrogram
-
-logger = logging.getLogger(__name__)
 
 _EVAL_BATCH = 32
 
@@ -34,8 +35,8 @@ MIN_RMS = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig:
-    """How the judge is built and trained; together with the sounds it names the cached file."""
+class ClassifierConfig(FitConfig):
+    """How the judge is built and trained; together with the sounds it names the kept file."""
 
     width: int = 24
     embedding_dim: int = 64
@@ -46,64 +47,23 @@ class ClassifierConfig:
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    seed: int = 0
 
 
-class _Residual(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, at half the resolution."""
-
-    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__()
-        self.main = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-            nn.ReLU(),
-            nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False),
-            nn.BatchNorm2d(channels_out),
-        )
-        self.shortcut = nn.Sequential(
-            nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
-            nn.BatchNorm2d(channels_out),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.main(x) + self.shortcut(x))
-
-
-class AudioClassifier(nn.Module):
+class AudioClassifier(SmallResNet):
     """(B, n_mels, T) log-mels to (B, n_labels) logits; any T."""
 
     def __init__(self, config: ClassifierConfig, n_labels: int) -> None:
-        super().__init__()
-        width = config.width
-        self.body = nn.Sequential(
-            nn.Conv2d(1, width, 7, (4, 4), 3, bias=False),
-            nn.BatchNorm2d(width),
-            nn.ReLU(),
-            _Residual(width, width, 1),
-            _Residual(width, 2 * width, 2),
-            _Residual(2 * width, 4 * width, 2),
+        super().__init__(
+            channels=1,
+            stem=(7, 4),
+            widths=[config.width * 2**stage for stage in range(3)],
+            embedding_dim=config.embedding_dim,
+            dropout=config.dropout,
+            n_labels=n_labels,
         )
-        self.project = nn.Linear(8 * width, config.embedding_dim)
-        self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(config.embedding_dim, n_labels)
 
-    def embed(self, mels: Tensor) -> Tensor:
-        """(B, embedding_dim), what the last layer reads."""
-        features = self.body(mels[:, None])
-        pooled = torch.cat([features.mean(dim=(2, 3)), features.amax(dim=(2, 3))], dim=1)
-        return F.relu(self.project(pooled))
-
-    def forward(self, mels: Tensor) -> Tensor:
-        return self.head(self.dropout(self.embed(mels)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdicts:
-    """Of N sounds: (N,) predicted label numbers and (N, D) embeddings."""
-
-    predicted: NDArray[np.int64]
-    embeddings: NDArray[np.float64]
+    def embed(self, inputs: Tensor) -> Tensor:
+        return super().embed(inputs[:, None])
 
 
 class Judge:
@@ -120,13 +80,10 @@ class Judge:
         self.spec = spec
         self.taught = taught
 
-    @torch.no_grad()
     def judge(self, sounds: Samples) -> Verdicts:
-        """Of (N, S) samples; a sound that is not finite counts as silence."""
+        """Of (N, S) samples, any S; a sound that is not finite counts as silence."""
         finite = np.where(np.isfinite(sounds).all(axis=1, keepdims=True), sounds, np.float32(0))
-        embeddings = self.model.embed(to_mels(finite, self.spec))
-        predicted = self.model.head(embeddings).argmax(dim=1)
-        return Verdicts(predicted=predicted.numpy(), embeddings=embeddings.double().numpy())
+        return verdicts_of(self.model, to_mels(finite, self.spec))
 
 
 def to_mels(sounds: Samples, spec: MelSpec) -> Tensor:
@@ -148,35 +105,20 @@ def cached_judge(
 ) -> Judge:
     """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before."""
     key = {
-        "sounds": fingerprint(rows),
+        "sounds": fingerprint(rows, "audio"),
         "labels": list(labels),
         "mel": dataclasses.asdict(store.spec),
         "config": dataclasses.asdict(config),
     }
-    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    path = cache / f"classifier-{name}.safetensors"
-    if path.is_file():
-        logger.info("classifier from %s", path)
-        tensors = load_file(path)
+    path = kept_path(cache, "classifier", key)
+    if (tensors := load_kept(path)) is not None:
         taught = tensors.pop("taught")
         model = AudioClassifier(config, len(labels))
         model.load_state_dict(tensors)
         return Judge(model, labels, store.spec, taught)
     judge = train_judge(rows, labels, store, config)
-    _save(judge, path)
+    save_kept({**judge.model.state_dict(), "taught": judge.taught}, path)
     return judge
-
-
-def _save(judge: Judge, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({**judge.model.state_dict(), "taught": judge.taught}, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; give another --cache") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def train_judge(
@@ -191,10 +133,16 @@ def train_judge(
         raise ValueError(f"held-out sounds must never train the judge, got {leaked[0]}")
     mels = _mels_of(rows, store)
     numbers = torch.tensor([labels.index(clip.label or "") for clip in rows])
+    one_hot = F.one_hot(numbers, len(labels)).float()
+
+    def draw(picks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        varied = augment(mels[picks].float(), config.augment, generator)
+        return mix(varied, one_hot[picks], config.augment, generator)
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = AudioClassifier(config, len(labels))
-        _fit(model, mels, numbers, config)
+        fit(model, numbers, draw, config)
     with torch.no_grad():
         taught = torch.cat([model.embed(part.float()) for part in mels.split(_EVAL_BATCH)])
     return Judge(model, labels, store.spec, taught)
@@ -207,30 +155,3 @@ def _mels_of(rows: Sequence[Clip], store: AudioStore) -> Tensor:
         for clip in tqdm(rows, desc="reading sounds", unit="clip")
     ]
     return torch.cat(mels)
-
-
-def _fit(model: AudioClassifier, mels: Tensor, numbers: Tensor, config: ClassifierConfig) -> None:
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=config.lr, total_steps=config.steps, pct_start=0.2
-    )
-    generator = torch.Generator().manual_seed(config.seed)
-    n_labels = model.head.out_features
-    weights = 1 / torch.bincount(numbers, minlength=n_labels)[numbers]
-    one_hot = F.one_hot(numbers, n_labels).float()
-    model.train()
-    bar = tqdm(range(config.steps), desc="training the classifier", unit="step")
-    for step in bar:
-        picks = torch.multinomial(weights, config.batch_size, replacement=True, generator=generator)
-        varied = augment(mels[picks].float(), config.augment, generator)
-        batch, targets = mix(varied, one_hot[picks], config.augment, generator)
-        loss = F.cross_entropy(model(batch), targets, label_smoothing=config.label_smoothing)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 20 == 0:
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-    model.eval()

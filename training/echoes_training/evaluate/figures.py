@@ -18,8 +18,8 @@ from echoes_rt.errors import InputError
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
-from echoes_training.evaluate.parts import SERIES
-from echoes_training.evaluate.report import Evaluation
+from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
 
 COLOURS = ("#444444", "#7aa6c2", "#2f6f9f", "#d9652b")
 TICKS_HZ = (200, 500, 1000, 2000, 5000)
@@ -27,45 +27,59 @@ DPI = 100
 
 
 def draw_report(report: dict[str, Any], path: Path) -> None:
-    """Bars of the accuracies by label, and beneath them what generated sounds are taken for."""
-    names = [name for name in SERIES if name in report]
-    has_matrix = "generated" in report
-    figure = Figure(figsize=(12, 12 if has_matrix else 4.5), layout="constrained")
-    axes = figure.subplots(2 if has_matrix else 1, 1, squeeze=False)[:, 0]
-    _draw_bars(axes[0], report, names)
-    if has_matrix:
-        _draw_confusion(axes[1], report)
+    """Bars of the accuracies by label, and beneath them what generated media are taken for."""
+    series = [
+        [name for name in names if name in report] for names in (SOUND_SERIES, PICTURE_SERIES)
+    ]
+    series = [names for names in series if names]
+    matrices = [name for name in ("generated", "pictures") if name in report]
+    figure = Figure(figsize=(12, 4.5 * len(series) + 7.5 * len(matrices)), layout="constrained")
+    heights = [4.5] * len(series) + [7.5] * len(matrices)
+    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, names in zip(axes, series, strict=False):
+        _draw_bars(axis, report, names)
+    for axis, name in zip(axes[len(series) :], matrices, strict=True):
+        _draw_confusion(axis, report, name)
     save_figure(figure, path)
 
 
 def _draw_bars(axis: Axes, report: dict[str, Any], names: list[str]) -> None:
     labels = report["labels"]
     width = 0.8 / len(names)
+    is_sound = names[0] in SOUND_SERIES
+    order = SOUND_SERIES if is_sound else PICTURE_SERIES
     for i, name in enumerate(names):
         shares = [report[name]["per_label"].get(label, 0.0) for label in labels]
         places = np.arange(len(labels)) + (i - (len(names) - 1) / 2) * width
-        title = f"{name} ({report[name]['overall']:.2f}, n = {report[name]['n']})"
-        axis.bar(places, shares, width, label=title, color=COLOURS[SERIES.index(name)])
+        title = f"{_plain(name)} ({report[name]['overall']:.2f}, n = {report[name]['n']})"
+        colour = COLOURS[len(COLOURS) - len(order) + order.index(name) if name != order[0] else 0]
+        axis.bar(places, shares, width, label=title, color=colour)
     axis.axhline(1 / len(labels), color="black", linewidth=0.8, linestyle=":")
     axis.set_xticks(
         range(len(labels)), [_plain(label) for label in labels], rotation=40, ha="right"
     )
     axis.set_ylabel("share recognised")
     axis.set_ylim(0, 1.02)
-    axis.set_title(f"{report['bundle']['name']}: held-out sounds recognised (dotted: chance)")
+    kind = "sounds" if is_sound else "pictures"
+    axis.set_title(f"{report['bundle']['name']}: held-out {kind} recognised (dotted: chance)")
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=len(names), frameon=False)
 
 
-def _draw_confusion(axis: Axes, report: dict[str, Any]) -> None:
+def _draw_confusion(axis: Axes, report: dict[str, Any], name: str) -> None:
     labels = [_plain(label) for label in report["labels"]]
-    counts = np.array(report["generated"]["confusion"])
+    counts = np.array(report[name]["confusion"])
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     axis.imshow(shares, cmap="Oranges", vmin=0, vmax=1)
     axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
     axis.set_yticks(range(len(labels)), labels)
-    axis.set_xlabel("heard as")
-    axis.set_ylabel("picture of")
-    axis.set_title("sounds generated from held-out pictures, in %")
+    made, verdict, source = (
+        ("sounds", "heard as", "pictures")
+        if name == "generated"
+        else ("pictures", "seen as", "sounds")
+    )
+    axis.set_xlabel(verdict)
+    axis.set_ylabel(f"made from {source} of")
+    axis.set_title(f"{made} generated from held-out {source}, in %")
     for (row, column), share in np.ndenumerate(shares):
         if share > 0:
             colour = "white" if share > 0.6 else "black"
@@ -79,24 +93,21 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
     The picture and the sound are the first of their label in the evaluation, not the best.
     """
     spec = evaluation.echoes.bundle.manifest.mel
-    jobs = evaluation.jobs()
+    jobs = evaluation.picture_jobs()
     rows = []
     for label in evaluation.labels:
-        mine = [(clip, job) for clip, job in jobs if clip.label == label][:2]
-        if mine:
-            rows.append((label, [job for _, job in mine]))
-    # Alone in its batch size or not, a job gives the same sound.
+        if mine := [job for job in jobs if job.clip.label == label][:2]:
+            rows.append((label, mine))
+    # Alone in its batch or not, a job gives the same sound.
     flat = [job for _, row in rows for job in row]
-    parts = chain.generate(
-        evaluation.echoes, flat, evaluation.sampling, evaluation.config.batch_size
-    )
+    parts = chain.sounds_of(evaluation.echoes, evaluation.answers(flat))
     made = iter(np.concatenate([*parts]))
     columns = 2 + max(len(row) for _, row in rows)
     figure = Figure(figsize=(3.2 * columns, 1.75 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, (label, row) in zip(axes, rows, strict=True):
-        _draw_picture(line[0], row[0].picture, label)
-        real = next(clip for clip in evaluation.sounds if clip.label == label)
+        _draw_picture(line[0], row[0].clip.image or "", label)
+        real = next(clip for clip in evaluation.heldout_sounds if clip.label == label)
         _draw_sound(line[1], evaluation.samples(real), spec, f"{_plain(label)}: real")
         for axis, job in zip(line[2:], row, strict=False):
             sound = next(made)

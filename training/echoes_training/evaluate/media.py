@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,23 +31,26 @@ def labelled_sounds(clips: Sequence[Clip], labels: Sequence[str], split: Split) 
     return [clip for clip in clips if clip.audio and clip.label in labels and clip.split == split]
 
 
-def heldout_pictures(
-    clips: Sequence[Clip], labels: Sequence[str], per_label: int, seed: int
-) -> list[Clip]:
-    """At most ``per_label`` held-out pictures of each label, drawn anew for each seed."""
+def labelled_pictures(clips: Sequence[Clip], labels: Sequence[str], split: Split) -> list[Clip]:
+    """Every row of one split with a picture of one of the labels."""
+    return [clip for clip in clips if clip.image and clip.label in labels and clip.split == split]
+
+
+def drawn(rows: Sequence[Clip], labels: Sequence[str], per_label: int, seed: int) -> list[Clip]:
+    """At most ``per_label`` rows of each label, drawn anew for each seed, in their order."""
     chosen = []
     for number, label in enumerate(labels):
-        rows = [c for c in clips if c.image and c.label == label and c.split == "heldout"]
-        order = np.random.default_rng([seed, number]).permutation(len(rows))[:per_label]
-        chosen += [rows[i] for i in sorted(order)]
+        mine = [clip for clip in rows if clip.label == label]
+        order = np.random.default_rng([seed, number]).permutation(len(mine))[:per_label]
+        chosen += [mine[i] for i in sorted(order)]
     return chosen
 
 
-def fingerprint(clips: Sequence[Clip]) -> str:
-    """Changes when rows are added, dropped or relabelled, or a sound's size changes."""
+def fingerprint(clips: Sequence[Clip], medium: Literal["audio", "image"]) -> str:
+    """Changes when rows are added, dropped or relabelled, or the size of a file changes."""
     digest = hashlib.sha256()
     for clip in clips:
-        path = Path(clip.audio or "")
+        path = Path(getattr(clip, medium) or "")
         line = f"{path}|{path.stat().st_size}|{clip.start}|{clip.label}|{clip.split}\n"
         digest.update(line.encode())
     return digest.hexdigest()

@@ -40,13 +40,13 @@ def hear(judge: Judge, batches: Iterable[Samples], numbers: Numbers) -> Heard:
     )
 
 
-def accuracy(heard: Heard, labels: Sequence[str]) -> Scores:
-    """``overall`` counts each sound the same, ``balanced`` each label.
+def accuracy(numbers: Numbers, predicted: Numbers, labels: Sequence[str]) -> Scores:
+    """Of (N,) true and predicted labels; ``overall`` counts all the same, ``balanced`` each label.
 
     Rows of the confusion matrix are the true labels, its columns the predicted ones.
     """
     n = len(labels)
-    confusion = np.bincount(heard.numbers * n + heard.predicted, minlength=n * n).reshape(n, n)
+    confusion = np.bincount(numbers * n + predicted, minlength=n * n).reshape(n, n)
     totals = confusion.sum(axis=1)
     shares = {
         label: round(float(confusion[i, i] / totals[i]), 4)
@@ -60,6 +60,19 @@ def accuracy(heard: Heard, labels: Sequence[str]) -> Scores:
         "per_label": shares,
         "n_per_label": dict(zip(labels, totals.tolist(), strict=True)),
         "confusion": confusion.tolist(),
+    }
+
+
+def spread(predicted: Numbers, labels: Sequence[str]) -> Scores:
+    """Over which labels (N,) verdicts spread; ``effective`` of them, equally often, say as much."""
+    counts = np.bincount(predicted, minlength=len(labels))
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return {
+        "labels": len(shares),
+        "effective": round(float(np.exp(-(shares * np.log(shares)).sum())), 2),
+        "largest": labels[int(counts.argmax())],
+        "largest_share": round(float(shares.max(initial=0)), 4),
+        "counts": {label: int(n) for label, n in zip(labels, counts, strict=True) if n},
     }
 
 

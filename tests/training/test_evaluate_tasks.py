@@ -1,0 +1,149 @@
+"""What the parts of a report measure, on the tiny bundle and on cases known by other means."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from echoes_rt import Echoes
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid
+from echoes_rt.tasks.rank import likeliest
+from echoes_training.data.index import read_index
+from echoes_training.evaluate import cogeneration, inpainting, ranking, seams
+from echoes_training.evaluate.classifier import ClassifierConfig
+from echoes_training.evaluate.diversity import diversity_scores, mean_pairwise
+from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
+from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
+
+LABELS = ("cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def evaluation(
+    tiny_bundle: Path, media_index: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Evaluation:
+    config = EvaluateConfig(
+        sounds_per_label=2,
+        n_pairs=3,
+        batch_size=2,
+        classifier=ClassifierConfig(width=4, embedding_dim=4, steps=4, batch_size=8),
+        picture_classifier=PictureClassifierConfig(width=2, embedding_dim=4, steps=4),
+    )
+    echoes = Echoes.load(tiny_bundle, "cpu", threads=1)
+    cache = tmp_path_factory.mktemp("cache")
+    return Evaluation(echoes, read_index(media_index), cache, {"steps": 3}, config)
+
+
+def test_agreement_by_chance_shows_a_collapse() -> None:
+    pairs = np.array([0, 1, 0, 1])
+    scores = cogeneration.agreement(pairs, pairs, LABELS)
+    assert (scores["agree"], scores["by_chance"]) == (1.0, 0.5)
+    alike = np.zeros(4, dtype=np.int64)
+    assert cogeneration.agreement(alike, alike, LABELS)["by_chance"] == 1.0
+    none = cogeneration.agreement(alike, alike + 1, LABELS)
+    assert (none["agree"], none["agreeing"]["labels"]) == (0.0, 0)
+
+
+def test_ways_redraw_one_medium_and_keep_the_other(evaluation: Evaluation) -> None:
+    layout = evaluation.echoes.manifest.tokens
+    ways = cogeneration.ways(evaluation, [3, 4, 5])
+    joint, sound, picture = (ways[name] for name in ("joint", "sound_redrawn", "picture_redrawn"))
+    image, audio = layout.image_slice, layout.audio_slice
+    np.testing.assert_array_equal(sound[:, image], joint[:, image])
+    np.testing.assert_array_equal(picture[:, audio], joint[:, audio])
+    assert (sound[:, audio] != joint[:, audio]).any()
+    assert (picture[:, image] != joint[:, image]).any()
+
+
+def test_cogeneration_knows_which_way_the_verb_goes(evaluation: Evaluation) -> None:
+    scores = cogeneration.cogeneration_scores(evaluation)
+    assert scores["n"] == 3
+    assert scores["shipped"] in scores
+    assert scores["joint"]["pictures"] == scores["sound_redrawn"]["pictures"]
+    assert scores["joint"]["sounds"] == scores["picture_redrawn"]["sounds"]
+
+
+def test_inpainting_leaves_the_rest_and_has_its_yardsticks(evaluation: Evaluation) -> None:
+    scores = inpainting.inpainting_scores(evaluation)
+    assert scores["n"] == 2
+    assert scores["largest_change_outside"] <= 1e-4
+    assert scores["distance_db"]["filled"] > 0
+    assert scores["distance_db"]["codec"] > 0
+    # The labels of the small world are tones far apart, one sound of each held out.
+    assert scores["distance_db"]["same_label"] is None
+    assert scores["distance_db"]["other_label"] > 1
+    assert {*scores["inside"]} == {*scores["whole"]} == {"real", "codec", "filled"}
+
+
+def test_another_clip_is_never_the_clip_itself() -> None:
+    numbers = np.array([0, 0, 0, 1, 1, 2])
+    same, other = (inpainting._others(numbers, same=flag) for flag in (True, False))
+    assert (numbers[same[:5]] == numbers[:5]).all()
+    assert (same[:5] != np.arange(5)).all()
+    assert same[5] == -1
+    assert (numbers[other] != numbers).all()
+
+
+def test_mean_pairwise_distance() -> None:
+    rows = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
+    assert mean_pairwise(rows, 2) == pytest.approx((5 + 0 + 5) / 3)
+    assert mean_pairwise(rows, 1) == pytest.approx((3.5 + 0 + 3.5) / 3)
+    assert mean_pairwise(np.ones((4, 3)), 2) == 0
+
+
+def test_seeds_give_different_sounds(evaluation: Evaluation) -> None:
+    scores = diversity_scores(evaluation)
+    assert scores["generated"]["n_groups"] == 2
+    assert scores["generated"]["log_mel_db"] > 0
+    assert scores["repeated"]["n_groups"] == 2
+    assert scores["real"] is None  # one held-out sound of each label has no other
+
+
+def test_scores_of_candidates(evaluation: Evaluation) -> None:
+    echoes = evaluation.echoes
+    layout = echoes.manifest.tokens
+    rng = np.random.default_rng(0)
+    tokens = np.concatenate(
+        [
+            rng.integers(0, grid.codebook_size, (5, grid.n_tokens))
+            for grid in (layout.image, layout.audio)
+        ],
+        axis=1,
+    ).astype(np.int32)
+    values = ranking.scores_of(echoes, tokens, "audio")
+    assert np.argsort(-values["condition"], kind="stable").tolist() == (
+        likeliest(echoes, tokens, asked="audio").tolist()
+    )
+    hidden = tokens[:1].copy()
+    hidden[:, layout.audio_slice] = layout.mask_token_id
+    logits = echoes.logits(hidden)[0].astype(np.float64)
+    expected = 0.0
+    for place in range(layout.image.n_tokens, layout.n_tokens):
+        row = logits[place, : layout.audio.codebook_size]
+        expected += row[tokens[0, place]] - np.log(np.exp(row).sum())
+    assert values["made"][0] == pytest.approx(expected)
+    blind = values["made"] - values["made_gain"]
+    np.testing.assert_allclose(
+        values["condition_and_made_gain"] + blind, sum((values["condition"], values["made"]))
+    )
+    with_part_hidden = ranking.scores_of(echoes, tokens, "image")["pseudo"]
+    assert np.isfinite(with_part_hidden).all()
+
+
+def test_flux_is_found_where_a_sound_breaks() -> None:
+    spec = MelSpec()
+    time = np.arange(4 * spec.n_samples // 4) / spec.sample_rate
+    sound = np.sin(2 * np.pi * 440 * time).astype(np.float32)
+    steady = seams.spectral_flux(sound, spec)
+    assert np.median(steady) < 0.1
+    sound[100 * spec.hop_length :] *= -0.1
+    broken = seams.spectral_flux(sound, spec)
+    assert abs(int(broken[10:].argmax()) + 10 - 100) <= seams.NEAR_FRAMES
+    assert broken[10:].max() > 20 * np.median(steady)
+
+
+def test_windows_of_a_stream_begin_every_two_thirds() -> None:
+    spec, grid = MelSpec(n_frames=108), Grid(height=5, width=27, codebook_size=8)
+    # 4 frames a column, 18 fresh columns a window, 9 of overlap.
+    assert seams.window_frames(200, spec, grid) == [72, 108, 144, 180]

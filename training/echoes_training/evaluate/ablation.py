@@ -1,0 +1,166 @@
+"""How well results are recognised as the dials are turned, cell by cell, and resumable."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from tqdm import tqdm
+
+from echoes_rt.errors import InputError
+from echoes_rt.options import SamplingOptions
+from echoes_rt.spec.manifest import MANIFEST_NAME
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_training.evaluate import chain
+from echoes_training.evaluate.diversity import mean_pairwise
+from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.json_file import write_json
+from echoes_training.evaluate.scores import accuracy, spread
+
+Results = dict[str, Any]
+
+FULL = (0.0, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweeps:
+    """The values of each dial; while one is turned, the others stay at the defaults.
+
+    Guidance scales are tried with each schedule: constant, annealed, and constant within each of
+    the ``intervals`` alone.
+    """
+
+    guidance: tuple[float, ...] = (0, 1, 2, 3, 4, 5, 6, 8)
+    intervals: tuple[tuple[float, float], ...] = ((0.0, 0.5), (0.5, 1.0))
+    steps: tuple[int, ...] = (4, 6, 8, 12, 16, 24)
+    temperature: tuple[float, ...] = (0.6, 0.8, 1.0, 1.2)
+    choice_temperature: tuple[float, ...] = (1, 3, 6, 9, 12, 18)
+
+    def schedules(self) -> dict[str, tuple[str, tuple[float, float]]]:
+        """Name, schedule and interval."""
+        return {
+            "constant": ("constant", FULL),
+            "annealed": ("annealed", FULL),
+            **{f"steps {a:g} to {b:g}": ("constant", (a, b)) for a, b in self.intervals},
+        }
+
+    def lines(
+        self, defaults: SamplingDefaults, names: Sequence[str]
+    ) -> dict[tuple[str, str], list[SamplingDefaults]]:
+        """The points of each curve, by the dial and, for guidance, the schedule."""
+        curves: dict[tuple[str, str], list[SamplingDefaults]] = {}
+        for name in names:
+            if name == "guidance":
+                for title, (schedule, interval) in self.schedules().items():
+                    curves[name, title] = [
+                        _guided(defaults, scale, schedule, interval) for scale in self.guidance
+                    ]
+            else:
+                curves[name, ""] = [
+                    dataclasses.replace(defaults, **{name: value}) for value in getattr(self, name)
+                ]
+        return curves
+
+
+SWEEPS = tuple(field.name for field in dataclasses.fields(Sweeps) if field.name != "intervals")
+
+
+def _guided(
+    defaults: SamplingDefaults, scale: float, schedule: str, interval: tuple[float, float]
+) -> SamplingDefaults:
+    if scale == 1:  # no guidance, whatever its schedule: one cell serves all
+        schedule, interval = "constant", FULL
+    return dataclasses.replace(
+        defaults,
+        guidance_scale=scale,
+        guidance_schedule=schedule,
+        guidance_interval=interval,
+    )
+
+
+def key_of(sampling: SamplingDefaults) -> str:
+    """The name of a cell."""
+    values = dataclasses.asdict(sampling)
+    start, stop = values.pop("guidance_interval")
+    schedule = values.pop("guidance_schedule")
+    numbers = " ".join(f"{name}={value:g}" for name, value in values.items())
+    return f"{numbers} {schedule} {start:g}-{stop:g}"
+
+
+class Ablation:
+    """Results in a .json file, which is written after every cell and goes on where it ended."""
+
+    def __init__(self, path: Path, settings: Results) -> None:
+        self.path = path
+        self.results: Results = {"settings": settings, "bundles": {}}
+        if path.exists():
+            self.results = _read(path)
+            if self.results.get("settings") != json.loads(json.dumps(settings)):
+                raise InputError(
+                    f"{path} holds results of other settings or media; give another --out"
+                )
+
+    def run(self, name: str, evaluation: Evaluation, sweeps: Sweeps, dials: Sequence[str]) -> None:
+        """Fills in what is missing of a bundle; what is there is taken as it is."""
+        try:
+            curves = sweeps.lines(evaluation.sampling, dials)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        bundle = self._bundle(name, evaluation)
+        wanted = {key_of(point): point for points in curves.values() for point in points}
+        missing = {key: point for key, point in wanted.items() if key not in bundle["cells"]}
+        for key, point in tqdm(missing.items(), desc=name, unit="cell"):
+            bundle["cells"][key] = measure(evaluation, point)
+            write_json(self.path, self.results)
+        for (dial, title), points in curves.items():
+            line = {"dial": dial, "schedule": title, "cells": [key_of(point) for point in points]}
+            bundle["curves"][f"{dial} {title}".strip()] = line
+        write_json(self.path, self.results)
+
+    def _bundle(self, name: str, evaluation: Evaluation) -> Results:
+        manifest = (evaluation.echoes.bundle.folder / MANIFEST_NAME).read_bytes()
+        digest = hashlib.sha256(manifest).hexdigest()
+        fresh = {"manifest_sha256": digest, "cells": {}, "curves": {}}
+        bundle = self.results["bundles"].setdefault(name, fresh)
+        if bundle["manifest_sha256"] != digest:
+            raise InputError(
+                f"{self.path} holds results of another bundle by the name {name}; "
+                "give another name or another --out"
+            )
+        return cast(Results, bundle)
+
+
+def measure(evaluation: Evaluation, sampling: SamplingDefaults) -> Results:
+    """One cell: sounds of held-out pictures; between seeds also how much they differ."""
+    jobs = evaluation.picture_jobs()
+    options = cast(SamplingOptions, dataclasses.asdict(sampling))
+    made = chain.sounds_of(evaluation.echoes, evaluation.answers(jobs, options))
+    numbers = evaluation.numbers([job.clip for job in jobs])
+    heard = evaluation.hear("cell", made, numbers)
+    scores = accuracy(heard.numbers, heard.predicted, evaluation.labels)
+    n_seeds = evaluation.config.n_seeds
+    return {
+        "sampling": dataclasses.asdict(sampling),
+        **{name: scores[name] for name in ("n", "overall", "balanced")},
+        "effective_labels": spread(heard.predicted, evaluation.labels)["effective"],
+        "apart": round(_apart(heard.embeddings, n_seeds), 3) if n_seeds > 1 else None,
+    }
+
+
+def _apart(embeddings: np.ndarray, n_seeds: int) -> float:
+    groups = embeddings.reshape(-1, n_seeds, embeddings.shape[1])
+    return float(np.mean([mean_pairwise(group, 2) for group in groups]))
+
+
+def _read(path: Path) -> Results:
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}; give another --out") from error
+    if not isinstance(results, dict) or "bundles" not in results:
+        raise InputError(f"{path} is no ablation; give another --out")
+    return results

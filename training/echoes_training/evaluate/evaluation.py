@@ -1,0 +1,194 @@
+"""A bundle, its judges, and the held-out media they meet on."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from echoes_rt import Echoes
+from echoes_rt.image import RgbArray
+from echoes_rt.options import SamplingOptions
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_training.data.audio import AudioStore, Samples
+from echoes_training.data.image import ImageStore
+from echoes_training.data.index import Clip
+from echoes_training.evaluate import chain
+from echoes_training.evaluate.chain import Codes
+from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
+from echoes_training.evaluate.media import (
+    drawn,
+    labelled_pictures,
+    labelled_sounds,
+    labels_of,
+)
+from echoes_training.evaluate.parts import PARTS
+from echoes_training.evaluate.picture_classifier import (
+    PictureClassifierConfig,
+    PictureJudge,
+    cached_picture_judge,
+)
+from echoes_training.evaluate.scores import Heard, Numbers, hear
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What is judged, and how much of it; the same settings give the same report.
+
+    Attributes:
+        parts: see ``PARTS``.
+        pictures_per_label: held-out pictures that sounds are made of, ``n_seeds`` of each.
+        sounds_per_label: held-out sounds that pictures are made of and that are filled in.
+        n_seeds: of each picture and each sound.
+        n_pairs: pictures and sounds made from nothing.
+        varied_per_label: pictures of which ten sounds are compared with each other.
+        ranked_per_label: pictures, and sounds, of which eight results are ranked.
+        n_streams: long sounds.
+    """
+
+    parts: tuple[str, ...] = PARTS
+    pictures_per_label: int = 20
+    sounds_per_label: int = 8
+    n_seeds: int = 3
+    n_pairs: int = 108
+    varied_per_label: int = 1
+    ranked_per_label: int = 3
+    n_streams: int = 6
+    seed: int = 0
+    batch_size: int = 8
+    threads: int | None = None
+    classifier: ClassifierConfig = field(default_factory=ClassifierConfig)
+    picture_classifier: PictureClassifierConfig = field(default_factory=PictureClassifierConfig)
+
+
+class Evaluation:
+    """A bundle, its judges, and the held-out media they meet on."""
+
+    def __init__(
+        self,
+        echoes: Echoes,
+        clips: Sequence[Clip],
+        cache: Path,
+        options: SamplingOptions,
+        config: EvaluateConfig,
+    ) -> None:
+        self.echoes = echoes
+        self.clips = clips
+        self.options = options
+        self.config = config
+        self.labels = labels_of(clips)
+        self.store = AudioStore(echoes.manifest.mel)
+        self.pictures = ImageStore(echoes.manifest.image)
+        self.taught_sounds = labelled_sounds(clips, self.labels, "train")
+        self.taught_pictures = labelled_pictures(clips, self.labels, "train")
+        self.heldout_sounds = labelled_sounds(clips, self.labels, "heldout")
+        self.heldout_pictures = labelled_pictures(clips, self.labels, "heldout")
+        self._cache = cache
+        self._image_codes: dict[str, Codes] = {}
+        self._audio_codes: dict[Clip, Codes] = {}
+        # A dial out of range is to be said before any work; either medium may be asked for.
+        layout = echoes.manifest.tokens
+        fewest = min(layout.image.n_tokens, layout.audio.n_tokens)
+        self.sampling: SamplingDefaults = echoes.sampling(fewest, options)
+
+    @cached_property
+    def judge(self) -> Judge:
+        return cached_judge(
+            self._cache, self.taught_sounds, self.labels, self.store, self.config.classifier
+        )
+
+    @cached_property
+    def picture_judge(self) -> PictureJudge:
+        return cached_picture_judge(
+            self._cache,
+            self.taught_pictures,
+            self.labels,
+            self.echoes.manifest.image,
+            self.config.picture_classifier,
+        )
+
+    def some_pictures(self, per_label: int) -> list[Clip]:
+        return drawn(self.heldout_pictures, self.labels, per_label, self.config.seed)
+
+    def some_sounds(self, per_label: int) -> list[Clip]:
+        return drawn(self.heldout_sounds, self.labels, per_label, self.config.seed)
+
+    def picture_jobs(self) -> list[chain.Job]:
+        """Of each drawn picture ``n_seeds`` sounds."""
+        config = self.config
+        rows = self.some_pictures(config.pictures_per_label)
+        return chain.jobs_of(rows, config.n_seeds, config.seed)
+
+    def sound_jobs(self) -> list[chain.Job]:
+        """Of each drawn sound ``n_seeds`` pictures."""
+        config = self.config
+        rows = self.some_sounds(config.sounds_per_label)
+        return chain.jobs_of(rows, config.n_seeds, config.seed)
+
+    def samples(self, clip: Clip) -> Samples:
+        """(n_samples,) of a real sound."""
+        return self.store.get(clip.audio or "", clip.start)
+
+    def numbers(self, clips: Sequence[Clip]) -> Numbers:
+        return np.array([self.labels.index(clip.label or "") for clip in clips], dtype=np.int64)
+
+    def image_codes(self, clips: Sequence[Clip]) -> Codes:
+        """(B, N_i) codes of the rows' pictures, which are encoded once."""
+        for path in {clip.image or "" for clip in clips} - self._image_codes.keys():
+            self._image_codes[path] = self.echoes.encode_image(path)[0]
+        return np.stack([self._image_codes[clip.image or ""] for clip in clips])
+
+    def audio_codes(self, clips: Sequence[Clip]) -> Codes:
+        """(B, N_a) codes of the rows' sounds, which are encoded once."""
+        for clip in {*clips} - self._audio_codes.keys():
+            self._audio_codes[clip] = self.echoes.encode_audio(self.samples(clip))[0]
+        return np.stack([self._audio_codes[clip] for clip in clips])
+
+    def answers(
+        self, jobs: Sequence[chain.Job], options: SamplingOptions | None = None
+    ) -> Iterator[Codes]:
+        """(B, N) tokens at a time: the other medium of each job's picture or sound."""
+        dials = self.options if options is None else options
+        for part in chain.batches(len(jobs), self.config.batch_size):
+            members = jobs[part]
+            clips = [job.clip for job in members]
+            if clips[0].image:
+                questions = chain.question(
+                    self.echoes, image=self.image_codes(clips), members=len(clips)
+                )
+            else:
+                questions = chain.question(
+                    self.echoes, audio=self.audio_codes(clips), members=len(clips)
+                )
+            seeds = [job.seed for job in members]
+            yield from chain.fill_in(self.echoes, questions, seeds, dials, len(members))
+
+    def real_sounds(self, clips: Sequence[Clip]) -> Iterator[Samples]:
+        for part in chain.batches(len(clips), self.config.batch_size):
+            yield np.stack([self.samples(clip) for clip in clips[part]])
+
+    def real_pictures(self, clips: Sequence[Clip]) -> Iterator[RgbArray]:
+        for part in chain.batches(len(clips), self.config.batch_size):
+            yield np.stack([self.pictures.centred(clip.image or "") for clip in clips[part]])
+
+    def hear(self, what: str, made: Iterable[Samples], numbers: Numbers) -> Heard:
+        return hear(self.judge, _with_progress(what, made, len(numbers), "sound"), numbers)
+
+    def see(self, what: str, made: Iterable[RgbArray], total: int) -> Numbers:
+        """(N,) label numbers that (B, H, W, 3) pictures at a time are taken for."""
+        judged = [
+            self.picture_judge.judge(pictures).predicted
+            for pictures in _with_progress(what, made, total, "picture")
+        ]
+        return np.concatenate(judged)
+
+
+def _with_progress(
+    what: str, parts: Iterable[np.ndarray], total: int, unit: str
+) -> Iterator[np.ndarray]:
+    with tqdm(total=total, desc=f"judging {what}", unit=unit) as bar:
+        for part in parts:
+            yield part
+            bar.update(len(part))

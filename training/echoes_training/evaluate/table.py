@@ -1,0 +1,149 @@
+"""The numbers that people look at first, as Markdown tables."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
+
+Rows = list[list[str]]
+
+
+def tables(report: dict[str, Any]) -> list[str]:
+    """The lines of a report, ready to be pasted."""
+    lines = markdown(_recognised(report))
+    lines += ["", *_plain_lines(report)]
+    tasks: dict[str, Callable[[dict[str, Any]], Rows]] = {
+        "cogenerated": _cogenerated,
+        "inpainted": _inpainted,
+        "diversity": _diversity,
+        "ranked": _ranked,
+        "seams": _seams,
+    }
+    for name, rows_of in tasks.items():
+        if name in report:
+            lines += ["", *markdown(rows_of(report[name]))]
+    return lines
+
+
+def markdown(rows: Rows) -> list[str]:
+    """A table whose first row is its head; all but the first column are numbers."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = ["-" * width if i == 0 else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+    return [line(rows[0]), line(rule), *(line(row) for row in rows[1:])]
+
+
+def _recognised(report: dict[str, Any]) -> Rows:
+    names = [name for name in (*SOUND_SERIES, *PICTURE_SERIES) if name in report]
+    rows = [["recognised", *(name.replace("_", " ") for name in names)]]
+    for label in report["labels"]:
+        row = [_share(report[name]["per_label"].get(label)) for name in names]
+        rows.append([label.replace("_", " "), *row])
+    for key in ("balanced", "overall"):
+        rows.append([key, *(_share(report[name][key]) for name in names)])
+    return [*rows, ["n", *(str(report[name]["n"]) for name in names)]]
+
+
+def _plain_lines(report: dict[str, Any]) -> list[str]:
+    distances = {k: v for k, v in report["frechet"].items() if isinstance(v, dict)}
+    lines = [
+        "Frechet distance: "
+        + ", ".join(
+            f"{k} {v['plain']:.2f} (balanced {v['balanced']:.2f})" for k, v in distances.items()
+        )
+    ]
+    for name, use in report.get("codebooks", {}).items():
+        lines.append(
+            f"{name} codebook: {use['used']} of {use['codebook_size']} used, "
+            f"perplexity {use['perplexity']:.1f}"
+        )
+    if "loudness" in report:
+        lines.append(_loudness_line(report["loudness"]))
+    return lines
+
+
+def _loudness_line(loudness: dict[str, Any]) -> str:
+    ranges = [
+        f"{name} {loudness[name]['rms_dbfs']['min']:.1f} to {loudness[name]['rms_dbfs']['max']:.1f}"
+        for name in ("real", "generated")
+    ]
+    faults = ", ".join(
+        f"{loudness[key]} {key.replace('_', ' ')}"
+        for key in ("silent", "too_loud", "clipped", "nan")
+    )
+    return f"RMS in dBFS: {', '.join(ranges)}; of {loudness['n_generated']} generated: {faults}"
+
+
+def _cogenerated(scores: dict[str, Any]) -> Rows:
+    rows = [
+        [
+            f"{scores['n']} pairs from nothing",
+            "agree",
+            "by chance",
+            "effective labels heard",
+            "seen",
+            "in pairs that agree",
+        ]
+    ]
+    for name, way in scores.items():
+        if isinstance(way, dict):
+            shipped = " (shipped)" if name == scores["shipped"] else ""
+            spreads = [f"{way[key]['effective']:.1f}" for key in ("sounds", "pictures", "agreeing")]
+            shares = [_share(way["agree"]), _share(way["by_chance"])]
+            rows.append([name.replace("_", " ") + shipped, *shares, *spreads])
+    return rows
+
+
+def _inpainted(scores: dict[str, Any]) -> Rows:
+    columns = ("real", "codec", "filled", "same_label", "other_label")
+    head = [f"middle third of {scores['n']} sounds", *(name.replace("_", " ") for name in columns)]
+    rows = [head]
+    for title, key in (("heard in it: the clip's label", "inside"), ("clip recognised", "whole")):
+        rows.append([title, *(_share(scores[key].get(name)) for name in columns)])
+    distances = [scores["distance_db"].get(name) for name in columns]
+    return [*rows, ["log-mel distance to the real one, dB", *(_decimal(d, 1) for d in distances)]]
+
+
+def _diversity(scores: dict[str, Any]) -> Rows:
+    names = [name for name, group in scores.items() if group]
+    keys = {"embedding": "embeddings", "log_mel_db": "log-mels, dB"}
+    return [
+        ["mean distance in a group", *names],
+        *([title, *(_decimal(scores[n][key], 2) for n in names)] for key, title in keys.items()),
+        ["groups", *(str(scores[name]["n_groups"]) for name in names)],
+    ]
+
+
+def _ranked(scores: dict[str, Any]) -> Rows:
+    media = list(scores.values())
+    rows = [[f"recognised, best of {media[0]['n_candidates']} by", *scores]]
+    for key in ("average", "any"):
+        rows.append([f"({key})", *(_share(medium[key]) for medium in media)])
+    for name in media[0]["best"]:
+        title = name.replace("_", " ")
+        rows.append([title, *(_share(medium["best"][name]) for medium in media)])
+    return [*rows, ["n", *(str(medium["n"]) for medium in media)]]
+
+
+def _seams(scores: dict[str, Any]) -> Rows:
+    rows = [[f"spectral flux in {scores['n']} long sounds, dB", "median", "95 %", "frames"]]
+    for name in ("windows", "chunks", "elsewhere"):
+        if (flux := scores[name]) is not None:
+            values = [_decimal(flux["median_db"], 2), _decimal(flux["p95_db"], 2)]
+            rows.append([name, *values, str(flux["n_frames"])])
+    return rows
+
+
+def _share(value: float | None) -> str:
+    return _decimal(value, 3)
+
+
+def _decimal(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
