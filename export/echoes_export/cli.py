@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from echoes_export.quantize_command import quantize
 from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.spec.sampling import SamplingDefaults
 
@@ -35,6 +36,9 @@ class _Group(click.Group):
 @click.version_option(package_name="echoes-rt", prog_name="echoes-export")
 def main() -> None:
     """Turns trained models into a bundle that runs without PyTorch."""
+
+
+main.add_command(quantize)
 
 
 def _run_options(command: Command) -> Command:

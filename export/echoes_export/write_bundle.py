@@ -1,15 +1,13 @@
 """Models to a bundle's folder: weights, graphs, manifest and model card."""
 
-import hashlib
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx
 
+from echoes_export.bundle_folder import CARD_NAME, appearing, check_free, data_file
 from echoes_export.bundle_graphs import Graphs, bundle_graphs, fused_graphs
 from echoes_export.model_card import generated_card
 from echoes_export.models import Models
@@ -18,11 +16,9 @@ from echoes_rt import __version__
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.spec.graphs import graph_specs
-from echoes_rt.spec.manifest import MANIFEST_NAME, DataFile, GraphEntry, Manifest
+from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from echoes_rt.spec.manifest_rules import REQUIRED_GRAPHS
 from echoes_rt.spec.sampling import SamplingDefaults
-
-CARD_NAME = "README.md"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +60,8 @@ def write_bundle(
     Raises:
         InputError: if ``out`` is taken or cannot be written.
     """
-    _check_free(out, overwrite)
-    with _appearing(out) as partial:
+    check_free(out, overwrite)
+    with appearing(out) as partial:
         manifest = _fill(partial, models, about, weights)
         accept(partial)
     return manifest
@@ -91,7 +87,7 @@ def add_fused_graphs(folder: Path, models: Models, *, accept: Callable[[Path], N
         name: onnx.load(bundle.graph_path(name), load_external_data=False)
         for name in REQUIRED_GRAPHS
     }
-    with _appearing(folder) as partial:
+    with appearing(folder) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
         fused = fused_graphs(models, stored_tensors(folder / WEIGHTS_NAME), parts)
         entries = _write_graphs(partial, fused, models, graphs["step"].precision)
@@ -99,34 +95,6 @@ def add_fused_graphs(folder: Path, models: Models, *, accept: Callable[[Path], N
         manifest.write(partial / MANIFEST_NAME)
         accept(partial)
     return manifest
-
-
-@contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the name ``out`` if nothing goes wrong."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise InputError(f"{out} cannot be written: {error.strerror}") from error
-    try:
-        yield partial
-        partial.chmod(0o755)  # mkdtemp's folders are private
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _check_free(out: Path, overwrite: bool) -> None:
-    if not out.exists():
-        return
-    if not overwrite:
-        raise InputError(f"{out} exists already; pass --overwrite or another --out")
-    # Only what this program makes is ever deleted.
-    if not (out / MANIFEST_NAME).is_file():
-        raise InputError(f"{out} exists and is not a bundle; give another --out")
 
 
 def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
@@ -153,14 +121,14 @@ def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
 def _write_graphs(
     folder: Path, graphs: Graphs, models: Models, precision: str
 ) -> dict[str, GraphEntry]:
-    shared = _data_file(folder / WEIGHTS_NAME)
+    shared = data_file(folder / WEIGHTS_NAME)
     signatures = graph_specs(models.image, models.mel, models.layout)
     entries = {}
     for name, graph in graphs.items():
         path = folder / f"{name}.onnx"
         onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
-        file = _data_file(path)
+        file = data_file(path)
         entries[name] = GraphEntry(
             file=file.file,
             sha256=file.sha256,
@@ -170,8 +138,3 @@ def _write_graphs(
             external_data=(shared,),
         )
     return entries
-
-
-def _data_file(path: Path) -> DataFile:
-    data = path.read_bytes()
-    return DataFile(file=path.name, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
