@@ -75,12 +75,6 @@ std::vector<fs::path> candidates(const std::string &given) {
   return paths;
 }
 
-// The number n of a version "1.n.x" is that of the newest API it has; 0 if it says otherwise.
-uint32_t api_of(const std::string &version) {
-  if (version.rfind("1.", 0) != 0) return 0;
-  return static_cast<uint32_t>(std::strtoul(version.c_str() + 2, nullptr, 10));
-}
-
 DynamicLibrary open_first(const std::vector<fs::path> &paths) {
   std::string reasons;
   for (const fs::path &path : paths) {
@@ -116,9 +110,9 @@ OrtLibrary::OrtLibrary(const std::string &path) {
     throw BackendError("the library that was opened is not ONNX Runtime: it has no OrtGetApiBase");
   }
   version_ = get_base()->GetVersionString();
-  // Structs of the API only grow at their end, so an older number is a part of a newer one. ONNX
-  // Runtime prints a complaint when it is asked for more than it has; so ask by its version.
-  const uint32_t newest = std::min<uint32_t>(api_of(version_), ORT_API_VERSION);
+  // Structs of the API only grow at their end, so an older one is a part of a newer one. Release
+  // 1.n has the API n, and prints a complaint when it is asked for more.
+  const uint32_t newest = std::min<uint32_t>(release(), ORT_API_VERSION);
   for (uint32_t number = newest; number >= kOldestApi && api_ == nullptr; --number) {
     api_ = get_base()->GetApi(number);
   }
@@ -130,6 +124,11 @@ OrtLibrary::OrtLibrary(const std::string &path) {
   check(api_->CreateEnvWithCustomLogger(ignore_message, nullptr, ORT_LOGGING_LEVEL_FATAL,
                                         "echoes_rt", &environment_),
         sentence("ONNX Runtime ", version_, " does not start"));
+}
+
+uint32_t OrtLibrary::release() const {
+  if (version_.rfind("1.", 0) != 0) return 0;
+  return static_cast<uint32_t>(std::strtoul(version_.c_str() + 2, nullptr, 10));
 }
 
 void OrtLibrary::check(OrtStatus *status, const std::string &what) const {

@@ -1,6 +1,7 @@
 // ONNX Runtime, found and opened at run time, so that one binary serves many of its releases.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -19,6 +20,8 @@ class OrtLibrary {
   const OrtApi &api() const { return *api_; }
   OrtEnv *environment() const { return environment_; }
   const std::string &version() const { return version_; }
+  // The 20 of version 1.20.1.
+  uint32_t release() const;
   // Throws BackendError with the first line of ONNX Runtime's reason behind `what`.
   void check(OrtStatus *status, const std::string &what) const;
 
