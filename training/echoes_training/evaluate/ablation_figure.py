@@ -34,16 +34,23 @@ def draw_ablation(results: dict[str, Any], path: Path) -> None:
     measures = [name for name in MEASURES if _is_measured(results, name)]
     size = (4.6 * len(dials), 3.6 * len(measures) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(measures), len(dials), squeeze=False)
+    axes = figure.subplots(len(measures), len(dials), squeeze=False, sharey="row")
     for row, measure in zip(axes, measures, strict=True):
         for axis, dial in zip(row, dials, strict=True):
             _draw_curves(axis, results, dial, measure)
         row[0].set_ylabel(MEASURES[measure])
-    if "balanced" in measures:
-        for axis in axes[0]:
-            axis.axhline(1 / len(results["settings"]["labels"]), color="black", lw=0.8, ls=":")
-            axis.set_ylim(bottom=0)
     settings = results["settings"]
+    for axis in axes[0]:
+        axis.axhline(1 / len(settings["labels"]), color="black", lw=0.8, ls=":")
+        axis.set_ylim(bottom=0)
+    for axis in axes[-1]:
+        axis.legend(
+            fontsize=7,
+            frameon=False,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.15),
+            ncols=len(results["bundles"]),
+        )
     figure.suptitle(
         f"sounds of {settings['pictures_per_label']} held-out pictures of each label, "
         f"{settings['seeds']} of each (dotted: chance)",
@@ -105,4 +112,3 @@ def _draw_curves(axis: Axes, results: dict[str, Any], dial: str, measure: str) -
             label=", ".join(part for part in (bundle, schedule) if part),
         )
     axis.set_xlabel(FIELDS[dial].replace("_", " "))
-    axis.legend(fontsize=7, frameon=False)
