@@ -30,7 +30,8 @@ void write_wav(const char *path, const echoes_rt::Samples &samples, uint32_t rat
   const auto size = static_cast<uint32_t>(2 * samples.size());
   file << "RIFF", put(36 + size, 4), file << "WAVEfmt ", put(16, 4), put(1, 2), put(1, 2);
   put(rate, 4), put(2 * rate, 4), put(2, 2), put(16, 2), file << "data", put(size, 4);
-  for (const float sample : samples) put(static_cast<uint32_t>(static_cast<int>(sample * 32767)), 2);
+  for (const float sample : samples)
+    put(static_cast<uint32_t>(static_cast<int>(sample * 32767)), 2);
   if (!file.flush()) throw std::runtime_error("cannot write the sound");
 }
 

@@ -14,8 +14,8 @@ constexpr size_t kMaxStructSize = 4096;
 
 void check_known(int32_t token, const Grid &grid) {
   if (token < 0 || token >= grid.codebook_size) {
-    throw InputError(sentence("known tokens must be codes in [0, ", grid.codebook_size, "), got ",
-                              token));
+    throw InputError(
+        sentence("known tokens must be codes in [0, ", grid.codebook_size, "), got ", token));
   }
 }
 
@@ -31,8 +31,8 @@ void check_struct_size(size_t struct_size, size_t first_size, const char *name) 
 Picture checked_picture(const uint8_t *pixels, int32_t width, int32_t height) {
   not_null(pixels, "pixels");
   if (width < 1 || height < 1 || int64_t{width} * height > kMaxPixels) {
-    throw InputError(sentence("a picture must have 1 to ", kMaxPixels, " pixels, got ", width,
-                              " x ", height));
+    throw InputError(
+        sentence("a picture must have 1 to ", kMaxPixels, " pixels, got ", width, " x ", height));
   }
   return {pixels, width, height};
 }
@@ -42,11 +42,11 @@ Sound checked_sound(const float *samples, size_t size) {
   if (size < 1 || size > PTRDIFF_MAX / sizeof(float)) {
     throw InputError(sentence("a sound must have at least 1 sample, got ", size));
   }
-  const float *wrong = std::find_if_not(samples, samples + size,
-                                        [](float sample) { return std::isfinite(sample); });
+  const float *wrong =
+      std::find_if_not(samples, samples + size, [](float sample) { return std::isfinite(sample); });
   if (wrong != samples + size) {
-    throw InputError(sentence("samples of a sound must be finite numbers, sample ",
-                              wrong - samples, " is ", *wrong));
+    throw InputError(sentence("samples of a sound must be finite numbers, sample ", wrong - samples,
+                              " is ", *wrong));
   }
   return {samples, size};
 }
@@ -77,8 +77,7 @@ Question checked_question(const int32_t *tokens, const uint8_t *mask, size_t siz
 
 int64_t checked_duration(double duration_s, double most_s, int sample_rate) {
   if (!(duration_s > 0 && duration_s <= most_s)) {
-    throw InputError(
-        sentence("duration must be in (0, ", most_s, "] seconds, got ", duration_s));
+    throw InputError(sentence("duration must be in (0, ", most_s, "] seconds, got ", duration_s));
   }
   return std::max<int64_t>(1, static_cast<int64_t>(std::nearbyint(duration_s * sample_rate)));
 }

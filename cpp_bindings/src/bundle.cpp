@@ -22,8 +22,8 @@ std::string read_manifest(const fs::path &path) {
   }
   text.resize(static_cast<size_t>(file.gcount()));
   if (text.size() > kMaxManifestBytes) {
-    throw ManifestError(sentence(path.u8string(), ": is larger than the ", kMaxManifestBytes,
-                                 " bytes allowed"));
+    throw ManifestError(
+        sentence(path.u8string(), ": is larger than the ", kMaxManifestBytes, " bytes allowed"));
   }
   return text;
 }
@@ -72,8 +72,8 @@ void verify(const fs::path &folder, const DataFile &file) {
 
 Bundle open_folder(const fs::path &folder) {
   if (!fs::exists(folder)) {
-    throw BundleError(sentence("no bundle at ", folder.u8string(), ": expected a folder with a ",
-                               kManifestName));
+    throw BundleError(
+        sentence("no bundle at ", folder.u8string(), ": expected a folder with a ", kManifestName));
   }
   if (!fs::is_directory(folder)) {
     throw BundleError(sentence(folder.u8string(), " is not a bundle: expected a folder; unpack it ",
@@ -81,8 +81,7 @@ Bundle open_folder(const fs::path &folder) {
   }
   const fs::path path = folder / kManifestName;
   if (!fs::is_regular_file(path)) {
-    throw BundleError(
-        sentence(folder.u8string(), " is not a bundle: it has no ", kManifestName));
+    throw BundleError(sentence(folder.u8string(), " is not a bundle: it has no ", kManifestName));
   }
   Bundle bundle{folder, {}};
   const std::string text = read_manifest(path);

@@ -167,7 +167,7 @@ echoes_model_info info_of(const echoes_model &model) {
   info.image_codebook_size = manifest.tokens.image.codebook_size;
   info.audio_codebook_size = manifest.tokens.audio.codebook_size;
   info.mask_token_id = manifest.tokens.mask_token_id();
-  info.max_steps = manifest.tokens.n_tokens();
+  info.num_tokens = manifest.tokens.n_tokens();
   info.can_make_images = manifest.has_graph("image_decoder");
   info.can_read_audio = manifest.has_graph("mel_encoder");
   return info;
@@ -178,8 +178,8 @@ void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t
   const Grid &grid = manifest.tokens.audio;
   const double clip_s = static_cast<double>(mel.n_samples()) / mel.sample_rate;
   if (!(0 <= start_s && start_s < stop_s && stop_s <= clip_s + 1e-6)) {
-    throw InputError(sentence("the part to mask must lie within the ", clip_s,
-                              " s of a clip, got ", start_s, " s to ", stop_s, " s"));
+    throw InputError(sentence("the part to mask must lie within the ", clip_s, " s of a clip, got ",
+                              start_s, " s to ", stop_s, " s"));
   }
   for (int column = 0; column < grid.width; ++column) {
     const double from_s = clip_s * column / grid.width;
@@ -291,8 +291,8 @@ echoes_status echoes_cogenerate(echoes_model *model, const echoes_generate_optio
 
 echoes_status echoes_inpaint(echoes_model *model, const float *sound, size_t sound_size,
                              double start_s, double stop_s, const uint8_t *pixels, int32_t width,
-                             int32_t height, const echoes_generate_options *options,
-                             float *samples, size_t *num_samples) {
+                             int32_t height, const echoes_generate_options *options, float *samples,
+                             size_t *num_samples) {
   return guarded([&] {
     Engine &engine = not_null(model, "model").engine;
     if (asks_for_size(samples, num_samples, sound_size, "samples")) return;
@@ -326,8 +326,8 @@ echoes_status echoes_continue(echoes_model *model, const float *sound, size_t so
 }
 
 echoes_status echoes_vary_audio(echoes_model *model, const float *sound, size_t sound_size,
-                                double keep, const echoes_generate_options *options,
-                                float *samples, size_t *num_samples) {
+                                double keep, const echoes_generate_options *options, float *samples,
+                                size_t *num_samples) {
   return guarded([&] {
     const size_t needed = clip_size(not_null(model, "model"));
     if (asks_for_size(samples, num_samples, needed, "samples")) return;
@@ -339,15 +339,13 @@ echoes_status echoes_vary_audio(echoes_model *model, const float *sound, size_t 
 }
 
 echoes_status echoes_vary_image(echoes_model *model, const uint8_t *pixels, int32_t width,
-                                int32_t height, double keep,
-                                const echoes_generate_options *options, uint8_t *varied,
-                                size_t *num_bytes) {
+                                int32_t height, double keep, const echoes_generate_options *options,
+                                uint8_t *varied, size_t *num_bytes) {
   return guarded([&] {
     const size_t needed = picture_size(not_null(model, "model"));
     if (asks_for_size(varied, num_bytes, needed, "varied")) return;
     const Request request = request_of(*model, options);
-    const MadePicture made =
-        vary_image(request.call, checked_picture(pixels, width, height), keep);
+    const MadePicture made = vary_image(request.call, checked_picture(pixels, width, height), keep);
     std::copy(made.pixels.begin(), made.pixels.end(), varied);
     request.deliver_tokens(made.tokens);
   });
@@ -398,8 +396,7 @@ echoes_status echoes_decode_tokens(echoes_model *model, int32_t *tokens, const u
   return guarded([&] {
     const TokenLayout &layout = not_null(model, "model").engine.manifest().tokens;
     const Request request = request_of(*model, options);
-    const Codes made =
-        request.call.decode(checked_question(tokens, mask, num_tokens, layout));
+    const Codes made = request.call.decode(checked_question(tokens, mask, num_tokens, layout));
     std::copy(made.begin(), made.end(), tokens);
     request.deliver_tokens(made);
   });
@@ -410,8 +407,8 @@ echoes_status echoes_decode_image(echoes_model *model, const int32_t *codes, siz
   return guarded([&] {
     Engine &engine = not_null(model, "model").engine;
     if (asks_for_size(pixels, num_bytes, picture_size(*model), "pixels")) return;
-    const auto made = engine.decode_image(
-        checked_codes(codes, num_codes, engine.manifest().tokens.image));
+    const auto made =
+        engine.decode_image(checked_codes(codes, num_codes, engine.manifest().tokens.image));
     std::copy(made.begin(), made.end(), pixels);
   });
 }
@@ -421,8 +418,8 @@ echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes, siz
   return guarded([&] {
     Engine &engine = not_null(model, "model").engine;
     if (asks_for_size(samples, num_samples, clip_size(*model), "samples")) return;
-    const Samples made = engine.decode_audio(
-        checked_codes(codes, num_codes, engine.manifest().tokens.audio));
+    const Samples made =
+        engine.decode_audio(checked_codes(codes, num_codes, engine.manifest().tokens.audio));
     std::copy(made.begin(), made.end(), samples);
   });
 }
@@ -433,8 +430,8 @@ echoes_status echoes_mask_audio(const echoes_model *model, double start_s, doubl
     const Manifest &manifest = not_null(model, "model").engine.manifest();
     not_null(mask, "mask");
     if (num_tokens != static_cast<size_t>(manifest.tokens.n_tokens())) {
-      throw InputError(sentence("mask must have ", manifest.tokens.n_tokens(),
-                                " elements, got ", num_tokens));
+      throw InputError(
+          sentence("mask must have ", manifest.tokens.n_tokens(), " elements, got ", num_tokens));
     }
     mask_audio(manifest, start_s, stop_s, mask);
   });

@@ -30,9 +30,9 @@ void *DynamicLibrary::find(const char *name) const {
 fs::path own_folder() {
   HMODULE self = nullptr;
   wchar_t path[4096];
-  if (!GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS |
-                              GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
-                          reinterpret_cast<LPCWSTR>(&own_folder), &self)) {
+  if (!GetModuleHandleExW(
+          GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+          reinterpret_cast<LPCWSTR>(&own_folder), &self)) {
     return {};
   }
   const DWORD length = GetModuleFileNameW(self, path, 4096);

@@ -92,10 +92,10 @@ Codes Engine::decode_tokens(const Question &question, const Sampling &sampling, 
   Sampling dials = sampling;
   dials.steps = std::min(sampling.steps, n_unknown);
   const auto noise = uniforms(seed, window, 2 * n_tokens * static_cast<size_t>(dials.steps));
-  return decode(logits,
-                {question.tokens, question.mask, known_media(question.mask, layout),
-                 layout.vocab_size()},
-                make_plan(n_unknown, dials), noise, on_step);
+  return decode(
+      logits,
+      {question.tokens, question.mask, known_media(question.mask, layout), layout.vocab_size()},
+      make_plan(n_unknown, dials), noise, on_step);
 }
 
 std::vector<uint8_t> Engine::decode_image(const Codes &codes) {

@@ -125,7 +125,8 @@ MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const 
   clip.insert(clip.end(), sound.samples + (sound.size - heard), sound.samples + sound.size);
   const Mel mel{clip_mel(clip.data(), clip.size(), spec), spec.n_frames};
   const Codes codes = call.engine.encode_mel(mel);
-  const auto heard_columns = static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
+  const auto heard_columns =
+      static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
   Past past;
   past.columns = std::min(overlap_columns(grid.width), std::max(1, heard_columns));
   const int n_frames = past.columns * spec.n_frames / grid.width;

@@ -165,12 +165,12 @@ void JsonDocument::Free::operator()(yyjson_doc *document) const { yyjson_doc_fre
 JsonDocument::JsonDocument(std::string_view text) {
   yyjson_read_err error{};
   // Without YYJSON_READ_INSITU the text is copied, not changed.
-  document_.reset(yyjson_read_opts(const_cast<char *>(text.data()), text.size(), 0, nullptr,
-                                   &error));
+  document_.reset(
+      yyjson_read_opts(const_cast<char *>(text.data()), text.size(), 0, nullptr, &error));
   if (!document_) {
     if (error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) throw std::bad_alloc();
-    throw ManifestError(sentence("the manifest is not valid JSON: ", error.msg, " at byte ",
-                                 error.pos));
+    throw ManifestError(
+        sentence("the manifest is not valid JSON: ", error.msg, " at byte ", error.pos));
   }
   yyjson_val *root = yyjson_doc_get_root(document_.get());
   if (yyjson_is_ctn(root)) refuse_repeated_keys(root);

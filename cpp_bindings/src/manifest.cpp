@@ -84,13 +84,13 @@ void check_mel(const MelSpec &mel) {
                                  mel.hop_length, ", ", mel.win_length, ", ", mel.n_fft));
   }
   if (mel.n_fft % mel.hop_length != 0) {
-    throw ManifestError(sentence(refused, "n_fft must be a multiple of hop_length, got ",
-                                 mel.n_fft, ", ", mel.hop_length));
+    throw ManifestError(sentence(refused, "n_fft must be a multiple of hop_length, got ", mel.n_fft,
+                                 ", ", mel.hop_length));
   }
   const double nyquist = mel.sample_rate / 2.0;
   if (!(mel.f_min < mel.f_max && mel.f_max <= nyquist)) {
-    throw ManifestError(sentence(refused, "mel needs 0 <= f_min < f_max <= ", nyquist,
-                                 " Hz, got ", mel.f_min, ", ", mel.f_max));
+    throw ManifestError(sentence(refused, "mel needs 0 <= f_min < f_max <= ", nyquist, " Hz, got ",
+                                 mel.f_min, ", ", mel.f_max));
   }
 }
 
@@ -170,8 +170,7 @@ TensorSpecs tensors(const Field &field) {
   for (const auto &[name, tensor] : field.object().items()) {
     const std::vector<Field> items = tensor.array(2, 2, "items, a dtype and a shape");
     TensorSpec spec;
-    spec.dtype =
-        choice(items[0], {"float32", "float16", "int32", "int64", "uint8", "bool"});
+    spec.dtype = choice(items[0], {"float32", "float16", "int32", "int64", "uint8", "bool"});
     for (const Field &dim : items[1].array(0, 8, "dimensions")) {
       spec.shape.push_back(dimension(dim));
     }
@@ -240,8 +239,7 @@ Manifest parse_manifest(std::string_view json) {
     try {
       return root_field.object();
     } catch (const ManifestError &) {
-      throw ManifestError(
-          sentence("the manifest must be a JSON object, got ", root_field.shown()));
+      throw ManifestError(sentence("the manifest must be a JSON object, got ", root_field.shown()));
     }
   }();
   check_version(root);

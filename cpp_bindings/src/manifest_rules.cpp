@@ -39,9 +39,8 @@ bool has_control(const std::string &text, std::string_view but) {
 
 bool is_bundle_name(const std::string &text) {
   return !text.empty() && text.size() <= 64 && (is_lower(text[0]) || is_digit(text[0])) &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return is_lower(c) || is_digit(c) || is_one_of(c, "._-");
-         });
+         std::all_of(text.begin(), text.end(),
+                     [](char c) { return is_lower(c) || is_digit(c) || is_one_of(c, "._-"); });
 }
 
 bool is_graph_name(const std::string &text) {

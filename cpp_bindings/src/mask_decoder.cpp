@@ -111,9 +111,9 @@ class Decoder {
       const double confidence = drawn.log_prob + double{choice_temperature} * gumbel;
       unknown.push_back({n, static_cast<float>(confidence)});
     }
-    std::stable_sort(
-        unknown.begin(), unknown.end(),
-        [](const Unknown &a, const Unknown &b) { return a.confidence < b.confidence; });
+    std::stable_sort(unknown.begin(), unknown.end(), [](const Unknown &a, const Unknown &b) {
+      return a.confidence < b.confidence;
+    });
     return unknown;
   }
 

@@ -17,9 +17,7 @@ Wide multiply(uint64_t a, uint64_t b) {
 }
 
 // The 23 high bits m of a word become (2 m + 1) / 2^24.
-float uniform(uint64_t word) {
-  return (static_cast<float>(word >> 41) + 0.5f) * 0x1p-23f;
-}
+float uniform(uint64_t word) { return (static_cast<float>(word >> 41) + 0.5f) * 0x1p-23f; }
 
 }  // namespace
 
@@ -27,8 +25,8 @@ std::array<uint64_t, 4> philox(std::array<uint64_t, 4> counter, std::array<uint6
   for (int round = 0; round < 10; ++round) {
     const Wide first = multiply(0xD2E7470EE14C6C93, counter[0]);
     const Wide second = multiply(0xCA5A826395121157, counter[2]);
-    counter = {second.high ^ counter[1] ^ key[0], second.low,
-               first.high ^ counter[3] ^ key[1], first.low};
+    counter = {second.high ^ counter[1] ^ key[0], second.low, first.high ^ counter[3] ^ key[1],
+               first.low};
     key[0] += 0x9E3779B97F4A7C15;
     key[1] += 0xBB67AE8584CAA73B;
   }

@@ -40,9 +40,9 @@ fs::path find_in(const fs::path &folder) {
   fs::path newest;
   for (const fs::directory_entry &entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().u8string();
-    const bool is_versioned = name.rfind("libonnxruntime.so.", 0) == 0 ||
-                              (name.rfind("libonnxruntime.", 0) == 0 &&
-                               entry.path().extension() == ".dylib");
+    const bool is_versioned =
+        name.rfind("libonnxruntime.so.", 0) == 0 ||
+        (name.rfind("libonnxruntime.", 0) == 0 && entry.path().extension() == ".dylib");
     if (is_versioned) newest = std::max(newest, entry.path());
   }
   return newest;
@@ -117,8 +117,8 @@ OrtLibrary::OrtLibrary(const std::string &path) {
     api_ = get_base()->GetApi(number);
   }
   if (api_ == nullptr) {
-    throw BackendError(sentence("ONNX Runtime ", version_, " is too old: 1.", kOldestApi,
-                                " or newer is needed"));
+    throw BackendError(
+        sentence("ONNX Runtime ", version_, " is too old: 1.", kOldestApi, " or newer is needed"));
   }
   // Errors reach the caller as statuses; in a log they would only say the same again.
   check(api_->CreateEnvWithCustomLogger(ignore_message, nullptr, ORT_LOGGING_LEVEL_FATAL,

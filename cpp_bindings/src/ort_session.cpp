@@ -9,12 +9,12 @@ namespace echoes {
 namespace {
 
 // y = Identity(x) on one float, opset 13: the least that a device can be asked to start for.
-constexpr uint8_t kProbeGraph[] = {
-    0x08, 0x07, 0x3a, 0x37, 0x0a, 0x10, 0x0a, 0x01, 0x78, 0x12, 0x01, 0x79, 0x22, 0x08, 0x49,
-    0x64, 0x65, 0x6e, 0x74, 0x69, 0x74, 0x79, 0x12, 0x01, 0x70, 0x5a, 0x0f, 0x0a, 0x01, 0x78,
-    0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x62, 0x0f, 0x0a,
-    0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x42,
-    0x04, 0x0a, 0x00, 0x10, 0x0d};
+constexpr uint8_t kProbeGraph[] = {0x08, 0x07, 0x3a, 0x37, 0x0a, 0x10, 0x0a, 0x01, 0x78, 0x12, 0x01,
+                                   0x79, 0x22, 0x08, 0x49, 0x64, 0x65, 0x6e, 0x74, 0x69, 0x74, 0x79,
+                                   0x12, 0x01, 0x70, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a,
+                                   0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x62, 0x0f,
+                                   0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04,
+                                   0x0a, 0x02, 0x08, 0x01, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
 
 // Release 1.20 gives two nodes one name when it fuses slices twice, and then refuses its own graph;
 // 1.23 does not, those between were not tried.
@@ -102,10 +102,9 @@ class OrtGraph : public Session {
         device_(device.name) {
     const Owned<OrtSessionOptions> options = session_options(device);
     OrtSession *session = nullptr;
-    library_->check(api_.CreateSession(library_->environment(), path.c_str(), options.get(),
-                                       &session),
-                    sentence("ONNX Runtime ", library_->version(), " cannot load ",
-                             path.u8string()));
+    library_->check(
+        api_.CreateSession(library_->environment(), path.c_str(), options.get(), &session),
+        sentence("ONNX Runtime ", library_->version(), " cannot load ", path.u8string()));
     session_.reset(session);
     OrtMemoryInfo *memory = nullptr;
     check(api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
@@ -203,7 +202,8 @@ class OrtGraph : public Session {
                     const OrtTypeInfo *type) const {
     const OrtTensorTypeAndShapeInfo *info = nullptr;
     check(api_.CastTypeInfoToTensorInfo(type, &info));
-    if (info == nullptr) throw BundleError(sentence(kind, " ", name, " of ", name_, " is no tensor"));
+    if (info == nullptr)
+      throw BundleError(sentence(kind, " ", name, " of ", name_, " is no tensor"));
     ONNXTensorElementDataType element = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
     check(api_.GetTensorElementType(info, &element));
     const std::vector<int64_t> shape = dimensions(info);

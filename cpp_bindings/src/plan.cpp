@@ -38,8 +38,8 @@ void check_sampling(const Sampling &sampling) {
   check_dial("choice_temperature", sampling.choice_temperature, 100);
   const double start = sampling.guidance_start, stop = sampling.guidance_stop;
   if (!(0 <= start && start <= stop && stop <= 1)) {
-    throw std::invalid_argument(sentence(
-        "guidance_interval must be two rising shares in [0, 1], got ", start, ", ", stop));
+    throw std::invalid_argument(
+        sentence("guidance_interval must be two rising shares in [0, 1], got ", start, ", ", stop));
   }
 }
 

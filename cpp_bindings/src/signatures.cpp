@@ -23,8 +23,7 @@ std::vector<Signature> signatures(const Manifest &manifest) {
   const TensorSpec image_codes{"int32", {batch, {layout.image.n_tokens(), ""}}};
   const TensorSpec audio_codes{"int32", {batch, {layout.audio.n_tokens(), ""}}};
   const TensorSpec tokens{"int32", {batch, {layout.n_tokens(), ""}}};
-  const TensorSpec logits{"float32",
-                          {batch, {layout.n_tokens(), ""}, {layout.vocab_size(), ""}}};
+  const TensorSpec logits{"float32", {batch, {layout.n_tokens(), ""}, {layout.vocab_size(), ""}}};
   return {
       {"image_encoder", {{"image", pixels}}, {{"codes", image_codes}}},
       {"image_decoder", {{"codes", image_codes}}, {{"image", pixels}}},

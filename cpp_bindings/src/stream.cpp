@@ -116,9 +116,9 @@ int overlap_columns(int n_columns) { return std::max(1, n_columns / 3); }
 void check_continuable(const Manifest &manifest) {
   const Grid &grid = manifest.tokens.audio;
   if (grid.width < 2 || manifest.mel.n_frames < grid.width) {
-    throw BundleError(sentence("clips of bundle ", manifest.name, " cannot be continued: they have ",
-                               grid.width, " columns of codes and ", manifest.mel.n_frames,
-                               " frames; use another bundle"));
+    throw BundleError(
+        sentence("clips of bundle ", manifest.name, " cannot be continued: they have ", grid.width,
+                 " columns of codes and ", manifest.mel.n_frames, " frames; use another bundle"));
   }
 }
 

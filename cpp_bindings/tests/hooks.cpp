@@ -6,8 +6,9 @@
 
 extern "C" {
 
-__attribute__((visibility("default"))) void hook_resize(const uint8_t *pixels, int width, int height,
-                                                        int to_width, int to_height, uint8_t *rgb) {
+__attribute__((visibility("default"))) void hook_resize(const uint8_t *pixels, int width,
+                                                        int height, int to_width, int to_height,
+                                                        uint8_t *rgb) {
   echoes::ImageSpec spec;
   spec.width = to_width;
   spec.height = to_height;

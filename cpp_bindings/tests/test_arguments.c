@@ -95,9 +95,9 @@ static void test_wrong_structs(echoes_model *model) {
 static void test_wrong_dials(echoes_model *model) {
   echoes_generate_options options = {sizeof options}, changed;
   CHECK(echoes_generate_options_init(model, &options) == ECHOES_OK);
-#define WITH(field, value, words)                                                      \
-  changed = options;                                                                   \
-  changed.field = value;                                                               \
+#define WITH(field, value, words) \
+  changed = options;              \
+  changed.field = value;          \
   IS_REFUSED(echoes_image_to_audio(model, bytes, 8, 8, &changed, floats, &size), words)
   WITH(steps, 0, "steps must be in [1, ");
   WITH(steps, 1000000, "steps must be in [1, ");
@@ -138,7 +138,8 @@ static void test_wrong_media(echoes_model *model) {
 
 static void test_wrong_seconds(echoes_model *model, size_t clip) {
   const char *inside = "must lie within";
-  IS_REFUSED(echoes_inpaint(model, floats, clip, 0.1, 0.1, NULL, 0, 0, NULL, floats, &size), inside);
+  IS_REFUSED(echoes_inpaint(model, floats, clip, 0.1, 0.1, NULL, 0, 0, NULL, floats, &size),
+             inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, -1, 0.1, NULL, 0, 0, NULL, floats, &size), inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, 0, 1e9, NULL, 0, 0, NULL, floats, &size), inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, NAN, 1, NULL, 0, 0, NULL, floats, &size), inside);
@@ -146,7 +147,7 @@ static void test_wrong_seconds(echoes_model *model, size_t clip) {
 }
 
 static void test_wrong_tokens(echoes_model *model, const echoes_model_info *info) {
-  const size_t n = (size_t)info->max_steps;
+  const size_t n = (size_t)info->num_tokens;
   memset(codes, 0, sizeof codes);
   memset(mask, 0, sizeof mask);
   IS_REFUSED(echoes_decode_tokens(model, codes, mask, n - 1, NULL), "elements, got");

@@ -68,7 +68,8 @@ void test_noise(const Json &golden) {
   CHECK(streams.size() > 0);
   for (size_t i = 0; i < streams.size(); ++i) {
     const auto expected = streams[i]["uniforms_times_2_24"].numbers<float>();
-    auto noise = uniforms(std::stoull(yyjson_get_str(streams[i]["seed"].value)), 0, expected.size());
+    auto noise =
+        uniforms(std::stoull(yyjson_get_str(streams[i]["seed"].value)), 0, expected.size());
     for (float &uniform : noise) uniform *= 0x1p24f;
     CHECK(noise == expected);
   }
@@ -146,9 +147,8 @@ void test_logits_that_are_not_numbers() {
   const std::vector<float> logits(8, NAN);
   bool is_caught = false;
   try {
-    decode([&](const std::vector<int32_t> &) { return logits.data(); },
-           {{4, 4}, {1, 1}, {0, 0}, 4}, make_plan(2, Sampling{1, 1, 1, 1}), {.1f, .2f, .3f, .4f},
-           nullptr);
+    decode([&](const std::vector<int32_t> &) { return logits.data(); }, {{4, 4}, {1, 1}, {0, 0}, 4},
+           make_plan(2, Sampling{1, 1, 1, 1}), {.1f, .2f, .3f, .4f}, nullptr);
   } catch (const BundleError &) {
     is_caught = true;
   }

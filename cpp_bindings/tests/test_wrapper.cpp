@@ -30,7 +30,8 @@ void test_every_task(Model &model) {
   CHECK(sound.size() == static_cast<size_t>(info.num_samples));
   CHECK(sound == model.image_to_audio(picture, options));
   const echoes_rt::Picture seen = model.audio_to_image(sound, options);
-  CHECK(seen.width == info.image_width && seen.pixels.size() == size_t(3) * seen.width * seen.height);
+  CHECK(seen.width == info.image_width &&
+        seen.pixels.size() == size_t(3) * seen.width * seen.height);
   const auto both = model.cogenerate(options);
   CHECK(both.first.pixels.size() == seen.pixels.size() && both.second.size() == sound.size());
   const double clip_s = static_cast<double>(info.num_samples) / info.sample_rate;
@@ -55,7 +56,7 @@ void test_steps_behind(Model &model) {
   echoes_rt::Codes tokens = model.encode(picture);
   const echoes_rt::Codes audio = model.encode(echoes_rt::Samples(100, 0.25f));
   tokens.insert(tokens.end(), audio.begin(), audio.end());
-  CHECK(tokens.size() == static_cast<size_t>(info.max_steps));
+  CHECK(tokens.size() == static_cast<size_t>(info.num_tokens));
   std::vector<uint8_t> mask(tokens.size(), 0);
   CHECK(model.decode_tokens(tokens, mask, model.options()) == tokens);
   const double clip_s = static_cast<double>(info.num_samples) / info.sample_rate;

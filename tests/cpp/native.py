@@ -44,7 +44,7 @@ class ModelInfo(ctypes.Structure):
                 "image_codebook_size",
                 "audio_codebook_size",
                 "mask_token_id",
-                "max_steps",
+                "num_tokens",
                 "can_make_images",
                 "can_read_audio",
             )
@@ -116,7 +116,7 @@ class Native:
         """The bundle's own with changes, and the array that will hold the tokens."""
         options = GenerateOptions(struct_size=ctypes.sizeof(GenerateOptions))
         self.call("echoes_generate_options_init", self.model, ctypes.byref(options))
-        tokens = np.full(self.info.max_steps, -1, dtype=np.int32)
+        tokens = np.full(self.info.num_tokens, -1, dtype=np.int32)
         options.tokens = pointer(tokens)
         for name, value in changes.items():
             setattr(options, name, value)

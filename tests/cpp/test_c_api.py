@@ -195,7 +195,7 @@ def test_model_tells_what_it_is(native: Native, echoes: Echoes) -> None:
     assert (info.name.decode(), info.device) == (manifest.name, b"cpu")
     assert info.onnxruntime_version.decode() == onnxruntime.__version__
     assert info.num_samples == manifest.mel.n_samples
-    assert info.max_steps == manifest.tokens.n_tokens
+    assert info.num_tokens == manifest.tokens.n_tokens
     assert (info.can_make_images, info.can_read_audio) == (1, 1)
 
 

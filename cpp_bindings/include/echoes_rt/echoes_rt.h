@@ -30,9 +30,9 @@
    another thread uses the model. The step callback runs on the calling thread, must not throw or
    longjmp out, and must not destroy its model.
 
-   Versions. Structs that may grow begin with struct_size, which the caller sets to sizeof; they grow
-   at their end only. A zero in a field that this library does not know is ignored, anything else is
-   an error. */
+   Versions. Structs that may grow begin with struct_size, which the caller sets to sizeof; they
+   grow at their end only. A zero in a field that this library does not know is ignored, anything
+   else is an error. */
 
 #ifndef ECHOES_RT_ECHOES_RT_H
 #define ECHOES_RT_ECHOES_RT_H
@@ -103,17 +103,17 @@ typedef struct echoes_model_info {
   /* These five live as long as the model. */
   const char *name;
   const char *license;
-  const char *device;              /* "cpu" or "cuda:<index>" */
-  const char *device_reason;       /* why that device */
-  const char *onnxruntime_version; /* of the library that was opened */
-  int32_t image_width, image_height;           /* of generated pictures, pixels */
-  int32_t sample_rate;                         /* Hz, of every sound given and made */
-  int64_t num_samples;                         /* in one clip */
-  int32_t image_columns, image_rows;           /* the grid of image codes */
-  int32_t audio_columns, audio_rows;           /* the grid of audio codes: columns are time */
+  const char *device;                /* "cpu" or "cuda:<index>" */
+  const char *device_reason;         /* why that device */
+  const char *onnxruntime_version;   /* of the library that was opened */
+  int32_t image_width, image_height; /* of generated pictures, pixels */
+  int32_t sample_rate;               /* Hz, of every sound given and made */
+  int64_t num_samples;               /* in one clip */
+  int32_t image_columns, image_rows; /* the grid of image codes */
+  int32_t audio_columns, audio_rows; /* the grid of audio codes: columns are time */
   int32_t image_codebook_size, audio_codebook_size;
   int32_t mask_token_id; /* stands for unknown in a token sequence */
-  int32_t max_steps;     /* tokens in a sequence: image codes row by row, then audio codes */
+  int32_t num_tokens;    /* in a sequence: image codes row by row, then audio codes */
   /* 1 if the bundle has the graphs for it, else 0. */
   int32_t can_make_images, can_read_audio;
 } echoes_model_info;
@@ -121,7 +121,7 @@ typedef struct echoes_model_info {
 /* Set info->struct_size first. */
 ECHOES_API echoes_status echoes_model_get_info(const echoes_model *model, echoes_model_info *info);
 
-/* -- options of a generation -------------------------------------------------------------------- */
+/* -- options of a generation --------------------------------------------------------------- */
 
 /* Called after each decoding step, with its 0-based index; return 0 to cancel. */
 typedef int32_t (*echoes_step_callback)(int32_t step, int32_t steps, void *user_data);
@@ -134,7 +134,7 @@ typedef enum echoes_guidance_schedule {
 typedef struct echoes_generate_options {
   size_t struct_size;
   uint64_t seed; /* the same seed gives the same codes */
-  /* Parallel decoding passes, 1 to max_steps; no more are made than tokens are unknown. */
+  /* Parallel decoding passes, 1 to num_tokens; no more are made than tokens are unknown. */
   int32_t steps;
   int32_t guidance_schedule; /* an echoes_guidance_schedule */
   double guidance_scale;     /* how much the condition counts, 0 to 100; 1 is off and costs half */
@@ -144,7 +144,7 @@ typedef struct echoes_generate_options {
   double guidance_stop;      /* until this one */
   echoes_step_callback on_step; /* may be NULL */
   void *user_data;              /* for on_step */
-  /* Receives max_steps tokens: the codes behind what was made, image codes first, then audio
+  /* Receives num_tokens of the model: the codes behind what was made, image codes first, then audio
      codes. May be NULL. Of a stream or a continued sound, those of the last window. */
   int32_t *tokens;
 } echoes_generate_options;
@@ -186,11 +186,10 @@ ECHOES_API echoes_status echoes_inpaint(echoes_model *model, const float *sound,
 
 /* A sound and duration_s more seconds, up to 3600, that follow from it. pixels, a picture of what
    is to be heard in them, may be NULL. */
-ECHOES_API echoes_status echoes_continue(echoes_model *model, const float *sound,
-                                         size_t sound_size, double duration_s,
-                                         const uint8_t *pixels, int32_t width, int32_t height,
-                                         const echoes_generate_options *options, float *samples,
-                                         size_t *num_samples);
+ECHOES_API echoes_status echoes_continue(echoes_model *model, const float *sound, size_t sound_size,
+                                         double duration_s, const uint8_t *pixels, int32_t width,
+                                         int32_t height, const echoes_generate_options *options,
+                                         float *samples, size_t *num_samples);
 
 /* A clip like a sound's first clip: each of its codes stays with the probability keep, 0 to 1. */
 ECHOES_API echoes_status echoes_vary_audio(echoes_model *model, const float *sound,
@@ -201,8 +200,8 @@ ECHOES_API echoes_status echoes_vary_audio(echoes_model *model, const float *sou
 /* The same for a picture. */
 ECHOES_API echoes_status echoes_vary_image(echoes_model *model, const uint8_t *pixels,
                                            int32_t width, int32_t height, double keep,
-                                           const echoes_generate_options *options,
-                                           uint8_t *varied, size_t *num_bytes);
+                                           const echoes_generate_options *options, uint8_t *varied,
+                                           size_t *num_bytes);
 
 /* Gets the next samples of a stream, on the calling thread; return 0 to cancel. */
 typedef int32_t (*echoes_samples_callback)(const float *samples, size_t num_samples,
@@ -228,7 +227,7 @@ ECHOES_API echoes_status echoes_encode_audio(echoes_model *model, const float *s
                                              size_t sound_size, int32_t *codes, size_t *num_codes);
 
 /* Fills in every token whose mask is not 0 and keeps the rest: every task is a question to this
-   function. tokens and mask hold num_tokens = max_steps elements; tokens are changed in place. */
+   function. tokens and mask hold num_tokens of the model; tokens are changed in place. */
 ECHOES_API echoes_status echoes_decode_tokens(echoes_model *model, int32_t *tokens,
                                               const uint8_t *mask, size_t num_tokens,
                                               const echoes_generate_options *options);
@@ -239,13 +238,12 @@ ECHOES_API echoes_status echoes_decode_image(echoes_model *model, const int32_t 
 
 /* The sound of audio codes, in [-1, 1]. */
 ECHOES_API echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes,
-                                             size_t num_codes, float *samples,
-                                             size_t *num_samples);
+                                             size_t num_codes, float *samples, size_t *num_samples);
 
 /* Sets to 1 the mask of every audio token that sounds between two seconds of a clip; the rest of
-   mask, which holds num_tokens = max_steps elements, stays. */
-ECHOES_API echoes_status echoes_mask_audio(const echoes_model *model, double start_s,
-                                           double stop_s, uint8_t *mask, size_t num_tokens);
+   mask, which holds num_tokens of the model, stays. */
+ECHOES_API echoes_status echoes_mask_audio(const echoes_model *model, double start_s, double stop_s,
+                                           uint8_t *mask, size_t num_tokens);
 
 #ifdef __cplusplus
 }

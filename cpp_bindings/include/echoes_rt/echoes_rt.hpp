@@ -55,9 +55,8 @@ class Call {
   explicit Call(const Options &options) : options_(options), each_step_(options.each_step) {
     if (!each_step_) return;
     options_.on_step = [](int32_t step, int32_t steps, void *self) {
-      return static_cast<Call *>(self)->kept([&](Call &call) {
-        return call.each_step_(step, steps);
-      });
+      return static_cast<Call *>(self)->kept(
+          [&](Call &call) { return call.each_step_(step, steps); });
     };
     options_.user_data = this;
   }
@@ -138,8 +137,8 @@ class Model {
   std::pair<Picture, Samples> cogenerate(const Options &options) {
     detail::Call call(options);
     size_t num_bytes = 0, num_samples = 0;
-    call.check(echoes_cogenerate(get(), call.options(), nullptr, &num_bytes, nullptr,
-                                 &num_samples));
+    call.check(
+        echoes_cogenerate(get(), call.options(), nullptr, &num_bytes, nullptr, &num_samples));
     std::vector<uint8_t> pixels(num_bytes);
     Samples samples(num_samples);
     call.check(echoes_cogenerate(get(), call.options(), pixels.data(), &num_bytes, samples.data(),
@@ -163,9 +162,8 @@ class Model {
                  const Options &options) {
     detail::Call call(options);
     return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_continue(get(), sound.data(), sound.size(), duration_s,
-                             pixels_or_null(picture), picture.width, picture.height,
-                             call.options(), samples, size);
+      return echoes_continue(get(), sound.data(), sound.size(), duration_s, pixels_or_null(picture),
+                             picture.width, picture.height, call.options(), samples, size);
     });
   }
 
@@ -219,8 +217,8 @@ class Model {
       throw Error(ECHOES_ERROR_INPUT, "tokens and mask must have the same size");
     }
     detail::Call call(options);
-    call.check(echoes_decode_tokens(get(), tokens.data(), mask.data(), tokens.size(),
-                                    call.options()));
+    call.check(
+        echoes_decode_tokens(get(), tokens.data(), mask.data(), tokens.size(), call.options()));
     return tokens;
   }
 

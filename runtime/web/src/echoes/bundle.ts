@@ -1,0 +1,160 @@
+/** Fetching and verifying bundles. */
+
+import { BundleError, ManifestError, messageOf } from "./errors";
+import { openStore, type FileStore } from "./file_store";
+import { filesOf, MANIFEST_NAME, readManifest, type DataFile, type Manifest } from "./manifest";
+import { sha256Hex } from "./sha256";
+import { GRAPHS, type GraphName } from "./signatures";
+
+const MAX_MANIFEST_BYTES = 1 << 20;
+
+/** Called as bytes arrive. */
+export type OnBytes = (loaded: number, total: number) => void;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A verified bundle in memory: the files of the graphs that this program runs. */
+export class Bundle {
+  private constructor(
+    readonly url: string,
+    readonly manifest: Manifest,
+    private readonly files: ReadonlyMap<string, Bytes>,
+  ) {}
+
+  /**
+   * Fetches a bundle's folder, or takes from the store what was verified before.
+   *
+   * @throws ManifestError if the manifest breaks a rule; BundleError if a file cannot be fetched,
+   * or is damaged.
+   */
+  static async load(url: string, onBytes?: OnBytes, store?: FileStore): Promise<Bundle> {
+    const folder = url.endsWith("/") ? url : `${url}/`;
+    const kept = store ?? (await openStore());
+    const manifest = await loadManifest(folder, kept);
+    const parts = filesOf(manifest, GRAPHS);
+    const total = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
+    const files = new Map<string, Bytes>();
+    let before = 0;
+    for (const part of parts) {
+      const onPart = (loaded: number) => onBytes?.(before + loaded, total);
+      files.set(part.file, await loadFile(folder, part, kept, onPart));
+      before += part.sizeBytes;
+      onPart(0);
+    }
+    const urls = parts.map((part) => fileUrl(folder, part));
+    await kept.keepOnly(folder, [...urls, `${folder}${MANIFEST_NAME}`]);
+    return new Bundle(folder, manifest, files);
+  }
+
+  get sizeBytes(): number {
+    return [...this.files.values()].reduce((sum, bytes) => sum + bytes.length, 0);
+  }
+
+  /** A graph and the files that it reads besides itself. */
+  graph(name: GraphName): { graph: Bytes; externalData: { path: string; data: Bytes }[] } {
+    const entry = this.manifest.graphs[name];
+    if (!entry) {
+      throw new BundleError(`bundle ${this.manifest.name} has no graph ${name}`);
+    }
+    return {
+      graph: this.files.get(entry.file)!,
+      externalData: entry.externalData.map(({ file }) => ({ path: file, data: this.files.get(file)! })),
+    };
+  }
+}
+
+/** The manifest as it is now; without a network, as it was. */
+async function loadManifest(folder: string, store: FileStore): Promise<Manifest> {
+  const url = `${folder}${MANIFEST_NAME}`;
+  let bytes: Bytes;
+  try {
+    bytes = await fetchBytes(url, { cache: "no-cache" }, MAX_MANIFEST_BYTES);
+    await store.put(url, bytes);
+  } catch (error) {
+    const kept = await store.get(url);
+    if (!kept) throw error;
+    bytes = kept;
+  }
+  let data: unknown;
+  try {
+    data = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const why = `the manifest is not valid JSON: ${messageOf(error)}`;
+    throw new ManifestError(`${url}: ${why}`, { cause: error });
+  }
+  try {
+    return readManifest(data);
+  } catch (error) {
+    throw new ManifestError(`${url}: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function loadFile(
+  folder: string,
+  part: DataFile,
+  store: FileStore,
+  onBytes: (loaded: number) => void,
+): Promise<Bytes> {
+  const url = fileUrl(folder, part);
+  const kept = await store.get(url);
+  if (kept && (await sha256Hex(kept)) === part.sha256) return kept;
+  const bytes = await fetchBytes(url, {}, part.sizeBytes, onBytes);
+  const problem = await damage(part, bytes);
+  if (problem) throw new BundleError(`file ${part.file} of ${folder} ${problem}; reload the page`);
+  await store.put(url, bytes);
+  return bytes;
+}
+
+/** The checksum in the address makes it another address when the file becomes another. */
+function fileUrl(folder: string, part: DataFile): string {
+  return `${folder}${encodeURI(part.file)}?sha256=${part.sha256}`;
+}
+
+async function damage(part: DataFile, bytes: Bytes): Promise<string | undefined> {
+  if (bytes.length !== part.sizeBytes) {
+    return `has ${bytes.length} bytes, the manifest says ${part.sizeBytes}`;
+  }
+  const digest = await sha256Hex(bytes);
+  if (digest === part.sha256) return undefined;
+  const [is, must] = [digest, part.sha256].map((text) => `${text.slice(0, 12)}...`);
+  return `has the checksum ${is}, the manifest says ${must}`;
+}
+
+/** What lies at an address, of which no more than `most` bytes are read. */
+async function fetchBytes(
+  url: string,
+  init: RequestInit,
+  most: number,
+  onBytes?: (loaded: number) => void,
+): Promise<Bytes> {
+  let response: Response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    throw new BundleError(`${url} cannot be fetched: ${messageOf(error)}`, { cause: error });
+  }
+  if (!response.ok || !response.body) {
+    throw new BundleError(`${url} cannot be fetched: the server answered ${response.status}`);
+  }
+  const chunks: Uint8Array[] = [];
+  let loaded = 0;
+  const reader = response.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    loaded += value.length;
+    if (loaded > most) {
+      await reader.cancel();
+      throw new BundleError(`${url} is larger than the ${most} bytes allowed`);
+    }
+    chunks.push(value);
+    onBytes?.(loaded);
+  }
+  const bytes = new Uint8Array(loaded);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}

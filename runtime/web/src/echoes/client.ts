@@ -1,0 +1,99 @@
+/** Echoes in a Web Worker: the page's side. */
+
+import * as errors from "./errors";
+import type {
+  Dials,
+  Loaded,
+  LoadRequest,
+  Progress,
+  Request,
+  Response,
+  Verb,
+  Verbs,
+} from "./protocol";
+
+export interface Watch {
+  readonly onProgress?: (progress: Progress) => void;
+  /** Aborting it ends the call with a CancelledError after the step that is under way. */
+  readonly signal?: AbortSignal;
+}
+
+interface Pending {
+  readonly resolve: (result: never) => void;
+  readonly reject: (error: Error) => void;
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+}
+
+/** Calls are answered one after the other, in the order in which they were made. */
+export class EchoesWorker {
+  private readonly pending = new Map<number, Pending>();
+  private nextId = 0;
+
+  /** @param worker - Runs `worker.ts`. */
+  constructor(private readonly worker: Worker) {
+    worker.onmessage = ({ data }: MessageEvent<Response>) => this.receive(data);
+    worker.onerror = (event) => this.failAll(event.message || "the worker cannot be started");
+  }
+
+  load(options: LoadRequest, watch: Watch = {}): Promise<Loaded> {
+    return this.ask((id) => ({ id, kind: "load", options }), watch);
+  }
+
+  run<V extends Verb>(
+    verb: V,
+    asks: Verbs[V]["asks"],
+    dials: Dials = {},
+    watch: Watch = {},
+  ): Promise<Verbs[V]["gives"]> {
+    return this.ask((id) => ({ id, kind: "run", verb, asks, dials }), watch);
+  }
+
+  terminate(): void {
+    this.worker.terminate();
+    this.failAll("the worker was ended");
+  }
+
+  private ask<T>(request: (id: number) => Request, watch: Watch): Promise<T> {
+    const id = this.nextId++;
+    return new Promise<T>((resolve, reject) => {
+      this.pending.set(id, { resolve, reject, onProgress: watch.onProgress });
+      watch.signal?.addEventListener("abort", () => {
+        if (this.pending.has(id)) this.send({ id, kind: "cancel" });
+      });
+      this.send(request(id));
+    });
+  }
+
+  private send(request: Request): void {
+    this.worker.postMessage(request);
+  }
+
+  private receive(response: Response): void {
+    const pending = this.pending.get(response.id);
+    if (!pending) return;
+    if (response.kind === "progress") {
+      pending.onProgress?.(response.progress);
+      return;
+    }
+    this.pending.delete(response.id);
+    if (response.kind === "result") pending.resolve(response.result as never);
+    else pending.reject(revived(response.name, response.message));
+  }
+
+  private failAll(message: string): void {
+    for (const { reject } of this.pending.values()) reject(new errors.BackendError(message));
+    this.pending.clear();
+  }
+}
+
+/** An error of the worker as one of the same class here. */
+function revived(name: string, message: string): Error {
+  const classes: Record<string, new (message: string) => Error> = {
+    InputError: errors.InputError,
+    BundleError: errors.BundleError,
+    ManifestError: errors.ManifestError,
+    BackendError: errors.BackendError,
+    CancelledError: errors.CancelledError,
+  };
+  return new (classes[name] ?? Error)(message);
+}

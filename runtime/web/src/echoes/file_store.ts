@@ -1,0 +1,42 @@
+/** Where verified files of a bundle are kept, so that they load without a network. */
+
+export interface FileStore {
+  get(url: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
+  put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Forgets what lies under a folder's URL and is not in `urls`. */
+  keepOnly(folder: string, urls: readonly string[]): Promise<void>;
+}
+
+const CACHE_NAME = "echoes-rt-bundles";
+
+/** The browser's Cache; a full disk or a private window only costs the offline copy. */
+class CacheStore implements FileStore {
+  constructor(private readonly cache: Cache) {}
+
+  async get(url: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const response = await this.cache.match(url).catch(() => undefined);
+    return response && new Uint8Array(await response.arrayBuffer());
+  }
+
+  async put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    await this.cache.put(url, new Response(bytes)).catch(() => undefined);
+  }
+
+  async keepOnly(folder: string, urls: readonly string[]): Promise<void> {
+    for (const { url } of await this.cache.keys()) {
+      if (url.startsWith(folder) && !urls.includes(url)) await this.cache.delete(url);
+    }
+  }
+}
+
+/** For where there is no Cache: nothing is kept. */
+const noStore: FileStore = {
+  get: async () => undefined,
+  put: async () => undefined,
+  keepOnly: async () => undefined,
+};
+
+export async function openStore(): Promise<FileStore> {
+  const cache = await globalThis.caches?.open(CACHE_NAME).catch(() => undefined);
+  return cache ? new CacheStore(cache) : noStore;
+}

@@ -1,0 +1,61 @@
+/** What a page and its worker say to each other. */
+
+import type { LoadOptions } from "./pipeline";
+import type { Pixels } from "./image";
+import type { Part } from "./fill_sound";
+import type { Mask } from "./fill_picture";
+import type { Pair, Picture, Sound } from "./results";
+import type { MelSpec, Sampling } from "./spec";
+
+/** The dials that can be sent; steps are reported by messages. */
+export interface Dials extends Partial<Sampling> {
+  readonly seed?: bigint | number;
+}
+
+export interface Verbs {
+  imageToAudio: { asks: { image: Pixels }; gives: Sound };
+  audioToImage: { asks: { samples: Float32Array }; gives: Picture };
+  cogenerate: { asks: object; gives: Pair };
+  varyAudio: { asks: { samples: Float32Array; keep: number }; gives: Sound };
+  varyImage: { asks: { image: Pixels; keep: number }; gives: Picture };
+  inpaintAudio: { asks: { samples: Float32Array; part: Part; image?: Pixels }; gives: Sound };
+  inpaintImage: { asks: { image: Pixels; mask: Mask; audio?: Float32Array }; gives: Picture };
+}
+
+export type Verb = keyof Verbs;
+
+export type LoadRequest = Omit<LoadOptions, "onBytes"> & { readonly url: string };
+
+export type Request =
+  | { readonly id: number; readonly kind: "load"; readonly options: LoadRequest }
+  | {
+      readonly id: number;
+      readonly kind: "run";
+      readonly verb: Verb;
+      readonly asks: Verbs[Verb]["asks"];
+      readonly dials: Dials;
+    }
+  | { readonly id: number; readonly kind: "cancel" };
+
+/** What a page should know of a loaded bundle. */
+export interface Loaded {
+  readonly bundle: string;
+  readonly license: string;
+  readonly labels: readonly string[];
+  readonly sizeBytes: number;
+  readonly mel: MelSpec;
+  readonly image: { readonly height: number; readonly width: number };
+  readonly sampling: Sampling;
+  readonly device: { readonly name: string; readonly label: string; readonly reason: string };
+}
+
+export interface Progress {
+  readonly stage: "download" | "prepare" | "decode";
+  readonly done: number;
+  readonly total: number;
+}
+
+export type Response =
+  | { readonly id: number; readonly kind: "progress"; readonly progress: Progress }
+  | { readonly id: number; readonly kind: "result"; readonly result: unknown }
+  | { readonly id: number; readonly kind: "error"; readonly name: string; readonly message: string };

@@ -1,0 +1,32 @@
+/** Samples as a WAV file. */
+
+import { clamp, roundHalfEven } from "./numbers";
+
+const HEADER_BYTES = 44;
+const SAMPLE_BYTES = 2;
+const PCM = 1;
+
+/** 16-bit mono WAV of samples in [-1, 1], byte for byte as the Python runtime writes it. */
+export function encodeWav(samples: Float32Array, sampleRate: number): ArrayBuffer {
+  const buffer = new ArrayBuffer(HEADER_BYTES + SAMPLE_BYTES * samples.length);
+  const view = new DataView(buffer);
+  const text = (at: number, letters: string) =>
+    [...letters].forEach((letter, i) => view.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  view.setUint32(4, buffer.byteLength - 8, true);
+  text(8, "WAVEfmt ");
+  view.setUint32(16, 16, true); // bytes of the format that follows
+  view.setUint16(20, PCM, true);
+  view.setUint16(22, 1, true); // channels
+  view.setUint32(24, sampleRate, true);
+  view.setUint32(28, SAMPLE_BYTES * sampleRate, true);
+  view.setUint16(32, SAMPLE_BYTES, true);
+  view.setUint16(34, 8 * SAMPLE_BYTES, true);
+  text(36, "data");
+  view.setUint32(40, SAMPLE_BYTES * samples.length, true);
+  samples.forEach((sample, i) => {
+    const whole = roundHalfEven(Math.fround(clamp(sample, -1, 1) * 32767));
+    view.setInt16(HEADER_BYTES + SAMPLE_BYTES * i, whole, true);
+  });
+  return buffer;
+}

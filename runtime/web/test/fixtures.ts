@@ -1,0 +1,46 @@
+/** What many tests need: golden files, the tiny bundle, what the Python runtime gives. */
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { vi } from "vitest";
+
+export const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
+export const TINY_BUNDLE = `${REPOSITORY}tests/fixtures/tiny_bundle`;
+export const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url));
+
+/* eslint-disable-next-line -- JSON of our own making, checked by what is compared with it */
+type Json = any;
+
+export const readJson = (path: string): Json => JSON.parse(readFileSync(path, "utf8"));
+export const golden = (name: string): Json =>
+  readJson(`${REPOSITORY}tests/fixtures/golden/${name}.json`);
+
+export function bytes(base64: string): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(Buffer.from(base64, "base64"));
+}
+
+export function floats(base64: string): Float32Array {
+  return new Float32Array(bytes(base64).buffer);
+}
+
+/** The largest difference between two arrays of one length. */
+export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) return Infinity;
+  let most = 0;
+  for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i]! - b[i]!));
+  return most;
+}
+
+/** Answers fetches under http://bundle/ with the files of a folder, which may be changed. */
+export function serve(
+  folder: string,
+  change: (file: string, data: Buffer) => Buffer | undefined = (_, data) => data,
+): string {
+  vi.stubGlobal("fetch", async (address: string) => {
+    const file = new URL(address).pathname.slice(1);
+    const data = change(file, readFileSync(`${folder}/${file}`));
+    return data ? new Response(new Uint8Array(data)) : new Response(null, { status: 404 });
+  });
+  return "http://bundle/";
+}

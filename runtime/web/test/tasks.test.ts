@@ -1,0 +1,103 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+
+import { CancelledError, InputError } from "../src/echoes/errors";
+import { Echoes } from "../src/echoes/pipeline";
+import { camel } from "./camel";
+import { bytes, distance, EXPECTED, floats, readJson, serve, TINY_BUNDLE } from "./fixtures";
+
+const { answers } = readJson(EXPECTED);
+const image = { ...answers.image, rgb: bytes(answers.image.rgb) };
+const mask = { height: image.height, width: image.width, hidden: bytes(answers.hidden) };
+const samples = floats(answers.samples);
+const [start, stop] = answers.part;
+
+let echoes: Echoes;
+
+beforeAll(async () => {
+  echoes = await Echoes.load(serve(TINY_BUNDLE), { threads: 1 });
+});
+
+afterAll(() => vi.unstubAllGlobals());
+
+describe("the Python runtime's", () => {
+  it("codes of a picture and of a sound", async () => {
+    expect([...(await echoes.engine.encodeImage(image))]).toEqual(answers.image_codes);
+    expect([...(await echoes.engine.encodeAudio(samples))]).toEqual(answers.audio_codes);
+  });
+
+  const verbs: Record<string, (seed: bigint) => Promise<Int32Array>> = {
+    imageToAudio: async (seed) => (await echoes.imageToAudio(image, { seed })).codes,
+    audioToImage: async (seed) => (await echoes.audioToImage(samples, { seed })).codes,
+    varyAudio: async (seed) => (await echoes.varyAudio(samples, 0.6, { seed })).codes,
+    varyImage: async (seed) => (await echoes.varyImage(image, 0.4, { seed })).codes,
+    inpaintAudio: async (seed) =>
+      (await echoes.inpaintAudio(samples, { start, stop }, { seed })).codes,
+    inpaintImage: async (seed) => (await echoes.inpaintImage(image, mask, { seed })).codes,
+  };
+
+  it.each(Object.keys(verbs))("codes for every seed: %s", async (verb) => {
+    for (const run of answers.runs) {
+      const codes = await verbs[verb]!(BigInt(run.seed));
+      expect([...codes], `seed ${run.seed}`).toEqual(run[verb]);
+    }
+  });
+
+  it("codes for every seed: cogenerate", async () => {
+    for (const run of answers.runs) {
+      const { sound, picture } = await echoes.cogenerate({ seed: BigInt(run.seed) });
+      const codes = [[...sound.codes], [...picture.codes]];
+      expect(codes, `seed ${run.seed}`).toEqual(run.cogenerate);
+    }
+  });
+
+  it("codes with every dial", async () => {
+    for (const { options, codes } of answers.options) {
+      const sound = await echoes.imageToAudio(image, { seed: 7, ...camel(options) });
+      expect([...sound.codes], JSON.stringify(options)).toEqual(codes);
+    }
+  });
+
+  it("samples and pixels", async () => {
+    const seed = BigInt(answers.runs.at(-1).seed);
+    const { samples: heard } = await echoes.imageToAudio(image, { seed });
+    expect(distance(heard, floats(answers.waveform))).toBeLessThan(1e-4);
+    const filled = await echoes.inpaintAudio(samples, { start, stop }, { seed });
+    expect(distance(filled.samples, floats(answers.filled))).toBeLessThan(1e-4);
+    const { pixels } = await echoes.audioToImage(samples, { seed: 5 });
+    expect(distance(pixels.rgb, bytes(answers.pixels))).toBeLessThanOrEqual(1);
+  });
+});
+
+describe("a call", () => {
+  it("reports its steps, its seed and what it ran on", async () => {
+    const steps: number[] = [];
+    const sound = await echoes.imageToAudio(image, { onStep: (step) => void steps.push(step) });
+    expect(steps).toEqual([0, 1, 2, 3]);
+    expect(sound.device).toBe("WebAssembly, 1 thread");
+    expect(Object.keys(sound.timingsMs)).toEqual(["encode image", "decode tokens", "decode audio"]);
+    const again = await echoes.imageToAudio(image, { seed: sound.seed });
+    expect(again.codes).toEqual(sound.codes);
+  });
+
+  it("can be cancelled, and another one made", async () => {
+    const cancelled = echoes.imageToAudio(image, { onStep: (step) => step < 1 });
+    await expect(cancelled).rejects.toThrow(CancelledError);
+    expect((await echoes.imageToAudio(image)).codes).toHaveLength(8);
+  });
+
+  it.each([
+    ["a picture of the wrong size", () => echoes.imageToAudio({ ...image, width: 3 })],
+    ["a sound without samples", () => echoes.audioToImage(new Float32Array(0))],
+    ["samples that are no numbers", () => echoes.audioToImage(Float32Array.of(1, Number.NaN))],
+    ["too many steps", () => echoes.imageToAudio(image, { steps: 9 })],
+    ["a share above 1", () => echoes.varyImage(image, 1.5)],
+    ["a part beyond the end", () => echoes.inpaintAudio(samples, { start: 0, stop: 99 })],
+    ["a part as long as the clip", () => echoes.inpaintAudio(samples, { start: 0, stop: 0.09 })],
+    ["an empty mask", () =>
+      echoes.inpaintImage(image, { ...mask, hidden: new Uint8Array(mask.hidden.length) })],
+    ["a mask that is too wide", () =>
+      echoes.inpaintImage(image, { ...mask, hidden: mask.hidden.map(() => 1) })],
+  ])("with %s is refused", async (_, run) => {
+    await expect(run()).rejects.toThrow(InputError);
+  });
+});

@@ -1,0 +1,40 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import { defineConfig, type Plugin } from "vite";
+
+const BUILT = fileURLToPath(new URL("../echoes_rt/web", import.meta.url));
+const SERVICE_WORKER = "service_worker.js";
+
+/** Tells the service worker what to keep: every built file, but for WebGPU's, which few need. */
+function listedForOffline(): Plugin {
+  return {
+    name: "listed-for-offline",
+    generateBundle(_, bundle) {
+      const files = Object.keys(bundle).filter(
+        (file) => file !== SERVICE_WORKER && !file.includes(".jspi") && !file.endsWith(".map"),
+      );
+      const source = readFileSync(new URL("src/page/service_worker.js", import.meta.url), "utf8");
+      this.emitFile({
+        type: "asset",
+        fileName: SERVICE_WORKER,
+        // Names of assets hold their checksums, so that the list is also a version.
+        source: source.replace("__FILES__", JSON.stringify(files.toSorted())),
+      });
+    },
+  };
+}
+
+export default defineConfig({
+  base: "./",
+  plugins: [listedForOffline()],
+  resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser"] },
+  worker: { format: "es" },
+  build: { outDir: BUILT, emptyOutDir: true, target: "es2022", assetsInlineLimit: 0 },
+  server: {
+    headers: {
+      "Cross-Origin-Opener-Policy": "same-origin",
+      "Cross-Origin-Embedder-Policy": "require-corp",
+    },
+  },
+});

@@ -1,0 +1,176 @@
+"""Writes what the Python runtime gives: python tests/web/make_expected.py BUNDLE OUT [SEEDS].
+
+The browser's tests hold themselves to it; it is made anew each time, so that it cannot be stale.
+"""
+
+import base64
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from echoes_rt.audio import clip_mel, write_audio
+from echoes_rt.decode.noise import uniforms
+from echoes_rt.decode.plan import make_plan
+from echoes_rt.image import normalise, resize
+from echoes_rt.pipeline import Echoes
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import mel_filterbank
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.tasks import fill_sound
+from echoes_rt.tasks.call import Call
+
+SIZES = [(1, 1), (2, 3), (31, 47), (32, 32), (33, 33), (40, 48), (64, 64), (96, 130), (128, 96)]
+SIZES += [(301, 199), (77, 500)]
+
+SPECS = {"square": ImageSpec(height=32, width=32), "wide": ImageSpec(height=20, width=33)}
+
+OPTIONS: list[dict[str, Any]] = [
+    {"steps": 1},
+    {"steps": 8, "temperature": 0.0},
+    {"steps": 5, "temperature": 0.7, "choice_temperature": 0.0},
+    {"guidance_scale": 1.0},
+    {"guidance_scale": 6.5, "guidance_schedule": "annealed"},
+    {"guidance_scale": 3.0, "guidance_interval": (0.25, 0.75)},
+]
+
+
+def packed(array: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    """Soft colours with some noise, from the size alone."""
+    y, x = np.mgrid[:height, :width]
+    soft = [127 + 90 * np.sin(x / 9 + c) + 30 * np.cos(y / 7 - c) for c in range(3)]
+    noise = np.random.default_rng(height * 1000 + width).integers(-8, 9, (height, width, 3))
+    return np.clip(np.stack(soft, axis=2) + noise, 0, 255).astype(np.uint8)
+
+
+def sound(n_samples: int, rate: int) -> np.ndarray:
+    """A falling tone in noise."""
+    t = np.arange(n_samples) / rate
+    tone = 0.5 * np.sin(2 * np.pi * (900 - 2000 * t) * t) * np.exp(-3 * t)
+    noise = np.random.default_rng(0).standard_normal(n_samples)
+    return np.asarray(tone + 0.02 * noise, dtype=np.float32)
+
+
+def pictures() -> list[dict[str, Any]]:
+    cases = []
+    for name, spec in SPECS.items():
+        for height, width in SIZES:
+            rgb = picture(height, width)
+            small = resize(rgb, spec)
+            cases.append(
+                {
+                    "spec": name,
+                    "height": height,
+                    "width": width,
+                    "rgb": packed(rgb),
+                    "resized": packed(small),
+                    "normal": packed(normalise(small, spec)),
+                }
+            )
+    return cases
+
+
+def plans() -> list[dict[str, Any]]:
+    cases = []
+    for options in OPTIONS:
+        for n_unknown in (0, 3, 8, 24):
+            sampling = SamplingDefaults(**{"steps": 6, **options})
+            mask = np.arange(24)[None] < n_unknown
+            plan = make_plan(mask, sampling)
+            cases.append(
+                {
+                    "options": options | {"steps": sampling.steps},
+                    "unknown": n_unknown,
+                    "keep": plan.keep[:, 0].tolist(),
+                    "choice_temperature": plan.choice_temperature.tolist(),
+                    "guidance_scale": plan.guidance_scale.tolist(),
+                }
+            )
+    return cases
+
+
+def wav() -> dict[str, Any]:
+    samples = np.linspace(-1, 1, 1001, dtype=np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_audio(Path(folder) / "a.wav", samples, 22_050)
+        return {"samples": packed(samples), "file": packed(np.frombuffer(path.read_bytes(), "u1"))}
+
+
+def inpainted(echoes: Echoes, samples: np.ndarray, part: tuple[float, float], seed: int) -> Any:
+    call = Call.of(echoes, {"seed": seed})
+    rate = echoes.manifest.mel.sample_rate
+    return fill_sound.inpaint(call, samples[:, None], rate, *part, None)
+
+
+def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
+    mel = echoes.manifest.mel
+    rgb, samples = picture(96, 130), sound(mel.n_samples + 700, mel.sample_rate)
+    part = (0.2 * mel.duration_s, 0.5 * mel.duration_s)
+    hidden = np.zeros((*rgb.shape[:2], 3), dtype=np.uint8)
+    hidden[30:70, 20:60] = 255
+    runs = []
+    for seed in [*range(seeds - 1), 2**64 - 1]:
+        made, seen = echoes.cogenerate(seed=seed)
+        filled = inpainted(echoes, samples, part, seed)
+        heard = echoes.image_to_audio(rgb, seed=seed)
+        runs.append(
+            {
+                "seed": str(seed),
+                "imageToAudio": heard.codes.tolist(),
+                "audioToImage": echoes.audio_to_image(samples, seed=seed).codes.tolist(),
+                "cogenerate": [made.codes.tolist(), seen.codes.tolist()],
+                "varyAudio": echoes.vary(samples, keep=0.6, seed=seed).codes.tolist(),
+                "varyImage": echoes.vary(rgb, keep=0.4, seed=seed).codes.tolist(),
+                "inpaintAudio": filled.codes.tolist(),
+                "inpaintImage": echoes.inpaint_image(rgb, hidden, seed=seed).codes.tolist(),
+            }
+        )
+    return {
+        "image": {"height": 96, "width": 130, "rgb": packed(rgb)},
+        "hidden": packed((hidden[..., 0] > 127).astype(np.uint8)),
+        "samples": packed(samples),
+        "part": part,
+        "image_codes": echoes.encode_image(rgb)[0].tolist(),
+        "audio_codes": echoes.encode_audio(samples)[0].tolist(),
+        "mel": packed(clip_mel(samples, mel)),
+        "runs": runs,
+        "waveform": packed(heard.samples),
+        "filled": packed(filled.samples[:, 0]),
+        "pixels": packed(echoes.audio_to_image(samples, seed=5).pixels),
+        "options": [
+            {
+                "options": options,
+                "codes": echoes.image_to_audio(rgb, seed=7, **options).codes.tolist(),
+            }
+            for options in OPTIONS
+        ],
+    }
+
+
+def main(bundle: str, out: str, seeds: str = "50") -> None:
+    echoes = Echoes.load(bundle)
+    expected = {
+        "pictures": pictures(),
+        "specs": {name: [spec.height, spec.width] for name, spec in SPECS.items()},
+        "plans": plans(),
+        "wav": wav(),
+        "noise": {
+            "seed": str(2**63 + 1),
+            "window": str(2**64 - 1),
+            "uniforms": packed(uniforms([2**63 + 1], 1, 37, 2**64 - 1)),
+        },
+        "filterbank": packed(mel_filterbank(echoes.manifest.mel)),
+        "answers": answers(echoes, int(seeds)),
+    }
+    Path(out).write_text(json.dumps(expected), "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
