@@ -16,7 +16,7 @@ from echoes_rt import Echoes, errors
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="not tried on Windows")
 
 CONSUMER = """
-cmake_minimum_required(VERSION 3.20)
+cmake_minimum_required(VERSION 3.21)
 project(consumer LANGUAGES C)
 find_package(echoes_rt 0.1 REQUIRED)
 add_executable(consumer consumer.c)
