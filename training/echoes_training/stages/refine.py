@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
+from echoes_training.data.index import Clip
 from echoes_training.device import autocast, channels_last
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import discriminator_hinge, generator_hinge
@@ -25,7 +26,7 @@ def refine(
     run: Path,
     medium: Medium,
     model: VQGAN,
-    head: CategoryHead,
+    head: CategoryHead | None,
     codec: VQGANStageConfig,
     config: RefineStageConfig,
 ) -> None:
@@ -33,27 +34,31 @@ def refine(
 
     A decoder trained on absolute error alone answers with the mean of all that a code may stand
     for, in which harmonics and edges cancel; the discriminator makes it choose, and the category
-    that the codec's own encoder reads from the result makes it choose what the thing is.
+    that the codec's own encoder reads from the result makes it choose what the thing is (if the
+    codec has a ``head`` that reads categories).
     """
     loop = config.loop
     device = torch.device(loop.device)
     torch.manual_seed(loop.seed)
     categories = category_numbers(medium)
     model = channels_last(model.to(device)).eval().requires_grad_(False)
-    head = head.to(device).eval().requires_grad_(False)
     trained = nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
     critic = PatchDiscriminator(codec.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
     optimizer = make_optimizer(trained, loop)
     critic_optimizer = make_optimizer(critic, loop)
+    heads: dict[str, nn.Module] = {}
+    if head is not None:
+        heads["category_head"] = head = head.to(device).eval().requires_grad_(False)
     state = TrainState(
-        modules={"vqgan": model, "category_head": head, "discriminator": critic},
+        modules={"vqgan": model, **heads, "discriminator": critic},
         optimizers={"decoder": optimizer, "discriminator": critic_optimizer},
     )
 
-    def read(features: Tensor) -> Tensor:
-        """(B, n_categories) logits of what a decoded clip shows."""
-        return head.from_features(features.mean(dim=(2, 3)))
+    def read(head: CategoryHead, features: Tensor, clips: list[Clip]) -> tuple[Tensor, Tensor]:
+        """(B, n_categories) logits of what decoded clips show, and (B,) what they should."""
+        wanted = torch.tensor([categories[c.category] for c in clips], device=device)
+        return head.from_features(features.mean(dim=(2, 3))), wanted
 
     def step_once(step: int) -> Scalars:
         rng = np.random.default_rng((loop.seed, step))
@@ -68,13 +73,13 @@ def refine(
             decoded = model.decode(codes)
             critic.requires_grad_(False)
             levels = model.encoder.pyramid(decoded)
-            wanted = torch.tensor([categories[c.category] for c in clips], device=device)
             losses = {
                 "reconstruction": (decoded - x).abs().mean(),
                 "perceptual": perceptual(seen, levels),
-                "category": F.cross_entropy(read(levels[-1]), wanted),
-                "adversarial": generator_hinge(critic(decoded)),
             }
+            if head is not None:
+                losses["category"] = F.cross_entropy(*read(head, levels[-1], clips))
+            losses["adversarial"] = generator_hinge(critic(decoded))
             critic.requires_grad_(True)
         scalars = {f"train/{k}": v.item() for k, v in losses.items()}
         balance = _balance(losses, model.decoder.conv_out.weight)
@@ -95,12 +100,14 @@ def refine(
         spread = slice(0, None, max(1, len(shown) // 8))
         medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
         levels = [model.encoder.pyramid(y) for y in (x, decoded)]
-        wanted = torch.tensor([categories[c.category] for c in shown], device=device)
-        return {
+        scalars = {
             "heldout/reconstruction": (decoded - x).abs().mean().item(),
             "heldout/perceptual": perceptual(*levels).item(),
-            "heldout/category": (read(levels[1][-1]).argmax(dim=1) == wanted).float().mean().item(),
         }
+        if head is not None:
+            logits, wanted = read(head, levels[1][-1], shown)
+            scalars["heldout/category"] = (logits.argmax(dim=1) == wanted).float().mean().item()
+        return scalars
 
     train(run, loop, state, step_once, evaluate)
 

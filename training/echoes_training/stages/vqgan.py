@@ -108,8 +108,11 @@ def _new_head(medium: Medium, config: VQGANStageConfig) -> CategoryHead:
     return CategoryHead(model.channels[-1], model.codebook_dim, len(category_numbers(medium)))
 
 
-def load_head(run: Path, medium: Medium, config: VQGANStageConfig) -> CategoryHead:
-    """The classifier that was trained with a codec on the same categories."""
+def load_head(run: Path, medium: Medium, config: VQGANStageConfig) -> CategoryHead | None:
+    """The classifier that was trained with a codec on the same categories; imports have none."""
+    folder = checkpoint.newest(run)
+    if folder is not None and not (folder / "category_head.safetensors").exists():
+        return None
     head = _new_head(medium, config)
     checkpoint.load_module(run, "category_head", head)
     return head

@@ -1,0 +1,85 @@
+"""The base transformer, shrunk, can learn pairs by heart in both directions."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from echoes_rt.decode.plan import make_plan
+from echoes_rt.decode.reference import decode
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training import checkpoint
+from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
+from echoes_training.presets import PRESETS
+from echoes_training.stages.transformer import train_transformer
+
+PAIRS = 16
+CODES = 32
+LAYOUT = TokenLayout(
+    image=Grid(height=3, width=3, codebook_size=CODES),
+    audio=Grid(height=2, width=5, codebook_size=CODES),
+)
+
+
+def random_pairs() -> TokenCache:
+    rng = np.random.default_rng(0)
+
+    def table(n_tokens: int) -> TokenTable:
+        codes = rng.integers(0, CODES, (PAIRS, n_tokens), dtype=np.int16)
+        return TokenTable(
+            codes=np.concatenate([codes, codes]),
+            group=np.tile(np.arange(PAIRS, dtype=np.int32), 2),
+            heldout=np.arange(2 * PAIRS) >= PAIRS,
+        )
+
+    return TokenCache(
+        image=table(LAYOUT.image.n_tokens),
+        audio=table(LAYOUT.audio.n_tokens),
+        image_codebook=rng.standard_normal((CODES, 8)).astype(np.float32),
+        audio_codebook=rng.standard_normal((CODES, 8)).astype(np.float32),
+        groups=[f"pair:{i}" for i in range(PAIRS)],
+    )
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    base = PRESETS["base"].transformer
+    loop = replace(
+        base.loop,
+        steps=350,
+        batch_size=16,
+        learning_rate=5e-3,
+        warmup_steps=20,
+        precision="fp32",
+        device="cpu",
+    )
+    shape = TransformerConfig(width=48, layers=2, heads=4)
+    config = replace(base, loop=loop, model=shape, layout=LAYOUT, unpaired=0.0)
+    cache = random_pairs()
+    train_transformer(tmp_path, cache, config)
+    model = MaskedTransformer(shape, LAYOUT).eval().requires_grad_(False)
+    checkpoint.load_module(tmp_path, "transformer", model)
+
+    codes = np.concatenate([cache.image.codes, cache.audio.codes], axis=1)[:PAIRS].astype(np.int32)
+    for hidden in (LAYOUT.audio_slice, LAYOUT.image_slice):
+        mask = np.zeros(codes.shape, dtype=np.bool_)
+        mask[:, hidden] = True
+        greedy = SamplingDefaults(
+            steps=3, temperature=0.0, choice_temperature=0.0, guidance_scale=1.0
+        )
+        plan = make_plan(mask, greedy)
+        decoded = decode(
+            lambda tokens: model(torch.from_numpy(tokens).long()).numpy(),
+            codes,
+            mask,
+            plan,
+            np.full((plan.steps, 2, *codes.shape), 0.5, dtype=np.float32),
+            condition=np.zeros_like(mask),
+            mask_token_id=LAYOUT.mask_token_id,
+        )
+        np.testing.assert_array_equal(decoded, codes)

@@ -1,0 +1,1 @@
+"""Weights that others published, turned into runs of our own stages."""
