@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 RUNTIME_VENV := .venv-runtime
+BENCH_VENV := .venv-bench
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check fmt clean
+.PHONY: demo test check fmt bench clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -22,6 +23,9 @@ fmt: $(VENV)/.installed
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
+	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles > $(BENCH_VENV)/bench.json
+
 # What a user of the runtime has: no torch, no onnx. pytest is all that is added.
 $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(RUNTIME_VENV)
@@ -35,5 +39,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(VENV)/bin/python $(PIP) -e ".[cpu,training,export,dev]"
 	touch $@
 
+$(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python $(PIP) -e ".[cpu,training,export]" -r bench/requirements.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) out.wav
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) out.wav

@@ -1,0 +1,1 @@
+"""Measures the decoding loop and the whole pipeline against other engines on one machine."""

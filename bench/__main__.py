@@ -1,0 +1,140 @@
+"""``python -m bench``: measures, then writes JSON, a page and its chart."""
+
+import json
+import os
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import cv2
+import numpy as np
+import torch
+
+from bench.contenders import contenders
+from bench.machine import machine
+from bench.measure import measure
+from bench.models import Subject, make_subject
+from bench.page import write_page
+from echoes_rt.engine import Engine
+from echoes_rt.profile.gemm_peak import gemm_peak_gflops, usable_cores
+from echoes_rt.profile.report import Subject as Profiled
+from echoes_rt.profile.report import make_profiles
+from echoes_rt.profile.stages import Question
+from echoes_rt.profile.sweep import KINDS, sweep
+from echoes_rt.spec.sampling import SamplingDefaults
+
+QUIET_LOAD = 0.3
+"""Processes that may wait or run before the start, on average over the last minute."""
+
+
+def _say(what: str) -> None:
+    click.echo(f"bench: {what}", err=True)
+
+
+@click.command()
+@click.option("--sizes", default="mini,base", show_default=True, help="Presets, by commas.")
+@click.option("--sweeps", default="mini", show_default=True, help="Sizes whose cost is swept.")
+@click.option("--runs", type=click.IntRange(1), default=7, show_default=True)
+@click.option("--steps", type=click.IntRange(1), default=12, show_default=True)
+@click.option("--threads", type=click.IntRange(1), help="[default: as many as cores]")
+@click.option("--work", type=click.Path(path_type=Path), help="Keeps the bundles between runs.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path("docs"),
+    show_default=True,
+    help="Folder for performance.json, performance.md and performance.png.",
+)
+@click.option(
+    "--busy", is_flag=True, help="Measure although the machine is busy; the page says so."
+)
+def main(
+    sizes: str,
+    sweeps: str,
+    runs: int,
+    steps: int,
+    threads: int | None,
+    work: Path | None,
+    out: Path,
+    busy: bool,
+) -> None:
+    """Compare echoes-rt with other engines on this machine."""
+    load = os.getloadavg()[0]
+    if load > QUIET_LOAD and not busy:
+        raise click.ClickException(
+            f"the machine is busy (load {load:.1f}): figures would mean nothing; wait until it is "
+            "idle, or pass --busy to try the program"
+        )
+    n_threads = threads or usable_cores()
+    torch.set_num_threads(n_threads)
+    peak = gemm_peak_gflops(n_threads)
+    document: dict[str, object] = {
+        "machine": machine(),
+        "load": round(load, 2),
+        "is_busy": load > QUIET_LOAD,
+        "threads": n_threads,
+        "runs": runs,
+        "gemm_peak_gflops": round(peak, 1),
+    }
+    sampling = SamplingDefaults(steps=steps)
+    with ExitStack() as stack:
+        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        document["sizes"] = [
+            _measured(
+                size, folder, sampling, runs, n_threads, peak, is_swept=size in sweeps.split(",")
+            )
+            for size in sizes.split(",")
+        ]
+    write_page(out, document)
+    click.echo(json.dumps(document))
+
+
+def _measured(
+    size: str,
+    work: Path,
+    sampling: SamplingDefaults,
+    runs: int,
+    threads: int,
+    peak: float,
+    *,
+    is_swept: bool,
+) -> dict[str, object]:
+    _say(f"exporting {size}")
+    subject = make_subject(size, work, sampling)
+    results = measure(contenders(subject, threads), runs, _say)
+    profiled = _profiled(subject, work, threads)
+    profiles = make_profiles(profiled, runs, _say)
+    points = {kind: sweep(profiled[0], kind, runs, _say) for kind in KINDS} if is_swept else {}
+    return {
+        "size": size,
+        "steps": subject.sampling.steps,
+        "guidance_scale": subject.sampling.guidance_scale,
+        "tokens": subject.models.layout.n_tokens,
+        "sound_s": subject.duration_s,
+        "results": [result.to_dict() for result in results],
+        "profiles": [profile.to_dict(peak) for profile in profiles],
+        "sweeps": {kind: [point.to_dict() for point in found] for kind, found in points.items()},
+    }
+
+
+def _profiled(subject: Subject, work: Path, threads: int) -> list[Profiled]:
+    spec = subject.models.image
+    picture = work / f"{subject.size}.png"
+    noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
+    cv2.imwrite(str(picture), noise)
+    return [
+        Profiled(
+            label=bundle.manifest.name,
+            engine=Engine.load(bundle, device="cpu", threads=threads),
+            question=Question(
+                picture=picture, out=work / f"{subject.size}.wav", sampling=subject.sampling
+            ),
+            threads=threads,
+        )
+        for bundle in (subject.bundle, subject.int8)
+    ]
+
+
+if __name__ == "__main__":
+    main()

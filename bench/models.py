@@ -1,0 +1,58 @@
+"""Untrained models of a named size, and the bundles made of them."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoes_export.models import Models, random_models
+from echoes_export.precision import rounded
+from echoes_export.quantize import quantize_bundle
+from echoes_export.write_bundle import About, write_bundle
+from echoes_rt.bundle import Bundle
+from echoes_rt.spec.manifest import MANIFEST_NAME
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_training.presets import PRESETS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """One size: the same weights for torch and for both bundles."""
+
+    size: str
+    models: Models
+    bundle: Bundle
+    int8: Bundle
+    sampling: SamplingDefaults
+
+    @property
+    def picture(self) -> NDArray[np.float32]:
+        """(1, 3, H, W) of noise."""
+        spec = self.models.image
+        shape = (1, 3, spec.height, spec.width)
+        return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+
+    @property
+    def duration_s(self) -> float:
+        return self.models.mel.duration_s
+
+
+def make_subject(size: str, work: Path, sampling: SamplingDefaults) -> Subject:
+    """Exports what does not lie in ``work`` yet; speed does not depend on what weights know."""
+    preset = PRESETS[size]
+    models = rounded(random_models(preset, seed=0), "fp16")
+    sampling = replace(sampling, steps=min(sampling.steps, preset.layout.audio.n_tokens))
+    plain, small = work / size, work / f"{size}-int8"
+    if not (plain / MANIFEST_NAME).is_file():
+        about = About(name=f"bench-{size}", description="Random weights.", sampling=sampling)
+        write_bundle(plain, models, about, weights="fp16", accept=lambda _: None)
+    if not (small / MANIFEST_NAME).is_file():
+        quantize_bundle(Bundle.open(plain), small, f"bench-{size}-int8", accept=lambda _: None)
+    return Subject(
+        size=size,
+        models=models,
+        bundle=Bundle.open(plain),
+        int8=Bundle.open(small),
+        sampling=sampling,
+    )

@@ -1,0 +1,80 @@
+"""Other engines behind the runtime's own interface of a session."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from echoes_rt.spec.graphs import GraphSpec
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class TorchSession:
+    """A wrapper module of ``echoes_export.wrappers`` as a session on the CPU."""
+
+    device = "cpu"
+
+    def __init__(self, module: nn.Module, signature: GraphSpec) -> None:
+        self._module = module
+        self._signature = signature
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        tensors = [torch.from_numpy(inputs[name]) for name in self._signature.inputs]
+        with torch.inference_mode():
+            output = self._module(*tensors)
+        (name,) = self._signature.outputs
+        is_real = output.is_floating_point()
+        return {name: (output.float() if is_real else output).numpy()}
+
+
+class OpenVINOSession:
+    """A graph of a bundle, or a model made of one, compiled by OpenVINO for the CPU."""
+
+    device = "cpu"
+
+    def __init__(self, model: Any, outputs: Iterable[str], precision: str, threads: int) -> None:
+        import openvino
+
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_NUM_THREADS": threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
+        self._request = self._compiled.create_infer_request()
+        self._outputs = list(outputs)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        found = self._request.infer(dict(inputs))
+        return {name: np.array(found[name]) for name in self._outputs}
+
+
+def openvino_model(path: Path, signature: GraphSpec, batch: int) -> Any:
+    """Reads a graph with its free batch fixed: OpenVINO is faster when it knows every shape."""
+    import openvino
+
+    model = openvino.Core().read_model(path)
+    shapes = {
+        name: [batch if dim == "batch" else dim for dim in spec.shape]
+        for name, spec in signature.inputs.items()
+    }
+    if all(isinstance(dim, int) for shape in shapes.values() for dim in shape):
+        model.reshape(shapes)
+    return model
+
+
+def openvino_int8(model: Any, samples: list[NDArray[np.int32]]) -> Any:
+    """Post-training quantization by nncf, weights and what enters the products."""
+    import nncf
+
+    return nncf.quantize(
+        model,
+        nncf.Dataset(samples),
+        model_type=nncf.ModelType.TRANSFORMER,
+        subset_size=len(samples),
+    )
