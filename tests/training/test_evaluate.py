@@ -145,7 +145,7 @@ def test_sheet_has_a_row_for_each_label(evaluation: Evaluation, tmp_path: Path) 
     draw_sheet(evaluation, tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet is not None
-    assert sheet.shape[:2] == (2 * 175, 4 * 320)
+    assert sheet.shape[:2] == (2 * 175, 5 * 320)
     assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
 
 

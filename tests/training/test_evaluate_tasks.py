@@ -48,12 +48,15 @@ def test_agreement_by_chance_shows_a_collapse() -> None:
 def test_ways_redraw_one_medium_and_keep_the_other(evaluation: Evaluation) -> None:
     layout = evaluation.echoes.manifest.tokens
     ways = cogeneration.ways(evaluation, [3, 4, 5])
-    joint, sound, picture = (ways[name] for name in ("joint", "sound_redrawn", "picture_redrawn"))
+    joint, sound, picture, both = ways.values()
+    assert [*ways] == ["joint", "sound_redrawn", "picture_redrawn", "both_redrawn"]
     image, audio = layout.image_slice, layout.audio_slice
     np.testing.assert_array_equal(sound[:, image], joint[:, image])
     np.testing.assert_array_equal(picture[:, audio], joint[:, audio])
     assert (sound[:, audio] != joint[:, audio]).any()
     assert (picture[:, image] != joint[:, image]).any()
+    np.testing.assert_array_equal(both[:, image], picture[:, image])
+    assert (both[:, audio] != picture[:, audio]).any()
 
 
 def test_cogeneration_knows_which_way_the_verb_goes(evaluation: Evaluation) -> None:

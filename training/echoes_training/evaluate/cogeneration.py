@@ -9,15 +9,12 @@ from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Numbers, Scores, spread
 
-REDRAWN_WINDOW = 1
-"""The second decoding has noise of its own, as in the runtime."""
-
 
 def cogeneration_scores(evaluation: Evaluation) -> Scores:
-    """How often both judges name the same label, for three ways to make a pair.
+    """How often both judges name the same label, for four ways to make a pair.
 
-    ``joint`` draws both in one pass; the others draw one of them once more, guided by the other.
-    ``shipped`` is the one that the runtime's verb gives.
+    ``joint`` draws both in one pass; the others draw one of them once more, guided by the other,
+    or the picture and then the sound. ``shipped`` is the one that the runtime's verb gives.
     """
     config, layout = evaluation.config, evaluation.echoes.manifest.tokens
     seeds = [config.seed + i for i in range(config.n_pairs)]
@@ -53,12 +50,17 @@ def ways(evaluation: Evaluation, seeds: Sequence[int]) -> dict[str, Codes]:
         )
         return np.concatenate([*parts])
 
+    # Each decoding has a window, that is, noise of its own, as in the runtime.
     joint = drawn(chain.question(echoes, members=n), 0)
     image, audio = joint[:, layout.image_slice], joint[:, layout.audio_slice]
+    sound_redrawn = drawn(chain.question(echoes, image=image, members=n), 1)
+    picture_redrawn = drawn(chain.question(echoes, audio=audio, members=n), 1)
+    image = picture_redrawn[:, layout.image_slice]
     return {
         "joint": joint,
-        "sound_redrawn": drawn(chain.question(echoes, image=image, members=n), REDRAWN_WINDOW),
-        "picture_redrawn": drawn(chain.question(echoes, audio=audio, members=n), REDRAWN_WINDOW),
+        "sound_redrawn": sound_redrawn,
+        "picture_redrawn": picture_redrawn,
+        "both_redrawn": drawn(chain.question(echoes, image=image, members=n), 2),
     }
 
 

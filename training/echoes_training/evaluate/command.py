@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @media_options
 @click.option("--out", type=OUT_FILE, required=True, help="The report, a .json file.")
 @click.option("--figure", type=OUT_FILE, help="A .png; by default beside the report.")
-@click.option("--sheet", type=OUT_FILE, help="Also draw spectrograms side by side to this .png.")
+@click.option("--sheet", type=OUT_FILE, help="Also draw media side by side to this .png.")
 @click.option(
     "--part",
     "parts",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from echoes_rt.audio import clip_mel
 from echoes_rt.errors import InputError
+from echoes_rt.image import RgbArray
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
@@ -88,47 +89,58 @@ def _draw_confusion(axis: Axes, report: dict[str, Any], name: str) -> None:
 
 
 def draw_sheet(evaluation: Evaluation, path: Path) -> None:
-    """Of each label: a held-out picture, a real held-out sound, two sounds made from the picture.
+    """Of each label: a held-out picture and two sounds made from it, a sound and a picture of it.
 
     The picture and the sound are the first of their label in the evaluation, not the best.
     """
-    spec = evaluation.echoes.bundle.manifest.mel
     jobs = evaluation.picture_jobs()
     rows = []
     for label in evaluation.labels:
         if mine := [job for job in jobs if job.clip.label == label][:2]:
             rows.append((label, mine))
-    # Alone in its batch or not, a job gives the same sound.
-    flat = [job for _, row in rows for job in row]
-    parts = chain.sounds_of(evaluation.echoes, evaluation.answers(flat))
-    made = iter(np.concatenate([*parts]))
-    columns = 2 + max(len(row) for _, row in rows)
-    figure = Figure(figsize=(3.2 * columns, 1.75 * len(rows)), layout="constrained")
-    axes = figure.subplots(len(rows), columns, squeeze=False)
-    for line, (label, row) in zip(axes, rows, strict=True):
-        _draw_picture(line[0], row[0].clip.image or "", label)
-        real = next(clip for clip in evaluation.heldout_sounds if clip.label == label)
-        _draw_sound(line[1], evaluation.samples(real), spec, f"{_plain(label)}: real")
-        for axis, job in zip(line[2:], row, strict=False):
+    # Alone in its batch or not, a job gives the same result.
+    made = iter(_sounds_of(evaluation, [job for _, row in rows for job in row]))
+    real = [next(c for c in evaluation.heldout_sounds if c.label == label) for label, _ in rows]
+    pictures = _pictures_of(evaluation, chain.jobs_of(real, 1, evaluation.config.seed))
+    n_made = max(len(row) for _, row in rows)
+    figure = Figure(figsize=(3.2 * (n_made + 3), 1.75 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), n_made + 3, squeeze=False)
+    for line, (label, row), clip, picture in zip(axes, rows, real, pictures, strict=True):
+        _draw_picture(line[0], _read(row[0].clip.image or ""), _plain(label))
+        for axis, job in zip(line[1:], row, strict=False):
             sound = next(made)
             heard = evaluation.labels[evaluation.judge.judge(sound[None]).predicted[0]]
             title = f"generated, seed {job.seed}: heard as {_plain(heard)}"
-            _draw_sound(axis, sound, spec, title)
-        for axis in line[2 + len(row) :]:
+            _draw_sound(axis, sound, evaluation.judge.spec, title)
+        for axis in line[1 + len(row) : 1 + n_made]:
             axis.axis("off")
-    for axis in axes[-1, 1:]:
+        _draw_sound(line[-2], evaluation.samples(clip), evaluation.judge.spec, "real")
+        _draw_picture(line[-1], picture, "generated from it")
+    for axis in axes[-1, 1:-1]:
         axis.set_xlabel("seconds", fontsize=8)
     save_figure(figure, path)
 
 
-def _draw_picture(axis: Axes, path: str, label: str) -> None:
+def _sounds_of(evaluation: Evaluation, jobs: list[chain.Job]) -> Samples:
+    return np.concatenate([*chain.sounds_of(evaluation.echoes, evaluation.answers(jobs))])
+
+
+def _pictures_of(evaluation: Evaluation, jobs: list[chain.Job]) -> RgbArray:
+    return np.concatenate([*chain.pictures_of(evaluation.echoes, evaluation.answers(jobs))])
+
+
+def _read(path: str) -> RgbArray:
     pixels = cv2.imread(path, cv2.IMREAD_COLOR)
     if pixels is None:
         raise InputError(f"cannot decode the picture {path}; give another index")
-    axis.imshow(pixels[:, :, ::-1])
+    return np.asarray(pixels[:, :, ::-1], dtype=np.uint8)
+
+
+def _draw_picture(axis: Axes, pixels: RgbArray, title: str) -> None:
+    axis.imshow(pixels)
     axis.set_xticks([])
     axis.set_yticks([])
-    axis.set_ylabel(_plain(label), fontsize=10)
+    axis.set_ylabel(title, fontsize=10)
 
 
 def _draw_sound(axis: Axes, samples: Samples, spec: MelSpec, title: str) -> None:
