@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
+from echoes_export.gelu import order_gelu
 from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
 from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, GraphSpec, TensorSpec
 
@@ -35,6 +36,7 @@ def export_graph(
     proto = onnx_ir.to_proto(model)
     assert isinstance(proto, onnx.ModelProto)
     _strip(proto, name)
+    order_gelu(proto.graph)
     _refer_to(stored, proto.graph)
     _sign(proto.graph, signature)
     _check_operators(proto)

@@ -27,6 +27,14 @@ _PROBE_GRAPH = bytes.fromhex(
 _FATAL_ONLY = 4
 _WARNINGS = 2
 
+_CONFIG = {
+    # A bundle's graphs run one after another, each with threads of its own: those of the last one
+    # would spin for a while and take the cores from the next.
+    "session.force_spinning_stop": "1",
+    # The arena grows in powers of two, which is for what comes and goes, not for weights.
+    "session.use_device_allocator_for_initializers": "1",
+}
+
 _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -177,6 +185,8 @@ def _start(
 ) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _FATAL_ONLY
+    for key, value in _CONFIG.items():
+        options.add_session_config_entry(key, value)
     if threads is not None:
         options.intra_op_num_threads = threads
     if profile is not None:
