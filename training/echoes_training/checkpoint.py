@@ -46,6 +46,11 @@ def _step_of(folder: Path) -> int:
     return int(folder.name.removeprefix("step-"))
 
 
+def step_name(step: int) -> str:
+    """Of a checkpoint's folder; step 0 is a run that was imported, not trained."""
+    return f"step-{step:07d}"
+
+
 def newest(run: Path) -> Path | None:
     """The newest complete checkpoint folder of a run."""
     folders = [p for p in run.glob("step-*") if re.fullmatch(r"step-\d+", p.name)]
@@ -58,7 +63,7 @@ def save(run: Path, step: int, state: TrainState) -> Path:
     The folder gets its name only when complete, so that a kill at any moment leaves a good one.
     """
     previous = newest(run)
-    folder = run / f"step-{step:07d}"
+    folder = run / step_name(step)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -75,6 +75,6 @@ def _unpickle(path: Path) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """PyTorch explains at length how to run the file; only the cause is of use."""
-    text = str(error) or type(error).__name__
-    return text.rpartition("WeightsUnpickler error:")[2].strip().splitlines()[0]
+    """One line; PyTorch's own explains at length how to run the file after all."""
+    cause = error.__context__ if isinstance(error.__context__, pickle.UnpicklingError) else error
+    return (str(cause).splitlines() or [type(cause).__name__])[0].rstrip(".")

@@ -32,10 +32,13 @@ def start_run(run: Path, config: Any, stage: str, *, resume: bool) -> None:
     """Writes the settings of a new run, or checks that an old one may be continued.
 
     Raises:
-        InputError: if the folder holds a run and ``resume`` is off.
+        InputError: if the folder holds a run and ``resume`` is off, or one that was imported.
     """
-    if checkpoint.newest(run) is not None and not resume:
+    folder = checkpoint.newest(run)
+    if folder is not None and not resume:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
+    if folder is not None and folder.name == checkpoint.step_name(0):
+        raise InputError(f"{run} was imported, so there is no training to resume; refine it")
     checkpoint.save_config(run, {"stage": stage, "config": to_dict(config)})
 
 
