@@ -2,6 +2,7 @@
 
 import click
 
+from echoes_rt.commands.demo import demo
 from echoes_rt.commands.fill import continue_, inpaint, vary
 from echoes_rt.commands.generate import cogenerate, generate
 from echoes_rt.commands.inspect import doctor, info
@@ -25,5 +26,5 @@ def main() -> None:
     """One picture in, its sound out; one sound in, its picture out."""
 
 
-for command in (generate, cogenerate, inpaint, continue_, vary, info, doctor, profile):
+for command in (generate, cogenerate, inpaint, continue_, vary, info, doctor, demo, profile):
     main.add_command(command)

@@ -79,7 +79,7 @@ describe("the Fourier transform", () => {
 
 describe("numbers", () => {
   it("are rounded as Python rounds them", () => {
-    expect([-1.5, -0.5, 0.5, 1.5, 2.5, 2.51].map(roundHalfEven)).toEqual([-2, -0, 0, 2, 2, 3]);
+    expect([-1.5, -0.5, 0.5, 1.5, 2.5, 2.51].map(roundHalfEven)).toEqual([-2, 0, 0, 2, 2, 3]);
   });
 
   it("are written as Python writes them", () => {

@@ -12,11 +12,13 @@ export {
   EchoesError,
   InputError,
   ManifestError,
+  messageOf,
 } from "./errors";
 export type { Mask } from "./fill_picture";
 export type { Part } from "./fill_sound";
 export type { Pixels } from "./image";
 export type { Manifest } from "./manifest";
+export { clipMel } from "./mel";
 export { MAX_SEED } from "./noise";
 export { Echoes, type LoadOptions } from "./pipeline";
 export type { Dials, Loaded, LoadRequest, Progress, Verb, Verbs } from "./protocol";

@@ -25,8 +25,9 @@ export function encodeWav(samples: Float32Array, sampleRate: number): ArrayBuffe
   text(36, "data");
   view.setUint32(40, SAMPLE_BYTES * samples.length, true);
   samples.forEach((sample, i) => {
-    const whole = roundHalfEven(Math.fround(clamp(sample, -1, 1) * 32767));
-    view.setInt16(HEADER_BYTES + SAMPLE_BYTES * i, whole, true);
+    // The high half of 32 bits, as libsndfile has it.
+    const whole = Math.floor(roundHalfEven(sample * 2 ** 31) / 2 ** 16);
+    view.setInt16(HEADER_BYTES + SAMPLE_BYTES * i, clamp(whole, -(2 ** 15), 2 ** 15 - 1), true);
   });
   return buffer;
 }

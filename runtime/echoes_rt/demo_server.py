@@ -1,0 +1,161 @@
+"""Serves the browser's page and a bundle; nothing else of the disk can be asked for."""
+
+import errno
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BackendError, InputError
+from echoes_rt.spec.manifest import MANIFEST_NAME
+
+logger = logging.getLogger(__name__)
+
+PAGE_FOLDER = Path(__file__).parent / "web"
+"""What ``make web`` builds; a released wheel has it."""
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".md": "text/plain; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+
+_HEADERS = {
+    # Browsers let WebAssembly use threads only on a page that no other page can look into.
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # The page asks nobody else for anything.
+    "Content-Security-Policy": (
+        "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; media-src blob:; "
+        "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_UNCHANGING = "public, max-age=31536000, immutable"
+_IDLE_S = 60
+
+
+class DemoServer(ThreadingHTTPServer):
+    """One thread per connection; ``with`` closes it."""
+
+    daemon_threads = True
+    # Elsewhere than on POSIX it would let two servers share a port.
+    allow_reuse_address = os.name == "posix"
+
+    def __init__(self, bundle: Bundle, host: str, port: int, page: Path | None = None) -> None:
+        """Binds the address; ``serve_forever`` answers.
+
+        Args:
+            bundle: what the page loads.
+            host: an address of this machine.
+            port: 0 takes any that is free.
+            page: the built page's folder; by default PAGE_FOLDER.
+
+        Raises:
+            BackendError: if the page is not there.
+            InputError: if the address cannot be had.
+        """
+        self.routes = _routes(bundle, page or PAGE_FOLDER)
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise InputError(_refusal(host, port, error)) from error
+
+    def server_bind(self) -> None:
+        """As the parent's parent: the parent asks the network for this machine's name."""
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    @property
+    def url(self) -> str:
+        is_local = self.server_name in ("127.0.0.1", "0.0.0.0")
+        return f"http://{'localhost' if is_local else self.server_name}:{self.server_port}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = _IDLE_S
+    server: DemoServer
+
+    def do_GET(self) -> None:
+        self._answer(is_body_wanted=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(is_body_wanted=False)
+
+    def version_string(self) -> str:
+        return "echoes-rt"
+
+    def log_message(self, format: str, *args: object) -> None:
+        logger.info("%s %s", self.address_string(), format % args)
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def _answer(self, *, is_body_wanted: bool) -> None:
+        address = urlsplit(self.path)
+        path = self.server.routes.get(unquote(address.path))
+        try:
+            file = None if path is None else path.open("rb")
+        except OSError as error:
+            logger.warning("%s cannot be read: %s", path, error.strerror)
+            file = None
+        if path is None or file is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        with file:
+            # Built assets and files of a bundle have their checksum in their address.
+            is_unchanging = "/assets/" in address.path or address.query.startswith("sha256=")
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))
+            self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            self.send_header("Cache-Control", _UNCHANGING if is_unchanging else "no-cache")
+            self.end_headers()
+            if is_body_wanted:
+                try:
+                    shutil.copyfileobj(file, self.wfile)
+                except ConnectionError:  # the browser went away
+                    self.close_connection = True
+
+
+def _routes(bundle: Bundle, page: Path) -> Mapping[str, Path]:
+    """Every address that is answered, and its file."""
+    if not (page / "index.html").is_file():
+        raise BackendError(
+            "the page is not built; in a clone run 'make web', which needs Node.js 20.19 or newer"
+        )
+    routes = {
+        f"/{path.relative_to(page).as_posix()}": path for path in page.rglob("*") if path.is_file()
+    }
+    routes["/"] = page / "index.html"
+    for name in (MANIFEST_NAME, *bundle.manifest.files):
+        routes[f"/bundle/{name}"] = bundle.folder / name
+    return routes
+
+
+def _refusal(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken; give another with --port, or 0 for any that is free"
+    if isinstance(error, PermissionError):
+        return f"port {port} may not be used by this user; give one of 1024 or above with --port"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"host {host} is not an address of this machine; use 127.0.0.1 or 0.0.0.0"
+    return f"{host}:{port} cannot be used: {error.strerror or error}"

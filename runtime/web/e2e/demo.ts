@@ -1,0 +1,65 @@
+/** Starts `echoes-rt demo` and a browser. */
+
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { createInterface } from "node:readline";
+
+import { chromium, type Browser } from "playwright-core";
+
+import { REPOSITORY } from "../test/fixtures";
+
+export const BUNDLE = process.env["ECHOES_RT_BUNDLE"] ?? "echoes-mini";
+
+const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
+const CHROMIUMS = [
+  process.env["ECHOES_RT_CHROMIUM"],
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+];
+
+const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
+
+/** A picture, a sound, and what Python makes of them. */
+export function makeMedia(): string {
+  const folder = mkdtempSync(`${tmpdir()}/echoes-e2e-`);
+  const script = `${REPOSITORY}tests/web/make_media.py`;
+  const made = spawnSync(PYTHON, [script, BUNDLE, folder], {
+    env: ENVIRONMENT,
+    encoding: "utf8",
+  });
+  if (made.status !== 0) throw new Error(made.stderr);
+  return folder;
+}
+
+export async function startDemo(port = 0): Promise<{ url: string; process: ChildProcess }> {
+  const args = ["-m", "echoes_rt", "demo", "--port", String(port), "--bundle", BUNDLE];
+  const server = spawn(PYTHON, args, {
+    env: { ...ENVIRONMENT, PYTHONUNBUFFERED: "1" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  for await (const line of createInterface({ input: server.stdout })) {
+    return { url: line, process: server };
+  }
+  throw new Error("echoes-rt demo has ended");
+}
+
+export function startBrowser(): Promise<Browser> {
+  const executablePath = CHROMIUMS.find((path) => path && existsSync(path));
+  if (!executablePath) throw new Error("no Chromium found; name one by ECHOES_RT_CHROMIUM");
+  return chromium.launch({
+    executablePath,
+    args: [
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      "--no-first-run",
+      "--autoplay-policy=no-user-gesture-required",
+      "--mute-audio",
+    ],
+  });
+}

@@ -1,0 +1,273 @@
+/** The page: drop a picture, hear its sound; drop a sound, see its picture. */
+
+import sampleUrl from "../../../../docs/demo/watch.jpg?url";
+import {
+  CancelledError,
+  clipMel,
+  EchoesWorker,
+  InputError,
+  messageOf,
+  missingWebGpu,
+  type DeviceName,
+  type Dials,
+  type Loaded,
+  type Picture,
+  type Pixels,
+  type Progress,
+  type Sound,
+} from "../echoes";
+import { page } from "./elements";
+import { readPicture, readSound, save } from "./media";
+import { playedFile, startPlayer } from "./player";
+import { RUNTIME_FILES } from "./runtime_files";
+import { clearCard, showAbout, showFacts, showPicture, showSound } from "./show";
+
+type Source =
+  | { readonly kind: "picture"; readonly pixels: Pixels }
+  | { readonly kind: "sound"; readonly samples: Float32Array }
+  | { readonly kind: "nothing" };
+
+const echoes = new EchoesWorker(
+  new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
+);
+let loaded: Loaded | undefined;
+let source: Source | undefined;
+let made: { sound?: Sound; picture?: Picture } = {};
+let running: AbortController | undefined;
+
+/** Shows what goes wrong in `work` as one sentence. */
+async function attempt(work: () => Promise<void>): Promise<void> {
+  page.problem.textContent = "";
+  try {
+    await work();
+  } catch (error) {
+    if (error instanceof CancelledError) {
+      page.status.textContent = "Cancelled";
+    } else {
+      page.status.textContent = "";
+      page.problem.textContent = messageOf(error);
+    }
+  }
+}
+
+function showProgress({ stage, done, total }: Progress): void {
+  page.progress.classList.remove("idle");
+  page.progress.max = total;
+  page.progress.value = done;
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
+  page.progress.title = {
+    download: `Loading the model: ${megabytes(done)} of ${megabytes(total)} MB`,
+    prepare: `Preparing the model: ${done} of ${total} graphs`,
+    decode: `Step ${done} of ${total}`,
+  }[stage];
+  // Announced once for each stage, not for each step.
+  const text = { download: "Loading the model", prepare: "Preparing the model", decode: "" }[stage];
+  if (text && page.status.textContent !== text) page.status.textContent = text;
+}
+
+function setReady(isReady: boolean): void {
+  page.another.disabled = page.remake.disabled = !isReady || !source;
+  page.nothing.disabled = !isReady;
+  page.progress.classList.toggle("idle", isReady);
+}
+
+async function load(device: DeviceName): Promise<void> {
+  setReady(false);
+  loaded = await echoes.load(
+    { url: new URL("bundle/", document.baseURI).href, device, wasmPaths: RUNTIME_FILES },
+    { onProgress: showProgress },
+  );
+  const { sampling } = loaded;
+  page.steps.placeholder = String(sampling.steps);
+  page.guidance.placeholder = String(sampling.guidanceScale);
+  page.temperature.placeholder = String(sampling.temperature);
+  page.device.value = loaded.device.name;
+  page.status.textContent = "Ready";
+  showAbout(loaded, "caches" in window && "serviceWorker" in navigator);
+  setReady(true);
+}
+
+/** The seed in its field, and the dials that are set. */
+function dials(): Dials {
+  const text = page.seed.value.trim();
+  if (!/^\d{1,20}$/.test(text)) {
+    throw new InputError(`the seed must be a whole number from 0 on, got ${text || "nothing"}`);
+  }
+  const set = (field: HTMLInputElement, name: string) =>
+    field.value === "" ? {} : { [name]: Number(field.value) };
+  return {
+    seed: BigInt(text),
+    ...set(page.steps, "steps"),
+    ...set(page.guidance, "guidanceScale"),
+    ...set(page.temperature, "temperature"),
+  };
+}
+
+async function make(): Promise<void> {
+  if (!source || !loaded) return;
+  running?.abort();
+  const controller = new AbortController();
+  running = controller;
+  const watch = { onProgress: showProgress, signal: controller.signal };
+  setReady(false);
+  page.cancel.hidden = false;
+  page.status.textContent = "Making it";
+  const start = performance.now();
+  try {
+    await makeFrom(source, loaded, dials(), watch);
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    page.status.textContent = `Made in ${seconds} s`;
+  } finally {
+    if (running === controller) {
+      running = undefined;
+      page.cancel.hidden = true;
+      setReady(true);
+    }
+  }
+}
+
+async function makeFrom(
+  from: Source,
+  { mel }: Loaded,
+  dials: Dials,
+  watch: { onProgress: (progress: Progress) => void; signal: AbortSignal },
+): Promise<void> {
+  if (from.kind === "picture") {
+    clearCard("sound");
+    const sound = await echoes.run("imageToAudio", { image: from.pixels }, dials, watch);
+    made = { sound };
+    showSound(sound, mel, "made");
+    showFacts([sound]);
+  } else if (from.kind === "sound") {
+    clearCard("picture");
+    const picture = await echoes.run("audioToImage", { samples: from.samples }, dials, watch);
+    made = { picture };
+    showPicture(picture.pixels, "made");
+    showFacts([picture]);
+  } else {
+    clearCard("sound");
+    clearCard("picture");
+    const { sound, picture } = await echoes.run("cogenerate", {}, dials, watch);
+    made = { sound, picture };
+    showPicture(picture.pixels, "made");
+    showSound(sound, mel, "made");
+    showFacts([sound, picture]);
+  }
+}
+
+/** Takes a picture as what to make a sound of. */
+async function givePicture(pixels: Pixels): Promise<void> {
+  source = { kind: "picture", pixels };
+  showPicture(pixels, "given");
+  await make();
+}
+
+/** Takes the first clip of a sound as what to make a picture of. */
+async function giveSound(samples: Float32Array): Promise<void> {
+  if (!loaded) return;
+  const { mel } = loaded;
+  const clip = samples.slice(0, mel.n_frames * mel.hop_length);
+  source = { kind: "sound", samples: clip };
+  showSound({ samples: clip, mel: clipMel(clip, mel) }, mel, "given");
+  await make();
+}
+
+async function giveFile(file: File | undefined): Promise<void> {
+  if (!file) return;
+  if (!loaded) throw new InputError("the model is still being loaded; try again in a moment");
+  if (file.type.startsWith("image/")) {
+    await givePicture(await readPicture(file, file.name, loaded.image));
+  } else if (file.type.startsWith("audio/") || file.type === "") {
+    await giveSound(await readSound(file, file.name, loaded.mel.sample_rate));
+  } else {
+    throw new InputError(`${file.name} is neither a picture nor a sound`);
+  }
+}
+
+async function giveSample(): Promise<void> {
+  const response = await fetch(sampleUrl);
+  const type = response.headers.get("content-type") ?? "";
+  await giveFile(new File([await response.blob()], "the sample", { type }));
+}
+
+function listen(): void {
+  const on = (button: HTMLButtonElement, work: () => Promise<void>) =>
+    button.addEventListener("click", () => void attempt(work));
+  for (const [button, field] of [
+    [page.choosePicture, page.pictureFile],
+    [page.chooseSound, page.soundFile],
+  ] as const) {
+    button.addEventListener("click", () => field.click());
+    field.addEventListener("change", () => {
+      const [file] = field.files ?? [];
+      field.value = ""; // so that the same file can be chosen again
+      void attempt(() => giveFile(file));
+    });
+  }
+  on(page.sample, giveSample);
+  on(page.hear, async () => made.picture && givePicture(made.picture.pixels));
+  on(page.see, async () => made.sound && giveSound(made.sound.samples));
+  on(page.another, async () => {
+    page.seed.value = String(BigInt.asUintN(64, (dials().seed as bigint) + 1n));
+    await make();
+  });
+  on(page.nothing, async () => {
+    source = { kind: "nothing" };
+    await make();
+  });
+  page.make.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!page.remake.disabled) void attempt(make);
+  });
+  page.cancel.addEventListener("click", () => running?.abort());
+  page.savePicture.addEventListener("click", () => {
+    page.picture.toBlob((blob) => blob && save(blob, `echo-${made.picture?.seed}.png`));
+  });
+  page.saveSound.addEventListener("click", () => {
+    const file = playedFile();
+    if (file) save(file, `echo-${made.sound?.seed}.wav`);
+  });
+  page.device.addEventListener(
+    "change",
+    () => void attempt(() => load(page.device.value as DeviceName)),
+  );
+}
+
+/** Files may be dropped, or pasted, anywhere. */
+function listenForFiles(): void {
+  const frames = [page.pictureFrame, page.soundFrame];
+  const highlight = (isOver: boolean) =>
+    frames.forEach((frame) => frame.classList.toggle("over", isOver));
+  window.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    highlight(true);
+  });
+  window.addEventListener("dragleave", (event) => event.relatedTarget ?? highlight(false));
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    highlight(false);
+    void attempt(() => giveFile(event.dataTransfer?.files[0]));
+  });
+  window.addEventListener("paste", (event) => {
+    const file = event.clipboardData?.files[0];
+    if (file) void attempt(() => giveFile(file));
+  });
+}
+
+async function offerWebGpu(): Promise<void> {
+  const missing = await missingWebGpu();
+  page.device.querySelector<HTMLOptionElement>("[value=webgpu]")!.disabled = Boolean(missing);
+  page.deviceNote.textContent = missing
+    ? `${missing[0]!.toUpperCase()}${missing.slice(1)}.`
+    : "WebAssembly gives the same codes for the same seed as every other way to run the model; " +
+      "a graphics card nearly always does.";
+}
+
+listen();
+listenForFiles();
+startPlayer();
+void offerWebGpu();
+void attempt(() => load("wasm"));
+if ("serviceWorker" in navigator && import.meta.env.PROD) {
+  void navigator.serviceWorker.register("./service_worker.js");
+}

@@ -1,0 +1,37 @@
+"""Writes a picture, a sound and what Python makes of them: python make_media.py BUNDLE FOLDER."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from echoes_rt.audio import write_audio
+from echoes_rt.image import write_image
+from echoes_rt.pipeline import Echoes
+
+SEEDS = (1, 2)
+
+
+def main(bundle: str, out: str) -> None:
+    echoes = Echoes.load(bundle)
+    folder = Path(out)
+    y, x = np.mgrid[:200, :300]
+    soft = [127 + 100 * np.sin(x / 40 + c) * np.cos(y / 31 - c) for c in range(3)]
+    picture = write_image(folder / "picture.png", np.stack(soft, axis=2).astype(np.uint8))
+    rate = echoes.manifest.mel.sample_rate
+    t = np.arange(3 * rate) / rate
+    bell = sum(np.sin(2 * np.pi * 440 * k * t) * np.exp(-2 * k * t) / k for k in (1, 2.76, 5.4))
+    sound = write_audio(folder / "sound.wav", (0.4 * bell).astype(np.float32), rate)
+    pairs = [echoes.cogenerate(seed=seed) for seed in SEEDS]
+    expected = {
+        "seeds": SEEDS,
+        "imageToAudio": [echoes.generate(picture, seed=seed).codes.tolist() for seed in SEEDS],
+        "audioToImage": [echoes.generate(sound, seed=seed).codes.tolist() for seed in SEEDS],
+        "cogenerate": [[heard.codes.tolist(), seen.codes.tolist()] for heard, seen in pairs],
+    }
+    (folder / "expected.json").write_text(json.dumps(expected), "utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
