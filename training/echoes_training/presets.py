@@ -135,7 +135,7 @@ def _mini() -> Preset:
         ),
         refine=RefineStageConfig(
             loop=LoopConfig(
-                steps=800, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
+                steps=1400, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
             ),
             discriminator_width=32,
         ),
@@ -149,7 +149,7 @@ def _mini() -> Preset:
         ),
         transformer=TransformerStageConfig(
             loop=LoopConfig(
-                steps=1900, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
+                steps=5000, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
             ),
             model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
             layout=layout,

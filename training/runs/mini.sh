@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains echoes-mini from the raw folders: about two and a half hours on two laptop cores.
+# Trains echoes-mini from the raw folders: about five hours on two laptop cores.
 #
 #   training/runs/mini.sh MEDIA WORK
 #
@@ -24,18 +24,20 @@ echoes-train mel-vqgan --index "$index" --out "$work/mel" --resume
 wait $image
 if [ ! -e "$work/tokens.safetensors" ]; then
   echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
-    --audio-views 6 --unpaired-views 1 --out "$work/tokens.safetensors"
+    --audio-views 12 --unpaired-views 1 --out "$work/tokens.safetensors"
 fi
 
 # The refined decoder has the codes of the codec that it comes from, so both sides go on at once.
 echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume &
 transformer=$!
-echoes-train refine-mel --codec "$work/mel" --index "$index" --out "$work/mel-refined" --resume
+echoes-train refine-mel --codec "$work/mel" --index "$index" --out "$work/mel-refined" \
+  --set loop.steps=1800 --resume
+echoes-train refine-image --codec "$work/image" --index "$index" --out "$work/image-refined" --resume
 echoes-train vocoder --index "$index" --out "$work/vocoder" --resume
 wait $transformer
 
 rm -rf "$work/echoes-mini"
-echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel-refined" \
+echoes-export bundle --image-vqgan "$work/image-refined" --mel-vqgan "$work/mel-refined" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
   --name echoes-mini --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=12 \
   --sampling guidance_scale=5 --sampling choice_temperature=12 --out "$work/echoes-mini"
