@@ -51,7 +51,7 @@ def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) 
     base = PRESETS["base"].transformer
     loop = replace(
         base.loop,
-        steps=350,
+        steps=450,
         batch_size=16,
         learning_rate=5e-3,
         warmup_steps=20,
