@@ -126,6 +126,7 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
             name=op_type,
             op_type=op_type,
             provider=provider,
+            call_ns=0,
             start_ns=0,
             ns=ns,
             flop=0,
@@ -194,7 +195,8 @@ def test_command_writes_document_and_trace(
         stage["gflops"] / document["gemm_peak_gflops"], rel=0.02, abs=1e-3
     )
     if sys.platform.startswith("linux"):
-        assert 1e3 > profile["cold_start"]["peak_memory_mb"] > 10
+        cold = profile["cold_start"]
+        assert 300 > cold["peak_memory_mb"] >= cold["memory_mb"] > 10
     events = json.loads(trace.read_text("utf-8"))["traceEvents"]
     assert {"stages", "steps", "nodes"} <= {e["args"]["name"] for e in events if e["ph"] == "M"}
     assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")

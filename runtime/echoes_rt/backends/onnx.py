@@ -168,10 +168,9 @@ class OnnxSession:
             for name, output in zip(self._output_names, outputs, strict=True)
         }
 
-    def end_profile(self) -> tuple[Path, int]:
-        """The file, and when it began in nanoseconds of ONNX Runtime's clock."""
-        start_ns = self._session.get_profiling_start_time_ns()
-        return Path(self._session.end_profiling()), start_ns
+    def end_profile(self) -> Path:
+        """The file that tells of every node."""
+        return Path(self._session.end_profiling())
 
 
 def _start(

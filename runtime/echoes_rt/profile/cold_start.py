@@ -1,7 +1,6 @@
 """From nothing to the first sound in a fresh process; also that process's program."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -80,8 +79,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
 
     import_ms = lap_ms()
     echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
-    loop = "decode" if "decode" in echoes.manifest.graphs else "step"
-    echoes.prepare("image_encoder", loop, "mel_decoder", "vocoder")
+    echoes.prepare("image_encoder", echoes.loop_graph(), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with tempfile.TemporaryDirectory() as folder:
         sound = echoes.image_to_audio(
@@ -100,20 +98,27 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
 
 
 def _resident_mb() -> float | None:
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except OSError:
-        return None
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return _status_mb("VmRSS")
 
 
 def _peak_mb() -> float | None:
+    # Linux' ru_maxrss counts what the parent had when it made this process.
+    peak = _status_mb("VmHWM")
+    if peak is not None or sys.platform != "darwin":
+        return peak
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def _status_mb(key: str) -> float | None:
+    """A size of this process as Linux tells it."""
     try:
-        import resource
-    except ImportError:  # Windows has none
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    sizes = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
+    return int(sizes[0]) * 1024 / 1e6 if sizes else None
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Session
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.engine import Engine
 from echoes_rt.profile.flop import node_flop
+
+Event = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +23,7 @@ class NodeRun:
 
     Attributes:
         provider: the execution provider that ran it.
+        call_ns: when the graph was called.
         flop: 0 unless the engine counts.
         has_body: it ran other nodes, whose time is in its own.
     """
@@ -26,14 +32,36 @@ class NodeRun:
     name: str
     op_type: str
     provider: str
+    call_ns: int
     start_ns: int
     ns: int
     flop: int
     has_body: bool
 
 
+class _WatchedSession:
+    """Remembers when it was called: ONNX Runtime's own clock is another, and may be set anew."""
+
+    def __init__(self, session: OnnxSession) -> None:
+        self.calls_ns: list[int] = []
+        self._session = session
+
+    @property
+    def device(self) -> str:
+        return self._session.device
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        self.calls_ns.append(time.perf_counter_ns())
+        return self._session.run(inputs)
+
+    def end_profile(self) -> list[Event]:
+        text = self._session.end_profile().read_text(encoding="utf-8")
+        events: list[Event] = json.loads(text)
+        return events
+
+
 class WatchedEngine(Engine):
-    """An engine whose graphs keep ONNX Runtime's own profile.
+    """An engine whose graphs keep ONNX Runtime's own profile; for one thread.
 
     Counting needs the shapes of the weights, which ONNX Runtime forgets when it packs them for its
     kernels. Unpacked weights make a run slower: count with one engine, take times with another.
@@ -51,23 +79,18 @@ class WatchedEngine(Engine):
 
     def node_runs(self) -> list[NodeRun]:
         """Of all graphs since they were loaded; their profiles end with it."""
-        # The clock of ONNX Runtime is the system's on Linux and a monotonic one elsewhere.
-        offsets = (time.time_ns() - time.perf_counter_ns(), 0)
         runs = []
-        for name, session in self._sessions.items():
-            assert isinstance(session, OnnxSession)
-            path, start_ns = session.end_profile()
-            now = time.perf_counter_ns()
-            start_ns = min(
-                (start_ns - offset for offset in offsets), key=lambda start: abs(now - start)
+        for graph, session in self._sessions.items():
+            assert isinstance(session, _WatchedSession)
+            runs += _read(
+                session.end_profile(), graph, session.calls_ns, is_counting=self._is_counting
             )
-            runs += _read(path, name, start_ns, is_counting=self._is_counting)
         return runs
 
     def _session(self, name: str) -> Session:
         with self._lock:
             if name not in self._sessions:
-                self._sessions[name] = OnnxSession(
+                session = OnnxSession(
                     self.bundle.graph_path(name),
                     self.manifest.graphs[name].signature,
                     self.choice.device,
@@ -75,16 +98,33 @@ class WatchedEngine(Engine):
                     profile=self._folder / name,
                     is_packing=not self._is_counting,
                 )
+                self._sessions[name] = _WatchedSession(session)
             return self._sessions[name]
 
 
-def _read(path: Path, graph: str, start_ns: int, *, is_counting: bool) -> list[NodeRun]:
-    events = json.loads(path.read_text(encoding="utf-8"))
-    nodes = [event for event in events if event.get("cat") == "Node" and event["args"]]
-    return [_node_run(event, graph, start_ns, is_counting=is_counting) for event in nodes]
+def _read(
+    events: list[Event], graph: str, calls_ns: list[int], *, is_counting: bool
+) -> list[NodeRun]:
+    """The nodes of each call; ONNX Runtime notes a call after its nodes, in the order of calls."""
+    runs: list[NodeRun] = []
+    nodes: list[Event] = []
+    calls = iter(calls_ns)
+    for event in events:
+        if event.get("cat") == "Node" and event["args"]:
+            nodes.append(event)
+        elif event["name"] == "model_run":
+            call_ns = next(calls)
+            shift_ns = call_ns - event["ts"] * 1000
+            runs += [
+                _node_run(node, graph, call_ns, shift_ns, is_counting=is_counting) for node in nodes
+            ]
+            nodes = []
+    return runs
 
 
-def _node_run(event: dict[str, Any], graph: str, start_ns: int, *, is_counting: bool) -> NodeRun:
+def _node_run(
+    event: Event, graph: str, call_ns: int, shift_ns: int, *, is_counting: bool
+) -> NodeRun:
     args = event["args"]
     op_type = args["op_name"]
     flop = 0
@@ -99,7 +139,8 @@ def _node_run(event: dict[str, Any], graph: str, start_ns: int, *, is_counting: 
         name=event["name"].removesuffix("_kernel_time"),
         op_type=op_type,
         provider=args["provider"],
-        start_ns=start_ns + event["ts"] * 1000,
+        call_ns=call_ns,
+        start_ns=shift_ns + event["ts"] * 1000,
         ns=event["dur"] * 1000,
         flop=flop,
         has_body=op_type in ("Loop", "If", "Scan"),

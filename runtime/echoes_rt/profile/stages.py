@@ -81,13 +81,13 @@ class _Laps:
 def generate(engine: Engine, question: Question) -> list[Span]:
     """Makes the sound of a picture and gives its stages, the whole last.
 
-    Where the bundle can run all steps in one call, the steps are run once more, one by one, after
+    Where the engine runs all steps in one call, the steps are run once more, one by one, after
     the whole has ended.
     """
     recorder = _Recorder()
     layout = engine.manifest.tokens
     seeds = [question.seed + i for i in range(question.members)]
-    is_fused = "decode" in engine.manifest.graphs
+    is_fused = engine.loop_graph() == "decode"
     with recorder.stage(TOTAL):
         with recorder.stage("read"):
             picture = read_image(question.picture)

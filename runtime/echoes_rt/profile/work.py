@@ -50,8 +50,7 @@ def watch(engine: Engine, question: Question, *, is_counting: bool) -> Generatio
         nodes = watched.node_runs()
     # What ran before, ran to warm up.
     total = spans[-1]
-    end = max(span.stop_ns for span in spans)
-    return Generation(spans=spans, nodes=[n for n in nodes if total.start_ns <= n.start_ns <= end])
+    return Generation(spans=spans, nodes=[n for n in nodes if n.call_ns >= total.start_ns])
 
 
 def stage_flop(counted: Generation) -> dict[str, int]:
@@ -59,7 +58,7 @@ def stage_flop(counted: Generation) -> dict[str, int]:
     flop: Counter[str] = Counter()
     for span in counted.spans[:-1]:
         flop[span.name] = sum(
-            n.flop for n in counted.nodes if span.start_ns <= n.start_ns < span.stop_ns
+            n.flop for n in counted.nodes if span.start_ns <= n.call_ns < span.stop_ns
         )
     flop[counted.spans[-1].name] = sum(flop[stage] for stage in set(STAGE_OF.values()))
     return {span.name: flop[span.name] for span in counted.spans}
