@@ -5,7 +5,7 @@ RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check fmt bench clean
+.PHONY: demo test check fmt bench web clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -25,6 +25,9 @@ fmt: $(VENV)/.installed
 
 bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
 	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles > $(BENCH_VENV)/bench.json
+
+web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
+	cd runtime/web \&\& npm ci --no-audit --no-fund \&\& npm run build
 
 # What a user of the runtime has: no torch, no onnx. pytest is all that is added.
 $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
