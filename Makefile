@@ -27,7 +27,7 @@ bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machi
 	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles > $(BENCH_VENV)/bench.json
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
-	cd runtime/web \&\& npm ci --no-audit --no-fund \&\& npm run build
+	cd runtime/web && npm ci --no-audit --no-fund && npm run build
 
 # What a user of the runtime has: no torch, no onnx. pytest is all that is added.
 $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
