@@ -1,0 +1,135 @@
+"""The benchmark runs every engine on the same question, and says what does not run."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from bench import __main__ as program
+from bench.contenders import Contender, Sound, contenders
+from bench.measure import Result, measure
+from bench.models import Subject
+from bench.page import page, write_page
+from echoes_export.quantize import quantize_bundle
+from echoes_export.stored_models import stored_models
+from echoes_rt.bundle import Bundle
+
+
+@pytest.fixture(scope="module")
+def subject(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    bundle = Bundle.open(tiny_bundle)
+    out = tmp_path_factory.mktemp("int8") / "bundle"
+    quantize_bundle(bundle, out, "tiny-int8", accept=lambda _: None)
+    return Subject(
+        size="tiny",
+        models=stored_models(bundle),
+        bundle=bundle,
+        int8=Bundle.open(out),
+        sampling=replace(bundle.manifest.sampling, steps=3),
+    )
+
+
+def said(_: str) -> None:
+    """Nobody listens."""
+
+
+def test_fp32_engines_give_the_same_tokens(subject: Subject) -> None:
+    names = ("torch eager fp32", "ONNX Runtime, host loop fp32", "echoes-rt, fused fp32")
+    names += ("echoes-rt, one call fp32", "echoes-rt, fused int8")
+    chosen = [c for c in contenders(subject, threads=1) if c.name in names]
+    results = {result.name: result for result in measure(chosen, 1, said)}
+    assert tuple(results) == names
+    for name, result in results.items():
+        assert not result.failure, result.failure
+        assert result.total_ms is not None
+        assert result.total_ms >= (result.loop_ms or 0) > 0 or "one call" in name
+        assert result.equal_tokens is not None
+        assert result.equal_tokens == 1 or "int8" in name
+
+
+def test_runs_alternate_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.measure.PAUSE_S", 0)
+    calls = []
+
+    def make(name: str) -> Contender:
+        def run() -> Sound:
+            calls.append(name)
+            codes = np.array([1, 2]) if name == "a" else np.array([1, 3])
+            return Sound(loop_ms=None, total_ms=len(calls), codes=codes)
+
+        return Contender(name=name, is_ours=False, make=lambda: run)
+
+    def fail() -> None:
+        raise ImportError("no such engine\nat all")
+
+    broken = Contender(name="broken", is_ours=False, make=fail)  # type: ignore[arg-type]
+    first, second, third = measure([make("a"), broken, make("b")], 3, said)
+    assert calls == ["a", "b"] * 4  # once to warm up
+    assert (first.total_ms, first.total_min_ms, first.equal_tokens) == (5, 3, 1)
+    assert second.failure == "ImportError: no such engine"
+    assert (third.loop_ms, third.equal_tokens) == (None, 0.5)
+
+
+def document() -> dict[str, Any]:
+    results = [
+        Result(name="torch eager fp32", is_ours=False, total_ms=800, loop_ms=700, equal_tokens=1),
+        Result(name="OpenVINO, host loop f32", is_ours=False, failure="ImportError: none"),
+        Result(name="echoes-rt, fused int8", is_ours=True, total_ms=200, equal_tokens=0.9),
+    ]
+    size = {"size": "mini", "steps": 12, "guidance_scale": 3.0, "tokens": 199, "sound_s": 5.0}
+    points = [
+        {
+            "value": value,
+            "ms": {"p50": ms},
+            "gflop": 1.0,
+            "predicted_ms": 10.0,
+            "error": 10 / ms - 1,
+            "is_reference": value == 4,
+        }
+        for value, ms in ((4, 10.0), (8, 8.0))
+    ]
+    size |= {
+        "results": [result.to_dict() for result in results],
+        "profiles": [],
+        "sweeps": {"steps": points},
+    }
+    machine = {"cpu": "A Processor", "flags": ["avx2"], "os": "Linux", "python": "3.12"}
+    machine |= {"packages": {"torch": "2", "openvino": None}}
+    return {
+        "machine": machine,
+        "load": 0.1,
+        "is_busy": False,
+        "threads": 2,
+        "runs": 7,
+        "gemm_peak_gflops": 100.0,
+        "sizes": [size],
+    }
+
+
+def test_page_names_the_processor_and_says_how_much_faster(tmp_path: Path) -> None:
+    write_page(tmp_path, document())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "performance.json",
+        "performance.md",
+        "performance.png",
+    ]
+    text = (tmp_path / "performance.md").read_text("utf-8")
+    assert "| processor | A Processor, 2 threads, avx2 |" in text
+    assert "| torch eager fp32 | 700 | 800 | 0.160 | 100.0% |" in text
+    assert "OpenVINO, host loop f32 | does not run: ImportError: none" in text
+    assert "- 4.00 times as fast as torch eager fp32" in text
+    assert "| 4 \\* | 10.0 |" in text
+    assert "The largest error is 25.0%." in text
+    assert "mean nothing" not in text
+    assert "mean nothing" in page(document() | {"is_busy": True})
+
+
+def test_busy_machine_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(program.os, "getloadavg", lambda: (5.25, 0, 0))
+    result = CliRunner().invoke(program.main, ["--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: the machine is busy (load 5.2)")
+    assert not list(tmp_path.iterdir())
