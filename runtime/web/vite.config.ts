@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { defineConfig, type Plugin } from "vite";
@@ -25,9 +25,29 @@ function listedForOffline(): Plugin {
   };
 }
 
+/** What the page is made of besides our own code. */
+function licenses(): Plugin {
+  const read = (path: string) => readFileSync(new URL(path, import.meta.url), "utf8");
+  return {
+    name: "licenses",
+    generateBundle() {
+      const { dependencies } = JSON.parse(read("package.json"));
+      const texts = Object.keys(dependencies).map((name) => {
+        const folder = `node_modules/${name}`;
+        const { version, license, repository } = JSON.parse(read(`${folder}/package.json`));
+        const text = existsSync(new URL(`${folder}/LICENSE`, import.meta.url))
+          ? read(`${folder}/LICENSE`)
+          : `Its text: ${repository.url}`;
+        return `${name} ${version}: ${license}\n\n${text}`;
+      });
+      this.emitFile({ type: "asset", fileName: "licenses.txt", source: texts.join("\n\n---\n\n") });
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [listedForOffline()],
+  plugins: [licenses(), listedForOffline()],
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser"] },
   worker: { format: "es" },
   build: { outDir: BUILT, emptyOutDir: true, target: "es2022", assetsInlineLimit: 0 },

@@ -43,8 +43,10 @@ export const page = {
 
   progress: byId<HTMLProgressElement>("progress"),
   status: byId("status"),
+  step: byId("step"),
   problem: byId("problem"),
 
+  dials: byId<HTMLDetailsElement>("dials"),
   steps: input("steps"),
   guidance: input("guidance"),
   temperature: input("temperature"),

@@ -42,7 +42,8 @@ async function attempt(work: () => Promise<void>): Promise<void> {
     await work();
   } catch (error) {
     if (error instanceof CancelledError) {
-      page.status.textContent = "Cancelled";
+      // By another call, if one is running: then its own words count.
+      if (!running) page.status.textContent = "Cancelled";
     } else {
       page.status.textContent = "";
       page.problem.textContent = messageOf(error);
@@ -55,28 +56,36 @@ function showProgress({ stage, done, total }: Progress): void {
   page.progress.max = total;
   page.progress.value = done;
   const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
-  page.progress.title = {
-    download: `Loading the model: ${megabytes(done)} of ${megabytes(total)} MB`,
-    prepare: `Preparing the model: ${done} of ${total} graphs`,
-    decode: `Step ${done} of ${total}`,
+  // The stage is announced, how far it is only shown.
+  const [text, detail] = {
+    download: ["Loading the model", `${megabytes(done)} of ${megabytes(total)} MB`],
+    prepare: ["Preparing the model", `${done} of ${total} graphs`],
+    decode: ["Making it", `step ${done} of ${total}`],
   }[stage];
-  // Announced once for each stage, not for each step.
-  const text = { download: "Loading the model", prepare: "Preparing the model", decode: "" }[stage];
-  if (text && page.status.textContent !== text) page.status.textContent = text;
+  if (page.status.textContent !== text) page.status.textContent = text!;
+  page.step.textContent = detail!;
 }
 
+/** Buttons stay enabled while something is made: a new wish replaces it, and focus is not lost. */
 function setReady(isReady: boolean): void {
   page.another.disabled = page.remake.disabled = !isReady || !source;
   page.nothing.disabled = !isReady;
   page.progress.classList.toggle("idle", isReady);
+  page.step.textContent = "";
 }
 
 async function load(device: DeviceName): Promise<void> {
   setReady(false);
-  loaded = await echoes.load(
-    { url: new URL("bundle/", document.baseURI).href, device, wasmPaths: RUNTIME_FILES },
-    { onProgress: showProgress },
-  );
+  const url = new URL("bundle/", document.baseURI).href;
+  const options = { url, device, wasmPaths: RUNTIME_FILES };
+  try {
+    loaded = await echoes.load(options, { onProgress: showProgress });
+  } catch (error) {
+    if (device === "wasm") throw error;
+    await load("wasm");
+    page.problem.textContent = `WebGPU failed, so WebAssembly is used: ${messageOf(error)}`;
+    return;
+  }
   const { sampling } = loaded;
   page.steps.placeholder = String(sampling.steps);
   page.guidance.placeholder = String(sampling.guidanceScale);
@@ -109,7 +118,9 @@ async function make(): Promise<void> {
   const controller = new AbortController();
   running = controller;
   const watch = { onProgress: showProgress, signal: controller.signal };
-  setReady(false);
+  setReady(true);
+  page.progress.classList.remove("idle");
+  page.progress.removeAttribute("value"); // nothing is known yet
   page.cancel.hidden = false;
   page.status.textContent = "Making it";
   const start = performance.now();
@@ -120,6 +131,7 @@ async function make(): Promise<void> {
   } finally {
     if (running === controller) {
       running = undefined;
+      if (document.activeElement === page.cancel) page.another.focus();
       page.cancel.hidden = true;
       setReady(true);
     }
@@ -266,7 +278,8 @@ async function offerWebGpu(): Promise<void> {
 listen();
 listenForFiles();
 startPlayer();
-void offerWebGpu();
+// Asked only when it may be chosen: a browser without a card says so on its console.
+page.dials.addEventListener("toggle", () => void offerWebGpu(), { once: true });
 void attempt(() => load("wasm"));
 if ("serviceWorker" in navigator && import.meta.env.PROD) {
   void navigator.serviceWorker.register("./service_worker.js");
