@@ -24,7 +24,7 @@ fmt: $(VENV)/.installed
 	$(VENV)/bin/ruff format .
 
 bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
-	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles > $(BENCH_VENV)/bench.json
+	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles $(BENCH) > /dev/null
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build

@@ -27,6 +27,9 @@ from echoes_rt.spec.sampling import SamplingDefaults
 QUIET_LOAD = 0.3
 """Processes that may wait or run before the start, on average over the last minute."""
 
+FEW_RUNS = 3
+"""Of the profile of a size that is not swept, whose contenders have all runs."""
+
 
 def _say(what: str) -> None:
     click.echo(f"bench: {what}", err=True)
@@ -104,7 +107,8 @@ def _measured(
     subject = make_subject(size, work, sampling)
     results = measure(contenders(subject, threads), runs, _say)
     profiled = _profiled(subject, work, threads)
-    profiles = make_profiles(profiled, runs, _say)
+    # A swept size is small, and its stages are worth as many runs.
+    profiles = make_profiles(profiled, runs if is_swept else min(runs, FEW_RUNS), _say)
     points = {kind: sweep(profiled[0], kind, runs, _say) for kind in KINDS} if is_swept else {}
     return {
         "size": size,

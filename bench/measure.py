@@ -8,7 +8,8 @@ import numpy as np
 
 from bench.contenders import Contender, Sound
 
-WARM_UP = 1
+SLOW = 4.0
+"""Times as long as the fastest: such contenders run twice, which tells enough of them."""
 PAUSE_S = 0.2
 """Between two runs: threads of the last one still spin for a while."""
 
@@ -18,11 +19,13 @@ class Result:
     """Medians of one contender, or why there are none.
 
     Attributes:
+        runs: how many, after one to warm up.
         equal_tokens: with the first contender that ran, for the same seed.
     """
 
     name: str
     is_ours: bool
+    runs: int = 0
     total_ms: float | None = None
     total_min_ms: float | None = None
     loop_ms: float | None = None
@@ -34,44 +37,62 @@ class Result:
         return asdict(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Loaded:
+    """``load_s`` is with the first run, which does not count."""
+
+    contender: Contender
+    run: Callable[[], Sound]
+    load_s: float
+    warm_ms: float
+
+
 def measure(contenders: Iterable[Contender], runs: int, say: Callable[[str], None]) -> list[Result]:
     """Loads all, then runs all in turns."""
-    loaded: list[tuple[Contender, Callable[[], Sound], float]] = []
-    results: dict[str, Result] = {}
+    order: list[_Loaded | Result] = []
     for contender in contenders:
         say(f"loading {contender.name}")
-        start = time.perf_counter()
-        try:
-            run = contender.make()
-            for _ in range(WARM_UP):
-                run()
-        except Exception as error:  # whatever an engine that is not ours raises
-            reason = (str(error).strip().splitlines() or [""])[0][:200]
-            failure = f"{type(error).__name__}: {reason}"
-            say(f"{contender.name} does not run: {failure}")
-            results[contender.name] = Result(
-                name=contender.name, is_ours=contender.is_ours, failure=failure
-            )
-            continue
-        results[contender.name] = Result(name=contender.name, is_ours=contender.is_ours)
-        loaded.append((contender, run, time.perf_counter() - start))
-    sounds: dict[str, list[Sound]] = {contender.name: [] for contender, _, _ in loaded}
+        order.append(_load(contender))
+        if isinstance(order[-1], Result):
+            say(f"{contender.name} does not run: {order[-1].failure}")
+    loaded = [entry for entry in order if isinstance(entry, _Loaded)]
+    fastest_ms = min((entry.warm_ms for entry in loaded), default=0.0)
+    sounds: dict[str, list[Sound]] = {entry.contender.name: [] for entry in loaded}
     for i in range(runs):
         say(f"run {i + 1} of {runs}")
-        for contender, run, _ in loaded:
-            time.sleep(PAUSE_S)
-            sounds[contender.name].append(run())
-    reference = sounds[loaded[0][0].name][0].codes if loaded else np.empty(0)
-    for contender, _, load_s in loaded:
-        made = sounds[contender.name]
-        loops = [sound.loop_ms for sound in made if sound.loop_ms is not None]
-        results[contender.name] = Result(
-            name=contender.name,
-            is_ours=contender.is_ours,
-            total_ms=float(np.median([sound.total_ms for sound in made])),
-            total_min_ms=min(sound.total_ms for sound in made),
-            loop_ms=float(np.median(loops)) if loops else None,
-            load_s=load_s,
-            equal_tokens=float((made[0].codes == reference).mean()),
-        )
-    return list(results.values())
+        for entry in loaded:
+            if i < 2 or entry.warm_ms <= SLOW * fastest_ms:
+                time.sleep(PAUSE_S)
+                sounds[entry.contender.name].append(entry.run())
+    return [
+        entry if isinstance(entry, Result) else _result(entry, sounds, loaded[0].contender.name)
+        for entry in order
+    ]
+
+
+def _load(contender: Contender) -> _Loaded | Result:
+    start = time.perf_counter()
+    try:
+        run = contender.make()
+        warm_ms = run().total_ms
+    except Exception as error:  # whatever an engine that is not ours raises
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        failure = f"{type(error).__name__}: {reason}"
+        return Result(name=contender.name, is_ours=contender.is_ours, failure=failure)
+    load_s = time.perf_counter() - start
+    return _Loaded(contender=contender, run=run, load_s=load_s, warm_ms=warm_ms)
+
+
+def _result(entry: _Loaded, sounds: dict[str, list[Sound]], reference: str) -> Result:
+    made = sounds[entry.contender.name]
+    loops = [sound.loop_ms for sound in made if sound.loop_ms is not None]
+    return Result(
+        name=entry.contender.name,
+        is_ours=entry.contender.is_ours,
+        runs=len(made),
+        total_ms=float(np.median([sound.total_ms for sound in made])),
+        total_min_ms=min(sound.total_ms for sound in made),
+        loop_ms=float(np.median(loops)) if loops else None,
+        load_s=entry.load_s,
+        equal_tokens=float((made[0].codes == sounds[reference][0].codes).mean()),
+    )
