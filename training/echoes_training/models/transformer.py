@@ -120,6 +120,7 @@ class MaskedTransformer(nn.Module):
         *blocks, last = self.blocks
         for block in blocks:
             h = block(h)
+        assert isinstance(last, Block)
         rows = torch.cat([image_rows, audio_rows])
         h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h))))
         h = self.norm(h)
