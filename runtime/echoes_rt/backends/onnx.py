@@ -199,8 +199,18 @@ def _start(
         providers.insert(0, (CUDA_PROVIDER, {"device_id": index}))
     # Without enable_fallback=0 a failing provider is replaced by the CPU's.
     return onnxruntime.InferenceSession(
-        graph, sess_options=options, providers=providers, enable_fallback=0
+        graph,
+        sess_options=options,
+        providers=providers,
+        enable_fallback=0,
+        disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
     )
+
+
+def _broken_optimizers(version: str) -> list[str] | None:
+    """Before 1.23 this fusion names two nodes alike and then refuses its own graph."""
+    release = tuple(int(part) for part in version.split(".")[:2])
+    return ["GatherSliceToSplitFusion"] if release < (1, 23) else None
 
 
 def _check_tensors(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.errors import BundleError
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid
 from echoes_rt.tasks.call import Call
@@ -39,7 +40,7 @@ def overlap_columns(n_columns: int) -> int:
 def count_windows(mel: MelSpec, audio: Grid, duration_s: float) -> int:
     """How many windows a stream of that length takes."""
     columns = duration_s * mel.sample_rate * audio.width / mel.n_samples
-    fresh = audio.width - overlap_columns(audio.width)
+    fresh = max(1, audio.width - overlap_columns(audio.width))
     return 1 + max(0, math.ceil((columns - audio.width) / fresh))
 
 
@@ -58,6 +59,10 @@ def stream(
         n_samples: the length.
         past: what the stream continues; it is not part of what is given out.
     """
+    if call.engine.manifest.tokens.audio.width < 2:
+        raise BundleError(
+            f"bundle {call.engine.manifest.name} has one token column a clip; long sound needs two"
+        )
     call.load("step", "mel_decoder", "vocoder")
     done = 0
     for samples in _vocoded(call, _blended(call, image_at, n_samples, past), past):
