@@ -23,6 +23,7 @@ export class Session {
       session = await device.ort.InferenceSession.create(graph, {
         executionProviders: [device.name],
         externalData,
+        logSeverityLevel: 3, // errors; that some nodes stay on the processor is none
       });
     } catch (error) {
       throw new BackendError(
