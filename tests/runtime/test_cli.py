@@ -260,7 +260,7 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "sound     0.09 s at 22050 Hz, 2 x 4 codes of 32",
         "sampling  4 steps, guidance scale 2, temperature 1, choice temperature 4.5",
     ]
-    assert result.stdout.count("graph     ") == 6
+    assert result.stdout.count("graph     ") == 8
 
 
 def test_info_speaks_json(run: Run, tiny_bundle: Path) -> None:
@@ -348,4 +348,4 @@ def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
         text=True,
         check=True,
     )
-    assert re.search(r"echoes_rt\.engine: graph step on \S+ in \d+ ms", done.stderr)
+    assert re.search(r"echoes_rt\.engine: graph (step|decode) on \S+ in \d+ ms", done.stderr)
