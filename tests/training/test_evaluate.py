@@ -103,6 +103,13 @@ def test_report_has_every_number_and_is_the_same_each_time(
     for name, n in counts.items():
         assert report[name]["n"] == n
         assert np.sum(report[name]["confusion"]) == n
+    decoded = [
+        evaluation.echoes.decode_image(evaluation.image_codes([c]))[0]
+        for c in evaluation.heldout_pictures
+    ]
+    real = np.concatenate([*evaluation.real_pictures(evaluation.heldout_pictures)])
+    error = np.abs(real.astype(float) - np.stack(decoded)).mean()
+    assert report["image_codec"]["pixel_error"] == pytest.approx(error, abs=0.01)
     sounds = report["generated"]["sounds"]
     assert [sound["seed"] for sound in sounds] == list(range(6))
     assert {sound["picture"].split("/")[-1] for sound in sounds} == {"high4.png", "low4.png"}

@@ -7,7 +7,10 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
+
 from echoes_rt import __version__
+from echoes_rt.image import RgbArray
 from echoes_rt.spec.manifest import MANIFEST_NAME
 from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain
@@ -98,19 +101,38 @@ def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
     numbers = evaluation.numbers(pictures)
     seen = evaluation.see("real pictures", evaluation.real_pictures(pictures), len(pictures))
     report["real_pictures"] = accuracy(numbers, seen, labels)
-    echoes = evaluation.echoes
     if "image_codec" in evaluation.config.parts:
-        codes = (evaluation.image_codes(pictures[part]) for part in _batches(evaluation, pictures))
-        decoded = (echoes.decode_image(part) for part in codes)
-        seen = evaluation.see("image_codec", decoded, len(pictures))
-        report["image_codec"] = accuracy(numbers, seen, labels)
+        errors: list[tuple[float, float]] = []
+        seen = evaluation.see("image_codec", _through_codec(evaluation, errors), len(pictures))
+        report["image_codec"] = accuracy(numbers, seen, labels) | _pixel_errors(errors)
     if "pictures" in evaluation.config.parts:
         jobs = evaluation.sound_jobs()
-        made = chain.pictures_of(echoes, evaluation.answers(jobs))
+        made = chain.pictures_of(evaluation.echoes, evaluation.answers(jobs))
         seen = evaluation.see("pictures", made, len(jobs))
         truth = evaluation.numbers([job.clip for job in jobs])
         n_sounds = len({job.clip for job in jobs})
         report["pictures"] = accuracy(truth, seen, labels) | {"n_sounds": n_sounds}
+
+
+def _through_codec(evaluation: Evaluation, errors: list[tuple[float, float]]) -> Iterator[RgbArray]:
+    """Held-out pictures through the codec; their errors are appended to ``errors``."""
+    pictures = evaluation.heldout_pictures
+    for part in _batches(evaluation, pictures):
+        decoded = evaluation.echoes.decode_image(evaluation.image_codes(pictures[part]))
+        real = next(evaluation.real_pictures(pictures[part])).astype(np.float64)
+        of_codec = np.abs(real - decoded).mean(axis=(1, 2, 3))
+        of_colour = np.abs(real - real.mean(axis=(1, 2), keepdims=True)).mean(axis=(1, 2, 3))
+        errors += zip(of_codec.tolist(), of_colour.tolist(), strict=True)
+        yield decoded
+
+
+def _pixel_errors(errors: list[tuple[float, float]]) -> Scores:
+    """What no classifier has a say in: mean absolute errors, of 255."""
+    of_codec, of_colour = np.mean(errors, axis=0)
+    return {
+        "pixel_error": round(float(of_codec), 2),
+        "pixel_error_of_mean_colour": round(float(of_colour), 2),
+    }
 
 
 def _batches(evaluation: Evaluation, clips: Sequence[Clip]) -> Iterator[slice]:

@@ -59,6 +59,11 @@ def _plain_lines(report: dict[str, Any]) -> list[str]:
             f"{k} {v['plain']:.2f} (balanced {v['balanced']:.2f})" for k, v in distances.items()
         )
     ]
+    if codec := report.get("image_codec"):
+        lines.append(
+            f"Picture codec: mean error {codec['pixel_error']:.1f} of 255, "
+            f"of each picture's mean colour alone {codec['pixel_error_of_mean_colour']:.1f}"
+        )
     for name, use in report.get("codebooks", {}).items():
         lines.append(
             f"{name} codebook: {use['used']} of {use['codebook_size']} used, "
