@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,7 @@ def needs(program: str) -> str:
 
 def test_its_own_tests_pass(build: Path) -> None:
     said = run(needs("ctest"), "--test-dir", build, "--output-on-failure")
-    assert "100% tests passed, 0 tests failed out of 4" in said
+    assert re.search(r"100% tests passed.* out of 4\n", said)  # CMake 4 says it shorter
     assert "Skipped" not in said
 
 
