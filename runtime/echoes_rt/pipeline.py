@@ -31,8 +31,6 @@ ImageLike = Path | str | RgbArray
 AudioLike = Path | str | FloatArray
 """A sound file, or (S,) float samples at the bundle's sample rate."""
 
-MAX_DURATION_S = 24 * 3600
-
 
 class Echoes(Engine):
     """A loaded bundle and its verbs, the same as the command line's.
@@ -226,8 +224,10 @@ class Echoes(Engine):
         duration: float | None,
     ) -> Iterator[FloatArray]:
         """``stream`` for a call whose seed and timings are of interest."""
-        if duration is not None and not 0 < duration <= MAX_DURATION_S:
-            raise InputError(f"duration must be in (0, {MAX_DURATION_S}] seconds, got {duration:g}")
+        if duration is not None and not 0 < duration <= streaming.MAX_DURATION_S:
+            raise InputError(
+                f"duration must be in (0, {streaming.MAX_DURATION_S}] seconds, got {duration:g}"
+            )
         n_samples = None
         if duration is not None:
             n_samples = max(1, round(duration * self.manifest.mel.sample_rate))

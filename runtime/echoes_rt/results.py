@@ -1,5 +1,6 @@
 """What a generation gives."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from echoes_rt.spec.sampling import SamplingDefaults
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Result(ABC):
     """How something was made: with the same source and bundle it can be made again.
 
     Attributes:
@@ -25,13 +26,13 @@ class Result:
     device: str
     timings_ms: dict[str, float]
 
+    @abstractmethod
     def save(self, path: Path | str) -> Path:
         """Writes the file whose suffix says the format; it appears whole or not at all.
 
         Raises:
             InputError: for an unknown suffix or a place that cannot be written.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

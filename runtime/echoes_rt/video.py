@@ -14,6 +14,7 @@ from echoes_rt.decode.reference import FloatArray
 from echoes_rt.errors import BackendError, InputError
 from echoes_rt.image import RgbArray
 from echoes_rt.output_file import check_place, check_suffix, replacing
+from echoes_rt.tasks.stream import MAX_DURATION_S
 
 if TYPE_CHECKING:
     from echoes_rt.pipeline import Echoes
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 """What is read as a video, and what can be written."""
-
-MAX_DURATION_S = 24 * 3600
 
 
 def is_video_path(path: Path | str) -> bool:

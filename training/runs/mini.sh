@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains echoes-mini from the raw folders: about five hours on two laptop cores.
+# Trains echoes-mini from the raw folders: about four hours on two cores, by the sum of its stages.
 #
 #   training/runs/mini.sh MEDIA WORK
 #

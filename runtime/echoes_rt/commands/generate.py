@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,16 +70,19 @@ def generate(
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.tasks.whole import BATCH, check_count
     from echoes_rt.video import is_video_path
 
     begin = time.perf_counter()
-    _check_count(count, rank, duration)
+    check_count(count, rank)
+    videos = [is_video_path(source) for source in sources]
+    if any(videos) and (not all(videos) or count > 1 or duration is not None):
+        raise InputError("videos go alone, without --count and --duration")
+    if duration is not None and count > 1:
+        raise InputError("duration and count do not go together; make long sounds one by one")
     files = _output_files(sources, out, count if rank is None else rank)
     echoes = Echoes.load(bundle, device=device, threads=threads)
-    videos = [is_video_path(source) for source in sources]
     if any(videos):
-        if not all(videos) or count > 1 or duration is not None:
-            raise InputError("videos go alone, without --count and --duration")
         reports = [
             _video(echoes, source, names[0], quiet=quiet, options=options)
             for source, names in zip(sources, files, strict=True)
@@ -90,7 +94,7 @@ def generate(
         ]
     else:
         reports = []
-        runs = -(-count // 8) * len(sources)
+        runs = math.ceil(count / BATCH) * len(sources)
         with progress(quiet=quiet, runs=runs) as on_step:
             for source, names in zip(sources, files, strict=True):
                 made = echoes.generate_many(
@@ -135,15 +139,6 @@ def cogenerate(
         result.save(name)
         reports.append(describe(name, result, echoes.choice.reason))
     show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet)
-
-
-def _check_count(count: int, rank: int | None, duration: float | None) -> None:
-    if not 1 <= count <= 1000:
-        raise InputError(f"count must be in [1, 1000], got {count}")
-    if rank is not None and not 1 <= rank <= count:
-        raise InputError(f"rank must be in [1, count = {count}], got {rank}")
-    if duration is not None and count > 1:
-        raise InputError("duration and count do not go together; make long sounds one by one")
 
 
 def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[list[Path]]:

@@ -28,6 +28,8 @@ def progress(*, quiet: bool, runs: int = 1) -> "Iterator[OnStep | None]":
         nonlocal bar
         if bar is None:
             bar = click.progressbar(length=steps * runs, label="decoding", file=sys.stderr)
+        elif bar.pos >= bar.length:
+            bar.length += steps  # a video's windows are not known beforehand
         bar.update(1)
 
     try:

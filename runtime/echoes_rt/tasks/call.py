@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -102,11 +102,8 @@ class Call:
             samples=samples,
             sample_rate=sample_rate or self.engine.manifest.mel.sample_rate,
             codes=codes,
-            seed=self.seed if seed is None else seed,
             sampling=sampling,
-            bundle=self.engine.manifest.name,
-            device=self.engine.choice.device,
-            timings_ms=self.clock.timings_ms,
+            **self._origin(seed),
         )
 
     def picture(
@@ -119,9 +116,15 @@ class Call:
         return Picture(
             pixels=pixels,
             codes=codes,
-            seed=self.seed if seed is None else seed,
             sampling=sampling,
-            bundle=self.engine.manifest.name,
-            device=self.engine.choice.device,
-            timings_ms=self.clock.timings_ms,
+            **self._origin(seed),
         )
+
+    def _origin(self, seed: int | None) -> dict[str, Any]:
+        """What every result of this call says of how it was made."""
+        return {
+            "seed": self.seed if seed is None else seed,
+            "bundle": self.engine.manifest.name,
+            "device": self.engine.choice.device,
+            "timings_ms": self.clock.timings_ms,
+        }

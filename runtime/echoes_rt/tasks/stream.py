@@ -15,6 +15,8 @@ from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid
 from echoes_rt.tasks.call import Call
 
+MAX_DURATION_S = 24 * 3600
+
 CONTEXT_FRAMES = 32
 """Mel frames on either side that a vocoder may look at; ours sees 24."""
 

@@ -66,13 +66,18 @@ def both(call: Call) -> tuple[Sound, Picture]:
     return call.sound(samples, audio[0], sampling), call.picture(pixels, image[0], sampling)
 
 
-def _decode(
-    call: Call, image: IntArray | None, audio: IntArray | None, count: int, keep: int | None
-) -> tuple[IntArray, list[int]]:
+def check_count(count: int, keep: int | None) -> None:
+    """Raises InputError if so many results cannot be made, or not so many of them kept."""
     if not 1 <= count <= MAX_COUNT:
         raise InputError(f"count must be in [1, {MAX_COUNT}], got {count}")
     if keep is not None and not 1 <= keep <= count:
         raise InputError(f"rank must be in [1, count = {count}], got {keep}")
+
+
+def _decode(
+    call: Call, image: IntArray | None, audio: IntArray | None, count: int, keep: int | None
+) -> tuple[IntArray, list[int]]:
+    check_count(count, keep)
     seeds = call.seeds(count)
     parts = []
     for start in range(0, count, BATCH):
