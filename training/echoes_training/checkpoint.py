@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
 
+BUNDLE_WEIGHTS = "weights.safetensors"
+"""Holds every module's tensors under their names in training, in fp16."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainState:
@@ -94,6 +97,32 @@ def load_module(run: Path, name: str, module: nn.Module) -> None:
     if folder is None:
         raise InputError(f"{run} has no checkpoint; train it first")
     module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+
+
+def load_start(source: Path, name: str, module: nn.Module) -> None:
+    """Loads one module's weights from a training run, or from a bundle that was exported.
+
+    Raises InputError if ``source`` is neither, or its module has other names or shapes.
+    """
+    weights = source / BUNDLE_WEIGHTS
+    if weights.is_file():
+        prefix = f"{name}."
+        tensors = {
+            key.removeprefix(prefix): value.float()
+            for key, value in load_file(weights).items()
+            if key.startswith(prefix)
+        }
+    else:
+        folder = newest(source)
+        if folder is None:
+            raise InputError(f"{source} is neither a training run nor a bundle; cannot start there")
+        tensors = load_file(folder / f"{name}.safetensors")
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(
+            f"the {name} of {source} does not fit this preset: {str(error).splitlines()[1].strip()}"
+        ) from error
 
 
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

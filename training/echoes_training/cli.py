@@ -243,9 +243,19 @@ def tokenize_command(
     required=True,
     help="The cache written by echoes-train tokenize.",
 )
+@click.option(
+    "--start-from",
+    type=_RUN,
+    help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens.",
+)
 @run_options
 def transformer(
-    tokens: Path, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
+    tokens: Path,
+    start_from: Path | None,
+    run: Path,
+    preset: str,
+    assignments: tuple[str, ...],
+    resume: bool,
 ) -> None:
     """Train the masked transformer on cached codes.
 
@@ -255,7 +265,7 @@ def transformer(
     from echoes_training.stages.transformer import train_transformer
 
     config = _configure("transformer", run, preset, assignments, resume)
-    train_transformer(run, TokenCache.load(tokens), config)
+    train_transformer(run, TokenCache.load(tokens), config, start_from)
 
 
 if __name__ == "__main__":

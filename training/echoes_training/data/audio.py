@@ -1,5 +1,7 @@
 """Sounds for training: decoded once, cut to one clip, varied anew at every step."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import soundfile
 import soxr
@@ -8,9 +10,31 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.spec.mel import MelSpec
-from echoes_training.data.silence import without_silence
+from echoes_training.data.silence import events_first
 
 Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variation:
+    """How far a view may be from its clip.
+
+    Attributes:
+        shift_s: the longest rotation, in seconds.
+        rms_dbfs: lowest and highest level, in dB of full scale; beyond it a clip is brought back.
+        gain_db: how far the level then moves either way.
+    """
+
+    shift_s: float
+    rms_dbfs: tuple[float, float]
+    gain_db: float
+
+
+ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-120.0, 0.0), gain_db=6.0)
+"""For codecs and vocoders, which are to take every sound as it comes."""
+ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0)
+"""For what is to be generated: a rhythm is learnt soonest where its beats fall on the same codes,
+and a clip that is hardly heard teaches silence."""
 
 
 class AudioStore:
@@ -36,13 +60,17 @@ class AudioStore:
             self._kept[key] = clip
         return self._kept[key].astype(np.float32) / np.float32(32767)
 
-    def augmented(self, path: str, start: float, rng: np.random.Generator) -> Samples:
-        """The clip without long silences, at a random gain and, half of the time, rotated."""
-        samples = without_silence(self.get(path, start), self.spec.sample_rate)
+    def augmented(
+        self, path: str, start: float, rng: np.random.Generator, variation: Variation
+    ) -> Samples:
+        """The clip from its first event on, at another level and, half of the time, rotated."""
+        samples = events_first(self.get(path, start), self.spec.sample_rate)
         if rng.random() < 0.5:
-            samples = np.roll(samples, int(rng.integers(len(samples))))
-        peak = float(np.abs(samples).max())
-        gain = min(10 ** (rng.uniform(-6, 6) / 20), 1 / max(peak, 1e-4))
+            longest_s = min(variation.shift_s, self.spec.duration_s)
+            samples = np.roll(samples, int(rng.integers(round(longest_s * self.spec.sample_rate))))
+        rms = 10 * np.log10(float(np.square(samples).mean()) + 1e-12)
+        level = np.clip(rms, *variation.rms_dbfs) + rng.uniform(-1, 1) * variation.gain_db
+        gain = min(10 ** ((level - rms) / 20), 1 / max(float(np.abs(samples).max()), 1e-4))
         return np.asarray(samples * gain, dtype=np.float32)
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.config import VQGANStageConfig, from_dict
+from echoes_training.data.audio import ALIGNED
 from echoes_training.data.index import Clip
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
@@ -75,7 +76,7 @@ def tokenize(
 
     cache = TokenCache(
         image=table(Pictures(clips, image_config), image_codec, image_views, 0),
-        audio=table(Mels(clips, mel_config), mel_codec, audio_views, 1),
+        audio=table(Mels(clips, mel_config, ALIGNED), mel_codec, audio_views, 1),
         image_codebook=image_codec.quantize.codebook.numpy(),
         audio_codebook=mel_codec.quantize.codebook.numpy(),
         groups=names,

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
 from echoes_rt.spec.tokens import TokenLayout
+from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
 from echoes_training.data.tokens import TokenCache, TokenTable
@@ -106,8 +107,17 @@ class Sequences:
         )
 
 
-def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConfig) -> None:
-    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``."""
+def train_transformer(
+    run: Path,
+    cache: TokenCache,
+    config: TransformerStageConfig,
+    start_from: Path | None = None,
+) -> None:
+    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``.
+
+    A new run begins with the weights of ``start_from``, a training run or a bundle, if given; its
+    codes must be of the same codecs.
+    """
     loop, layout = config.loop, config.layout
     device = torch.device(loop.device)
     torch.manual_seed(loop.seed)
@@ -118,6 +128,8 @@ def train_transformer(run: Path, cache: TokenCache, config: TransformerStageConf
         (model.audio, cache.audio_codebook),
     ):
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(loop.seed, -1))
+    if start_from is not None:
+        checkpoint.load_start(start_from, "transformer", model)
     model = model.to(device)
     group_steps = config.group_steps if len(cache.groups) <= MOST_GROUPS else 0
     group_head = nn.Linear(config.model.width, len(cache.groups)).to(device)

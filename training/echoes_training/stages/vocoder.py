@@ -9,7 +9,7 @@ from torch import Tensor
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VocoderStageConfig
-from echoes_training.data.audio import AudioStore, Samples, to_batch
+from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.index import Clip
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import (
@@ -43,7 +43,7 @@ class Segments:
     def draw(self, rng: np.random.Generator) -> Samples:
         for _ in range(10):
             clip = self.train[int(rng.integers(len(self.train)))]
-            samples = self.store.augmented(str(clip.audio), clip.start, rng)
+            samples = self.store.augmented(str(clip.audio), clip.start, rng, ANYWHERE)
             at = int(rng.integers(len(samples) - self.size + 1))
             segment = samples[at : at + self.size]
             if np.abs(segment).max() > SILENT_PEAK:

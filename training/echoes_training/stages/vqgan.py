@@ -14,7 +14,7 @@ from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VQGANStageConfig
 from echoes_training.data import image as image_data
-from echoes_training.data.audio import AudioStore
+from echoes_training.data.audio import ANYWHERE, AudioStore, Variation
 from echoes_training.data.audio import to_batch as audio_batch
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
@@ -62,7 +62,10 @@ class Pictures:
 
 
 class Mels:
-    def __init__(self, clips: list[Clip], config: VQGANStageConfig) -> None:
+    def __init__(
+        self, clips: list[Clip], config: VQGANStageConfig, variation: Variation = ANYWHERE
+    ) -> None:
+        self.variation = variation
         self.clips = _by_split([c for c in clips if c.audio])
         self.store = AudioStore(config.mel)
         self.mel = MelSpectrogram(config.mel)
@@ -71,7 +74,9 @@ class Mels:
         if rng is None:
             sounds = [self.store.get(str(c.audio), c.start) for c in clips]
         else:
-            sounds = [self.store.augmented(str(c.audio), c.start, rng) for c in clips]
+            sounds = [
+                self.store.augmented(str(c.audio), c.start, rng, self.variation) for c in clips
+            ]
         return self.mel(audio_batch(sounds))[:, None]
 
     def sheet(self, path: Path, real: Tensor, decoded: Tensor) -> None:
