@@ -13,15 +13,18 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
 
-    def mix(self, x: Tensor) -> Tensor:
-        """All but the output projection, which no longer looks at other positions."""
+    def mix(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """All but the output projection, which no longer looks at other positions.
+
+        ``visible`` (B, 1, N, N) is true where a position (row) may look at another one (column).
+        """
         B, N, D = x.shape
         q, k, v = self.qkv(x).view(B, N, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)
-        h = F.scaled_dot_product_attention(q, k, v)
+        h = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return h.transpose(1, 2).reshape(B, N, D)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.out(self.mix(x))
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        return self.out(self.mix(x, visible))
 
 
 class Block(nn.Module):
@@ -37,13 +40,13 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def mix(self, x: Tensor) -> Tensor:
-        return self.attention.mix(self.attention_norm(x))
+    def mix(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        return self.attention.mix(self.attention_norm(x), visible)
 
     def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
         """The rest of the block, position by position: (..., D) and what ``mix`` gave of it."""
         x = x + self.dropout(self.attention.out(mixed))
         return x + self.dropout(self.mlp(self.mlp_norm(x)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.finish(x, self.mix(x))
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        return self.finish(x, self.mix(x, visible))

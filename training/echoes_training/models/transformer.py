@@ -12,12 +12,24 @@ from echoes_training.models.attention import Block
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
+    """Sizes, and what a medium is to the other one while none of its tokens is known.
+
+    Attributes:
+        unknown_medium: ``masked``: its mask tokens are looked at like any others. ``absent``: they
+            are not, as if the sequence held the other medium alone.
+    """
+
     width: int
     layers: int
     heads: int
     dropout: float = 0.0
+    unknown_medium: str = "masked"
 
     def __post_init__(self) -> None:
+        if self.unknown_medium not in ("masked", "absent"):
+            raise ValueError(
+                f"unknown_medium must be masked or absent, got {self.unknown_medium!r}"
+            )
         if self.width % self.heads:
             raise ValueError(
                 f"width must be a multiple of heads, got {self.width} and {self.heads}"
@@ -73,6 +85,7 @@ class MaskedTransformer(nn.Module):
     def __init__(self, config: TransformerConfig, layout: TokenLayout) -> None:
         super().__init__()
         self.layout = layout
+        self.unknown_medium = config.unknown_medium
         self.image = MediumEmbedding(layout.image, config.width, layout.vocab_size)
         self.audio = MediumEmbedding(layout.audio, config.width, layout.vocab_size)
         self.dropout = nn.Dropout(config.dropout)
@@ -88,11 +101,23 @@ class MaskedTransformer(nn.Module):
         )
         return self.dropout(h)
 
+    def visible(self, tokens: Tensor) -> Tensor | None:
+        """(B, 1, N, N) for attention, if not every position may look at every other one."""
+        if self.unknown_medium == "masked":
+            return None
+        n_image, n_audio = self.layout.image.n_tokens, self.layout.audio.n_tokens
+        is_known = tokens != self.layout.mask_token_id
+        image, audio = is_known[:, :n_image].any(dim=1), is_known[:, n_image:].any(dim=1)
+        is_image = torch.arange(n_image + n_audio, device=tokens.device) < n_image
+        is_known_medium = (is_image & image[:, None]) | (~is_image & audio[:, None])
+        is_same_medium = ~(is_image[:, None] ^ is_image)
+        return (is_same_medium | is_known_medium[:, None])[:, None]
+
     def hidden(self, tokens: Tensor) -> Tensor:
         """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D)."""
-        h = self.embed(tokens)
+        h, visible = self.embed(tokens), self.visible(tokens)
         for block in self.blocks:
-            h = block(h)
+            h = block(h, visible)
         return self.norm(h)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -116,13 +141,13 @@ class MaskedTransformer(nn.Module):
         Returns:
             (M_i, vocab_size) and (M_a, vocab_size).
         """
-        h = self.embed(tokens)
+        h, visible = self.embed(tokens), self.visible(tokens)
         *blocks, last = self.blocks
         for block in blocks:
-            h = block(h)
+            h = block(h, visible)
         assert isinstance(last, Block)
         rows = torch.cat([image_rows, audio_rows])
-        h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h))))
+        h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h, visible))))
         h = self.norm(h)
         n_image = image_rows.shape[0]
         return self.image.logits(h[:n_image]), self.audio.logits(h[n_image:])
