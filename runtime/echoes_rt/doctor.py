@@ -7,8 +7,11 @@ from importlib import metadata
 from pathlib import Path
 
 import echoes_rt
-from echoes_rt.backends.onnx import CUDA_PROVIDER, import_onnxruntime, missing_cuda
+from echoes_rt.backends.device import Device
+from echoes_rt.backends.probe import missing_provider
+from echoes_rt.backends.provider import CUDA_PROVIDER
 from echoes_rt.backends.select import choose_device
+from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import BUNDLE_VARIABLE, find_bundle
 from echoes_rt.errors import EchoesError
 
@@ -40,7 +43,7 @@ def _examine_onnxruntime(problems: list[str]) -> dict[str, object]:
     # Only those that a device of ours can ask for are tried.
     starts: dict[str, str] = {"CPUExecutionProvider": "starts"}
     if CUDA_PROVIDER in listed:
-        starts[CUDA_PROVIDER] = str(missing_cuda() or "starts")
+        starts[CUDA_PROVIDER] = str(missing_provider(Device(kind="cuda")) or "starts")
     choice = choose_device("auto")
     return {
         "version": onnxruntime.__version__,

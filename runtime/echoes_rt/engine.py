@@ -11,8 +11,11 @@ import numpy as np
 
 from echoes_rt.audio import clip_mel, read_audio
 from echoes_rt.backends.base import Session
+from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
+from echoes_rt.backends.tensorrt import TensorRTSession
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode import fused, stepwise
 from echoes_rt.decode.noise import uniforms
@@ -20,7 +23,7 @@ from echoes_rt.decode.plan import BoolArray, known_media, make_plan
 from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
-from echoes_rt.options import OnStep, SamplingOptions, apply_options
+from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
 from echoes_rt.spec.manifest import Manifest
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_rt.spec.tokens import TokenLayout
@@ -40,6 +43,7 @@ class Engine:
         self._threads = threads
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
+        self._gpu: Gpu | None = None
 
     @classmethod
     def load(
@@ -52,7 +56,7 @@ class Engine:
 
         Args:
             bundle: a folder, a zip or a bundled name; None is the default bundle.
-            device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<index>``.
+            device: ``auto``, or what ``parse_device`` reads, such as ``cuda:1``.
             threads: CPU threads for one operator; None leaves it to ONNX Runtime.
 
         Raises:
@@ -63,7 +67,7 @@ class Engine:
             raise InputError(f"threads must be in [1, 1024], got {threads}")
         if not isinstance(bundle, Bundle):
             bundle = find_bundle(bundle)
-        return cls(bundle, choose_device(device), threads)
+        return cls(bundle, choose_device(device, bundle), threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -115,7 +119,8 @@ class Engine:
                 known in full.
             window: which part of a long sound this is; it has its own noise.
             on_step: called after each step with its 0-based index and the number of steps; may
-                return False to cancel.
+                return False to cancel. Where a GPU runs all steps in one call, it is called for
+                each of them after the last.
 
         Returns:
             (B, N) int32 with no mask left.
@@ -134,7 +139,9 @@ class Engine:
         graph = self.loop_graph(on_step)
         session = self._session(graph)
         if graph == "decode":
-            return fused.decode(session, tokens, mask, plan, noise, condition=condition)
+            decoded = fused.decode(session, tokens, mask, plan, noise, condition=condition)
+            report_steps(on_step, plan.steps)
+            return decoded
         return stepwise.decode(
             session,
             tokens,
@@ -146,11 +153,34 @@ class Engine:
             on_step=on_step,
         )
 
-    def loop_graph(self, on_step: OnStep | None = None) -> str:
-        """The graph that ``decode_tokens`` runs: the whole loop on a CPU, or one step of it.
+    @property
+    def is_one_call(self) -> bool:
+        """Whether an engine makes the sound of a picture in one call."""
+        return "image_to_audio" in self.choice.engines
 
-        Only the host's loop can call back, and on a GPU control flow costs more than it saves.
+    def image_to_samples(
+        self, image: Path | str | RgbArray, *, seeds: Sequence[int], sampling: SamplingDefaults
+    ) -> tuple[FloatArray, IntArray]:
+        """(B, S) samples in [-1, 1] and (B, N_a) codes of a picture, for B seeds, in one call."""
+        layout = self.manifest.tokens
+        pixels = load_image(image, self.manifest.image)
+        mask = np.zeros((len(seeds), layout.n_tokens), dtype=np.bool_)
+        mask[:, layout.audio_slice] = True
+        plan = make_plan(mask, sampling)
+        noise = uniforms(seeds, sampling.steps, layout.n_tokens)
+        pictures = np.repeat(pixels, len(seeds), axis=0)
+        session = self._session("image_to_audio")
+        samples, codes = fused.image_to_audio(session, pictures, plan, noise)
+        return _unclipped(self._finite(samples, "image_to_audio")), codes
+
+    def loop_graph(self, on_step: OnStep | None = None) -> str:
+        """The graph that ``decode_tokens`` runs: the whole loop, or one step of it.
+
+        An engine's loop is over before anybody could want it to stop. On the CPU only the host's
+        loop can call back, and with ONNX Runtime's GPUs control flow costs more than it saves.
         """
+        if self.choice.engines:
+            return "decode" if "decode" in self.choice.engines else "step"
         is_fused = on_step is None and self.choice.device == "cpu"
         return "decode" if is_fused and "decode" in self.manifest.graphs else "step"
 
@@ -173,10 +203,7 @@ class Engine:
 
     def decode_audio(self, codes: IntArray) -> FloatArray:
         """(B, N_a) audio codes to (B, S) samples in [-1, 1]."""
-        samples = self.vocode(self.decode_mel(codes))
-        # Scaled, not clipped: clipping would be heard.
-        peaks = np.abs(samples).max(axis=1, keepdims=True)
-        return np.asarray(samples / np.maximum(peaks, 1.0), dtype=np.float32)
+        return _unclipped(self.vocode(self.decode_mel(codes)))
 
     def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> SamplingDefaults:
         """The bundle's defaults with what is not None in their place.
@@ -198,15 +225,29 @@ class Engine:
         with self._lock:
             if name not in self._sessions:
                 start = time.perf_counter()
-                self._sessions[name] = OnnxSession(
-                    self.bundle.graph_path(name),
-                    self.manifest.graphs[name].signature,
-                    self.choice.device,
-                    self._threads,
-                )
+                session = self._sessions[name] = self._load(name)
                 took_ms = (time.perf_counter() - start) * 1000
-                logger.info("graph %s on %s in %.0f ms", name, self.choice.device, took_ms)
+                logger.info("graph %s on %s in %.0f ms", name, session.device, took_ms)
             return self._sessions[name]
+
+    def _load(self, name: str) -> Session:
+        path = self.bundle.graph_path(name)  # says if the bundle has no such graph
+        signature = self.manifest.graphs[name].signature
+        engine = self.choice.engines.get(name)
+        if engine is not None:
+            return TensorRTSession(engine, signature, self._open_gpu())
+        return OnnxSession(path, signature, self.choice.device_of(name), self._threads)
+
+    def _open_gpu(self) -> Gpu:
+        if self._gpu is None:
+            self._gpu = Gpu.open(parse_device(self.choice.device).index)
+        return self._gpu
+
+
+def _unclipped(samples: FloatArray) -> FloatArray:
+    """Scaled, not clipped: clipping would be heard."""
+    peaks = np.abs(samples).max(axis=1, keepdims=True)
+    return np.asarray(samples / np.maximum(peaks, 1.0), dtype=np.float32)
 
 
 def _check_question(tokens: IntArray, mask: BoolArray, n_members: int, layout: TokenLayout) -> None:

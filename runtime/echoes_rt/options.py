@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
-from echoes_rt.errors import InputError
+from echoes_rt.errors import CancelledError, InputError
 from echoes_rt.spec.sampling import SamplingDefaults
 
 OnStep = Callable[[int, int], bool | None]
@@ -61,6 +61,18 @@ def apply_options(
         return replace(defaults, **changes)
     except (TypeError, ValueError) as error:
         raise InputError(str(error)) from error
+
+
+def report_steps(on_step: OnStep | None, steps: int) -> None:
+    """Tells of steps that are over already.
+
+    Raises:
+        CancelledError: if ``on_step`` returned False.
+    """
+    for step in range(steps if on_step is not None else 0):
+        assert on_step is not None
+        if on_step(step, steps) is False:
+            raise CancelledError(f"cancelled after step {step + 1} of {steps}")
 
 
 def draw_seed(seed: int | None) -> int:

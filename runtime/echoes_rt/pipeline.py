@@ -62,8 +62,7 @@ class Echoes(Engine):
         **options: Unpack[Options],
     ) -> Sound:
         """``generate`` for a picture."""
-        call = Call.of(self, options)
-        return whole.sounds_of(call, self._image_codes(call, image))[0]
+        return self._sounds(Call.of(self, options), image)[0]
 
     def audio_to_image(
         self,
@@ -254,7 +253,14 @@ class Echoes(Engine):
         if is_sound(source):
             codes = self._audio_codes(call, source, start)
             return [*whole.pictures_of(call, codes, count, rank)]
-        return [*whole.sounds_of(call, self._image_codes(call, source), count, rank)]
+        return [*self._sounds(call, source, count, rank)]
+
+    def _sounds(
+        self, call: Call, image: ImageLike | AudioLike, count: int = 1, rank: int | None = None
+    ) -> list[Sound]:
+        if self.is_one_call and rank is None:
+            return whole.sounds_at_once(call, _rgb(image), count)
+        return whole.sounds_of(call, self._image_codes(call, image), count, rank)
 
     def _image_codes(self, call: Call, image: ImageLike | AudioLike) -> IntArray:
         call.load("image_encoder")

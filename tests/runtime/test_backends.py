@@ -1,5 +1,8 @@
 import importlib.util
+import re
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,12 +11,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from echoes_rt.backends import onnx
-from echoes_rt.backends.onnx import OnnxSession, import_onnxruntime
+from echoes_rt.backends import coverage, cuda_driver, probe
+from echoes_rt.backends.cuda_driver import CudaDriver
+from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.probe import MissingDevice
+from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
+from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.errors import BackendError, BundleError, InputError
 from echoes_rt.spec.graphs import GraphSpec, TensorSpec
 from echoes_rt.spec.manifest import Manifest
+
+REAL_SESSION = onnxruntime.InferenceSession
 
 
 @pytest.fixture
@@ -22,26 +32,55 @@ def step(tiny_bundle: Path) -> tuple[Path, GraphSpec]:
     return tiny_bundle / "step.onnx", manifest.graphs["step"].signature
 
 
-def listing(monkeypatch: pytest.MonkeyPatch, starts: bool) -> list[Any]:
-    """Makes ONNX Runtime list CUDA as its GPU build does, and start it or, as it does, not."""
+def listing(monkeypatch: pytest.MonkeyPatch, session: Callable[[Any], Any]) -> list[Any]:
+    """Makes ONNX Runtime list CUDA, as its GPU build does, and start ``session`` of a graph on it.
+
+    The CPU's sessions stay real.
+    """
     real = onnxruntime.InferenceSession
     asked: list[Any] = []
 
-    def session(graph: Any, sess_options: Any, providers: list[Any], **_: Any) -> Any:
+    def start(graph: Any, sess_options: Any, providers: list[Any], **_: Any) -> Any:
+        if providers == ["CPUExecutionProvider"]:
+            return real(graph, sess_options=sess_options, providers=providers)
         asked.append(providers)
-        if len(providers) > 1 and starts:
-            return SimpleNamespace(get_providers=lambda: ["CUDAExecutionProvider", "CPU"])
-        return real(graph, sess_options=sess_options, providers=["CPUExecutionProvider"])
+        return session(graph)
 
-    monkeypatch.setattr(
-        onnxruntime,
-        "get_available_providers",
-        lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
-    )
-    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    said = "Failed to load libcu.so: no"
-    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write(said), raising=False)
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    monkeypatch.setattr(probe, "cuda_library", lambda _: None)
     return asked
+
+
+def on_cuda(_: Any) -> Any:
+    """A session of the probe that computes."""
+    return SimpleNamespace(run=lambda *_: [np.full((1, 1, 1, 1), 10.0, dtype=np.float32)])
+
+
+def failing(_: Any) -> Any:
+    raise RuntimeError("CUDA failure 209: no kernel image is available\nmore")
+
+
+class Pretending:
+    """A session on the CPU that says it is on CUDA, as far as ``assignment`` lets it."""
+
+    def __init__(self, graph: Any, assignment: bool = True) -> None:
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry(coverage.RECORDING, "1")
+        self._session = REAL_SESSION(graph, options, providers=["CPUExecutionProvider"])
+        if assignment:
+            self.get_provider_graph_assignment_info = (
+                self._session.get_provider_graph_assignment_info
+            )
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "get_provider_graph_assignment_info":
+            raise AttributeError(name)
+        return getattr(self._session, name)
 
 
 def test_session_runs_with_any_batch(step: tuple[Path, GraphSpec]) -> None:
@@ -90,9 +129,9 @@ def test_graph_that_is_not_what_the_manifest_says_is_refused(
         OnnxSession(path, GraphSpec(inputs=wrong, outputs=signature.outputs), "cpu")
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:-1"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:-1", "cpu:1"])
 def test_unknown_device_is_refused(device: str) -> None:
-    with pytest.raises(InputError, match="device must be auto, cpu, cuda or cuda:<index>, got '"):
+    with pytest.raises(InputError, match=r"device must be auto, cpu, cuda, .*<index>, got '"):
         choose_device(device)
 
 
@@ -114,40 +153,171 @@ def test_asking_for_cuda_without_it_names_what_is_missing(monkeypatch: pytest.Mo
         choose_device("cuda")
     assert str(caught.value) == (
         f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]"
+        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
+        "device tensorrt"
     )
 
 
-def test_listed_provider_that_does_not_start_is_not_believed(
+def test_listed_cuda_without_a_driver_is_not_believed(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    listing(monkeypatch, starts=False)
+    listing(monkeypatch, on_cuda)
+    monkeypatch.setattr(cuda_driver, "LIBRARY", "libno-such-driver.so.1")
     choice = choose_device("auto")
     assert choice.device == "cpu"
-    assert choice.reason == (
-        f"CUDA does not start on device 0 in ONNX Runtime {onnxruntime.__version__} "
-        "(Failed to load libcu.so: no)"
-    )
-    with pytest.raises(
-        BackendError, match=r"device cuda:2 cannot be used: .* on device 2 .*NVIDIA"
-    ):
+    reason = "there is no NVIDIA driver (libno-such-driver.so.1 cannot be loaded)"
+    assert choice.reason == reason
+    with pytest.raises(BackendError) as caught:
         choose_device("cuda:2")
+    assert str(caught.value) == (
+        f"device cuda:2 cannot be used: {reason}; install one, or use device cpu"
+    )
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("driver")
+def test_provider_that_lists_but_does_not_compute_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing(monkeypatch, failing)
+    with pytest.raises(BackendError) as caught:
+        choose_device("cuda")
+    assert str(caught.value) == (
+        "device cuda cannot be used: cuda:0 does not start in ONNX Runtime "
+        f"{onnxruntime.__version__} (CUDA failure 209: no kernel image is available); install an "
+        "ONNX Runtime built for this GPU, or use device tensorrt"
+    )
+    with pytest.raises(BackendError, match="there is no GPU 3: the driver lists 1"):
+        choose_device("cuda:3")
+
+
+@pytest.mark.usefixtures("driver")
+def test_cuda_that_computes_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = listing(monkeypatch, on_cuda)
+    choice = choose_device("auto")
+    assert (choice.device, choice.reason) == ("cuda:0", "CUDA starts")
+    assert choose_device("cuda").device == "cuda:0"
+    name, options = asked[-1][0]
+    assert name == "CUDAExecutionProvider"
+    assert (options["device_id"], options["use_tf32"]) == ("0", "0")
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        (
+            "libcublasLt.so.13: cannot open shared object file",
+            r"CUDA version: pip install .*\[cuda",
+        ),
+        ("libcudnn.so.9: cannot open shared object file", "install cuDNN 9"),
+        ("libcuda.so.1: cannot open shared object file", "install the NVIDIA driver"),
+        ("libnvinfer.so.10: cannot open shared object file", "tensorrt<11"),
+        ("CUDA driver version is insufficient for CUDA runtime version", "update the NVIDIA dri"),
+        ("something new", "echoes-rt doctor shows"),
+    ],
+)
+def test_each_known_trap_has_its_mend(said: str, mend: str) -> None:
+    assert re.search(mend, MissingDevice.of(BackendError(said)).remedy)
 
 
 def test_session_on_cuda_never_runs_on_the_cpu(
     monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
 ) -> None:
-    listing(monkeypatch, starts=False)
-    with pytest.raises(BackendError, match=r"step\.onnx does not run on cuda:0: CUDA does not"):
+    listing(monkeypatch, lambda graph: REAL_SESSION(graph, providers=["CPUExecutionProvider"]))
+    with pytest.raises(BackendError, match=r"step\.onnx does not run on cuda:0 in ONNX Runtime"):
         OnnxSession(*step, "cuda:0")
 
 
-def test_cuda_that_starts_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = listing(monkeypatch, starts=True)
-    assert choose_device("auto").device == "cuda:0"
-    assert choose_device("cuda:1").device == "cuda:1"
-    assert asked[-1][0] == ("CUDAExecutionProvider", {"device_id": "1"})
+@pytest.mark.skipif(
+    not hasattr(onnxruntime.InferenceSession, "get_provider_graph_assignment_info"),
+    reason="this ONNX Runtime does not tell",
+)
+def test_nodes_that_fell_to_the_cpu_are_found_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
+) -> None:
+    listing(monkeypatch, Pretending)
+    with pytest.raises(BackendError) as caught:
+        OnnxSession(*step, "cuda:0")
+    assert re.fullmatch(
+        r"step\.onnx would run on the CPU although cuda:0 was asked for \(.*\d+ MatMul.*\); use a "
+        "newer ONNX Runtime, or device cpu",
+        str(caught.value),
+    )
+
+
+def test_older_onnxruntime_that_does_not_tell_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
+) -> None:
+    listing(monkeypatch, lambda graph: Pretending(graph, assignment=False))
+    assert OnnxSession(*step, "cuda:0").device == "cuda:0"
+
+
+def test_shapes_may_stay_on_the_cpu() -> None:
+    found = {
+        "CUDAExecutionProvider": Counter(MatMul=9),
+        "CPUExecutionProvider": Counter(Shape=2, Gather=1),
+    }
+    coverage.check_coverage("step.onnx", found, "cuda:0")
+    found["CPUExecutionProvider"]["FusedMatMul"] += 1
+    with pytest.raises(BackendError, match=r"although cuda:0 was asked for \(1 FusedMatMul\)"):
+        coverage.check_coverage("step.onnx", found, "cuda:0")
+
+
+@pytest.mark.parametrize("device", ["tensorrt-rtx", "openvino", "webgpu"])
+def test_missing_plugin_names_its_package(device: str) -> None:
+    provider = PROVIDERS[device]
+    if importlib.util.find_spec(str(provider.package)) is not None:
+        pytest.skip(f"{provider.package} is installed")
+    with pytest.raises(BackendError) as caught:
+        choose_device(device)
+    assert str(caught.value).startswith(f"device {device} cannot be used: ONNX Runtime ")
+    assert str(caught.value).endswith(provider.remedy)
+
+
+def test_plugin_is_registered_once_and_asked_for_by_its_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the plugins' own pages say: register, find the provider's devices, add one of them."""
+    calls: list[Any] = []
+    part = SimpleNamespace(ep_name="WebGpuExecutionProvider")
+    devices: list[Any] = []
+
+    def register(name: str, path: str) -> None:
+        calls.append((name, path))
+        devices.append(part)
+
+    package = SimpleNamespace(get_library_path=lambda: "/plugins/libwebgpu.so")
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_webgpu", package)
+    module = SimpleNamespace(
+        __version__="1.31.1",
+        get_available_providers=lambda: ["CPUExecutionProvider"],
+        get_ep_devices=lambda: devices,
+        register_execution_provider_library=register,
+    )
+    options = SimpleNamespace(add_provider_for_devices=lambda *given: calls.append(given))
+    for _ in range(2):
+        assert add_provider(module, options, parse_device("webgpu")) is None  # type: ignore[arg-type]
+    assert calls == [
+        ("WebGpuExecutionProvider", "/plugins/libwebgpu.so"),
+        ([part], {}),
+        ([part], {}),
+    ]
+
+
+@pytest.mark.skipif(
+    "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="needs onnxruntime-gpu",
+)
+def test_gpu_build_without_a_driver_fails_with_our_line(capfd: pytest.CaptureFixture[str]) -> None:
+    try:
+        CudaDriver.load()
+    except BackendError:
+        with pytest.raises(BackendError, match="device cuda cannot be used: there is no NVIDIA dr"):
+            choose_device("cuda")
+        assert choose_device("auto").device == "cpu"
+        assert capfd.readouterr() == ("", "")
+    else:
+        pytest.skip("there is a driver here")
 
 
 def test_missing_onnxruntime_names_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +328,11 @@ def test_missing_onnxruntime_names_the_extras(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="needs the export extra")
-def test_probe_graph_is_a_valid_identity() -> None:
-    import onnx as onnx_package
+def test_probe_needs_a_kernel_of_each_library() -> None:
+    import onnx
 
-    model = onnx_package.load_from_string(onnx._PROBE_GRAPH)
-    onnx_package.checker.check_model(model)
-    assert [node.op_type for node in model.graph.node] == ["Identity"]
+    model = onnx.load_from_string(probe._GRAPH)
+    onnx.checker.check_model(model, full_check=True)
+    assert [node.op_type for node in model.graph.node] == ["Conv", "MatMul", "Add"]
+    session = REAL_SESSION(probe._GRAPH, providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": probe._X})[0].item() == probe._Y

@@ -11,7 +11,7 @@ class Session(Protocol):
 
     @property
     def device(self) -> str:
-        """``cpu`` or ``cuda:<index>``."""
+        """Such as ``cpu`` or ``cuda:0``."""
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Takes the graph's inputs by name and gives its outputs by name."""

@@ -1,39 +1,23 @@
 """Graphs run by ONNX Runtime."""
 
-import contextlib
-import io
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.coverage import assigned_operators, check_coverage
+from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.provider import PROVIDERS
+from echoes_rt.backends.session_start import (
+    SessionDials,
+    first_line,
+    import_onnxruntime,
+    start_session,
+)
 from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.spec.graphs import GraphSpec, TensorSpec
-
-CUDA_PROVIDER = "CUDAExecutionProvider"
-CPU_PROVIDER = "CPUExecutionProvider"
-
-# y = Identity(x) on one float, opset 13: the least that a provider can be asked to start for.
-_PROBE_GRAPH = bytes.fromhex(
-    "08073a370a100a017812017922084964656e746974791201705a0f0a0178120a0a08080112040a02080162"
-    "0f0a0179120a0a08080112040a02080142040a00100d"
-)
-
-# Errors reach the user as exceptions; on stderr they would only say the same in many lines.
-_FATAL_ONLY = 4
-_WARNINGS = 2
-
-_CONFIG = {
-    # A bundle's graphs run one after another, each with threads of its own: those of the last one
-    # would spin for a while and take the cores from the next.
-    "session.force_spinning_stop": "1",
-    # The arena grows in powers of two, which is for what comes and goes, not for weights.
-    "session.use_device_allocator_for_initializers": "1",
-}
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -43,69 +27,6 @@ _DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
 }
-
-
-def import_onnxruntime() -> ModuleType:
-    """The only place that imports it.
-
-    Raises:
-        BackendError: if it is missing or broken.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        if getattr(error, "name", None) == "onnxruntime":
-            raise BackendError(
-                "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
-            ) from error
-        raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
-    module: ModuleType = onnxruntime
-    return module
-
-
-@dataclass(frozen=True, kw_only=True)
-class MissingDevice:
-    """Why a device cannot be used, and what to do if it should be."""
-
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.reason}; {self.remedy}"
-
-
-def missing_cuda(index: int = 0) -> MissingDevice | None:
-    """None if a session starts on that CUDA device.
-
-    ONNX Runtime lists the CUDA provider wherever it was built in and gives a CPU session where it
-    does not start, so only a session's own list of providers can be believed.
-    """
-    onnxruntime = import_onnxruntime()
-    version = onnxruntime.__version__
-    if CUDA_PROVIDER not in onnxruntime.get_available_providers():
-        return MissingDevice(
-            reason=f"ONNX Runtime {version} was built without CUDA",
-            remedy="install echoes-rt[gpu] in an environment without echoes-rt[cpu]",
-        )
-    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(said):
-            if hasattr(onnxruntime, "preload_dlls"):  # since 1.21; finds pip's CUDA libraries
-                onnxruntime.preload_dlls()
-            session = _start(onnxruntime, _PROBE_GRAPH, f"cuda:{index}", threads=1)
-        if CUDA_PROVIDER in session.get_providers():
-            return None
-        detail = said.getvalue()
-    except Exception as error:  # ONNX Runtime's exceptions share no other parent
-        detail = said.getvalue() or str(error)
-    finally:
-        onnxruntime.set_default_logger_severity(_WARNINGS)
-    first_line = f" ({detail.strip().splitlines()[0]})" if detail.strip() else ""
-    return MissingDevice(
-        reason=f"CUDA does not start on device {index} in ONNX Runtime {version}{first_line}",
-        remedy="check the NVIDIA driver, CUDA and cuDNN",
-    )
 
 
 class OnnxSession:
@@ -126,28 +47,17 @@ class OnnxSession:
         Args:
             path: the ONNX file.
             signature: as the manifest gives it.
-            device: ``cpu`` or ``cuda:<index>``, never ``auto``.
+            device: of those that ONNX Runtime runs, never ``auto``.
             threads: for one operator; None leaves it to ONNX Runtime.
             profile: how the file's name begins that tells of every node; None: none is written.
             is_packing: whether weights are laid out anew for the kernels, which is faster.
 
         Raises:
-            BackendError: if the device cannot run it.
+            BackendError: if the device cannot run it, or would leave its work to the CPU.
             BundleError: if the graph's inputs or outputs are not those of ``signature``.
         """
-        onnxruntime = import_onnxruntime()
-        try:
-            self._session = _start(
-                onnxruntime, str(path), device, threads, profile=profile, is_packing=is_packing
-            )
-        except Exception as error:  # ONNX Runtime's exceptions share no other parent
-            raise BackendError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot load {path}: {_first_line(error)}"
-            ) from error
-        if device != "cpu" and CUDA_PROVIDER not in self._session.get_providers():
-            raise BackendError(f"{path.name} does not run on {device}: {missing_cuda()}")
-        _check_tensors(path, "input", self._session.get_inputs(), signature.inputs)
-        _check_tensors(path, "output", self._session.get_outputs(), signature.outputs)
+        dials = SessionDials(threads=threads, profile=profile, is_packing=is_packing)
+        self._session = open_graph(path, signature, device, dials)
         self._path = path
         self._device = device
         self._output_names = list(signature.outputs)
@@ -161,7 +71,7 @@ class OnnxSession:
             outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
-                f"{self._path.name} failed on {self._device}: {_first_line(error)}"
+                f"{self._path.name} failed on {self._device}: {first_line(error)}"
             ) from error
         return {
             name: np.asarray(output)
@@ -173,44 +83,28 @@ class OnnxSession:
         return Path(self._session.end_profiling())
 
 
-def _start(
-    onnxruntime: ModuleType,
-    graph: str | bytes,
-    device: str,
-    threads: int | None,
-    *,
-    profile: Path | None = None,
-    is_packing: bool = True,
-) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY
-    for key, value in _CONFIG.items():
-        options.add_session_config_entry(key, value)
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    if profile is not None:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
-    if not is_packing:
-        options.add_session_config_entry("session.disable_prepacking", "1")
-    providers: list[object] = [CPU_PROVIDER]
-    if device != "cpu":
-        index = device.removeprefix("cuda:")
-        providers.insert(0, (CUDA_PROVIDER, {"device_id": index}))
-    # Without enable_fallback=0 a failing provider is replaced by the CPU's.
-    return onnxruntime.InferenceSession(
-        graph,
-        sess_options=options,
-        providers=providers,
-        enable_fallback=0,
-        disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
-    )
-
-
-def _broken_optimizers(version: str) -> list[str] | None:
-    """Before 1.23 this fusion names two nodes alike and then refuses its own graph."""
-    release = tuple(int(part) for part in version.split(".")[:2])
-    return ["GatherSliceToSplitFusion"] if release < (1, 23) else None
+def open_graph(path: Path, signature: GraphSpec, device: str, dials: SessionDials) -> Any:
+    """ONNX Runtime's session of a graph, checked; raises as ``OnnxSession`` does."""
+    version = import_onnxruntime().__version__
+    parsed = parse_device(device)
+    try:
+        session = start_session(path, parsed, dials)
+    except BackendError as error:
+        raise BackendError(f"{path.name} cannot run on {device}: {error}") from error
+    except Exception as error:  # ONNX Runtime's exceptions share no other parent
+        raise BackendError(
+            f"ONNX Runtime {version} cannot load {path}: {first_line(error)}"
+        ) from error
+    if parsed.kind != "cpu":
+        if PROVIDERS[parsed.kind].name not in session.get_providers():
+            raise BackendError(
+                f"{path.name} does not run on {device} in ONNX Runtime {version}; "
+                "echoes-rt doctor says why"
+            )
+        check_coverage(path.name, assigned_operators(session), device)
+    _check_tensors(path, "input", session.get_inputs(), signature.inputs)
+    _check_tensors(path, "output", session.get_outputs(), signature.outputs)
+    return session
 
 
 def _check_tensors(
@@ -234,7 +128,3 @@ def _check_tensors(
                 f"{kind} {name} of {path.name} is {dtype} {shape}, the manifest says "
                 f"{spec.dtype} {list(spec.shape)}"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

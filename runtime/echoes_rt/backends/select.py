@@ -1,45 +1,101 @@
 """Which device runs the graphs, and why."""
 
 import logging
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from echoes_rt.backends.onnx import import_onnxruntime, missing_cuda
-from echoes_rt.errors import BackendError, InputError
+from echoes_rt.backends.device import Device, parse_device
+from echoes_rt.backends.engines import FoundEngine, find_engines
+from echoes_rt.backends.probe import MissingDevice, missing_provider
+from echoes_rt.backends.session_start import import_onnxruntime
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BackendError
+from echoes_rt.spec.engine_file import ENGINES_FOLDER
 
 logger = logging.getLogger(__name__)
 
-_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d{1,3}))?")
+_CPU = Device(kind="cpu")
+_CUDA = Device(kind="cuda")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceChoice:
-    """``device`` is ``cpu`` or ``cuda:<index>``; ``reason`` is a sentence for people."""
+    """What runs a bundle's graphs.
+
+    Attributes:
+        device: such as ``cpu`` or ``cuda:0``, never ``auto``.
+        reason: a sentence for people.
+        engines: by graph, where the device is TensorRT.
+        others: the device of the graphs without an engine; empty where no graph has one.
+    """
 
     device: str
     reason: str
+    engines: Mapping[str, FoundEngine] = field(default_factory=dict)
+    others: str = ""
+
+    def device_of(self, graph: str) -> str:
+        return self.device if graph in self.engines or not self.others else self.others
+
+    @property
+    def kind(self) -> str:
+        return parse_device(self.device).kind
 
 
-def choose_device(requested: str = "auto") -> DeviceChoice:
-    """Turns ``auto``, ``cpu``, ``cuda`` or ``cuda:<index>`` into a device that starts.
+def choose_device(requested: str = "auto", bundle: Bundle | None = None) -> DeviceChoice:
+    """Turns ``auto`` or a device's name into a device that computes here.
+
+    Args:
+        requested: ``auto``, or what ``parse_device`` reads.
+        bundle: whose engines TensorRT would run; without one it cannot.
 
     Raises:
-        InputError: if ``requested`` is none of these.
+        InputError: if there is no such device.
         BackendError: if the requested device does not start; only ``auto`` falls back.
     """
-    match = _DEVICE.fullmatch(requested)
-    if match is None:
-        raise InputError(f"device must be auto, cpu, cuda or cuda:<index>, got {requested!r}")
+    if requested == "auto":
+        choice = _automatic(bundle)
+        logger.info("device %s: %s", choice.device, choice.reason)
+        return choice
+    device = parse_device(requested)
+    if device.kind == "tensorrt":
+        return _tensorrt(device, bundle, requested)
     import_onnxruntime()
-    if requested == "cpu":
-        return DeviceChoice(device="cpu", reason="asked for")
-    index = int(match[1] or 0)
-    missing = missing_cuda(index)
-    if missing is None:
-        reason = "CUDA starts" if requested == "auto" else "asked for"
-        return DeviceChoice(device=f"cuda:{index}", reason=reason)
-    if requested != "auto":
+    missing = None if device.kind == "cpu" else missing_provider(device)
+    if missing is not None:
         raise BackendError(f"device {requested} cannot be used: {missing}")
-    choice = DeviceChoice(device="cpu", reason=missing.reason)
-    logger.info("device cpu: %s", choice.reason)
-    return choice
+    return DeviceChoice(device=str(device), reason="asked for")
+
+
+def _automatic(bundle: Bundle | None) -> DeviceChoice:
+    """TensorRT where the bundle has engines for it, else CUDA, else the CPU."""
+    reasons = []
+    if bundle is not None and (bundle.folder / ENGINES_FOLDER).is_dir():
+        try:
+            return _tensorrt(Device(kind="tensorrt"), bundle, "tensorrt")
+        except BackendError as error:
+            reasons.append(f"no TensorRT: {MissingDevice.of(error).reason}")
+    missing = missing_provider(_CUDA)
+    if missing is None:
+        return DeviceChoice(device=str(_CUDA), reason="; ".join([*reasons, "CUDA starts"]))
+    return DeviceChoice(device="cpu", reason="; ".join([*reasons, missing.reason]))
+
+
+def _tensorrt(device: Device, bundle: Bundle | None, requested: str) -> DeviceChoice:
+    """Engines where there are some, CUDA or else the CPU for the graphs between them."""
+    import_onnxruntime()
+    try:
+        if bundle is None:
+            raise BackendError("there is no bundle with engines to run; name one")
+        engines = find_engines(bundle, device.index)
+    except BackendError as error:
+        raise BackendError(f"device {requested} cannot be used: {error}") from error
+    cuda = Device(kind="cuda", index=device.index)
+    others = str(_CPU if missing_provider(cuda) else cuda)
+    names = ", ".join(engine.text for engine in engines.values())
+    return DeviceChoice(
+        device=str(device),
+        reason=f"engines: {names}; other graphs run on {others}",
+        engines=engines,
+        others=others,
+    )

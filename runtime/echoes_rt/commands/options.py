@@ -72,7 +72,7 @@ _device_options = _all(
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="auto, cpu, cuda or cuda:N.",
+        help="auto, cpu, cuda, tensorrt, tensorrt-rtx, openvino, webgpu; cuda:1 is a second GPU.",
     ),
     click.option(
         "--threads", type=int, metavar="N", help="CPU threads. [default: as many as cores]"

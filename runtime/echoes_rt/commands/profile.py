@@ -193,7 +193,7 @@ def _text(
 def _machine() -> dict[str, object]:
     import platform
 
-    from echoes_rt.backends.onnx import import_onnxruntime
+    from echoes_rt.backends.session_start import import_onnxruntime
     from echoes_rt.doctor import cpu_name
 
     return {

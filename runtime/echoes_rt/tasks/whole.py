@@ -6,6 +6,8 @@ import numpy as np
 
 from echoes_rt.decode.reference import IntArray
 from echoes_rt.errors import InputError
+from echoes_rt.image import RgbArray
+from echoes_rt.options import report_steps
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.rank import likeliest
@@ -24,6 +26,20 @@ def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = No
     sampling = call.engine.sampling(layout.audio.n_tokens, call.options)
     with call.clock.stage("decode_audio"):
         samples = [call.engine.decode_audio(row[None])[0] for row in codes]
+    return [
+        call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
+    ]
+
+
+def sounds_at_once(call: Call, image: RgbArray, count: int = 1) -> list[Sound]:
+    """``sounds_of`` a picture's pixels, by an engine that goes all the way in one call."""
+    check_count(count, None)
+    call.load("image_to_audio")
+    engine, seeds = call.engine, call.seeds(count)
+    sampling = engine.sampling(engine.manifest.tokens.audio.n_tokens, call.options)
+    with call.clock.stage("image_to_audio"):
+        samples, codes = engine.image_to_samples(image, seeds=seeds, sampling=sampling)
+    report_steps(call.on_step, sampling.steps)
     return [
         call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
     ]

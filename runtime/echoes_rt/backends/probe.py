@@ -1,0 +1,153 @@
+"""Whether a device can really compute, and what to do if not.
+
+ONNX Runtime lists a provider wherever it was built in, and gives a session on the CPU where it does
+not start. So a small graph is run on the device itself, with the CPU forbidden.
+"""
+
+import contextlib
+import ctypes
+import io
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from echoes_rt.backends.cuda_driver import CudaDriver
+from echoes_rt.backends.device import Device
+from echoes_rt.backends.fatbin import architectures, runs_on
+from echoes_rt.backends.gpu import find_gpu
+from echoes_rt.backends.provider import PROVIDERS
+from echoes_rt.backends.session_start import (
+    SessionDials,
+    first_line,
+    import_onnxruntime,
+    start_session,
+)
+from echoes_rt.errors import BackendError
+
+# y = MatMul(Conv(x, x), x) + x for x of shape (1, 1, 1, 1), opset 13: a kernel of ONNX Runtime's
+# own, one of cuBLAS and one of cuDNN, each of which may be what is missing.
+_GRAPH = bytes.fromhex(
+    "08073a710a0f0a01780a01781201632204436f6e760a110a01630a017812016d22064d61744d756c0a0e0a01"
+    "6d0a017812017922034164641201705a1b0a017812160a14080112100a0208010a0208010a0208010a020801"
+    "621b0a017912160a14080112100a0208010a0208010a0208010a02080142040a00100d"
+)
+_X, _Y = np.full((1, 1, 1, 1), 2.0, dtype=np.float32), 10.0
+
+_FATAL_ONLY, _WARNINGS = 4, 2
+
+_CUDA_PACKAGES = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
+
+# What the system says, and what mends it.
+_MENDS = (
+    (r"libcuda\.so|libnvidia-ml\.so|nvcuda\.dll", "install the NVIDIA driver, or use device cpu"),
+    (r"libcudnn", f"install cuDNN 9: {_CUDA_PACKAGES}"),
+    (r"libcu\w+\.so\.(\d+)", f"install the libraries of its CUDA version: {_CUDA_PACKAGES}"),
+    (r"libnvinfer\.so\.10", "install TensorRT 10: pip install 'tensorrt<11'"),
+    (r"no kernel image", "install an ONNX Runtime built for this GPU, or use device tensorrt"),
+    (r"insufficient|unsupported toolchain", "update the NVIDIA driver, or install an older CUDA"),
+    (r"out of memory|OUT_OF_MEMORY", "end what else uses the GPU, or use device cpu"),
+    (r"finds no device", "use another device: this provider does not know this machine's"),
+)
+_LAST_MEND = "echoes-rt doctor shows what is installed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingDevice:
+    """Why a device cannot be used, and what to do if it should be."""
+
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}"
+
+    @classmethod
+    def of(cls, error: BackendError) -> "MissingDevice":
+        """From an error that says both."""
+        reason, _, remedy = str(error).partition("; ")
+        return cls(reason=reason, remedy=remedy or _mend(reason))
+
+
+def missing_provider(device: Device) -> MissingDevice | None:
+    """None if ONNX Runtime computes on that device, which is not the CPU."""
+    onnxruntime = import_onnxruntime()
+    provider = PROVIDERS[device.kind]
+    is_listed = provider.name in onnxruntime.get_available_providers()
+    if provider.package is None and not is_listed:
+        reason = f"ONNX Runtime {onnxruntime.__version__} was built without CUDA"
+        return MissingDevice(reason=reason, remedy=provider.remedy)
+    try:
+        with _silence(onnxruntime):
+            if device.kind == "cuda":
+                _load_cuda(onnxruntime, device.index)
+            session = start_session(_GRAPH, device, SessionDials(threads=1, is_strict=True))
+            is_right = session.run(None, {"x": _X})[0].item() == _Y
+    except BackendError as error:
+        missing = MissingDevice.of(error)
+        if f"package {provider.package} is missing" in missing.reason:
+            return MissingDevice(reason=missing.reason, remedy=provider.remedy)
+        return missing
+    except Exception as error:  # ONNX Runtime's exceptions share no other parent
+        said = first_line(error)
+        reason = f"{device} does not start in ONNX Runtime {onnxruntime.__version__} ({said})"
+        return MissingDevice(reason=reason, remedy=_mend(said))
+    if not is_right:
+        return MissingDevice(reason=f"{device} computes wrong values", remedy=_LAST_MEND)
+    return None
+
+
+@contextlib.contextmanager
+def _silence(onnxruntime: ModuleType) -> Iterator[None]:
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNINGS)
+
+
+def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
+    """Loads what the CUDA provider needs: ONNX Runtime itself only logs what is missing."""
+    gpu = find_gpu(CudaDriver.load(), index)
+    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21; finds pip's CUDA libraries
+        onnxruntime.preload_dlls()
+    library = cuda_library(onnxruntime)
+    if library is None:
+        return
+    try:
+        # The provider takes its host's functions from the first, which must be global.
+        ctypes.CDLL(
+            str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL
+        )
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        raise BackendError(
+            f"the CUDA provider of ONNX Runtime {onnxruntime.__version__} does not load: {error}"
+        ) from error
+    codes, ptx = architectures(library)
+    if codes | ptx and not runs_on(gpu.sm, codes, ptx):
+        known = ", ".join(f"sm_{sm}" for sm in sorted(codes))
+        raise BackendError(
+            f"ONNX Runtime {onnxruntime.__version__} has kernels for {known} and none for sm_"
+            f"{gpu.sm}; install one built for it, or use device tensorrt"
+        )
+
+
+def cuda_library(onnxruntime: ModuleType) -> Path | None:
+    """The CUDA provider of an installed ONNX Runtime, where it lies in a file of its own."""
+    if sys.platform != "linux":
+        return None
+    path = Path(str(onnxruntime.__file__)).parent / "capi" / "libonnxruntime_providers_cuda.so"
+    return path if path.is_file() else None
+
+
+def _mend(said: str) -> str:
+    for pattern, mend in _MENDS:
+        if re.search(pattern, said):
+            return mend
+    return _LAST_MEND

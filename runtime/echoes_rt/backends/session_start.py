@@ -1,0 +1,99 @@
+"""Sessions of ONNX Runtime, as all of echoes-rt starts them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from echoes_rt.backends.coverage import RECORDING
+from echoes_rt.backends.device import Device
+from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
+from echoes_rt.errors import BackendError
+
+# Errors reach the user as exceptions; on stderr they would only say the same in many lines.
+_FATAL_ONLY = 4
+
+_CONFIG = {
+    # A bundle's graphs run one after another, each with threads of its own: those of the last one
+    # would spin for a while and take the cores from the next.
+    "session.force_spinning_stop": "1",
+    # The arena grows in powers of two, which is for what comes and goes, not for weights.
+    "session.use_device_allocator_for_initializers": "1",
+}
+
+
+def import_onnxruntime() -> ModuleType:
+    """The only place that imports it.
+
+    Raises:
+        BackendError: if it is missing or broken.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        if getattr(error, "name", None) == "onnxruntime":
+            raise BackendError(
+                "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
+            ) from error
+        raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionDials:
+    """How a session is started.
+
+    Attributes:
+        threads: for one operator of the CPU; None leaves it to ONNX Runtime.
+        profile: how the file's name begins that tells of every node; None: none is written.
+        is_packing: whether weights are laid out anew for the CPU's kernels, which is faster.
+        is_strict: whether to refuse a graph of which any node would run on the CPU.
+        provider: options of the execution provider.
+    """
+
+    threads: int | None = None
+    profile: Path | None = None
+    is_packing: bool = True
+    is_strict: bool = False
+    provider: dict[str, str] = field(default_factory=dict)
+
+
+def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> Any:
+    """An ``onnxruntime.InferenceSession``; raises what ONNX Runtime raises."""
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY
+    for key, value in _CONFIG.items():
+        options.add_session_config_entry(key, value)
+    if dials.threads is not None:
+        options.intra_op_num_threads = dials.threads
+    if dials.profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(dials.profile)
+    if not dials.is_packing:
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    if dials.is_strict:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    providers: list[Any] | None = [CPU_PROVIDER]
+    if device.kind != "cpu":
+        options.add_session_config_entry(RECORDING, "1")
+        providers = add_provider(onnxruntime, options, device, **dials.provider)
+    # Without enable_fallback=0 a failing provider is replaced by the CPU's.
+    return onnxruntime.InferenceSession(
+        graph if isinstance(graph, bytes) else str(graph),
+        sess_options=options,
+        providers=providers,
+        enable_fallback=0,
+        disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
+    )
+
+
+def _broken_optimizers(version: str) -> list[str] | None:
+    """Before 1.23 this fusion names two nodes alike and then refuses its own graph."""
+    release = tuple(int(part) for part in version.split(".")[:2])
+    return ["GatherSliceToSplitFusion"] if release < (1, 23) else None
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

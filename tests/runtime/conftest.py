@@ -1,0 +1,100 @@
+"""A GPU that is not there: NVIDIA's driver and TensorRT, for what lies on our side of them."""
+
+import ctypes
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.runtime.fakes import fake_tensorrt
+
+from echoes_rt.backends import cuda_driver
+from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256
+from echoes_rt.spec.manifest import Manifest
+
+_SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
+_CUDA_INCLUDE = Path("/usr/local/cuda/include")
+
+_DEFAULTS = {"integrated": 0, "devices": 1, "sm": 89, "init_error": 0, "refuses_capture": 0}
+_COUNTERS = ("launches", "copies", "allocations")
+
+
+class FakeDriver:
+    """Sets and reads what the fake driver's globals hold."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        for name, value in {**_DEFAULTS, **dict.fromkeys(_COUNTERS, 0)}.items():
+            self.set(**{name: value})
+
+    def set(self, **values: int) -> None:
+        for name, value in values.items():
+            ctypes.c_int.in_dll(self.library, f"fake_{name}").value = value
+
+    def get(self, name: str) -> int:
+        return ctypes.c_int.in_dll(self.library, f"fake_{name}").value
+
+
+@pytest.fixture(scope="session")
+def driver_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("the fake driver needs a C compiler and Linux")
+    path = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
+    header = [f"-I{_CUDA_INCLUDE}", "-DHAVE_CUDA_H"] if (_CUDA_INCLUDE / "cuda.h").exists() else []
+    warnings = ["-Wall", "-Wextra", "-Werror"]
+    command = [compiler, "-shared", "-fPIC", *warnings, *header, "-o", str(path), str(_SOURCE)]
+    subprocess.run(command, check=True)
+    return path
+
+
+@pytest.fixture
+def driver(driver_library: Path, monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
+    monkeypatch.setattr(cuda_driver, "LIBRARY", str(driver_library))
+    return FakeDriver(ctypes.CDLL(str(driver_library)))
+
+
+@pytest.fixture
+def tensorrt(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt)
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    monkeypatch.setattr(fake_tensorrt.Runtime, "driver", driver.library, raising=False)
+    limits = {"batch": (1, 2), "steps": (3, 6)}
+    monkeypatch.setattr(fake_tensorrt.Runtime, "limits", limits, raising=False)
+    return fake_tensorrt
+
+
+@pytest.fixture
+def add_engine(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Writes an engine of the fake TensorRT into a copy of the tiny bundle, and its record."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+
+    def add(graph: str, **changes: Any) -> Path:
+        manifest = Manifest.read(folder / "manifest.json")
+        signature = manifest.graphs[graph].signature
+        facts = {
+            "graph": graph,
+            "flavour": "tensorrt",
+            "version": fake_tensorrt.__version__,
+            "sm": 89,
+            "precision": "fp16",
+            "model_sha256": model_sha256(manifest.files.values()),
+        }
+        key = EngineKey(**(facts | changes))
+        path = folder / "engines" / key.file_name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"engine of " + str(folder / f"{graph}.onnx").encode())
+        EngineFile(
+            key=key,
+            engine_sha256=file_sha256(path),
+            inputs=signature.inputs,
+            outputs=signature.outputs,
+            ranges={},
+        ).write(path)
+        return folder
+
+    return add

@@ -1,0 +1,206 @@
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.runtime.conftest import FakeDriver
+from tests.runtime.fakes import fake_tensorrt
+
+from echoes_rt import Echoes
+from echoes_rt.backends import select
+from echoes_rt.backends.probe import MissingDevice
+from echoes_rt.backends.select import choose_device
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BackendError, CancelledError, InputError
+
+AddEngine = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fake driver would have ONNX Runtime's GPU build, if installed, look for a true one."""
+    missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
+    monkeypatch.setattr(select, "missing_provider", lambda _: missing)
+
+
+def question(echoes: Echoes, members: int) -> tuple[np.ndarray, np.ndarray]:
+    layout = echoes.manifest.tokens
+    tokens = np.full((members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
+    tokens[:, layout.image_slice] = np.arange(layout.image.n_tokens) % layout.image.codebook_size
+    return tokens, tokens == layout.mask_token_id
+
+
+@pytest.mark.parametrize("is_integrated", [0, 1])
+@pytest.mark.parametrize("graph", ["decode", "step"])
+def test_engine_gives_the_tokens_of_the_cpu(
+    graph: str, is_integrated: int, driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
+) -> None:
+    driver.set(integrated=is_integrated)
+    folder = add_engine(graph)
+    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    assert gpu.choice.device == "tensorrt:0"
+    assert gpu.choice.reason == (
+        f"engines: {graph} fp16 by tensorrt 10.16.2.10; other graphs run on cpu"
+    )
+    assert gpu.loop_graph() == graph
+    # One at a time, more than the engine takes at once, and recorded graphs played again.
+    for seeds in ([5], [7], [1], [1, 2, 3, 4, 5], [9]):
+        asked = question(cpu, len(seeds))
+        sampling = cpu.sampling(8)
+        expected = cpu.decode_tokens(*asked, seeds=seeds, sampling=sampling)
+        made = gpu.decode_tokens(*asked, seeds=seeds, sampling=sampling)
+        np.testing.assert_array_equal(made, expected)
+    assert driver.get("launches") > 0
+    assert (driver.get("copies") == 0) == bool(is_integrated)
+
+
+def test_plan_of_fewer_steps_than_the_engine_takes_is_filled_up(
+    tensorrt: Any, add_engine: AddEngine
+) -> None:
+    folder = add_engine("decode")
+    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    asked = question(cpu, 2)
+    made = [
+        e.decode_tokens(*asked, seeds=[1, 2], sampling=e.sampling(8, {"steps": 1}))
+        for e in (cpu, gpu)
+    ]
+    np.testing.assert_array_equal(*made)
+
+
+def test_more_steps_than_the_engine_takes_are_refused(tensorrt: Any, add_engine: AddEngine) -> None:
+    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    with pytest.raises(InputError, match=r"steps must be at most 6 with this Ten.*, got 8"):
+        gpu.decode_tokens(*question(gpu, 1), seeds=[1], sampling=gpu.sampling(8, {"steps": 8}))
+
+
+def test_sound_in_one_call_is_that_of_the_parts(
+    tensorrt: Any, add_engine: AddEngine, picture: Path
+) -> None:
+    add_engine("decode")
+    folder = add_engine("image_to_audio")
+    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    expected = cpu.generate_many([picture], count=3, seed=5)[0]
+    made = gpu.generate_many([picture], count=3, seed=5)[0]
+    for a, b in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(a.codes, b.codes)
+        np.testing.assert_allclose(a.samples, b.samples, atol=1e-5)  # type: ignore[union-attr]
+        assert (a.seed, a.device) == (b.seed, "tensorrt:0")
+    assert [*made[0].timings_ms] == ["load", "image_to_audio"]
+
+
+def test_steps_of_one_call_are_told_after_it(tensorrt: Any, add_engine: AddEngine) -> None:
+    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    told: list[tuple[int, int]] = []
+    gpu.cogenerate(seed=1, on_step=lambda step, steps: told.append((step, steps)))
+    assert told[:4] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    with pytest.raises(CancelledError, match="after step 1 of 4"):
+        gpu.cogenerate(seed=1, on_step=lambda *_: False)
+
+
+@pytest.mark.parametrize("refusal", ["capture", "variable"])
+def test_without_a_cuda_graph_every_call_is_enqueued(
+    refusal: str,
+    driver: FakeDriver,
+    tensorrt: Any,
+    add_engine: AddEngine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if refusal == "capture":
+        driver.set(refuses_capture=1)
+    else:
+        monkeypatch.setenv("ECHOES_RT_CUDA_GRAPH", "0")
+    folder = add_engine("decode")
+    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    for seed in range(3):
+        asked = question(cpu, 1)
+        np.testing.assert_array_equal(
+            gpu.decode_tokens(*asked, seeds=[seed]), cpu.decode_tokens(*asked, seeds=[seed])
+        )
+    assert driver.get("launches") == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sm": 87}, "was built for sm_87, and this is sm_89"),
+        ({"version": "10.3.0"}, "was built by version 10.3.0, and version 10.16.2.10 runs here"),
+        ({"model_sha256": "0" * 64}, "was built from another bundle"),
+        ({"l4t": "36.4.3"}, "was built on Jetson Linux 36.4.3, and this is None"),
+        ({"flavour": "rtx"}, "needs tensorrt_rtx, which cannot be imported"),
+    ],
+)
+def test_foreign_engine_is_refused_by_name_and_passed_over_by_auto(
+    changes: dict[str, Any], sentence: str, tensorrt: Any, add_engine: AddEngine
+) -> None:
+    folder = add_engine("decode", **changes)
+    with pytest.raises(BackendError, match=f"device tensorrt cannot be used: engine .*{sentence}"):
+        Echoes.load(folder, device="tensorrt")
+    choice = choose_device("auto", Bundle.open(folder))
+    assert choice.device == "cpu"
+    assert sentence in choice.reason
+
+
+def test_auto_takes_engines_that_fit(tensorrt: Any, add_engine: AddEngine) -> None:
+    add_engine("decode", precision="int8")
+    add_engine("decode", precision="fp16")
+    folder = add_engine("step", sm=75)
+    choice = choose_device("auto", Bundle.open(folder))
+    assert choice.device == "tensorrt:0"
+    assert [engine.text for engine in choice.engines.values()] == [
+        "decode fp16 by tensorrt 10.16.2.10"
+    ]
+    assert (choice.device_of("decode"), choice.device_of("vocoder")) == ("tensorrt:0", "cpu")
+
+
+def test_bundle_without_engines_says_what_builds_them(tensorrt: Any, tiny_bundle: Path) -> None:
+    with pytest.raises(BackendError, match=r"has no TensorRT engine of decode in .*echoes-export"):
+        Echoes.load(tiny_bundle, device="tensorrt")
+
+
+def test_missing_library_names_what_to_install(
+    driver: FakeDriver, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(BackendError, match=r"neither tensorrt nor tensorrt_rtx .*pip install"):
+        Echoes.load(add_engine("decode"), device="tensorrt")
+
+
+def test_missing_gpu_and_failing_driver_are_named(
+    driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
+) -> None:
+    folder = add_engine("decode")
+    with pytest.raises(BackendError, match="there is no GPU 1: the driver lists 1"):
+        Echoes.load(folder, device="tensorrt:1")
+    driver.set(init_error=100)
+    with pytest.raises(BackendError, match=r"no CUDA-capable device .*; see that nvidia-smi works"):
+        Echoes.load(folder, device="tensorrt")
+
+
+def test_engine_that_does_not_load_says_what_tensorrt_said(
+    tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_tensorrt.Runtime, "deserialize_cuda_engine", refuse)
+    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    with pytest.raises(BackendError, match=r"does not load \(Error Code 1: bad magic\); build it"):
+        gpu.prepare("decode")
+
+
+def refuse(runtime: fake_tensorrt.Runtime, _: bytes) -> None:
+    runtime.logger.log(fake_tensorrt.ILogger.ERROR, "Error Code 1:\n  bad magic")  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="not installed")
+def test_names_are_tensorrts_own() -> None:
+    import tensorrt_rtx
+
+    for name in ("Runtime", "ICudaEngine", "IExecutionContext", "ILogger", "TensorIOMode"):
+        real, fake = getattr(tensorrt_rtx, name), getattr(fake_tensorrt, name)
+        ours = {key for key in vars(fake) if not key.startswith("_")}
+        assert ours - {"driver", "limits", "runs"} <= set(dir(real))
+    assert callable(tensorrt_rtx.nptype)
+    assert hasattr(tensorrt_rtx.CudaGraphStrategy, "WHOLE_GRAPH_CAPTURE")
+    assert hasattr(tensorrt_rtx.IRuntimeConfig, "cuda_graph_strategy")
+    assert hasattr(tensorrt_rtx.ICudaEngine, "create_runtime_config")
