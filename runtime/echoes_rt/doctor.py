@@ -4,16 +4,20 @@ import os
 import platform
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import echoes_rt
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.probe import missing_provider
-from echoes_rt.backends.provider import CUDA_PROVIDER
+from echoes_rt.backends.provider import CPU_PROVIDER, PROVIDERS
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
-from echoes_rt.bundle import BUNDLE_VARIABLE, find_bundle
+from echoes_rt.bundle import BUNDLE_VARIABLE, Bundle, find_bundle
+from echoes_rt.doctor_gpu import examine_gpu
 from echoes_rt.errors import EchoesError
+from echoes_rt.spec.engine_file import ENGINES_FOLDER
 
 _PACKAGES = ("numpy", "opencv-python-headless", "soundfile", "soxr", "click")
 
@@ -21,46 +25,54 @@ _PACKAGES = ("numpy", "opencv-python-headless", "soundfile", "soxr", "click")
 def examine() -> dict[str, object]:
     """A report that JSON can hold; ``problems`` is empty if a sound can be made here."""
     problems: list[str] = []
+    onnxruntime, runtime = _examine_onnxruntime(problems)
+    bundle, opened = _examine_bundle(problems)
+    choice = choose_device("auto", opened) if onnxruntime is not None else None
     return {
         "echoes_rt": echoes_rt.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "os": platform.platform(),
         "cpu": f"{cpu_name()}, {os.cpu_count()} logical cores",
         "packages": {name: _version(name) for name in _PACKAGES},
-        "onnxruntime": _examine_onnxruntime(problems),
-        "bundle": _examine_bundle(problems),
+        "onnxruntime": runtime,
+        "nvidia": examine_gpu(onnxruntime),
+        "device": choice.device if choice is not None else None,
+        "reason": choice.reason if choice is not None else None,
+        "bundle": bundle,
         "problems": problems,
     }
 
 
-def _examine_onnxruntime(problems: list[str]) -> dict[str, object]:
+def _examine_onnxruntime(problems: list[str]) -> tuple[ModuleType | None, dict[str, object]]:
     try:
         onnxruntime = import_onnxruntime()
     except EchoesError as error:
         problems.append(str(error))
-        return {"version": None}
+        return None, {"version": None}
     listed = list(onnxruntime.get_available_providers())
-    # Only those that a device of ours can ask for are tried.
-    starts: dict[str, str] = {"CPUExecutionProvider": "starts"}
-    if CUDA_PROVIDER in listed:
-        starts[CUDA_PROVIDER] = str(missing_provider(Device(kind="cuda")) or "starts")
-    choice = choose_device("auto")
-    return {
-        "version": onnxruntime.__version__,
-        "providers": {name: starts.get(name, "not used by echoes-rt") for name in listed},
-        "device": choice.device,
-        "reason": choice.reason,
-    }
+    # What is listed need not start: each of ours computes something, with the CPU forbidden.
+    states = {CPU_PROVIDER: "starts"}
+    for kind, provider in PROVIDERS.items():
+        is_there = provider.name in listed
+        if provider.package is not None:
+            is_there |= find_spec(provider.package) is not None
+        if is_there:
+            states[provider.name] = str(missing_provider(Device(kind=kind)) or "starts")
+    for name in listed:
+        states.setdefault(name, "not used by echoes-rt")
+    return onnxruntime, {"version": onnxruntime.__version__, "providers": states}
 
 
-def _examine_bundle(problems: list[str]) -> dict[str, object]:
+def _examine_bundle(problems: list[str]) -> tuple[dict[str, object], Bundle | None]:
     try:
         bundle = find_bundle()
     except EchoesError as error:
         problems.append(str(error))
-        return {"name": None}
+        return {"name": None}, None
     origin = BUNDLE_VARIABLE if os.environ.get(BUNDLE_VARIABLE) else "default"
-    return {"name": bundle.manifest.name, "path": str(bundle.source), "origin": origin}
+    engines = sorted(path.name for path in (bundle.folder / ENGINES_FOLDER).glob("*.engine"))
+    about = {"name": bundle.manifest.name, "path": str(bundle.source), "origin": origin}
+    return about | {"engines": engines}, bundle
 
 
 def _version(package: str) -> str | None:

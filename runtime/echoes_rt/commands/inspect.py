@@ -85,11 +85,33 @@ def _doctor_text(report: dict[str, Any]) -> str:
     runtime = report["onnxruntime"]
     lines.append(f"onnxruntime  {runtime['version'] or 'missing'}")
     lines += [f"  {name}: {state}" for name, state in runtime.get("providers", {}).items()]
-    if runtime["version"]:
-        lines.append(f"device    {runtime['device']} ({runtime['reason']})")
+    lines += _nvidia_lines(report["nvidia"])
+    if report["device"]:
+        lines.append(f"device    {report['device']} ({report['reason']})")
     bundle = report["bundle"]
     if bundle["name"]:
         lines.append(f"bundle    {bundle['name']} at {bundle['path']} ({bundle['origin']})")
+        lines += [f"  engine {name}" for name in bundle["engines"]]
+    lines += [f"advice    {advice}" for advice in report["nvidia"]["advice"]]
     lines += [f"problem   {problem}" for problem in report["problems"]]
     lines.append("not ready" if report["problems"] else "ready")
     return "\n".join(lines)
+
+
+def _nvidia_lines(nvidia: dict[str, Any]) -> list[str]:
+    lines = [f"nvidia    {nvidia['driver']}"]
+    lines += [f"  GPU {index}: {text}" for index, text in enumerate(nvidia["gpus"])]
+    facts = {
+        "board": nvidia["board"],
+        "Jetson Linux": nvidia["jetson_linux"],
+        "JetPack": nvidia["jetpack"],
+        "CUDA": nvidia["cuda"],
+        "cuDNN": nvidia["cudnn"],
+        **nvidia["tensorrt"],
+        "kernels of ONNX Runtime": ", ".join(nvidia["onnxruntime_kernels"]),
+        "power": nvidia["power_mode"],
+        "clock": nvidia["clocks_mhz"] and "{:.0f} of {:.0f} MHz".format(*nvidia["clocks_mhz"]),
+    }
+    # Where there is no GPU, nobody waits for what is not installed.
+    hidden = ("", None) if nvidia["gpus"] else ("", None, "not installed")
+    return lines + [f"  {name}: {value}" for name, value in facts.items() if value not in hidden]

@@ -1,0 +1,147 @@
+import struct
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.runtime.conftest import FakeDriver
+
+from echoes_rt import doctor_gpu
+from echoes_rt.backends import nvidia_system
+from echoes_rt.backends.fatbin import architectures, runs_on
+from echoes_rt.commands.inspect import _nvidia_lines
+from echoes_rt.doctor_gpu import examine_gpu
+
+TEGRA = (
+    "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan"
+)
+PROC_DRIVER = (
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release Build  (dvs)\n"
+    "GCC version:  gcc version 12.3.0\n"
+)
+
+
+@pytest.fixture
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A system without anything of NVIDIA's, to put files into."""
+    for name in ("_PROC_DRIVER", "_TEGRA_RELEASE", "_MODEL", "_DEVFREQ"):
+        monkeypatch.setattr(nvidia_system, name, tmp_path / name)
+    monkeypatch.setattr(nvidia_system.shutil, "which", lambda _: None)
+    monkeypatch.setattr(doctor_gpu, "_SYSTEM_TENSORRT", tmp_path / "dist-packages" / "tensorrt")
+    monkeypatch.setattr(doctor_gpu, "_TOOLKIT", tmp_path / "cuda")
+    monkeypatch.setattr(doctor_gpu, "_library", lambda _: None)
+    for module in ("tensorrt", "tensorrt_rtx"):
+        monkeypatch.setitem(sys.modules, module, None)
+    return tmp_path
+
+
+def write_fatbin(path: Path, machine_code: list[int], ptx: list[int]) -> None:
+    """A library with one container: the layout that nvcc writes, as far as it is read."""
+    entries = b""
+    for kind, sm in [(2, sm) for sm in machine_code] + [(1, sm) for sm in ptx]:
+        entries += struct.pack("<HHIQ", kind, 0x101, 64, 8).ljust(28, b"\0")
+        entries += struct.pack("<I", sm).ljust(36, b"\0") + b"x" * 8
+    header = struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries))
+    path.write_bytes(b"\x7fELF" + b"." * 100 + header + entries + b"." * 100)
+
+
+def test_architectures_are_read_off_a_library(tmp_path: Path) -> None:
+    path = tmp_path / "lib.so"
+    write_fatbin(path, [75, 80, 120], [120])
+    assert architectures(path) == ({75, 80, 120}, {120})
+    path.write_bytes(b"nothing for a GPU" * 10)
+    assert architectures(path) == (set(), set())
+
+
+@pytest.mark.parametrize(
+    ("sm", "expected"), [(75, True), (80, True), (87, True), (89, True), (90, False), (110, False)]
+)
+def test_machine_code_runs_on_its_major_version_from_its_minor_on(sm: int, expected: bool) -> None:
+    assert runs_on(sm, {75, 80, 120}, set()) is expected
+    assert runs_on(sm, {120}, {75})  # PTX is compiled for whatever is newer
+    assert not runs_on(87, {89, 90, 120, 121}, set())  # PyPI's aarch64 wheel on a Jetson Orin
+
+
+@pytest.mark.parametrize(
+    ("l4t", "jetpack"),
+    [
+        ("36.4.3", "6.2"),
+        ("36.4.4", "6.2.1"),
+        ("36.4.7", "6.2.1"),
+        ("39.2", "7.2"),
+        ("39.2.0", "7.2"),
+        ("32.7", None),
+    ],
+)
+def test_jetpack_of_a_jetson_linux(l4t: str, jetpack: str | None) -> None:
+    assert nvidia_system.jetpack_release(l4t) == jetpack
+
+
+def test_releases_are_read_off_the_system(system: Path) -> None:
+    assert (nvidia_system.driver_release(), nvidia_system.l4t_release()) == (None, None)
+    (system / "_PROC_DRIVER").write_text(PROC_DRIVER)
+    (system / "_TEGRA_RELEASE").write_text(TEGRA)
+    assert nvidia_system.driver_release() == "580.95.05"
+    assert nvidia_system.l4t_release() == "36.4.3"
+
+
+def test_machine_without_a_gpu_gets_no_advice(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echoes_rt.backends.cuda_driver.LIBRARY", "libno-such-driver.so.1")
+    report: dict[str, Any] = examine_gpu(None)
+    assert report["driver"].startswith("there is no NVIDIA driver")
+    assert (report["gpus"], report["advice"], report["jetson_linux"]) == ([], [], None)
+    assert _nvidia_lines(report) == [f"nvidia    {report['driver']}"]
+
+
+def test_jetson_is_described_and_each_trap_has_its_mend(
+    system: Path, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.set(integrated=1, sm=87)
+    (system / "_TEGRA_RELEASE").write_text(TEGRA)
+    (system / "_MODEL").write_text("NVIDIA Jetson Orin Nano Developer Kit\x00")
+    for name in ("cuda", "dist-packages/tensorrt", "_DEVFREQ/17000000.gpu"):
+        (system / name).mkdir(parents=True)
+    for name, value in {"cur_freq": "306000000", "max_freq": "1020000000"}.items():
+        (system / "_DEVFREQ" / "17000000.gpu" / name).write_text(f"{value}\n")
+    said = {"nvpmodel": "NV Power Mode: 15W\n0"}
+    monkeypatch.setattr(nvidia_system, "_say", lambda name, *_: said.get(name, ""))
+    capi = system / "onnxruntime" / "capi"
+    capi.mkdir(parents=True)
+    write_fatbin(capi / "libonnxruntime_providers_cuda.so", [89, 90, 120, 121], [])
+    onnxruntime = SimpleNamespace(__file__=str(capi.parent / "__init__.py"), cuda_version="14.0")
+    report: dict[str, Any] = examine_gpu(onnxruntime)  # type: ignore[arg-type]
+    assert (report["jetson_linux"], report["jetpack"]) == ("36.4.3", "6.2")
+    assert report["board"] == "NVIDIA Jetson Orin Nano Developer Kit"
+    assert report["gpus"] == [
+        "Fake GPU 0, sm_87, 4 multiprocessors at up to 1500 MHz, 8000 MB shared with the CPU"
+    ]
+    assert (report["power_mode"], report["clocks_mhz"]) == ("15W", [306.0, 1020.0])
+    expected = (
+        "no kernels for sm_87",
+        "for CUDA 14.0, the driver for up to 13.2",
+        "--system-site-packages",
+        "export LD_LIBRARY_PATH=",
+        "the power mode is 15W: sudo nvpmodel -m",
+        "sudo jetson_clocks",
+    )
+    assert len(report["advice"]) == len(expected)
+    for part, advice in zip(expected, report["advice"], strict=True):
+        assert part in advice
+    lines = "\n".join(_nvidia_lines(report))
+    assert "clock: 306 of 1020 MHz" in lines
+    assert "tensorrt: not installed" in lines
+
+
+def test_graphics_card_tells_its_power_and_clock(
+    system: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {
+        "--query-gpu=power.limit": "450.00 W",
+        "--query-gpu=clocks.sm,clocks.max.sm": "210, 3105",
+    }
+    monkeypatch.setattr(nvidia_system, "_say", lambda _, query, *rest: said.get(query, ""))
+    assert nvidia_system.power_mode() == "450.00 W"
+    assert nvidia_system.clocks_mhz() == (210.0, 3105.0)
