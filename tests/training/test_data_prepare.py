@@ -169,4 +169,4 @@ def test_rendered_clips_join_the_index(media: Path, monkeypatch: pytest.MonkeyPa
 
 def test_prepare_is_a_group_to_attach() -> None:
     assert isinstance(prepare, click.Group)
-    assert set(prepare.commands) == {"media", "pairs"}
+    assert set(prepare.commands) == {"media", "pairs", "videos"}

@@ -5,12 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.spec.image import ImageSpec
-
-Pixels = NDArray[np.uint8]
+from echoes_training.data import crop
+from echoes_training.data.crop import Pixels as Pixels
 
 SHORT_SIDE = 1.25
 """Pictures are kept in memory with a short side of this many times the model's: room to crop."""
@@ -41,12 +40,8 @@ class ImageStore:
         return self._kept[path]
 
     def centred(self, path: str) -> Pixels:
-        """The crop that the runtime would make: the largest centred one."""
-        pixels = self.get(path)
-        height, width = pixels.shape[:2]
-        ratio = self.spec.width / self.spec.height
-        crop_w, crop_h = min(width, round(height * ratio)), min(height, round(width / ratio))
-        return self._crop(pixels, (width - crop_w) // 2, (height - crop_h) // 2, crop_w, crop_h)
+        """The crop that the runtime would make."""
+        return crop.centred(self.get(path), self.spec)
 
     def augmented(self, path: str, rng: np.random.Generator) -> Pixels:
         """A random crop of 35 to 100 % of the area, aspect 3:4 to 4:3, mirrored half of the time.
@@ -62,21 +57,14 @@ class ImageStore:
         crop_h = int(np.clip(round(np.sqrt(area / aspect)), 1, height))
         x = int(rng.integers(width - crop_w + 1))
         y = int(rng.integers(height - crop_h + 1))
-        crop = self._crop(pixels, x, y, crop_w, crop_h)
+        view = crop.resized(pixels, x, y, crop_w, crop_h, self.spec)
         if rng.random() < 0.5:
-            crop = crop[:, ::-1]
+            view = view[:, ::-1]
         gain = rng.uniform(0.8, 1.2, size=3) * rng.uniform(0.9, 1.1)
-        bright = crop.astype(np.float32) * gain.astype(np.float32) + np.float32(
+        bright = view.astype(np.float32) * gain.astype(np.float32) + np.float32(
             rng.uniform(-15, 15)
         )
         return np.asarray(np.clip(bright, 0, 255), dtype=np.uint8)
-
-    def _crop(self, pixels: Pixels, x: int, y: int, width: int, height: int) -> Pixels:
-        size = (self.spec.width, self.spec.height)
-        crop = np.ascontiguousarray(pixels[y : y + height, x : x + width])
-        shrinks = width >= self.spec.width and height >= self.spec.height
-        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return np.asarray(cv2.resize(crop, size, interpolation=interpolation), dtype=np.uint8)
 
 
 def to_batch(pictures: list[Pixels], spec: ImageSpec) -> Tensor:

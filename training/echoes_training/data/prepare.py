@@ -1,4 +1,4 @@
-"""The commands `echoes-train prepare ...`: from folders and tables to an index."""
+"""The commands `echoes-train prepare ...`: from folders and tables to what trainings read."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echoes_rt.errors import InputError
+from echoes_training.data.videos.command import videos
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Clip
@@ -23,7 +24,10 @@ _OUT = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def prepare() -> None:
-    """Make an index of pictures and sounds for the trainings to read."""
+    """Make what the trainings read: an index of pictures and sounds, or shards of videos."""
+
+
+prepare.add_command(videos)
 
 
 @prepare.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from echoes_rt.errors import InputError
 
@@ -27,8 +27,10 @@ class TokenTable:
 
     def rows_by_group(self, *, heldout: bool) -> dict[int, NDArray[np.int64]]:
         chosen = np.flatnonzero((self.heldout == heldout) & (self.group >= 0))
-        groups = self.group[chosen]
-        return {int(g): chosen[groups == g] for g in np.unique(groups)}
+        chosen = chosen[np.argsort(self.group[chosen], kind="stable")]
+        groups, first = np.unique(self.group[chosen], return_index=True)
+        # One sort for all groups: with a group a clip there may be hundreds of thousands.
+        return dict(zip(groups.tolist(), np.split(chosen, first[1:]), strict=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +60,17 @@ class TokenCache:
 
     @classmethod
     def load(cls, path: Path) -> "TokenCache":
-        """Raises InputError if the file is not a token cache."""
+        """The arrays stay in the file until their rows are read, and processes share them.
+
+        Raises:
+            InputError: if the file is not a token cache.
+        """
         from safetensors import SafetensorError, safe_open
 
         try:
-            tensors = load_file(path)
-            with safe_open(path, framework="numpy") as file:
+            # For torch, unlike for numpy, the tensors are views of the file, mapped into memory.
+            with safe_open(path, framework="pt") as file:
+                tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
                 groups = json.loads(file.metadata()["groups"])
             tables = {
                 name: TokenTable(

@@ -1,0 +1,1 @@
+"""Videos to shards: which stretches are clips, their frames and sound, tar files of them."""

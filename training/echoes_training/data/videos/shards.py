@@ -1,0 +1,203 @@
+"""Shards: plain tar files of clips that the webdataset library reads, and the list of each."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from echoes_rt.errors import InputError
+from echoes_training.data.index import Split
+from echoes_training.data.videos.sample import ClipForm, Extract
+from echoes_training.data.videos.table import VideoClip
+
+SET_NAME = "shards.json"
+PARTIAL = ".partial"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardSet:
+    """What a folder of shards holds when it is whole."""
+
+    form: ClipForm
+    n_clips: int
+    clips_per_shard: int
+    digest: str  # of the clips in their order
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A tar file and its list, which is written last: with it the shard is whole."""
+
+    name: str
+    split: Split
+    clips: Sequence[VideoClip]
+
+    def tar(self, folder: Path) -> Path:
+        return folder / f"{self.name}.tar"
+
+    def list(self, folder: Path) -> Path:
+        return folder / f"{self.name}.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One clip in the list of a shard; ``reason`` and ``detail`` are None if the tar has it."""
+
+    key: str
+    video: str
+    start: float
+    label: str | None
+    split: Split
+    seconds: float | None
+    reason: str | None
+    detail: str | None
+
+
+def plan(clips: Iterable[VideoClip], clips_per_shard: int) -> list[Shard]:
+    """The shards of each split, mixed: neighbours in a table are often of one kind."""
+
+    def place(clip: VideoClip) -> bytes:
+        return hashlib.sha256(f"{clip.key} {clip.video}".encode()).digest()
+
+    mixed = sorted(clips, key=place)
+    shards = []
+    splits: tuple[Split, ...] = ("train", "heldout")
+    for split in splits:
+        members = [clip for clip in mixed if clip.split == split]
+        for number, first in enumerate(range(0, len(members), clips_per_shard)):
+            part = members[first : first + clips_per_shard]
+            shards.append(Shard(name=f"{split}-{number:06d}", split=split, clips=part))
+    return shards
+
+
+def describe(shards: Sequence[Shard], form: ClipForm, clips_per_shard: int) -> ShardSet:
+    """Where the files of the videos lie does not count: they may move, or come later."""
+    clips = [clip for shard in shards for clip in shard.clips]
+    digest = hashlib.sha256()
+    for clip in clips:
+        row = [clip.key, clip.video, clip.start, clip.seconds, clip.label, clip.split]
+        digest.update(json.dumps(row).encode())
+    return ShardSet(
+        form=form,
+        n_clips=len(clips),
+        clips_per_shard=clips_per_shard,
+        digest=digest.hexdigest(),
+    )
+
+
+def begin(folder: Path, wanted: ShardSet) -> None:
+    """Marks a folder as that of ``wanted``, and clears what a kill left there.
+
+    Raises:
+        InputError: if it holds shards of other clips or of another form.
+    """
+    path = folder / SET_NAME
+    if path.exists():
+        found = read_set(folder)
+        if found != wanted:
+            old, new = asdict(found), asdict(wanted)
+            pairs = {**old, **old["form"]}, {**new, **new["form"]}
+            names = [k for k in pairs[0] if pairs[0][k] != pairs[1][k] and k != "form"]
+            raise InputError(
+                f"{folder} holds shards of another set: {', '.join(names)} differ; "
+                "pass the same settings and table, or another --out"
+            )
+    for partial in folder.glob(f"*{PARTIAL}"):
+        partial.unlink()
+    write_whole(path, json.dumps(asdict(wanted), indent=2).encode() + b"\n")
+
+
+def read_set(folder: Path) -> ShardSet:
+    """Raises InputError if ``folder`` has no shards."""
+    try:
+        values: dict[str, Any] = json.loads((folder / SET_NAME).read_text(encoding="utf-8"))
+        return ShardSet(**{**values, "form": ClipForm(**values["form"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder} is not a folder of shards: cannot read its {SET_NAME}; make them with "
+            "`echoes-train prepare videos`"
+        ) from error
+
+
+def write_shard(folder: Path, shard: Shard, extracts: Iterable[Extract]) -> list[Entry]:
+    """Writes the tar, then its list; each gets its name when it is whole."""
+    partial = folder / f"{shard.name}.tar{PARTIAL}"
+    entries = []
+    try:
+        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for clip, extract in zip(shard.clips, extracts, strict=True):
+                for suffix, data in extract.files.items():
+                    info = tarfile.TarInfo(f"{clip.key}.{suffix}")  # no time, no owner
+                    info.size = len(data)
+                    tar.addfile(info, io.BytesIO(data))
+                entries.append(_entry(clip, extract))
+        partial.replace(shard.tar(folder))
+    finally:
+        partial.unlink(missing_ok=True)
+    lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
+    write_whole(shard.list(folder), "".join(lines).encode())
+    return entries
+
+
+def _entry(clip: VideoClip, extract: Extract) -> Entry:
+    fault = extract.fault
+    return Entry(
+        key=clip.key,
+        video=clip.video,
+        start=clip.start,
+        label=clip.label,
+        split=clip.split,
+        seconds=json.loads(extract.files["json"])["seconds"] if fault is None else None,
+        reason=None if fault is None else fault.reason,
+        detail=None if fault is None else fault.detail,
+    )
+
+
+def lists(folder: Path) -> list[Path]:
+    """Of all shards that are whole, by name."""
+    return sorted(folder.glob("*-[0-9]*.jsonl"))
+
+
+def read_list(path: Path) -> list[Entry]:
+    """Raises InputError if it is not the list of a shard."""
+    try:
+        return [Entry(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is not the list of a shard: {error}") from error
+
+
+def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Each clip's key and files by suffix, read from front to back.
+
+    Raises:
+        InputError: if the tar cannot be read.
+    """
+    key, files = "", dict[str, bytes]()
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                name, _, suffix = member.name.partition(".")
+                if name != key and files:
+                    yield key, files
+                    files = {}
+                file = tar.extractfile(member)
+                if file is not None:
+                    key, files[suffix] = name, file.read()
+    except (OSError, tarfile.TarError) as error:
+        raise InputError(f"the shard {path} cannot be read: {error}") from error
+    if files:
+        yield key, files
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    partial = path.with_name(path.name + PARTIAL)
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)  # noqa: PTH105  the same call on all systems
+    finally:
+        partial.unlink(missing_ok=True)
