@@ -141,11 +141,12 @@ def write_golden(folder: Path) -> None:
 
 def write_bundle(folder: Path) -> None:
     from echoes_export import write_bundle as export
+    from echoes_export.about import About
     from echoes_export.models import random_models
     from echoes_export.precision import rounded
     from echoes_training.presets import PRESETS
 
-    about = export.About(
+    about = About(
         name="echoes-tiny",
         created_by="tests/make_fixtures.py",
         description="Random weights, for tests.",

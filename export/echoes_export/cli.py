@@ -1,6 +1,5 @@
 """The ``echoes-export`` command: arguments in, one call, a table out."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,17 +8,20 @@ import click
 
 from echoes_export.quantize_command import quantize
 from echoes_rt.errors import EchoesError, InputError
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_training.cli import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_export.inputs import Inputs
     from echoes_export.models import Models
+    from echoes_rt.bundle import Bundle
     from echoes_training.data.index import Clip
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _VERIFIED = 64
 """Pictures, and sounds, that a bundle is verified on."""
+_VERIFIED_RANDOM = 2
+"""The same, of untrained models, whose large sizes take minutes on a CPU."""
 
 
 class _Group(click.Group):
@@ -50,10 +52,14 @@ def _run_options(command: Command) -> Command:
             help="The index.jsonl written by echoes-train prepare: its held-out media verify the "
             "graphs. [default: noise verifies them]",
         ),
-        click.option("--transformer", type=folder, required=True, help="Run of the transformer."),
-        click.option("--vocoder", type=folder, required=True, help="Run of the vocoder."),
-        click.option("--mel-vqgan", type=folder, required=True, help="Run of the mel codec."),
-        click.option("--image-vqgan", type=folder, required=True, help="Run of the picture codec."),
+        click.option(
+            "--base",
+            help="Folder, .zip or name of a bundle, whose models are taken where no run is given.",
+        ),
+        click.option("--transformer", type=folder, help="Run of the transformer."),
+        click.option("--vocoder", type=folder, help="Run of the vocoder."),
+        click.option("--mel-vqgan", type=folder, help="Run of the mel codec."),
+        click.option("--image-vqgan", type=folder, help="Run of the picture codec."),
     ):
         command = option(command)
     return command
@@ -61,9 +67,14 @@ def _run_options(command: Command) -> Command:
 
 @main.command()
 @_run_options
+@click.option(
+    "--random",
+    type=click.Choice(PRESET_NAMES),
+    help="No runs: untrained models of this preset, to measure what a size costs.",
+)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-@click.option("--name", default="echoes-mini", show_default=True)
-@click.option("--license", "license_name", default="Apache-2.0", show_default=True)
+@click.option("--name", help="[default: echoes-mini; BASE-tuned; echoes-PRESET-random]")
+@click.option("--license", "license_name", help="[default: the base's, or Apache-2.0]")
 @click.option("--description", default="", help="A sentence for the manifest.")
 @click.option(
     "--model-card", type=click.Path(path_type=Path), help="Markdown. [default: a generated one]"
@@ -81,48 +92,62 @@ def _run_options(command: Command) -> Command:
     show_default=True,
     help="How weights are stored; all computing is in fp32.",
 )
+@click.option(
+    "--verify-on",
+    type=click.IntRange(1, 10_000),
+    help=f"Pictures, and sounds. [default: {_VERIFIED}; with --random {_VERIFIED_RANDOM}]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that lies at --out.")
 def bundle(
     out: Path,
-    name: str,
-    license_name: str,
-    description: str,
     model_card: Path | None,
     sampling: tuple[str, ...],
     weights: str,
+    verify_on: int | None,
     overwrite: bool,
     index: Path | None,
-    **runs: Path,
+    random: str | None,
+    base: str | None,
+    name: str | None,
+    license_name: str | None,
+    description: str,
+    **runs: Path | None,
 ) -> None:
     """Export the newest checkpoints of four runs as one bundle, verified against torch.
 
-    Exit status 1, and no bundle, if a graph is out of tolerance.
+    Exit status 1, and no bundle, if a graph is out of tolerance. With --base, runs that are not
+    given are replaced by the models of that bundle, as after fine-tuning its transformer.
 
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
+    from echoes_export.about import about_bundle
     from echoes_export.checks import table
     from echoes_export.labels import labels_of
-    from echoes_export.models import Runs, load_models
     from echoes_export.precision import rounded
     from echoes_export.verify import rounding_effect
-    from echoes_export.write_bundle import About, write_bundle
+    from echoes_export.write_bundle import write_bundle
 
-    about = About(
-        name=name,
-        license=license_name,
-        description=description,
-        sampling=_sampling_defaults(sampling),
-        card="" if model_card is None else _read_text(model_card),
-    )
-    models = load_models(Runs(**runs))
-    stored = rounded(models, weights)
+    _check_sources(random, base, runs)
+    based_on = None if base is None else _open(base)
     clips = _read_clips(index)
-    inputs = _inputs(models, clips)
+    about = about_bundle(
+        None if based_on is None else based_on.manifest,
+        random,
+        name=name,
+        license_name=license_name,
+        description=description,
+        labels=labels_of(clips),
+        card="" if model_card is None else _read_text(model_card),
+        sampling=sampling,
+    )
+    models = _random_models(random) if random else _models(based_on, runs)
+    stored = rounded(models, weights)
+    inputs = _inputs(models, clips, verify_on or (_VERIFIED_RANDOM if random else _VERIFIED))
     manifest = write_bundle(
         out,
         stored,
-        dataclasses.replace(about, labels=labels_of(clips)),
+        about,
         weights=weights,
         accept=lambda folder: _verify(folder, stored, inputs),
         overwrite=overwrite,
@@ -137,7 +162,7 @@ def bundle(
 @main.command()
 @click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @_run_options
-def verify(bundle_path: Path, index: Path | None, **runs: Path) -> None:
+def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path | None) -> None:
     """Compare the graphs of BUNDLE with the newest checkpoints of the runs it came from.
 
     Exit status 1 if a graph is out of tolerance.
@@ -145,13 +170,14 @@ def verify(bundle_path: Path, index: Path | None, **runs: Path) -> None:
     Example: echoes-export verify bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
     """
-    from echoes_export.models import Runs, load_models
     from echoes_export.precision import rounded
     from echoes_rt.bundle import Bundle
 
+    _check_sources(None, base, runs)
     weights = Bundle.open(bundle_path).manifest.graphs["step"].precision
-    models = load_models(Runs(**runs))
-    _verify(bundle_path, rounded(models, weights), _inputs(models, _read_clips(index)))
+    models = _models(None if base is None else _open(base), runs)
+    inputs = _inputs(models, _read_clips(index), _VERIFIED)
+    _verify(bundle_path, rounded(models, weights), inputs)
 
 
 @main.command()
@@ -168,7 +194,7 @@ def fuse(bundle_path: Path) -> None:
     from echoes_rt.bundle import Bundle
 
     models = stored_models(Bundle.open(bundle_path))
-    inputs = _inputs(models, [])
+    inputs = _inputs(models, [], _VERIFIED)
     manifest = add_fused_graphs(
         bundle_path, models, accept=lambda folder: _verify(folder, models, inputs)
     )
@@ -190,31 +216,47 @@ def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
         )
 
 
-def _inputs(models: "Models", clips: "list[Clip]") -> "Inputs":
+def _check_sources(random: str | None, base: str | None, runs: dict[str, Path | None]) -> None:
+    missing = [f"--{name.replace('_', '-')}" for name, run in runs.items() if run is None]
+    given = len(runs) - len(missing)
+    if random and (given or base):
+        raise click.UsageError("--random makes its own models; give it without runs and --base")
+    if base and not given:
+        raise click.UsageError("--base alone would export the same bundle; give a run with it")
+    if missing and not (base or random):
+        raise click.UsageError(f"missing {', '.join(missing)}; give it, or --base, a bundle")
+
+
+def _open(name_or_path: str) -> "Bundle":
+    from echoes_rt.bundle import find_bundle
+
+    return find_bundle(name_or_path)
+
+
+def _models(base: "Bundle | None", runs: dict[str, Path | None]) -> "Models":
+    from echoes_export.run_models import Runs, load_models
+    from echoes_export.stored_models import stored_models
+
+    return load_models(Runs(**runs), None if base is None else stored_models(base))
+
+
+def _random_models(preset: str) -> "Models":
+    from echoes_export.models import random_models
+    from echoes_training.presets import PRESETS
+
+    return random_models(PRESETS[preset], seed=0)
+
+
+def _inputs(models: "Models", clips: "list[Clip]", count: int) -> "Inputs":
     from echoes_export.inputs import heldout_inputs, noise_inputs
 
-    return heldout_inputs(clips, models, _VERIFIED) if clips else noise_inputs(models, _VERIFIED, 0)
+    return heldout_inputs(clips, models, count) if clips else noise_inputs(models, count, 0)
 
 
 def _read_clips(index: Path | None) -> "list[Clip]":
     from echoes_training.data.index import read_index
 
     return [] if index is None else read_index(index)
-
-
-def _sampling_defaults(assignments: tuple[str, ...]) -> SamplingDefaults:
-    defaults = SamplingDefaults()
-    for assignment in assignments:
-        key, separator, text = assignment.partition("=")
-        if not separator or not hasattr(defaults, key):
-            allowed = ", ".join(vars(defaults))
-            raise InputError(f"--sampling needs KEY=VALUE with one of {allowed}, got {assignment}")
-        kind = type(getattr(defaults, key))
-        try:
-            defaults = dataclasses.replace(defaults, **{key: kind(text)})
-        except ValueError as error:
-            raise InputError(f"--sampling {assignment}: {error}") from error
-    return defaults
 
 
 def _read_text(path: Path) -> str:

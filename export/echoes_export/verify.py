@@ -35,7 +35,8 @@ def verify_bundle(bundle: Bundle, models: Models, inputs: Inputs) -> list[Check]
             run = _session_run(session, graphs[name].signature.inputs)
             pairs = [(_torch_run(module)(part), run(part)) for part in questions[name]]
             checks.append(_check(name, pairs, is_limited=True))
-    return checks + verify_fused(bundle, _batches(inputs.image)[0])
+    images = _batches(inputs.image)[0]
+    return checks + verify_fused(bundle, images, len(images))
 
 
 def rounding_effect(models: Models, stored: Models, inputs: Inputs) -> list[Check]:

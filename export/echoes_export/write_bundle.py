@@ -2,40 +2,22 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
+from echoes_export.about import About
 from echoes_export.bundle_folder import CARD_NAME, appearing, check_free, data_file
 from echoes_export.bundle_graphs import Graphs, bundle_graphs, fused_graphs
 from echoes_export.model_card import generated_card
 from echoes_export.models import Models
 from echoes_export.weights_file import WEIGHTS_NAME, stored_tensors, write_weights
-from echoes_rt import __version__
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.spec.graphs import graph_specs
 from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from echoes_rt.spec.manifest_rules import REQUIRED_GRAPHS
-from echoes_rt.spec.sampling import SamplingDefaults
-
-
-@dataclass(frozen=True, kw_only=True)
-class About:
-    """What a manifest says that the models do not.
-
-    Attributes:
-        card: text of the model card; empty for a generated one.
-    """
-
-    name: str
-    license: str = "Apache-2.0"
-    created_by: str = f"echoes-rt {__version__}"
-    description: str = ""
-    labels: tuple[str, ...] = ()
-    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
-    card: str = ""
 
 
 def write_bundle(

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from echoes_export.models import Models, Runs, load_models, random_models
+from echoes_export.models import Models, random_models
 from echoes_export.onnx_graph import export_graph
+from echoes_export.run_models import Runs, load_models
 from echoes_export.weights_file import WEIGHTS_NAME, write_weights
 from echoes_export.wrappers import graph_modules
 from echoes_rt.backends.onnx import OnnxSession

@@ -1,0 +1,77 @@
+"""What a manifest says that the models do not."""
+
+import dataclasses
+from dataclasses import dataclass, field
+
+from echoes_rt import __version__
+from echoes_rt.errors import InputError
+from echoes_rt.spec.manifest import Manifest
+from echoes_rt.spec.sampling import SamplingDefaults
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a manifest says that the models do not.
+
+    Attributes:
+        card: text of the model card; empty for a generated one.
+    """
+
+    name: str
+    license: str = "Apache-2.0"
+    created_by: str = f"echoes-rt {__version__}"
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    card: str = ""
+
+
+def about_bundle(
+    base: Manifest | None,
+    random: str | None,
+    *,
+    name: str | None,
+    license_name: str | None,
+    description: str,
+    labels: tuple[str, ...],
+    card: str,
+    sampling: tuple[str, ...],
+) -> About:
+    """What the command line says, and where it says nothing, what the base bundle does.
+
+    Args:
+        base: of the bundle that some of the models come from.
+        random: the preset of untrained models.
+        name: of the bundle.
+        license_name: its licence.
+        description: a sentence.
+        labels: of the media that it was verified on; those of the base stay.
+        card: text of the model card.
+        sampling: ``key=value`` settings.
+
+    Raises:
+        InputError: if a sampling setting cannot be used.
+    """
+    usual = f"echoes-{random}-random" if random else "echoes-mini"
+    return About(
+        name=name or (f"{base.name}-tuned" if base else usual),
+        license=license_name or (base.license if base else About.license),
+        description=description,
+        labels=tuple(sorted({*labels, *(base.labels if base else ())})),
+        card=card,
+        sampling=_recommended(base.sampling if base else SamplingDefaults(), sampling),
+    )
+
+
+def _recommended(defaults: SamplingDefaults, assignments: tuple[str, ...]) -> SamplingDefaults:
+    for assignment in assignments:
+        key, separator, text = assignment.partition("=")
+        if not separator or not hasattr(defaults, key):
+            allowed = ", ".join(vars(defaults))
+            raise InputError(f"--sampling needs KEY=VALUE with one of {allowed}, got {assignment}")
+        kind = type(getattr(defaults, key))
+        try:
+            defaults = dataclasses.replace(defaults, **{key: kind(text)})
+        except ValueError as error:
+            raise InputError(f"--sampling {assignment}: {error}") from error
+    return defaults

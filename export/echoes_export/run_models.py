@@ -1,0 +1,145 @@
+"""Models from the newest checkpoints of training runs, or where there is no run, of a bundle."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from echoes_export.models import Models
+from echoes_rt.errors import InputError
+from echoes_rt.spec.tokens import Grid
+from echoes_training import checkpoint
+from echoes_training.config import TransformerStageConfig, VocoderStageConfig, from_dict
+from echoes_training.models.melgan import MelGAN
+from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.models.vocoder import Vocoder, make_vocoder
+from echoes_training.models.vqgan import VQGAN
+from echoes_training.stages.tokenize import load_codec
+
+M = TypeVar("M")
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """The folders of up to four training runs."""
+
+    image_vqgan: Path | None = None
+    mel_vqgan: Path | None = None
+    vocoder: Path | None = None
+    transformer: Path | None = None
+
+    @property
+    def missing(self) -> list[str]:
+        return [field.name for field in fields(self) if getattr(self, field.name) is None]
+
+    def place(self, name: str) -> str:
+        """Where a model comes from, for messages."""
+        run = getattr(self, name)
+        return "the base bundle" if run is None else str(run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What is known of the models so far, by their names; ``specs`` are what they were made for."""
+
+    modules: dict[str, Any]
+    configs: dict[str, dict[str, Any]]
+    specs: dict[str, Any]
+
+
+def load_models(runs: Runs, base: Models | None = None) -> Models:
+    """Loads the newest checkpoint of each run.
+
+    Args:
+        runs: all four, or fewer if there is a ``base``.
+        base: whose models are taken where there is no run.
+
+    Raises:
+        InputError: if a run has no checkpoint, is of another stage, or does not fit the others.
+    """
+    for name, run in vars(runs).items():
+        if run is not None:
+            _check_stage(run, name)
+    parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
+    _read(parts, "image_vqgan", runs.image_vqgan, load_codec, "image")
+    _read(parts, "mel_vqgan", runs.mel_vqgan, load_codec, "mel")
+    _read(parts, "vocoder", runs.vocoder, _load_vocoder, "mel")
+    _read(parts, "transformer", runs.transformer, _load_transformer, "layout")
+    image, mel = parts.specs["image_vqgan"], parts.specs["mel_vqgan"]
+    layout = parts.specs["transformer"]
+    image_place, mel_place = runs.place("image_vqgan"), runs.place("mel_vqgan")
+    image_codec, mel_codec = parts.modules["image_vqgan"], parts.modules["mel_vqgan"]
+    _check_grid(image_place, layout.image, image_codec, (image.height, image.width))
+    _check_grid(mel_place, layout.audio, mel_codec, (mel.n_mels, mel.n_frames))
+    vocoder_mel = parts.specs["vocoder"]
+    if replace(vocoder_mel, n_frames=mel.n_frames) != mel:
+        raise InputError(
+            f"{runs.place('vocoder')} and {mel_place} were trained on different mels "
+            f"({vocoder_mel} and {mel}); train one of them again"
+        )
+    return Models(**parts.modules, image=image, mel=mel, layout=layout, configs=parts.configs)
+
+
+def _parts_of(base: Models) -> _Parts:
+    specs = {
+        "image_vqgan": base.image,
+        "mel_vqgan": base.mel,
+        "vocoder": base.mel,
+        "transformer": base.layout,
+    }
+    return _Parts(modules=base.modules, configs=dict(base.configs), specs=specs)
+
+
+def _read(
+    parts: _Parts, name: str, run: Path | None, load: Callable[[Path], tuple[M, C]], spec: str
+) -> None:
+    """Puts a run's model in the place of the base's, if there is a run.
+
+    Damaged runs become one sentence; safetensors' own errors say nothing of the run.
+    """
+    from safetensors import SafetensorError
+
+    if run is None:
+        return
+    try:
+        module, config = load(run)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"the checkpoint of {run} cannot be loaded: {reason}") from error
+    stage: Any = config
+    parts.modules[name] = module
+    parts.configs[name] = asdict(stage.model)
+    parts.specs[name] = getattr(stage, spec)
+
+
+def _check_stage(run: Path, stage: str) -> None:
+    found = checkpoint.load_config(run).get("stage")
+    if found != stage:
+        raise InputError(f"{run} is a run of {found}, expected one of {stage}")
+
+
+def _load_vocoder(run: Path) -> tuple[Vocoder | MelGAN, VocoderStageConfig]:
+    config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
+    return _ready(run, "vocoder", make_vocoder(config.model, config.mel)), config
+
+
+def _load_transformer(run: Path) -> tuple[MaskedTransformer, TransformerStageConfig]:
+    config = from_dict(TransformerStageConfig, checkpoint.load_config(run)["config"])
+    return _ready(run, "transformer", MaskedTransformer(config.model, config.layout)), config
+
+
+def _ready(run: Path, name: str, module: Any) -> Any:
+    checkpoint.load_module(run, name, module)
+    return module.eval().requires_grad_(False)
+
+
+def _check_grid(place: str, grid: Grid, codec: VQGAN, size: tuple[int, int]) -> None:
+    config = codec.config
+    made = (size[0] // config.factor, size[1] // config.factor, config.codebook_size)
+    wanted = (grid.height, grid.width, grid.codebook_size)
+    if made != wanted:
+        raise InputError(
+            f"the codec of {place} makes {made[0]} x {made[1]} codes of {made[2]}, the transformer "
+            f"reads {wanted[0]} x {wanted[1]} of {wanted[2]}; train the transformer on its codes"
+        )
