@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from echoes_rt.errors import EchoesError
+from echoes_training.av_metrics.command import metrics
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
@@ -40,6 +41,7 @@ def main(verbose: bool) -> None:
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(ablate)
+main.add_command(metrics)
 main.add_command(import_command)
 
 

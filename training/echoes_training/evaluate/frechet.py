@@ -1,6 +1,7 @@
 """How far apart two sets of embeddings lie, as Gaussians."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,12 @@ class Gaussian:
     mean: Array
     covariance: Array
     n: int
+
+    @cached_property
+    def root(self) -> Array:
+        """(D, D), symmetric: its square is the covariance."""
+        eigenvalues, vectors = np.linalg.eigh(self.covariance)
+        return np.asarray((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T)
 
 
 def fit_gaussian(embeddings: Array, weights: Array | None = None) -> Gaussian:
@@ -36,8 +43,7 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
     ``C_a^(1/2) C_b C_a^(1/2)``, which has the eigenvalues of ``C_a C_b`` without its trouble: real
     and not negative, also where a covariance is singular.
     """
-    root = _root(a.covariance)
-    eigenvalues = np.linalg.eigvalsh(root @ b.covariance @ root)
+    eigenvalues = np.linalg.eigvalsh(a.root @ b.covariance @ a.root)
     trace_of_root = np.sqrt(np.maximum(eigenvalues, 0.0)).sum()
     shift = np.sum((a.mean - b.mean) ** 2)
     return float(shift + np.trace(a.covariance) + np.trace(b.covariance) - 2 * trace_of_root)
@@ -46,8 +52,3 @@ def frechet_distance(a: Gaussian, b: Gaussian) -> float:
 def label_weights(numbers: NDArray[np.int64]) -> Array:
     """Weights that let every label count the same, however many sounds it has."""
     return 1.0 / np.bincount(numbers)[numbers]
-
-
-def _root(covariance: Array) -> Array:
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T)

@@ -1,0 +1,166 @@
+"""The formulas, against other implementations of the same definitions on the same arrays."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from echoes_training.av_metrics.divergence import (
+    inception_score,
+    kl_sigmoid,
+    kl_softmax,
+    kl_specvqgan,
+)
+from echoes_training.av_metrics.extrapolation import extrapolate
+from echoes_training.av_metrics.features import make_features
+from echoes_training.av_metrics.pairing import pair_names, parse_pattern
+from echoes_training.av_metrics.resampling import resample
+from echoes_training.av_metrics.similarity import mean_cosine
+from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
+
+
+def logits(n: int, classes: int, seed: int) -> np.ndarray:
+    return 3 * np.random.default_rng(seed).standard_normal((n, classes))
+
+
+def embeddings(n: int, dimensions: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((n, dimensions)) @ rng.standard_normal((dimensions, dimensions))
+
+
+def test_frechet_distance_is_that_of_scipys_matrix_root() -> None:
+    linalg = pytest.importorskip("scipy.linalg")
+    a, b = embeddings(50, 8, 0), embeddings(40, 8, 1) + 0.3
+    c_a, c_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    root = linalg.sqrtm(c_a @ c_b)
+    shift = a.mean(axis=0) - b.mean(axis=0)
+    expected = shift @ shift + np.trace(c_a) + np.trace(c_b) - 2 * np.trace(root).real
+    assert frechet_distance(fit_gaussian(a), fit_gaussian(b)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_frechet_distance_is_that_of_newtons_root() -> None:
+    """Denman and Beavers' iteration needs neither eigenvalues nor symmetry."""
+    a, b = embeddings(50, 6, 2), embeddings(45, 6, 3)
+    c_a, c_b = np.cov(a.T), np.cov(b.T)
+    root, inverse = c_a @ c_b, np.eye(6)
+    for _ in range(60):
+        root, inverse = (
+            (root + np.linalg.inv(inverse)) / 2,
+            (inverse + np.linalg.inv(root)) / 2,
+        )
+    np.testing.assert_allclose(root @ root, c_a @ c_b, rtol=1e-6)
+    shift = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
+    expected = shift + np.trace(c_a + c_b - 2 * root)
+    assert frechet_distance(fit_gaussian(a), fit_gaussian(b)) == pytest.approx(expected)
+
+
+def test_kl_is_that_of_torch_and_has_a_direction() -> None:
+    real, made = logits(20, 7, 0), logits(20, 7, 1)
+    p, q = torch.from_numpy(real), torch.from_numpy(made)
+    softmax = F.kl_div(q.log_softmax(1), p.log_softmax(1), reduction="sum", log_target=True) / 20
+    assert kl_softmax(real, made) == pytest.approx(softmax.item())
+    assert kl_softmax(made, real) != pytest.approx(softmax.item(), rel=1e-3)
+    sigmoid = F.kl_div(F.logsigmoid(q), F.logsigmoid(p), reduction="sum", log_target=True) / 20
+    assert kl_sigmoid(real, made) == pytest.approx(sigmoid.item())
+    floored = F.kl_div((q.softmax(1) + 1e-6).log(), p.softmax(1), reduction="sum") / 20
+    assert kl_specvqgan(real, made) == pytest.approx(floored.item())
+
+
+def test_kl_of_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    special = pytest.importorskip("scipy.special")
+    real, made = logits(20, 7, 2), logits(20, 7, 3)
+    entropies = stats.entropy(special.softmax(real, axis=1), special.softmax(made, axis=1), axis=1)
+    assert kl_softmax(real, made) == pytest.approx(entropies.mean())
+
+
+def test_kl_of_huge_logits_is_finite_and_of_equal_ones_zero() -> None:
+    real, made = np.array([[2000.0, -2000.0]]), np.array([[-2000.0, 2000.0]])
+    assert kl_softmax(real, made) == pytest.approx(4000)
+    assert kl_specvqgan(real, made) == pytest.approx(-math.log(1e-6))
+    assert kl_softmax(real, real) == 0
+
+
+def test_inception_score_counts_what_is_sure_and_spread() -> None:
+    sure = 100 * np.eye(5)[np.arange(1000) % 5]
+    mean, deviation = inception_score(sure)
+    # Each of ten parts has nearly as many of every class as of any other.
+    assert mean == pytest.approx(5, abs=0.15)
+    assert deviation < 0.1
+    assert inception_score(np.zeros((100, 5))) == (pytest.approx(1), pytest.approx(0))
+
+
+def test_inception_score_is_that_of_a_loop_over_single_numbers() -> None:
+    scores = logits(23, 4, 4)
+    order = np.random.RandomState(2020).permutation(23)
+    values = []
+    for i in range(10):
+        part = [scores[j] for j in order[i * 23 // 10 : (i + 1) * 23 // 10]]
+        p = [[math.exp(x) / sum(map(math.exp, row)) for x in row] for row in part]
+        q = [sum(row[c] for row in p) / len(p) for c in range(4)]
+        kls = [sum(a * math.log(a / b) for a, b in zip(row, q, strict=True)) for row in p]
+        values.append(math.exp(sum(kls) / len(kls)))
+    mean = sum(values) / 10
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / 10)
+    assert inception_score(scores) == (pytest.approx(mean), pytest.approx(deviation))
+
+
+def test_extrapolation_takes_the_bias_of_small_sets_away() -> None:
+    """Of 16 dimensions with the reference's own distribution the true distance is 0."""
+    rng = np.random.default_rng(0)
+    reference = fit_gaussian(rng.standard_normal((20_000, 16)))
+    rows = rng.standard_normal((1000, 16))
+    plain = frechet_distance(reference, fit_gaussian(rows))
+    endless = extrapolate(reference, rows, seed=0)
+    assert plain > 0.05
+    assert abs(endless.value) < plain / 3
+    assert 0.8 < endless.r2 <= 1
+    with pytest.raises(ValueError, match="at least 1000 rows are needed, got 999"):
+        extrapolate(reference, rows[:999], seed=0)
+
+
+def test_cosine_is_that_of_torch() -> None:
+    a, b = embeddings(6, 5, 5), embeddings(6, 5, 6)
+    names = [f"clip{i}" for i in range(6)]
+    sounds, pictures = (
+        make_features("x", dict(zip(names, rows, strict=True)), {}, {}) for rows in (a, b)
+    )
+    expected = torch.cosine_similarity(torch.from_numpy(a), torch.from_numpy(b)).mean().item()
+    assert mean_cosine(sounds, pictures, [(n, n) for n in names]) == pytest.approx(expected)
+    frames = make_features("x", {"clip0": np.stack([b[0], b[1]])}, {}, {})
+    both = [torch.cosine_similarity(*map(torch.from_numpy, (a[0], x)), dim=0) for x in b[:2]]
+    assert mean_cosine(sounds, frames, [("clip0", "clip0")]) == pytest.approx(sum(both).item() / 2)
+
+
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (8_000, 32_000), (22_050, 32_000)])
+def test_resampling_is_the_sum_that_it_says(rates: tuple[int, int]) -> None:
+    old, new = rates
+    x = np.random.default_rng(0).standard_normal(300).astype(np.float32)
+    y = resample(x, old, new)
+    assert len(y) == math.ceil(300 * new / old)
+    c = 0.99 * min(old, new)
+    for n in (0, 1, 17, len(y) // 2, len(y) - 1):
+        t = n / new - np.arange(300) / old
+        h = c / old * np.sinc(c * t) * np.cos(np.pi * c * t / 12) ** 2 * (np.abs(c * t) < 6)
+        assert y[n] == pytest.approx(float(x @ h), abs=1e-5)
+
+
+def test_resampling_keeps_a_tone_and_drops_what_does_not_fit() -> None:
+    time = np.arange(44_100) / 44_100
+    low, high = (np.sin(2 * np.pi * f * time).astype(np.float32) for f in (1000, 12_000))
+    expected = np.sin(2 * np.pi * 1000 * np.arange(16_000) / 16_000)
+    np.testing.assert_allclose(resample(low, 44_100, 16_000)[50:-50], expected[50:-50], atol=1e-2)
+    assert np.abs(resample(high, 44_100, 16_000)[50:-50]).max() < 1e-2
+    assert resample(low, 44_100, 44_100) is low
+
+
+def test_names_pair_files() -> None:
+    pairing = pair_names(["b", "a", "x"], ["a", "b", "c"])
+    assert pairing.pairs == [("a", "a"), ("b", "b")]
+    assert (pairing.without_reference, pairing.without_generated) == (["x"], ["c"])
+    repeated = pair_names(["a-0", "a-1", "b-0"], ["a", "b"], parse_pattern(r"(.+)-\d+"))
+    assert repeated.pairs == [("a-0", "a"), ("a-1", "a"), ("b-0", "b")]
+    assert repeated.is_repeated
+    assert not pairing.is_repeated

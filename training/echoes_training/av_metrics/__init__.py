@@ -1,0 +1,1 @@
+"""Numbers that others can compare with: Frechet distance, KL, inception score, cosine scores."""

@@ -1,0 +1,177 @@
+"""Sentences about what may make a comparison unfair: the traps of published tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from echoes_training.av_metrics.divergence import SPLITS
+from echoes_training.av_metrics.protocol import CLIP_S, PUBLISHED
+
+if TYPE_CHECKING:
+    from echoes_training.av_metrics.report import Comparison
+    from echoes_training.av_metrics.sets import MediaSet
+
+SAME_LENGTH_S = 0.05
+
+Lines = list[str]
+
+
+def cautions(comparison: Comparison, report: dict[str, Any]) -> Lines:
+    """Empty if nothing is known that speaks against comparing with published numbers."""
+    return [
+        *_numbers(report),
+        *_pairs(comparison),
+        *_lengths(comparison),
+        *_rates(comparison),
+        *_silence(report),
+        *_copies(comparison),
+        *_frechet(report),
+        *_inception(comparison, report),
+        *_embedders(comparison),
+    ]
+
+
+def _numbers(report: dict[str, Any]) -> Lines:
+    generated, reference = (report["sets"][name]["n"] for name in ("generated", "reference"))
+    if generated == reference:
+        return []
+    return [
+        f"the sets differ in size: {generated} generated, {reference} reference files; published "
+        "tables have one generated sound for each reference"
+    ]
+
+
+def _pairs(comparison: Comparison) -> Lines:
+    pairing, lines = comparison.to_reference, []
+    alone = (len(pairing.without_reference), len(pairing.without_generated))
+    if any(alone):
+        first = (pairing.without_reference or pairing.without_generated)[0]
+        what = "left out" if comparison.is_paired_only else "in Frechet distances and IS, not in KL"
+        lines.append(
+            f"{alone[0]} generated and {alone[1]} reference files have no partner of their name "
+            f"(first: {first}); they are {what}"
+        )
+    if pairing.is_repeated:
+        lines.append(
+            "there are several generated sounds for one reference: SpecVQGAN's tables have 10, "
+            "av-benchmark's 1"
+        )
+    return lines
+
+
+def _lengths(comparison: Comparison) -> Lines:
+    lines = []
+    if comparison.clip_s != CLIP_S:
+        lines.append(
+            f"clips are cut to {comparison.clip_s:g} s; av-benchmark's tables have {CLIP_S:g} s, "
+            "SpecVQGAN's 10 s"
+        )
+    for name, side in _sides(comparison):
+        short = [s for s in side.sounds if s.duration_s < comparison.clip_s - SAME_LENGTH_S]
+        if short:
+            shortest = min(sound.duration_s for sound in short)
+            lines.append(
+                f"{len(short)} of {len(side.sounds)} {name} sounds are shorter than "
+                f"{comparison.clip_s:g} s (shortest: {shortest:.2f} s); they are not padded"
+            )
+    return lines
+
+
+def _rates(comparison: Comparison) -> Lines:
+    lines = []
+    for name, side in _sides(comparison):
+        wanted = [int(f.origin.get("sample_rate", 0)) for f in side.features.values()]
+        low = [s.sample_rate for s in side.sounds if s.sample_rate < max(wanted, default=0)]
+        if low:
+            lines.append(
+                f"{len(low)} {name} sounds have only {min(low)} Hz, where an embedder reads "
+                f"{max(wanted)} Hz: what it finds above {min(low) // 2} Hz differs for that alone"
+            )
+    return lines
+
+
+def _silence(report: dict[str, Any]) -> Lines:
+    return [
+        f"{report['sets'][name]['n_silent']} {name} sounds are silent: silence scores well on "
+        "PANNs, so listen before you trust a low distance"
+        for name in ("generated", "reference")
+        if report["sets"][name]["n_silent"]
+    ]
+
+
+def _copies(comparison: Comparison) -> Lines:
+    lines = []
+    for name, side in _sides(comparison):
+        for embedder, features in sorted(side.features.items()):
+            arrays = features.embeddings or features.logits
+            n_copies = len(arrays) - len({array.tobytes() for array in arrays.values()})
+            if n_copies:
+                lines.append(
+                    f"{n_copies} {name} files have the {embedder} features of another one: copies "
+                    "change the covariance, and IS"
+                )
+                break
+    return lines
+
+
+def _frechet(report: dict[str, Any]) -> Lines:
+    lines = []
+    for name, scores in report["frechet"].items():
+        rows = min(scores["rows_generated"], scores["rows_reference"])
+        if rows <= scores["dimensions"]:
+            lines.append(
+                f"the {name} distance has {rows} rows for {scores['dimensions']} dimensions: a "
+                "covariance is singular and the distance far too large; compare at equal N only"
+            )
+        elif rows < 10 * scores["dimensions"]:
+            lines.append(
+                f"the {name} distance has {rows} rows for {scores['dimensions']} dimensions: it "
+                "shrinks as N grows; compare at equal N, or use --extrapolate"
+            )
+    return lines
+
+
+def _inception(comparison: Comparison, report: dict[str, Any]) -> Lines:
+    lines = []
+    for name, features in sorted(comparison.generated.features.items()):
+        if features.logits and name not in report["inception"]:
+            lines.append(f"no inception score of {name}: {SPLITS} or more sounds are needed")
+    for name, scores in report["inception"].items():
+        per_split = scores["n"] // SPLITS
+        if per_split < 2 * comparison.generated.features[name].n_classes:
+            lines.append(
+                f"the inception score of {name} has {per_split} sounds a split and cannot exceed "
+                "that number; it grows with N"
+            )
+    return lines
+
+
+def _embedders(comparison: Comparison) -> Lines:
+    lines = []
+    for name, features in sorted(comparison.generated.features.items()):
+        known = PUBLISHED.get(name)
+        if known is None:
+            lines.append(
+                f"nothing is published under the name {name}: compare it with your own numbers only"
+            )
+            continue
+        if features.dimensions not in (0, known.dimensions):
+            lines.append(
+                f"{name} embeddings have {features.dimensions} dimensions, the published ones "
+                f"{known.dimensions}: this is another network"
+            )
+        rate = int(features.origin.get("sample_rate", known.sample_rate))
+        if known.sample_rate and rate != known.sample_rate:
+            lines.append(
+                f"{name} reads {rate} Hz here, {known.sample_rate} Hz in the published numbers"
+            )
+        if not features.origin:
+            lines.append(
+                f"the {name} features come from a file that does not say how they were made: clip "
+                "length, sample rate and resampler are yours to state"
+            )
+    return lines
+
+
+def _sides(comparison: Comparison) -> list[tuple[str, MediaSet]]:
+    return [("generated", comparison.generated), ("reference", comparison.reference)]

@@ -1,0 +1,119 @@
+"""The command `echoes-train metrics`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from echoes_rt.output_file import check_place
+from echoes_training.av_metrics.protocol import CLIP_S
+from echoes_training.evaluate.dials import OUT_FILE
+from echoes_training.evaluate.json_file import write_json
+
+if TYPE_CHECKING:
+    from echoes_training.av_metrics.report import Comparison
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command("metrics")
+@click.option("--generated", type=_FOLDER, required=True, help="Generated sounds, or embeddings.")
+@click.option("--reference", type=_FOLDER, required=True, help="Real sounds, or embeddings.")
+@click.option(
+    "--pictures",
+    type=_FOLDER,
+    help="What the sounds were made from, or its embeddings. [default: the reference's "
+    "imagebind_video.pth, if there is one]",
+)
+@click.option(
+    "--embedder",
+    "embedders",
+    type=_FILE,
+    multiple=True,
+    help="A .json that describes a network of yours; may be repeated. Needed for sounds and "
+    "pictures, not for embeddings.",
+)
+@click.option("--out", type=OUT_FILE, required=True, help="The report, a .json file.")
+@click.option(
+    "--clip-s",
+    type=click.FloatRange(0, 600, min_open=True),
+    default=CLIP_S,
+    show_default=True,
+    help="Seconds of each sound that count.",
+)
+@click.option(
+    "--pair-by",
+    metavar="REGEX",
+    help="Whose one group, matched against a generated file's name, is its partner's name. "
+    "[default: both have one name]",
+)
+@click.option("--paired-only", is_flag=True, help="Leave out what has no partner, everywhere.")
+@click.option(
+    "--extrapolate", is_flag=True, help="Also estimate Frechet distances for endless sets."
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep embeddings here; made again only if media or networks change.",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+def metrics(out: Path, **options: Any) -> None:
+    """Compare generated with real sounds by the metrics that papers report.
+
+    FAD and other Frechet distances, KL, inception score, and with --pictures CLIP-score and
+    ImageBind score, as av-benchmark computes them, on embeddings by networks of yours.
+
+    Example: echoes-train metrics --generated out --reference test --embedder vggish.json
+    --embedder passt.json --out metrics.json
+    """
+    check_place(out)
+    comparison = _compare(**options)
+    from echoes_training.av_metrics.report import make_report
+    from echoes_training.av_metrics.text import text_report
+
+    report = make_report(comparison)
+    write_json(out, report)
+    for line in text_report(report):
+        click.echo(line)
+    click.echo(str(out), err=True)
+
+
+def _compare(
+    *,
+    generated: Path,
+    reference: Path,
+    pictures: Path | None,
+    embedders: tuple[Path, ...],
+    clip_s: float,
+    pair_by: str | None,
+    paired_only: bool,
+    extrapolate: bool,
+    cache: Path | None,
+    device: str,
+) -> "Comparison":
+    from echoes_training.av_metrics.embedder import load_embedder
+    from echoes_training.av_metrics.pairing import pair_names, parse_pattern
+    from echoes_training.av_metrics.report import Comparison
+    from echoes_training.av_metrics.sets import (
+        Reading,
+        pictures_beside,
+        read_pictures,
+        read_sounds,
+    )
+
+    pattern = None if pair_by is None else parse_pattern(pair_by)
+    loaded = [load_embedder(path, device) for path in embedders]
+    reading = Reading(embedders=loaded, clip_s=clip_s, cache=cache)
+    made, real = read_sounds(generated, reading), read_sounds(reference, reading)
+    seen = read_pictures(pictures, reading) if pictures else pictures_beside(reference)
+    return Comparison(
+        generated=made,
+        reference=real,
+        pictures=seen,
+        to_reference=pair_names(made.names, real.names, pattern),
+        to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
+        clip_s=clip_s,
+        is_paired_only=paired_only,
+        extrapolates=extrapolate,
+    )
