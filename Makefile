@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
+ORT_FOLDER := import onnxruntime, pathlib; \
+	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check fmt bench web clean
+.PHONY: demo test check fmt bench web cpp cpp-bench clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -28,6 +30,15 @@ bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machi
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build
+
+cpp: $(RUNTIME_VENV)/.installed  ## the C and C++ library and its tests; needs CMake, Ninja, a compiler
+	cd cpp_bindings && cmake --preset dev && cmake --build --preset dev
+	cd cpp_bindings && ECHOES_RT_ORT="$$(../$(RUNTIME_VENV)/bin/python -c "$(ORT_FOLDER)")" \
+		ctest --preset dev
+
+cpp-bench: cpp  ## what C and Python cost above ONNX Runtime's own runs: docs/embedding.md
+	PYTHONPATH=tests/cpp $(RUNTIME_VENV)/bin/python cpp_bindings/bench/overhead.py \
+		cpp_bindings/build/dev $(BENCH)
 
 # What a user of the runtime has: no torch, no onnx. pytest is all that is added.
 $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt

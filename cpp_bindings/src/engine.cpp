@@ -2,22 +2,35 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <optional>
 
 #include "errors.h"
+#include "fused_decoder.h"
 #include "mel.h"
 #include "noise.h"
 
 namespace echoes {
 namespace {
 
-bool all_finite(const float *values, size_t size) {
-  return std::all_of(values, values + size, [](float value) { return std::isfinite(value); });
+std::vector<float> floats_of(const Output &output) {
+  return {output.data<float>(), output.data<float>() + output.size()};
+}
+
+bool all_finite(const Output &output) {
+  return std::all_of(output.data<float>(), output.data<float>() + output.size(),
+                     [](float value) { return std::isfinite(value); });
 }
 
 BundleError not_numbers(const char *graph, const std::string &bundle) {
   return BundleError(sentence("the ", graph, " of bundle ", bundle,
                               " gave values that are not numbers; get the bundle again or use ",
                               "device cpu"));
+}
+
+BundleError other_codes(const char *graph, const std::string &bundle) {
+  return BundleError(sentence("the ", graph, " of bundle ", bundle,
+                              " gave other codes than the manifest says; get the bundle again"));
 }
 
 }  // namespace
@@ -34,20 +47,18 @@ Session &Engine::session(const std::string &graph) {
   return *session;
 }
 
-Codes Engine::checked_codes(const Output<int32_t> &output, const Grid &grid,
-                            const char *graph) const {
-  Codes codes(output.data(), output.data() + output.size());
+Codes Engine::checked_codes(const Output &output, const Grid &grid, const char *graph) const {
+  Codes codes(output.data<int32_t>(), output.data<int32_t>() + output.size());
   const bool are_codes = std::all_of(codes.begin(), codes.end(), [&](int32_t code) {
     return code >= 0 && code < grid.codebook_size;
   });
   if (codes.size() != static_cast<size_t>(grid.n_tokens()) || !are_codes) {
-    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name,
-                               " gave other codes than the manifest says; get the bundle again"));
+    throw other_codes(graph, manifest().name);
   }
   return codes;
 }
 
-void Engine::check_output(const Output<float> &output, size_t size, const char *graph) const {
+void Engine::check_output(const Output &output, size_t size, const char *graph) const {
   if (output.size() != size) {
     throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " gave ",
                                output.size(), " values, the manifest says ", size,
@@ -59,13 +70,14 @@ Codes Engine::encode_image(const Picture &picture) {
   const ImageSpec &spec = manifest().image;
   const std::vector<float> pixels = normalise(crop_and_resize(picture, spec), spec);
   return checked_codes(
-      session("image_encoder").run_to_codes(pixels, {1, 3, spec.height, spec.width}),
+      session("image_encoder").run({{"image", pixels, {1, 3, spec.height, spec.width}}}, "codes"),
       manifest().tokens.image, "image_encoder");
 }
 
 Codes Engine::encode_mel(const Mel &mel) {
   return checked_codes(
-      session("mel_encoder").run_to_codes(mel.values, {1, manifest().mel.n_mels, mel.frames}),
+      session("mel_encoder")
+          .run({{"mel", mel.values, {1, manifest().mel.n_mels, mel.frames}}}, "codes"),
       manifest().tokens.audio, "mel_encoder");
 }
 
@@ -78,56 +90,79 @@ Codes Engine::decode_tokens(const Question &question, const Sampling &sampling, 
                             uint64_t window, const OnStep &on_step) {
   const int n_unknown = question.n_unknown();
   if (n_unknown == 0) return question.tokens;
-  Session &step = session("step");
   const TokenLayout &layout = manifest().tokens;
-  const auto n_tokens = static_cast<size_t>(layout.n_tokens());
-  std::vector<Output<float>> latest;  // keeps the logits alive until the next call
-  const LogitsFn logits = [&](const Codes &tokens) {
-    const auto n_sequences = static_cast<int64_t>(tokens.size() / n_tokens);
-    latest.clear();
-    latest.push_back(step.run_to_floats(tokens, {n_sequences, layout.n_tokens()}));
-    check_output(latest[0], tokens.size() * static_cast<size_t>(layout.vocab_size()), "step");
-    return latest[0].data();
-  };
   Sampling dials = sampling;
   dials.steps = std::min(sampling.steps, n_unknown);
-  const auto noise = uniforms(seed, window, 2 * n_tokens * static_cast<size_t>(dials.steps));
-  return decode(
-      logits,
-      {question.tokens, question.mask, known_media(question.mask, layout), layout.vocab_size()},
-      make_plan(n_unknown, dials), noise, on_step);
+  const DecodePlan plan = make_plan(n_unknown, dials);
+  const auto noise = uniforms(seed, window, 2 * question.tokens.size() * plan.keep.size());
+  const DecodeQuestion asked{question.tokens, question.mask, known_media(question.mask, layout),
+                             layout.vocab_size()};
+  if (Session *loop = loop_session(on_step)) {
+    return checked_tokens(decode_fused(*loop, asked, plan, noise), layout);
+  }
+  return decode(step_logits(), asked, plan, noise, on_step);
+}
+
+Session *Engine::loop_session(const OnStep &on_step) {
+  const bool is_fused = !on_step && device_.name == "cpu" && manifest().has_graph("decode");
+  return is_fused ? &session("decode") : nullptr;
+}
+
+LogitsFn Engine::step_logits() {
+  // Keeps the logits alive until the next call.
+  const auto latest = std::make_shared<std::optional<Output>>();
+  return [this, latest, &step = session("step")](const Codes &tokens) {
+    const TokenLayout &layout = manifest().tokens;
+    const auto n_sequences = static_cast<int64_t>(tokens.size()) / layout.n_tokens();
+    latest->reset();
+    *latest = step.run({{"tokens", tokens, {n_sequences, layout.n_tokens()}}}, "logits");
+    check_output(**latest, tokens.size() * static_cast<size_t>(layout.vocab_size()), "step");
+    return (*latest)->data<float>();
+  };
+}
+
+Codes Engine::checked_tokens(Codes tokens, const TokenLayout &layout) const {
+  bool are_codes = tokens.size() == static_cast<size_t>(layout.n_tokens());
+  for (size_t i = 0; are_codes && i < tokens.size(); ++i) {
+    const bool is_image = i < static_cast<size_t>(layout.image.n_tokens());
+    const int codebook_size = (is_image ? layout.image : layout.audio).codebook_size;
+    are_codes = tokens[i] >= 0 && tokens[i] < codebook_size;
+  }
+  if (!are_codes) throw other_codes("decode", manifest().name);
+  return tokens;
 }
 
 std::vector<uint8_t> Engine::decode_image(const Codes &codes) {
   const ImageSpec &spec = manifest().image;
-  const Output<float> normal =
-      session("image_decoder").run_to_floats(codes, {1, static_cast<int64_t>(codes.size())});
+  const Output normal =
+      session("image_decoder")
+          .run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}}, "image");
   check_output(normal, size_t{3} * static_cast<size_t>(spec.height * spec.width), "image_decoder");
-  if (!all_finite(normal.data(), normal.size())) {
+  if (!all_finite(normal)) {
     throw not_numbers("image_decoder", manifest().name);
   }
-  return to_pixels(normal.data(), spec);
+  return to_pixels(normal.data<float>(), spec);
 }
 
 Mel Engine::decode_mel(const Codes &codes) {
   const MelSpec &spec = manifest().mel;
-  const Output<float> mel =
-      session("mel_decoder").run_to_floats(codes, {1, static_cast<int64_t>(codes.size())});
+  const Output mel = session("mel_decoder")
+                         .run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}}, "mel");
   check_output(mel, static_cast<size_t>(spec.n_mels) * static_cast<size_t>(spec.n_frames),
                "mel_decoder");
-  return {std::vector<float>(mel.data(), mel.data() + mel.size()), spec.n_frames};
+  return {floats_of(mel), spec.n_frames};
 }
 
 Samples Engine::vocode(const Mel &mel) {
   const MelSpec &spec = manifest().mel;
-  const Output<float> waveform =
-      session("vocoder").run_to_floats(mel.values.data(), {1, spec.n_mels, mel.frames});
+  const Output waveform =
+      session("vocoder").run({{"mel", mel.values, {1, spec.n_mels, mel.frames}}}, "waveform");
   check_output(waveform, static_cast<size_t>(mel.frames) * static_cast<size_t>(spec.hop_length),
                "vocoder");
-  if (!all_finite(waveform.data(), waveform.size())) {
+  if (!all_finite(waveform)) {
     throw not_numbers("vocoder", manifest().name);
   }
-  return Samples(waveform.data(), waveform.data() + waveform.size());
+  return floats_of(waveform);
 }
 
 Samples Engine::decode_audio(const Codes &codes) {

@@ -64,8 +64,13 @@ class Engine {
 
  private:
   Session &session(const std::string &graph);
-  Codes checked_codes(const Output<int32_t> &output, const Grid &grid, const char *graph) const;
-  void check_output(const Output<float> &output, size_t size, const char *graph) const;
+  // The graph that runs the whole loop, or null: only the host's loop can call back, and on a GPU
+  // control flow costs more than it saves.
+  Session *loop_session(const OnStep &on_step);
+  LogitsFn step_logits();
+  Codes checked_codes(const Output &output, const Grid &grid, const char *graph) const;
+  Codes checked_tokens(Codes tokens, const TokenLayout &layout) const;
+  void check_output(const Output &output, size_t size, const char *graph) const;
 
   Bundle bundle_;
   OrtDevice device_;

@@ -115,6 +115,24 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
           std::move(tokens)};
 }
 
+void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t *mask) {
+  const MelSpec &mel = manifest.mel;
+  const Grid &grid = manifest.tokens.audio;
+  const double clip_s = static_cast<double>(mel.n_samples()) / mel.sample_rate;
+  if (!(0 <= start_s && start_s < stop_s && stop_s <= clip_s + 1e-6)) {
+    throw InputError(sentence("the part to mask must lie within the ", clip_s, " s of a clip, got ",
+                              start_s, " s to ", stop_s, " s"));
+  }
+  for (int column = 0; column < grid.width; ++column) {
+    const double from_s = clip_s * column / grid.width;
+    const double to_s = clip_s * (column + 1) / grid.width;
+    if (to_s <= start_s || from_s >= stop_s) continue;
+    for (int row = 0; row < grid.height; ++row) {
+      mask[manifest.tokens.image.n_tokens() + row * grid.width + column] = 1;
+    }
+  }
+}
+
 MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image) {
   check_continuable(call.manifest());
   const MelSpec &spec = call.manifest().mel;

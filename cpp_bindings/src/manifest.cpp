@@ -174,7 +174,7 @@ TensorSpecs tensors(const Field &field) {
     for (const Field &dim : items[1].array(0, 8, "dimensions")) {
       spec.shape.push_back(dimension(dim));
     }
-    specs[name] = spec;
+    specs.emplace_back(name, std::move(spec));
   }
   return specs;
 }

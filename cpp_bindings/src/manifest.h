@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "spec.h"
@@ -42,7 +43,8 @@ struct TensorSpec {
   }
 };
 
-using TensorSpecs = std::map<std::string, TensorSpec>;
+// By name, in the order in which the graph has them.
+using TensorSpecs = std::vector<std::pair<std::string, TensorSpec>>;
 
 struct GraphEntry {
   DataFile file;

@@ -1,28 +1,11 @@
 #include "ort_session.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "errors.h"
 
 namespace echoes {
 namespace {
-
-// y = Identity(x) on one float, opset 13: the least that a device can be asked to start for.
-constexpr uint8_t kProbeGraph[] = {0x08, 0x07, 0x3a, 0x37, 0x0a, 0x10, 0x0a, 0x01, 0x78, 0x12, 0x01,
-                                   0x79, 0x22, 0x08, 0x49, 0x64, 0x65, 0x6e, 0x74, 0x69, 0x74, 0x79,
-                                   0x12, 0x01, 0x70, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a,
-                                   0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x62, 0x0f,
-                                   0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04,
-                                   0x0a, 0x02, 0x08, 0x01, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
-
-// Release 1.20 gives two nodes one name when it fuses slices twice, and then refuses its own graph;
-// 1.23 does not, those between were not tried.
-constexpr uint32_t kFirstSoundSplitFusion = 23;
-
-// Frees what ONNX Runtime made.
-template <typename T>
-using Owned = std::unique_ptr<T, void(ORT_API_CALL *)(T *)>;
 
 const char *dtype_name(ONNXTensorElementDataType type) {
   switch (type) {
@@ -43,52 +26,15 @@ const char *dtype_name(ONNXTensorElementDataType type) {
   }
 }
 
-Owned<OrtSessionOptions> session_options(const OrtDevice &device) {
-  const OrtApi &api = device.library->api();
-  const auto check = [&](OrtStatus *status) {
-    device.library->check(status, "ONNX Runtime refuses the options of a session");
-  };
-  OrtSessionOptions *made = nullptr;
-  check(api.CreateSessionOptions(&made));
-  Owned<OrtSessionOptions> options(made, api.ReleaseSessionOptions);
-  check(api.SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
-  if (device.threads > 0) check(api.SetIntraOpNumThreads(options.get(), device.threads));
-  if (device.library->release() < kFirstSoundSplitFusion) {
-    check(api.AddSessionConfigEntry(options.get(), "optimization.disable_specified_optimizers",
-                                    "GatherSliceToSplitFusion"));
+ONNXTensorElementDataType element_type(ElementType type) {
+  switch (type) {
+    case ElementType::kFloat:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+    case ElementType::kInt32:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+    default:
+      return ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
   }
-  if (device.name == "cpu") return options;
-  OrtCUDAProviderOptionsV2 *cuda = nullptr;
-  check(api.CreateCUDAProviderOptions(&cuda));
-  const Owned<OrtCUDAProviderOptionsV2> owned(cuda, api.ReleaseCUDAProviderOptions);
-  const char *key = "device_id";
-  const std::string index = device.name.substr(std::strlen("cuda:"));
-  const char *value = index.c_str();
-  check(api.UpdateCUDAProviderOptions(cuda, &key, &value, 1));
-  check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options.get(), cuda));
-  return options;
-}
-
-// The index in "cuda:<index>", 0 for "cuda"; -1 for other texts.
-int cuda_index(const std::string &device) {
-  if (device == "cuda") return 0;
-  if (device.rfind("cuda:", 0) != 0) return -1;
-  const std::string digits = device.substr(5);
-  const bool is_number = !digits.empty() && digits.size() <= 3 &&
-                         digits.find_first_not_of("0123456789") == std::string::npos;
-  return is_number ? std::stoi(digits) : -1;
-}
-
-// Only a session that was made says that a device starts.
-void try_device(const OrtDevice &device) {
-  const OrtApi &api = device.library->api();
-  const Owned<OrtSessionOptions> options = session_options(device);
-  OrtSession *session = nullptr;
-  device.library->check(
-      api.CreateSessionFromArray(device.library->environment(), kProbeGraph, sizeof kProbeGraph,
-                                 options.get(), &session),
-      sentence("ONNX Runtime ", device.library->version(), " does not start on ", device.name));
-  api.ReleaseSession(session);
 }
 
 class OrtGraph : public Session {
@@ -113,22 +59,24 @@ class OrtGraph : public Session {
                   api_.SessionGetInputTypeInfo);
     check_tensors("output", entry.outputs, api_.SessionGetOutputCount, api_.SessionGetOutputName,
                   api_.SessionGetOutputTypeInfo);
-    input_name_ = entry.inputs.begin()->first;
-    output_name_ = entry.outputs.begin()->first;
   }
 
-  Output<int32_t> run_to_codes(const std::vector<float> &input,
-                               const std::vector<int64_t> &shape) override {
-    return run<int32_t>(input.data(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, shape);
-  }
-
-  Output<float> run_to_floats(const std::vector<int32_t> &input,
-                              const std::vector<int64_t> &shape) override {
-    return run<float>(input.data(), ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, shape);
-  }
-
-  Output<float> run_to_floats(const float *input, const std::vector<int64_t> &shape) override {
-    return run<float>(input, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, shape);
+  Output run(const std::vector<Input> &inputs, const char *output_name) override {
+    std::vector<Owned<OrtValue>> tensors;
+    std::vector<const char *> names;
+    std::vector<const OrtValue *> values;
+    for (const Input &input : inputs) {
+      tensors.push_back(tensor_of(input));
+      names.push_back(input.name);
+      values.push_back(tensors.back().get());
+    }
+    OrtValue *output = nullptr;
+    check(api_.Run(session_.get(), nullptr, names.data(), values.data(), values.size(),
+                   &output_name, 1, &output));
+    const std::shared_ptr<OrtValue> owner(output, api_.ReleaseValue);
+    void *data = nullptr;
+    check(api_.GetTensorMutableData(output, &data));
+    return Output(owner, data, size_of(output));
   }
 
  private:
@@ -136,31 +84,22 @@ class OrtGraph : public Session {
     library_->check(status, sentence(name_, " failed on ", device_));
   }
 
-  // Inputs and outputs are of four bytes each; the constructor checked the types.
-  template <typename T>
-  Output<T> run(const void *input, ONNXTensorElementDataType type,
-                const std::vector<int64_t> &shape) const {
-    size_t num_bytes = 4;
-    for (const int64_t dim : shape) num_bytes *= static_cast<size_t>(dim);
+  // Copies nothing.
+  Owned<OrtValue> tensor_of(const Input &input) const {
     OrtValue *made = nullptr;
-    check(api_.CreateTensorWithDataAsOrtValue(memory_.get(), const_cast<void *>(input), num_bytes,
-                                              shape.data(), shape.size(), type, &made));
-    const Owned<OrtValue> tensor(made, api_.ReleaseValue);
-    const char *input_name = input_name_.c_str(), *output_name = output_name_.c_str();
-    const OrtValue *inputs[] = {tensor.get()};
-    OrtValue *output = nullptr;
-    check(api_.Run(session_.get(), nullptr, &input_name, inputs, 1, &output_name, 1, &output));
-    const std::shared_ptr<OrtValue> owner(output, api_.ReleaseValue);
-    void *data = nullptr;
-    check(api_.GetTensorMutableData(output, &data));
-    return Output<T>(owner, static_cast<const T *>(data), shape_of(output));
+    check(api_.CreateTensorWithDataAsOrtValue(memory_.get(), const_cast<void *>(input.data),
+                                              input.num_bytes(), input.shape.data(),
+                                              input.shape.size(), element_type(input.type), &made));
+    return Owned<OrtValue>(made, api_.ReleaseValue);
   }
 
-  std::vector<int64_t> shape_of(const OrtValue *value) const {
+  size_t size_of(const OrtValue *value) const {
     OrtTensorTypeAndShapeInfo *made = nullptr;
     check(api_.GetTensorTypeAndShape(value, &made));
     const Owned<OrtTensorTypeAndShapeInfo> info(made, api_.ReleaseTensorTypeAndShapeInfo);
-    return dimensions(info.get());
+    size_t size = 0;
+    check(api_.GetTensorShapeElementCount(info.get(), &size));
+    return size;
   }
 
   std::vector<int64_t> dimensions(const OrtTensorTypeAndShapeInfo *info) const {
@@ -179,6 +118,10 @@ class OrtGraph : public Session {
                      TypeInfo type_of) const {
     size_t count = 0;
     check(count_of(session_.get(), &count));
+    if (count != expected.size()) {
+      throw BundleError(
+          sentence(name_, " has ", count, " ", kind, "s, the manifest says ", expected.size()));
+    }
     OrtAllocator *allocator = nullptr;
     check(api_.GetAllocatorWithDefaultOptions(&allocator));
     for (size_t i = 0; i < count; ++i) {
@@ -186,11 +129,11 @@ class OrtGraph : public Session {
       check(name_of(session_.get(), i, allocator, &text));
       const std::string name = text;
       check(api_.AllocatorFree(allocator, text));
-      const auto spec = expected.find(name);
-      if (count != expected.size() || spec == expected.end()) {
-        throw BundleError(sentence(name_, " has ", count, " ", kind, "s, one of them ", name,
-                                   ", the manifest says ", expected.size(), ", one of them ",
-                                   expected.begin()->first));
+      const auto spec = std::find_if(expected.begin(), expected.end(),
+                                     [&](const auto &tensor) { return tensor.first == name; });
+      if (spec == expected.end()) {
+        throw BundleError(
+            sentence(name_, " has the ", kind, " ", name, ", which the manifest does not name"));
       }
       OrtTypeInfo *type = nullptr;
       check(type_of(session_.get(), i, &type));
@@ -223,36 +166,10 @@ class OrtGraph : public Session {
   const OrtApi &api_;
   Owned<OrtSession> session_;
   Owned<OrtMemoryInfo> memory_;
-  std::string name_, device_, input_name_, output_name_;
+  std::string name_, device_;
 };
 
 }  // namespace
-
-OrtDevice choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
-                        int threads) {
-  OrtDevice device{std::move(library), "cpu", "asked for", threads};
-  if (requested == "cpu") return device;
-  const int index = requested == "auto" ? 0 : cuda_index(requested);
-  if (index < 0) {
-    throw InputError(
-        sentence("device must be auto, cpu, cuda or cuda:<index>, got '", requested, "'"));
-  }
-  OrtDevice cuda = device;
-  cuda.name = sentence("cuda:", index);
-  try {
-    try_device(cuda);
-  } catch (const BackendError &error) {
-    if (requested != "auto") {
-      throw BackendError(sentence("device ", requested, " cannot be used: ", error.what(),
-                                  "; check the NVIDIA driver, CUDA and cuDNN, and that this ONNX ",
-                                  "Runtime was built with CUDA"));
-    }
-    device.reason = error.what();
-    return device;
-  }
-  if (requested == "auto") cuda.reason = "CUDA starts";
-  return cuda;
-}
 
 std::unique_ptr<Session> open_session(const OrtDevice &device, const Bundle &bundle,
                                       const std::string &graph) {

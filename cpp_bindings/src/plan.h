@@ -10,7 +10,7 @@ namespace echoes {
 
 // Everything that may change from step to step, one value a step.
 struct DecodePlan {
-  std::vector<int> keep;  // how many tokens stay masked after the step
+  std::vector<int32_t> keep;  // how many tokens stay masked after the step
   std::vector<float> temperature;
   std::vector<float> choice_temperature;
   std::vector<float> guidance_scale;

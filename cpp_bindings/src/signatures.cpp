@@ -1,5 +1,7 @@
 #include "signatures.h"
 
+#include <algorithm>
+
 #include "errors.h"
 
 namespace echoes {
@@ -10,6 +12,18 @@ struct Signature {
   TensorSpecs inputs;
   TensorSpecs outputs;
 };
+
+// What the fused graphs take of a DecodePlan, and its noise.
+TensorSpecs plan_tensors(const TokenLayout &layout) {
+  const Dim steps{0, "steps"}, batch{0, "batch"};
+  const TensorSpec dial{"float32", {steps}};
+  const TensorSpec uniforms{"float32", {steps, {2, ""}, batch, {layout.n_tokens(), ""}}};
+  return {{"keep", {"int32", {steps, batch}}},
+          {"temperature", dial},
+          {"choice_temperature", dial},
+          {"guidance_scale", dial},
+          {"uniforms", uniforms}};
+}
 
 std::vector<Signature> signatures(const Manifest &manifest) {
   const ImageSpec &image = manifest.image;
@@ -24,6 +38,13 @@ std::vector<Signature> signatures(const Manifest &manifest) {
   const TensorSpec audio_codes{"int32", {batch, {layout.audio.n_tokens(), ""}}};
   const TensorSpec tokens{"int32", {batch, {layout.n_tokens(), ""}}};
   const TensorSpec logits{"float32", {batch, {layout.n_tokens(), ""}, {layout.vocab_size(), ""}}};
+  const TensorSpec flags{"bool", tokens.shape};
+  const TensorSpec clip_waveform{"float32", {batch, {mel.n_samples(), ""}}};
+  const TensorSpecs plan = plan_tensors(layout);
+  TensorSpecs question{{"tokens", tokens}, {"mask", flags}, {"condition", flags}};
+  question.insert(question.end(), plan.begin(), plan.end());
+  TensorSpecs picture{{"image", pixels}};
+  picture.insert(picture.end(), plan.begin(), plan.end());
   return {
       {"image_encoder", {{"image", pixels}}, {{"codes", image_codes}}},
       {"image_decoder", {{"codes", image_codes}}, {{"image", pixels}}},
@@ -31,6 +52,8 @@ std::vector<Signature> signatures(const Manifest &manifest) {
       {"mel_decoder", {{"codes", audio_codes}}, {{"mel", clip}}},
       {"step", {{"tokens", tokens}}, {{"logits", logits}}},
       {"vocoder", {{"mel", frames}}, {{"waveform", waveform}}},
+      {"decode", question, {{"decoded", tokens}}},
+      {"image_to_audio", picture, {{"waveform", clip_waveform}, {"codes", audio_codes}}},
   };
 }
 
@@ -55,7 +78,8 @@ void check_signatures(const Manifest &manifest) {
     const auto found = manifest.graphs.find(allowed.graph);
     if (found == manifest.graphs.end()) continue;
     const auto check = [&](const char *side, const TensorSpecs &got, const TensorSpecs &want) {
-      if (got == want) return;
+      // Their order says nothing: graphs are asked by name.
+      if (std::is_permutation(got.begin(), got.end(), want.begin(), want.end())) return;
       throw ManifestError(sentence("manifest key graphs.", allowed.graph, ".", side, " must be ",
                                    text_of(want), ", as the keys image, mel and tokens say, got ",
                                    text_of(got)));

@@ -5,7 +5,7 @@
 
 namespace echoes {
 
-// Throws ManifestError if a graph that this library runs has another signature than the sizes say.
+// Throws ManifestError if a graph of a known name has another signature than the sizes say.
 void check_signatures(const Manifest &manifest);
 
 }  // namespace echoes

@@ -30,6 +30,10 @@ MadeBoth cogenerate(const Call &call);
 MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
                   const Codes *image);
 
+// Sets to 1 the mask of every audio token that sounds between two seconds of a clip. `mask` holds
+// all tokens of the model. Throws InputError if the part does not lie within a clip.
+void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t *mask);
+
 // `sound` and `n_samples` more.
 MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image);
 

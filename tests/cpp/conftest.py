@@ -13,6 +13,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from native import Native
 from programs import SOURCE, run, tool
 
+from echoes_rt.bundle import find_bundle
+
 
 @pytest.fixture(scope="session")
 def onnxruntime_folder() -> Path:
@@ -55,7 +57,14 @@ def library(build: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def native(library: Path, tiny_bundle: Path) -> Iterator[Native]:
-    model = Native(library, tiny_bundle, device=b"cpu", threads=1)
+def bundle(tiny_bundle: Path) -> Path:
+    """What all runtimes are compared on; ECHOES_RT_TEST_BUNDLE names another one."""
+    named = os.environ.get("ECHOES_RT_TEST_BUNDLE")
+    return find_bundle(named).folder if named else tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def native(library: Path, bundle: Path) -> Iterator[Native]:
+    model = Native(library, bundle, device=b"cpu", threads=1)
     yield model
     model.close()

@@ -15,8 +15,8 @@ def tool(name: str) -> str | None:
     return shutil.which(name, path=here + os.pathsep + os.environ.get("PATH", ""))
 
 
-def run(*command: str | Path, env: dict[str, str] | None = None) -> str:
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """What it writes to stdout; a failure shows all that it said."""
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env, cwd=cwd)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout

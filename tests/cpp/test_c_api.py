@@ -1,6 +1,9 @@
 """The C++ library against the Python runtime, on the same bundle."""
 
 import ctypes
+import json
+import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,12 @@ from echoes_rt.spec.mel import MelSpec
 SEEDS = [*range(48), 2**32, 2**64 - 1]
 
 
+EVERY_STEP = StepCallback(lambda _step, _steps, _data: 1)
+
+
 @pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
+def echoes(bundle: Path) -> Echoes:
+    return Echoes.load(bundle, device="cpu", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,9 @@ def test_sound_of_a_picture(seed: int, native: Native, echoes: Echoes) -> None:
     made = native.image_to_audio(photo(seed), options)
     assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
+    options, by_steps = native.options(**c, on_step=EVERY_STEP)
+    assert (native.image_to_audio(photo(seed), options) == made).all()
+    assert by_steps.tolist() == tokens.tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -151,10 +160,11 @@ def test_variations(seed: int, native: Native, echoes: Echoes) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_stream(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
-    expected = np.concatenate([*echoes.stream(photo(seed), duration=0.3, **python)])
+    duration = 3.2 * echoes.manifest.mel.duration_s
+    expected = np.concatenate([*echoes.stream(photo(seed), duration=duration, **python)])
     options, _ = native.options(**c)
     chunks: list[np.ndarray] = []
-    native.stream(photo(seed), 0.3, options, lambda c: not chunks.append(c))
+    native.stream(photo(seed), duration, options, lambda c: not chunks.append(c))
     assert len(chunks) > 1
     assert_close(np.concatenate(chunks), expected)
 
@@ -175,6 +185,8 @@ def test_any_question(seed: int, native: Native, echoes: Echoes) -> None:
     decoded = native.decode_tokens(tokens, mask, options)
     assert decoded.tolist() == expected.tolist()
     assert decoded[~mask].tolist() == tokens[~mask].tolist()
+    options, _ = native.options(**c, on_step=EVERY_STEP)
+    assert native.decode_tokens(tokens, mask, options).tolist() == expected.tolist()
 
 
 def test_no_more_steps_than_unknown_tokens(native: Native, echoes: Echoes) -> None:
@@ -186,6 +198,19 @@ def test_no_more_steps_than_unknown_tokens(native: Native, echoes: Echoes) -> No
     options, _ = native.options(steps=layout.n_tokens, on_step=callback)
     native.decode_tokens(tokens, mask, options)
     assert calls == [(0, 2), (1, 2)]
+
+
+def test_bundle_without_the_fused_graph(
+    bundle: Path, tmp_path: Path, native: Native, library: Path
+) -> None:
+    copy = shutil.copytree(bundle, tmp_path / "bundle")
+    manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
+    del manifest["graphs"]["decode"]
+    (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    without = Native(library, copy, device=b"cpu", threads=1)
+    made = [model.image_to_audio(photo(0), model.options()[0]) for model in (native, without)]
+    without.close()
+    assert (made[0] == made[1]).all()
 
 
 def test_model_tells_what_it_is(native: Native, echoes: Echoes) -> None:
@@ -222,7 +247,8 @@ def test_seconds_become_columns(native: Native, echoes: Echoes) -> None:
         ctypes.c_size_t(len(mask)),
     )
     expected = np.zeros((layout.audio.height, layout.audio.width), np.uint8)
-    expected[:, 1:2] = 1  # the second of four columns
+    width = layout.audio.width  # of four columns, the second
+    expected[:, math.floor(0.3 * width) : math.ceil(0.5 * width)] = 1
     assert mask[: layout.image.n_tokens].sum() == 0
     assert mask[layout.audio_slice].tolist() == expected.ravel().tolist()
 

@@ -150,16 +150,16 @@ def test_graph_that_is_none(copy: Path, tiny_manifest: Fresh, library: Path, bui
     """Listed with its right checksum: only ONNX Runtime can tell."""
     import hashlib
 
-    (copy / "step.onnx").write_bytes(b"not a graph")
+    (copy / "decode.onnx").write_bytes(b"not a graph")
     data = tiny_manifest()
-    data["graphs"]["step"] |= {
+    data["graphs"]["decode"] |= {
         "size_bytes": 11,
         "sha256": hashlib.sha256(b"not a graph").hexdigest(),
     }
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy)
     options, _ = native.options()
-    with pytest.raises(NativeError, match=r"cannot load .*step\.onnx") as caught:
+    with pytest.raises(NativeError, match=r"cannot load .*decode\.onnx") as caught:
         native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
     assert caught.value.status == "backend"
     native.close()
@@ -175,7 +175,7 @@ def test_graph_with_another_signature(
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy)
     options, _ = native.options()
-    with pytest.raises(NativeError, match=r"vocoder\.onnx has 1 inputs, one of them mel") as caught:
+    with pytest.raises(NativeError, match=r"vocoder\.onnx has the input mel, which") as caught:
         native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
     assert caught.value.status == "bundle"
     native.close()

@@ -7,7 +7,9 @@
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   try {
-    echoes::parse_manifest({reinterpret_cast<const char *>(data), size});
+    const echoes::Manifest manifest =
+        echoes::parse_manifest({reinterpret_cast<const char *>(data), size});
+    manifest.files();
   } catch (const echoes::ManifestError &) {
   }
   return 0;

@@ -1,0 +1,147 @@
+// The C API: tasks. Checks and conversion; no logic.
+
+#include <algorithm>
+
+#include "api_guard.h"
+#include "api_request.h"
+#include "stream.h"
+#include "tasks.h"
+
+using namespace echoes;
+
+namespace {
+
+constexpr double kMaxContinuedS = 3600;
+constexpr double kMaxStreamS = 24 * 3600;
+
+}  // namespace
+
+extern "C" {
+
+echoes_status echoes_image_to_audio(echoes_model *model, const uint8_t *pixels, int32_t width,
+                                    int32_t height, const echoes_generate_options *options,
+                                    float *samples, size_t *num_samples) {
+  return guarded([&] {
+    const size_t needed = clip_size(not_null(model, "model"));
+    if (asks_for_size(samples, num_samples, needed, "samples")) return;
+    const Request request = request_of(*model, options);
+    const MadeSound made = image_to_audio(request.call, checked_picture(pixels, width, height));
+    std::copy(made.samples.begin(), made.samples.end(), samples);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_audio_to_image(echoes_model *model, const float *sound, size_t sound_size,
+                                    const echoes_generate_options *options, uint8_t *pixels,
+                                    size_t *num_bytes) {
+  return guarded([&] {
+    const size_t needed = picture_size(not_null(model, "model"));
+    if (asks_for_size(pixels, num_bytes, needed, "pixels")) return;
+    const Request request = request_of(*model, options);
+    const MadePicture made = audio_to_image(request.call, checked_sound(sound, sound_size));
+    std::copy(made.pixels.begin(), made.pixels.end(), pixels);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_cogenerate(echoes_model *model, const echoes_generate_options *options,
+                                uint8_t *pixels, size_t *num_bytes, float *samples,
+                                size_t *num_samples) {
+  return guarded([&] {
+    const size_t picture_needed = picture_size(not_null(model, "model"));
+    if ((pixels == nullptr) != (samples == nullptr)) {
+      throw InputError("pixels and samples must both be NULL or both be buffers");
+    }
+    not_null(num_bytes, "num_bytes");
+    bool is_question = asks_for_size(samples, num_samples, clip_size(*model), "samples");
+    is_question |= asks_for_size(pixels, num_bytes, picture_needed, "pixels");
+    if (is_question) return;
+    const Request request = request_of(*model, options);
+    const MadeBoth made = cogenerate(request.call);
+    std::copy(made.samples.begin(), made.samples.end(), samples);
+    std::copy(made.pixels.begin(), made.pixels.end(), pixels);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_inpaint(echoes_model *model, const float *sound, size_t sound_size,
+                             double start_s, double stop_s, const uint8_t *pixels, int32_t width,
+                             int32_t height, const echoes_generate_options *options, float *samples,
+                             size_t *num_samples) {
+  return guarded([&] {
+    Engine &engine = not_null(model, "model").engine;
+    if (asks_for_size(samples, num_samples, sound_size, "samples")) return;
+    const Request request = request_of(*model, options);
+    const Sound checked = checked_sound(sound, sound_size);
+    const ImageCodes image(engine, pixels, width, height);
+    const MadeSound made = inpaint(request.call, checked, start_s, stop_s, image.get());
+    std::copy(made.samples.begin(), made.samples.end(), samples);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_continue(echoes_model *model, const float *sound, size_t sound_size,
+                              double duration_s, const uint8_t *pixels, int32_t width,
+                              int32_t height, const echoes_generate_options *options,
+                              float *samples, size_t *num_samples) {
+  return guarded([&] {
+    Engine &engine = not_null(model, "model").engine;
+    const int64_t more =
+        checked_duration(duration_s, kMaxContinuedS, engine.manifest().mel.sample_rate);
+    if (asks_for_size(samples, num_samples, sound_size + static_cast<size_t>(more), "samples")) {
+      return;
+    }
+    const Request request = request_of(*model, options);
+    const Sound checked = checked_sound(sound, sound_size);
+    const ImageCodes image(engine, pixels, width, height);
+    const MadeSound made = extend(request.call, checked, more, image.get());
+    std::copy(made.samples.begin(), made.samples.end(), samples);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_vary_audio(echoes_model *model, const float *sound, size_t sound_size,
+                                double keep, const echoes_generate_options *options, float *samples,
+                                size_t *num_samples) {
+  return guarded([&] {
+    const size_t needed = clip_size(not_null(model, "model"));
+    if (asks_for_size(samples, num_samples, needed, "samples")) return;
+    const Request request = request_of(*model, options);
+    const MadeSound made = vary_audio(request.call, checked_sound(sound, sound_size), keep);
+    std::copy(made.samples.begin(), made.samples.end(), samples);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_vary_image(echoes_model *model, const uint8_t *pixels, int32_t width,
+                                int32_t height, double keep, const echoes_generate_options *options,
+                                uint8_t *varied, size_t *num_bytes) {
+  return guarded([&] {
+    const size_t needed = picture_size(not_null(model, "model"));
+    if (asks_for_size(varied, num_bytes, needed, "varied")) return;
+    const Request request = request_of(*model, options);
+    const MadePicture made = vary_image(request.call, checked_picture(pixels, width, height), keep);
+    std::copy(made.pixels.begin(), made.pixels.end(), varied);
+    request.deliver_tokens(made.tokens);
+  });
+}
+
+echoes_status echoes_stream(echoes_model *model, const uint8_t *pixels, int32_t width,
+                            int32_t height, double duration_s,
+                            const echoes_generate_options *options,
+                            echoes_samples_callback on_samples, void *user_data) {
+  return guarded([&] {
+    Engine &engine = not_null(model, "model").engine;
+    if (on_samples == nullptr) throw InputError("on_samples must not be NULL");
+    const int64_t n_samples =
+        checked_duration(duration_s, kMaxStreamS, engine.manifest().mel.sample_rate);
+    const Request request = request_of(*model, options);
+    const ImageCodes image(engine, pixels, width, height);
+    request.deliver_tokens(stream(request.call, image.get(), n_samples, std::nullopt,
+                                  [&](const float *samples, size_t size) {
+                                    return on_samples(samples, size, user_data) != 0;
+                                  }));
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,109 @@
+#include "ort_device.h"
+
+#include <cstring>
+
+#include "errors.h"
+
+namespace echoes {
+namespace {
+
+// y = Identity(x) on one float, opset 13: the least that a device can be asked to start for.
+constexpr uint8_t kProbeGraph[] = {0x08, 0x07, 0x3a, 0x37, 0x0a, 0x10, 0x0a, 0x01, 0x78, 0x12, 0x01,
+                                   0x79, 0x22, 0x08, 0x49, 0x64, 0x65, 0x6e, 0x74, 0x69, 0x74, 0x79,
+                                   0x12, 0x01, 0x70, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a,
+                                   0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x62, 0x0f,
+                                   0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04,
+                                   0x0a, 0x02, 0x08, 0x01, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
+
+// Release 1.20 gives two nodes one name when it fuses slices twice, and then refuses its own graph;
+// 1.23 does not, those between were not tried.
+constexpr uint32_t kFirstSoundSplitFusion = 23;
+
+constexpr const char *kConfig[][2] = {
+    // A bundle's graphs run one after another, each with threads of its own: those of the last one
+    // would spin for a while and take the cores from the next.
+    {"session.force_spinning_stop", "1"},
+    // The arena grows in powers of two, which is for what comes and goes, not for weights.
+    {"session.use_device_allocator_for_initializers", "1"},
+};
+
+// The index in "cuda:<index>", 0 for "cuda"; -1 for other texts.
+int cuda_index(const std::string &device) {
+  if (device == "cuda") return 0;
+  if (device.rfind("cuda:", 0) != 0) return -1;
+  const std::string digits = device.substr(5);
+  const bool is_number = !digits.empty() && digits.size() <= 3 &&
+                         digits.find_first_not_of("0123456789") == std::string::npos;
+  return is_number ? std::stoi(digits) : -1;
+}
+
+// Only a session that was made says that a device starts.
+void try_device(const OrtDevice &device) {
+  const OrtApi &api = device.library->api();
+  const Owned<OrtSessionOptions> options = session_options(device);
+  OrtSession *session = nullptr;
+  device.library->check(
+      api.CreateSessionFromArray(device.library->environment(), kProbeGraph, sizeof kProbeGraph,
+                                 options.get(), &session),
+      sentence("ONNX Runtime ", device.library->version(), " does not start on ", device.name));
+  api.ReleaseSession(session);
+}
+
+}  // namespace
+
+Owned<OrtSessionOptions> session_options(const OrtDevice &device) {
+  const OrtApi &api = device.library->api();
+  const auto check = [&](OrtStatus *status) {
+    device.library->check(status, "ONNX Runtime refuses the options of a session");
+  };
+  OrtSessionOptions *made = nullptr;
+  check(api.CreateSessionOptions(&made));
+  Owned<OrtSessionOptions> options(made, api.ReleaseSessionOptions);
+  check(api.SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
+  for (const auto &[key, value] : kConfig) {
+    check(api.AddSessionConfigEntry(options.get(), key, value));
+  }
+  if (device.threads > 0) check(api.SetIntraOpNumThreads(options.get(), device.threads));
+  if (device.library->release() < kFirstSoundSplitFusion) {
+    check(api.AddSessionConfigEntry(options.get(), "optimization.disable_specified_optimizers",
+                                    "GatherSliceToSplitFusion"));
+  }
+  if (device.name == "cpu") return options;
+  OrtCUDAProviderOptionsV2 *cuda = nullptr;
+  check(api.CreateCUDAProviderOptions(&cuda));
+  const Owned<OrtCUDAProviderOptionsV2> owned(cuda, api.ReleaseCUDAProviderOptions);
+  const char *key = "device_id";
+  const std::string index = device.name.substr(std::strlen("cuda:"));
+  const char *value = index.c_str();
+  check(api.UpdateCUDAProviderOptions(cuda, &key, &value, 1));
+  check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options.get(), cuda));
+  return options;
+}
+
+OrtDevice choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
+                        int threads) {
+  OrtDevice device{std::move(library), "cpu", "asked for", threads};
+  if (requested == "cpu") return device;
+  const int index = requested == "auto" ? 0 : cuda_index(requested);
+  if (index < 0) {
+    throw InputError(
+        sentence("device must be auto, cpu, cuda or cuda:<index>, got '", requested, "'"));
+  }
+  OrtDevice cuda = device;
+  cuda.name = sentence("cuda:", index);
+  try {
+    try_device(cuda);
+  } catch (const BackendError &error) {
+    if (requested != "auto") {
+      throw BackendError(sentence("device ", requested, " cannot be used: ", error.what(),
+                                  "; check the NVIDIA driver, CUDA and cuDNN, and that this ONNX ",
+                                  "Runtime was built with CUDA"));
+    }
+    device.reason = error.what();
+    return device;
+  }
+  if (requested == "auto") cuda.reason = "CUDA starts";
+  return cuda;
+}
+
+}  // namespace echoes

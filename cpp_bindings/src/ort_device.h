@@ -1,0 +1,31 @@
+// Where ONNX Runtime runs graphs.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "ort_library.h"
+
+namespace echoes {
+
+// "cpu" or "cuda:<index>", never "auto".
+struct OrtDevice {
+  std::shared_ptr<const OrtLibrary> library;
+  std::string name = "cpu";
+  std::string reason;
+  int threads = 0;  // for one operator; 0 leaves it to ONNX Runtime
+};
+
+// Turns "auto", "cpu", "cuda" or "cuda:<index>" into a device that starts. Throws InputError, and
+// BackendError if the requested device does not start; only "auto" falls back.
+OrtDevice choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
+                        int threads);
+
+// Frees what ONNX Runtime made.
+template <typename T>
+using Owned = std::unique_ptr<T, void(ORT_API_CALL *)(T *)>;
+
+// The options of every session on a device.
+Owned<OrtSessionOptions> session_options(const OrtDevice &device);
+
+}  // namespace echoes
