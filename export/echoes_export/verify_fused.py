@@ -1,13 +1,16 @@
 """Compares the fused graphs of a bundle with the numpy reference and with the graphs they join."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
+from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import fused, reference
+from echoes_rt.decode import fused, reference, resident
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import known_media, make_plan
 from echoes_rt.spec.tokens import TokenLayout
@@ -27,38 +30,46 @@ def verify_fused(bundle: Bundle, images: Array, n_members: int = _MEMBERS) -> li
         images: (B, 3, H, W), normalised.
         n_members: of the batch that ``decode`` is asked about.
     """
-    checks = []
-    if "decode" in bundle.manifest.graphs:
-        checks.append(_check_decode(bundle, n_members))
+    checks = _check_loops(bundle, n_members)
     if "image_to_audio" in bundle.manifest.graphs:
         checks.append(_check_chain(bundle, images[:_MEMBERS]))
     return checks
 
 
-def _check_decode(bundle: Bundle, n_members: int) -> Check:
-    layout, sampling = bundle.manifest.tokens, bundle.manifest.sampling
+def _check_loops(bundle: Bundle, n_members: int) -> list[Check]:
+    """``decode``, and the host's loop around ``decode_step``, against the reference."""
+    layout = bundle.manifest.tokens
     tokens, mask = mixed_questions(layout, n_members)
-    plan = make_plan(mask, sampling)
-    noise = uniforms(range(n_members), plan.steps, layout.n_tokens)
+    plan = make_plan(mask, bundle.manifest.sampling)
+    asked = (tokens, mask, plan, uniforms(range(n_members), plan.steps, layout.n_tokens))
     condition = known_media(mask, layout)
     step = _session(bundle, "step")
-    expected = reference.decode(
-        lambda seen: step.run({"tokens": seen})["logits"],
-        *(tokens, mask, plan, noise),
-        condition=condition,
-        mask_token_id=layout.mask_token_id,
-    )
-    session = _session(bundle, "decode")
-    decoded = fused.decode(session, tokens, mask, plan, noise, condition=condition)
-    # A known token that changes is wrong on every machine.
-    share = float((decoded == expected)[mask].mean()) * bool((decoded == tokens)[~mask].all())
-    return Check(
-        graph="decode",
-        metric="equal tokens",
-        value=share,
-        limit=MIN_EQUAL_TOKENS,
-        is_ok=share >= MIN_EQUAL_TOKENS,
-    )
+    known: dict[str, Any] = {"condition": condition, "mask_token_id": layout.mask_token_id}
+    expected = reference.decode(lambda seen: step.run({"tokens": seen})["logits"], *asked, **known)
+    loops: dict[str, Callable[[], Array]] = {
+        "decode": lambda: fused.decode(_session(bundle, "decode"), *asked, condition=condition),
+        "decode_step": lambda: resident.decode(_resident(bundle), *asked, **known),
+    }
+    checks = []
+    for graph in [name for name in loops if name in bundle.manifest.graphs]:
+        decoded = loops[graph]()
+        # A known token that changes is wrong on every machine.
+        share = float((decoded == expected)[mask].mean()) * bool((decoded == tokens)[~mask].all())
+        checks.append(
+            Check(
+                graph=graph,
+                metric="equal tokens",
+                value=share,
+                limit=MIN_EQUAL_TOKENS,
+                is_ok=share >= MIN_EQUAL_TOKENS,
+            )
+        )
+    return checks
+
+
+def _resident(bundle: Bundle) -> BoundStep:
+    graph = "decode_step"
+    return BoundStep(bundle.graph_path(graph), bundle.manifest.graphs[graph].signature, "cpu")
 
 
 def mixed_questions(layout: TokenLayout, n_members: int) -> tuple[Array, Array]:

@@ -11,13 +11,15 @@ import numpy as np
 
 from echoes_rt.audio import clip_mel, read_audio
 from echoes_rt.backends.base import Session
+from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
+from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.backends.tensorrt import TensorRTSession
 from echoes_rt.bundle import Bundle, find_bundle
-from echoes_rt.decode import fused, stepwise
+from echoes_rt.decode import fused, resident, stepwise
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import BoolArray, known_media, make_plan
 from echoes_rt.decode.reference import FloatArray, IntArray
@@ -142,8 +144,9 @@ class Engine:
             decoded = fused.decode(session, tokens, mask, plan, noise, condition=condition)
             report_steps(on_step, plan.steps)
             return decoded
-        return stepwise.decode(
-            session,
+        loop = resident.decode if isinstance(session, BoundStep) else stepwise.decode
+        return loop(
+            session,  # type: ignore[arg-type]  # each loop gets the session that it is for
             tokens,
             mask,
             plan,
@@ -181,8 +184,9 @@ class Engine:
         """
         if self.choice.engines:
             return "decode" if "decode" in self.choice.engines else "step"
-        is_fused = on_step is None and self.choice.device == "cpu"
-        return "decode" if is_fused and "decode" in self.manifest.graphs else "step"
+        wanted = {"cpu": "step" if on_step else "decode", "cuda": "decode_step"}
+        graph = wanted.get(self.choice.kind, "step")
+        return graph if graph in self.manifest.graphs else "step"
 
     def logits(self, tokens: IntArray) -> FloatArray:
         """(B, N) tokens, ``mask_token_id`` where unknown, to (B, N, V) logits."""
@@ -236,7 +240,14 @@ class Engine:
         engine = self.choice.engines.get(name)
         if engine is not None:
             return TensorRTSession(engine, signature, self._open_gpu())
-        return OnnxSession(path, signature, self.choice.device_of(name), self._threads)
+        device, dials = self.choice.device_of(name), self._dials(name)
+        if name == "decode_step":
+            return BoundStep(path, signature, device, dials)
+        return OnnxSession(path, signature, device, dials=dials)
+
+    def _dials(self, name: str) -> SessionDials:
+        """How the session of a graph is started."""
+        return SessionDials(threads=self._threads)
 
     def _open_gpu(self) -> Gpu:
         if self._gpu is None:

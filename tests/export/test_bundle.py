@@ -51,9 +51,9 @@ def test_command_prints_the_tolerance_table(exported: tuple[Path, str]) -> None:
     modules = ("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "step", "vocoder")
     for name in modules:
         assert f"\n{name} " in rounding
-    for name in (*modules, "decode", "image_to_audio"):
+    for name in (*modules, "decode", "decode_step", "image_to_audio"):
         assert f"\n{name} " in verified
-    assert verified.count("yes") == 8
+    assert verified.count("yes") == 9
     assert "NO" not in verified
 
 
@@ -85,7 +85,7 @@ def test_verify_accepts_the_runs_it_came_from(
 ) -> None:
     result = export("verify", bundle_path, **runs)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("yes") == 8
+    assert result.stdout.count("yes") == 9
 
 
 def test_verify_refuses_other_weights(
@@ -198,14 +198,14 @@ def test_fuse_adds_what_an_older_bundle_lacks(
 ) -> None:
     older = shutil.copytree(bundle_path, tmp_path / "bundle")
     manifest = json.loads((older / "manifest.json").read_text())
-    for name in ("decode", "image_to_audio"):
+    for name in ("decode", "decode_step", "image_to_audio"):
         del manifest["graphs"][name]
         (older / f"{name}.onnx").unlink()
     (older / "manifest.json").write_text(json.dumps(manifest))
     (older / "NOTICE").write_text("kept")
     result = export("fuse", older)
     assert result.exit_code == 0, result.output
-    assert result.stdout.count("yes") == 8
+    assert result.stdout.count("yes") == 9
     (older / "NOTICE").unlink()
     for path in bundle_path.iterdir():
         assert (older / path.name).read_bytes() == path.read_bytes(), path.name
@@ -217,7 +217,7 @@ def test_fuse_needs_weights_with_their_shapes(
     folder = shutil.copytree(bundle_path, tmp_path / "bundle")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["tokens"]["audio"]["width"] += 1
-    for name in ("mel_encoder", "mel_decoder", "step", "decode", "image_to_audio"):
+    for name in ("mel_encoder", "mel_decoder", "step", "decode", "decode_step", "image_to_audio"):
         manifest["graphs"].pop(name)
     (folder / "manifest.json").write_text(json.dumps(manifest))
     result = export("fuse", folder)

@@ -24,7 +24,7 @@ from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
 SPECS = graph_specs(TINY.image, TINY.mel, TINY.layout)
-FUSED = ("decode", "image_to_audio")
+FUSED = ("decode", "decode_step", "image_to_audio")
 """What is made of the others; tests/runtime/test_fused.py says what they do."""
 
 

@@ -39,7 +39,7 @@ def test_bundle_opens_and_says_int8_where_it_is(tiny_bundle: Path, int8_path: Pa
     assert new.name == "tiny-int8"
     assert new.graphs.keys() == old.graphs.keys()
     for name, entry in new.graphs.items():
-        has_transformer = name in ("step", "decode", "image_to_audio")
+        has_transformer = name in ("step", "decode", "decode_step", "image_to_audio")
         assert entry.precision == ("int8" if has_transformer else old.graphs[name].precision)
         assert entry.signature == old.graphs[name].signature
     assert "int8" in (int8_path / "README.md").read_text("utf-8")

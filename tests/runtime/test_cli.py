@@ -16,6 +16,7 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from echoes_rt import bundle as bundle_module
+from echoes_rt.backends.device import KINDS
 from echoes_rt.cli import main
 
 Run = Callable[..., Result]
@@ -174,7 +175,7 @@ def test_bad_output_is_one_line_before_any_work(out: str, line: str, run: Run) -
         ("--choice-temperature", "inf", "choice_temperature must be in [0, 100], got inf"),
         ("--seed", "-1", "seed must be in [0, 18446744073709551615], got -1"),
         ("--threads", "0", "threads must be in [1, 1024], got 0"),
-        ("--device", "gpu", "device must be auto, cpu, cuda or cuda:<index>, got 'gpu'"),
+        ("--device", "gpu", f"device must be auto, {', '.join(KINDS)}, or cuda:<index>, got 'gpu'"),
         (
             "--bundle",
             "nowhere",
@@ -201,7 +202,8 @@ def test_device_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.Monk
     refused(
         run("generate", "picture.jpg", "out.wav", "--device", "cuda"),
         f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]",
+        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
+        "device tensorrt",
     )
 
 
@@ -260,7 +262,7 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "sound     0.09 s at 22050 Hz, 2 x 4 codes of 32",
         "sampling  4 steps, guidance scale 2, temperature 1, choice temperature 4.5",
     ]
-    assert result.stdout.count("graph     ") == 8
+    assert result.stdout.count("graph     ") == 9
 
 
 def test_info_speaks_json(run: Run, tiny_bundle: Path) -> None:

@@ -120,16 +120,23 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
         made, seen = echoes.cogenerate(seed=seed)
         filled = inpainted(echoes, samples, part, seed)
         heard = echoes.image_to_audio(rgb, seed=seed)
+        varied = echoes.vary(samples, keep=0.6, seed=seed)
         runs.append(
             {
                 "seed": str(seed),
                 "imageToAudio": heard.codes.tolist(),
                 "audioToImage": echoes.audio_to_image(samples, seed=seed).codes.tolist(),
                 "cogenerate": [made.codes.tolist(), seen.codes.tolist()],
-                "varyAudio": echoes.vary(samples, keep=0.6, seed=seed).codes.tolist(),
+                "varyAudio": varied.codes.tolist(),
                 "varyImage": echoes.vary(rgb, keep=0.4, seed=seed).codes.tolist(),
                 "inpaintAudio": filled.codes.tolist(),
                 "inpaintImage": echoes.inpaint_image(rgb, hidden, seed=seed).codes.tolist(),
+                "waveforms": {
+                    "imageToAudio": packed(heard.samples),
+                    "cogenerate": packed(made.samples),
+                    "varyAudio": packed(varied.samples),
+                    "inpaintAudio": packed(filled.samples[:, 0]),
+                },
             }
         )
     return {
@@ -141,8 +148,6 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
         "audio_codes": echoes.encode_audio(samples)[0].tolist(),
         "mel": packed(clip_mel(samples, mel)),
         "runs": runs,
-        "waveform": packed(heard.samples),
-        "filled": packed(filled.samples[:, 0]),
         "pixels": packed(echoes.audio_to_image(samples, seed=5).pixels),
         "options": [
             {

@@ -1,6 +1,6 @@
 """Graphs run by ONNX Runtime."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ class OnnxSession:
         device: str,
         threads: int | None = None,
         *,
-        profile: Path | None = None,
-        is_packing: bool = True,
+        dials: SessionDials | None = None,
     ) -> None:
         """Loads a graph and checks that it is what the manifest says.
 
@@ -49,24 +48,25 @@ class OnnxSession:
             signature: as the manifest gives it.
             device: of those that ONNX Runtime runs, never ``auto``.
             threads: for one operator; None leaves it to ONNX Runtime.
-            profile: how the file's name begins that tells of every node; None: none is written.
-            is_packing: whether weights are laid out anew for the kernels, which is faster.
+            dials: how the session is started, threads included.
 
         Raises:
             BackendError: if the device cannot run it, or would leave its work to the CPU.
             BundleError: if the graph's inputs or outputs are not those of ``signature``.
         """
-        dials = SessionDials(threads=threads, profile=profile, is_packing=is_packing)
-        self._session = open_graph(path, signature, device, dials)
+        self._session = open_graph(path, signature, device, dials or SessionDials(threads=threads))
         self._path = path
         self._device = device
         self._output_names = list(signature.outputs)
+        self.on_call: Callable[[], None] | None = None
 
     @property
     def device(self) -> str:
         return self._device
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        if self.on_call is not None:
+            self.on_call()
         try:
             outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no other parent

@@ -2,15 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from echoes_rt.backends.base import Session
+from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.engine import Engine
 from echoes_rt.profile.flop import node_flop
 
@@ -39,27 +38,6 @@ class NodeRun:
     has_body: bool
 
 
-class _WatchedSession:
-    """Remembers when it was called: ONNX Runtime's own clock is another, and may be set anew."""
-
-    def __init__(self, session: OnnxSession) -> None:
-        self.calls_ns: list[int] = []
-        self._session = session
-
-    @property
-    def device(self) -> str:
-        return self._session.device
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        self.calls_ns.append(time.perf_counter_ns())
-        return self._session.run(inputs)
-
-    def end_profile(self) -> list[Event]:
-        text = self._session.end_profile().read_text(encoding="utf-8")
-        events: list[Event] = json.loads(text)
-        return events
-
-
 class WatchedEngine(Engine):
     """An engine whose graphs keep ONNX Runtime's own profile; for one thread.
 
@@ -69,37 +47,39 @@ class WatchedEngine(Engine):
 
     _folder: Path
     _is_counting: bool
+    _calls_ns: dict[str, list[int]]
 
     @classmethod
     def beside(cls, engine: Engine, folder: Path, *, is_counting: bool) -> "WatchedEngine":
         """A second engine of the same bundle and device; ``folder`` gets the profiles."""
         watched = cls(engine.bundle, engine.choice, engine._threads)
         watched._folder, watched._is_counting = folder, is_counting
+        watched._calls_ns = {}
         return watched
 
     def node_runs(self) -> list[NodeRun]:
         """Of all graphs since they were loaded; their profiles end with it."""
         runs = []
         for graph, session in self._sessions.items():
-            assert isinstance(session, _WatchedSession)
-            runs += _read(
-                session.end_profile(), graph, session.calls_ns, is_counting=self._is_counting
-            )
+            # TensorRT has no nodes left to tell of.
+            if isinstance(session, OnnxSession | BoundStep):
+                events = json.loads(session.end_profile().read_text(encoding="utf-8"))
+                calls_ns = self._calls_ns[graph]
+                runs += _read(events, graph, calls_ns, is_counting=self._is_counting)
         return runs
 
-    def _session(self, name: str) -> Session:
-        with self._lock:
-            if name not in self._sessions:
-                session = OnnxSession(
-                    self.bundle.graph_path(name),
-                    self.manifest.graphs[name].signature,
-                    self.choice.device,
-                    self._threads,
-                    profile=self._folder / name,
-                    is_packing=not self._is_counting,
-                )
-                self._sessions[name] = _WatchedSession(session)
-            return self._sessions[name]
+    def _dials(self, name: str) -> SessionDials:
+        return replace(
+            super()._dials(name), profile=self._folder / name, is_packing=not self._is_counting
+        )
+
+    def _load(self, name: str) -> Session:
+        session = super()._load(name)
+        if isinstance(session, OnnxSession | BoundStep):
+            # ONNX Runtime's own clock is another, and may be set anew.
+            calls_ns = self._calls_ns[name] = []
+            session.on_call = lambda: calls_ns.append(time.perf_counter_ns())
+        return session
 
 
 def _read(

@@ -20,6 +20,7 @@ STAGE_OF = {
     "image_encoder": "encode_image",
     "step": "decode_tokens",
     "decode": "decode_tokens",
+    "decode_step": "decode_tokens",
     "mel_decoder": "decode_mel",
     "vocoder": "vocode",
 }

@@ -12,6 +12,8 @@ BATCH = "batch"
 FRAMES = "frames"
 SAMPLES = "samples"
 STEPS = "steps"
+GUIDED = "guided"
+"""As large as the batch, or 0 where nothing guides."""
 
 Dim = int | str
 
@@ -38,7 +40,8 @@ def graph_specs(image: ImageSpec, mel: MelSpec, tokens: TokenLayout) -> dict[str
     ``image`` is normalised as ImageSpec says, ``mel`` is in [-1, 1] as MelSpec says, codes are
     row-major, ``tokens`` hold ``mask_token_id`` where unknown, and ``logits`` score the codes of
     each position's own medium; codes beyond the medium's codebook never win (-inf). ``decode`` and
-    ``image_to_audio`` run all steps of a ``decode.plan.DecodePlan``, whose fields they take.
+    ``image_to_audio`` run all steps of a ``decode.plan.DecodePlan``, whose fields they take;
+    ``decode_step`` runs one of them, without control flow, on tokens that hold the mask token.
     """
     pixels = TensorSpec(dtype="float32", shape=(BATCH, 3, image.height, image.width))
     clip = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, mel.n_frames))
@@ -48,6 +51,10 @@ def graph_specs(image: ImageSpec, mel: MelSpec, tokens: TokenLayout) -> dict[str
     sequence, flags = (
         TensorSpec(dtype=dtype, shape=(BATCH, tokens.n_tokens)) for dtype in ("int32", "bool")
     )
+    step_plan = {
+        name: TensorSpec(dtype=spec.dtype, shape=(1, *spec.shape[1:]))
+        for name, spec in plan.items()
+    }
     return {
         "image_encoder": GraphSpec(inputs={"image": pixels}, outputs={"codes": image_codes}),
         "image_decoder": GraphSpec(inputs={"codes": image_codes}, outputs={"image": pixels}),
@@ -67,6 +74,14 @@ def graph_specs(image: ImageSpec, mel: MelSpec, tokens: TokenLayout) -> dict[str
         ),
         "decode": GraphSpec(
             inputs={"tokens": sequence, "mask": flags, "condition": flags, **plan},
+            outputs={"decoded": sequence},
+        ),
+        "decode_step": GraphSpec(
+            inputs={
+                "tokens": sequence,
+                "condition": TensorSpec(dtype="bool", shape=(GUIDED, tokens.n_tokens)),
+                **step_plan,
+            },
             outputs={"decoded": sequence},
         ),
         "image_to_audio": GraphSpec(

@@ -7,6 +7,8 @@ import { vi } from "vitest";
 
 export const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 export const TINY_BUNDLE = `${REPOSITORY}tests/fixtures/tiny_bundle`;
+/** What the verbs are compared with Python's on. */
+export const TEST_BUNDLE = process.env["ECHOES_RT_TEST_BUNDLE"] ?? TINY_BUNDLE;
 export const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url));
 
 /* eslint-disable-next-line -- JSON of our own making, checked by what is compared with it */
