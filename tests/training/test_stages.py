@@ -1,14 +1,12 @@
 """Each stage really trains for a few steps through the command line, and resumes exactly."""
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from safetensors.torch import load_file
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
@@ -85,50 +83,6 @@ def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> 
         assert table.heldout.sum() == 2
         assert table.codes.min() >= 0
         assert table.codes.max() < 32
-
-
-STAGES = ["image-vqgan", "vocoder", "transformer"]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_resumed_run_equals_one_without_a_break(
-    stage: str, media_index: Path, token_cache: Path, tmp_path: Path
-) -> None:
-    source = ["--tokens", token_cache] if stage == "transformer" else ["--index", media_index]
-    base = [stage, *source, "--preset", "tiny", "--set", "loop.checkpoint_minutes=0"]
-    train(*base, "--out", tmp_path / "whole")
-    # A break after step 3: the checkpoint of that step is what a kill would have left.
-    train(*base, "--out", tmp_path / "broken", "--set", "loop.steps=4")
-    _rewind(tmp_path / "broken", base, steps=3)
-    train(*base, "--out", tmp_path / "broken", "--resume")
-    for name in ("whole", "broken"):
-        assert checkpoint.newest(tmp_path / name) == tmp_path / name / "step-0000004"
-    for file in (tmp_path / "whole" / "step-0000004").iterdir():
-        whole = load_file(file)
-        broken = load_file(tmp_path / "broken" / "step-0000004" / file.name)
-        assert whole.keys() == broken.keys()
-        for key, tensor in whole.items():
-            assert torch.equal(tensor, broken[key]), f"{file.name}: {key}"
-
-
-def _rewind(run: Path, base: list[object], steps: int) -> None:
-    """Makes ``run`` look as if it had been killed right after ``steps`` steps."""
-    original = checkpoint.save
-
-    def save_and_die(folder: Path, step: int, state: checkpoint.TrainState) -> Path:
-        path = original(folder, step, state)
-        if step == steps:
-            raise KeyboardInterrupt
-        return path
-
-    shutil.rmtree(run)
-    checkpoint.save = save_and_die
-    try:
-        result = CliRunner().invoke(main, [str(a) for a in (*base, "--out", run)])
-        assert result.exit_code == 1
-    finally:
-        checkpoint.save = original
-    assert checkpoint.newest(run) == run / f"step-{steps:07d}"
 
 
 def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:

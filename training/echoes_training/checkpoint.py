@@ -4,18 +4,24 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from echoes_rt.errors import InputError
+from echoes_training.ema import Average
 
 BUNDLE_WEIGHTS = "weights.safetensors"
 """Holds every module's tensors under their names in training, in fp16."""
+
+
+AVERAGED = "_ema"
+"""Ends the name of a module's file that holds the moving average of its weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,7 @@ class TrainState:
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, torch.optim.Optimizer]
+    averages: dict[str, Average] = field(default_factory=dict)
 
 
 def config_file(run: Path) -> Path:
@@ -32,7 +39,9 @@ def config_file(run: Path) -> Path:
 
 def save_config(run: Path, values: Mapping[str, Any]) -> None:
     run.mkdir(parents=True, exist_ok=True)
-    config_file(run).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial = config_file(run).with_suffix(".partial")
+    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    partial.replace(config_file(run))
 
 
 def load_config(run: Path) -> dict[str, Any]:
@@ -60,43 +69,71 @@ def newest(run: Path) -> Path | None:
     return max(folders, key=_step_of, default=None)
 
 
-def save(run: Path, step: int, state: TrainState) -> Path:
-    """Writes ``run/step-<step>``, then removes the checkpoint before it.
+def save(run: Path, step: int, state: TrainState, *, write: bool = True) -> Path:
+    """Writes ``run/step-<step>``, then removes the checkpoints before it.
 
     The folder gets its name only when complete, so that a kill at any moment leaves a good one.
+    Where processes share the weights, all must call this, and all but one without ``write``.
     """
-    previous = newest(run)
     folder = run / step_name(step)
     partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    if write:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+
+    def put(name: str, tensors: Mapping[str, Tensor]) -> None:
+        whole = {key: _whole(value) for key, value in tensors.items()}
+        if write:
+            save_file(whole, partial / f"{name}.safetensors")
+
     for name, module in state.modules.items():
-        tensors = {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
-        save_file(tensors, partial / f"{name}.safetensors")
+        put(name, module.state_dict())
+    for name, average in state.averages.items():
+        put(name + AVERAGED, {**state.modules[name].state_dict(), **average.tensors})
     for name, optimizer in state.optimizers.items():
-        save_file(_optimizer_tensors(optimizer), partial / f"{name}_optimizer.safetensors")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
-    if previous is not None and previous != folder:
-        shutil.rmtree(previous, ignore_errors=True)
+        put(f"{name}_optimizer", _optimizer_tensors(optimizer))
+    if write:
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+        for other in run.glob("step-*"):
+            if other != folder and re.fullmatch(r"step-\d+(\.partial)?", other.name):
+                shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
 def load(folder: Path, state: TrainState) -> int:
-    """Restores modules and optimizers exactly; returns the number of steps done."""
+    """Restores modules and optimizers exactly; returns the number of steps done.
+
+    It does not matter how many processes wrote the checkpoint, or how they shared it.
+    """
     for name, module in state.modules.items():
-        module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+        tensors = load_file(folder / f"{name}.safetensors")
+        current = module.state_dict()
+        module.load_state_dict({k: _shared_like(current.get(k), v) for k, v in tensors.items()})
+    for name, average in state.averages.items():
+        average.restart()  # from the weights just loaded, if the run had no average until now
+        file = folder / f"{name}{AVERAGED}.safetensors"
+        if file.exists():
+            tensors = load_file(file)
+            for key, value in average.tensors.items():
+                value.copy_(_shared_like(value, tensors[key]))
     for name, optimizer in state.optimizers.items():
         _restore_optimizer(optimizer, load_file(folder / f"{name}_optimizer.safetensors"))
     return _step_of(folder)
 
 
+def _module_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """What a module is to be used with: the average of its weights, if the run made one."""
+    averaged = folder / f"{name}{AVERAGED}.safetensors"
+    return load_file(averaged if averaged.exists() else folder / f"{name}.safetensors")
+
+
 def load_module(run: Path, name: str, module: nn.Module) -> None:
-    """Loads one module's weights from a run's newest checkpoint."""
+    """Loads one module's weights, averaged if it has an average, from a run's newest checkpoint."""
     folder = newest(run)
     if folder is None:
         raise InputError(f"{run} has no checkpoint; train it first")
-    module.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    module.load_state_dict(_module_tensors(folder, name))
 
 
 def load_start(source: Path, name: str, module: nn.Module) -> None:
@@ -116,7 +153,7 @@ def load_start(source: Path, name: str, module: nn.Module) -> None:
         folder = newest(source)
         if folder is None:
             raise InputError(f"{source} is neither a training run nor a bundle; cannot start there")
-        tensors = load_file(folder / f"{name}.safetensors")
+        tensors = _module_tensors(folder, name)
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
@@ -125,19 +162,37 @@ def load_start(source: Path, name: str, module: nn.Module) -> None:
         ) from error
 
 
+def _whole(tensor: Tensor) -> Tensor:
+    """On the CPU, gathered if processes share it."""
+    whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return whole.detach().cpu().contiguous()
+
+
+def _shared_like(current: Tensor | None, whole: Tensor) -> Tensor:
+    """This process's share of ``whole``, if it has a share of ``current``."""
+    if not isinstance(current, DTensor):
+        return whole
+    mesh = current.device_mesh
+    return distribute_tensor(whole.to(current.device), mesh, current.placements)
+
+
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimizer.state_dict()["state"]
     return {
-        f"{index}.{key}": torch.as_tensor(value).detach().cpu().contiguous()
+        f"{index}.{key}": torch.as_tensor(value)
         for index, entry in state.items()
         for key, value in entry.items()
     }
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".", 1)
+        parameter = parameters[int(index)]
+        if tensor.shape == parameter.shape:
+            tensor = _shared_like(parameter, tensor)
         state.setdefault(int(index), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

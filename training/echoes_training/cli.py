@@ -10,6 +10,7 @@ import click
 
 from echoes_rt.errors import EchoesError
 from echoes_training.av_metrics.command import metrics
+from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
@@ -38,6 +39,7 @@ def main(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
 
 
+main.add_command(cost)
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(ablate)
@@ -89,8 +91,9 @@ def _configure(
     from echoes_training.stages.loop import resolve, start_run
 
     config = override(getattr(PRESETS[preset], stage), assignments)
-    config = dataclasses.replace(config, loop=resolve(config.loop))
-    start_run(run, config, stage, resume=resume)
+    loop, processes = resolve(config.loop, run)
+    config = dataclasses.replace(config, loop=loop)
+    start_run(run, config, stage, processes, resume=resume)
     return config
 
 
@@ -138,7 +141,9 @@ def _refine(
     resume: bool,
 ) -> None:
     from echoes_training.checkpoint import load_config, save_config
+    from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
+    from echoes_training.processes import Processes
     from echoes_training.stages import vqgan
     from echoes_training.stages.refine import refine
     from echoes_training.stages.tokenize import load_codec
@@ -146,7 +151,8 @@ def _refine(
     config = _configure("refine", run, preset, assignments, resume)
     model, codec = load_codec(codec_run)
     # The result is a codec like any other: its settings are those of the codec it began as.
-    save_config(run, {**load_config(codec_run), "refine": load_config(run)["config"]})
+    if Processes(config.loop.device).is_main:
+        save_config(run, {**load_config(codec_run), "refine": to_dict(config)})
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
     head = vqgan.load_head(codec_run, medium, codec)
     refine(run, medium, model, head, codec, config)

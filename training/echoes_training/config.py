@@ -22,7 +22,10 @@ class LoopConfig:
     """What every training loop needs.
 
     Attributes:
+        batch_size: of a step, over all processes: how many there are changes no result.
+        accumulate: into how many parts each process divides its share of a batch, to save memory.
         learning_rate: peak, after ``warmup_steps`` and before a cosine fall to zero at ``steps``.
+        ema_decay: of the moving average of the weights that is evaluated and exported; 0 for none.
         precision: ``auto`` (measured), ``bf16`` autocast or ``fp32``.
         checkpoint_minutes: wall-clock minutes between checkpoints.
     """
@@ -34,6 +37,8 @@ class LoopConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 1e-4
     grad_clip: float = 1.0
+    accumulate: int = 1
+    ema_decay: float = 0.0
     seed: int = 0
     precision: str = "auto"
     device: str = "auto"
@@ -46,6 +51,12 @@ class LoopConfig:
             raise ValueError(
                 f"steps and batch_size must be positive, got {self.steps}, {self.batch_size}"
             )
+        if self.accumulate < 1 or self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate must divide the batch_size of {self.batch_size}, got {self.accumulate}"
+            )
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
 
@@ -139,6 +150,8 @@ class TransformerStageConfig:
             positions; it makes each medium tell the other what the pair is about.
         group_steps: the first steps, in which that loss counts; later it would only distract.
         label_smoothing: as in MaskGIT (arXiv 2202.04200).
+        sharded: with several processes, each keeps a share of the weights and of the optimizer's
+            state (FSDP) instead of all of it (DDP).
     """
 
     loop: LoopConfig
@@ -151,6 +164,7 @@ class TransformerStageConfig:
     group_weight: float = 0.5
     group_steps: int = 0
     label_smoothing: float = 0.1
+    sharded: bool = False
 
     def __post_init__(self) -> None:
         if self.masking not in ("independent", "joint"):

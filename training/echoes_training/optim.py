@@ -1,11 +1,18 @@
 """AdamW with the field's usual parameter groups, warm-up and cosine fall."""
 
+import contextlib
 import math
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from echoes_training.config import LoopConfig
+from echoes_training.processes import Processes
+
+P = TypeVar("P")
 
 
 def make_optimizer(module: nn.Module, loop: LoopConfig) -> torch.optim.AdamW:
@@ -31,12 +38,45 @@ def learning_rate(loop: LoopConfig, step: int) -> float:
     return loop.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def update(
-    optimizer: torch.optim.Optimizer, module: nn.Module, loss: torch.Tensor, loop: LoopConfig
-) -> float:
-    """One step of ``optimizer`` on ``loss``; returns the gradient's norm before clipping."""
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(module.parameters(), loop.grad_clip)
-    optimizer.step()
-    return float(norm)
+class Learner:
+    """A module with its optimizer; calling it calls the module.
+
+    Only what is computed by that call may reach the parameters' gradients: there the processes'
+    gradients are brought together.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        loop: LoopConfig,
+        processes: Processes,
+        *,
+        trained: nn.Module | None = None,
+        may_idle: bool = False,
+    ) -> None:
+        """Takes ``trained``, a part of the module, as what to optimize, or else all of it.
+
+        ``may_idle`` is as in ``Processes.wrap``.
+        """
+        self.loop = loop
+        self.processes = processes
+        self.trained = module if trained is None else trained
+        self.wrapped = processes.wrap(module, may_idle=may_idle)
+        self.optimizer = make_optimizer(self.trained, loop)
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.wrapped(*inputs)
+
+    def update(self, step: int, parts: Sequence[P], loss_of: Callable[[P], Tensor]) -> float:
+        """One step down the mean of the parts' losses; returns its norm before clipping."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.loop, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        for number, part in enumerate(parts, start=1):
+            with contextlib.ExitStack() as stack:
+                if number < len(parts):
+                    stack.enter_context(self.processes.without_exchange(self.wrapped))
+                (loss_of(part) / len(parts)).backward()
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.loop.grad_clip)
+        self.optimizer.step()
+        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)

@@ -219,6 +219,7 @@ def _base() -> Preset:
                 betas=(0.9, 0.96),  # as MaskGIT (arXiv 2202.04200)
                 warmup_steps=10_000,
                 weight_decay=0.045,
+                ema_decay=0.9999,
             ),
             model=TransformerConfig(width=768, layers=12, heads=12, dropout=0.1),
             layout=layout,
@@ -230,7 +231,8 @@ def _large() -> Preset:
     """``base`` with a transformer of the size of SpecVQGAN's."""
     base = _base()
     model = TransformerConfig(width=1024, layers=24, heads=16, dropout=0.1)
-    return dataclasses.replace(base, transformer=dataclasses.replace(base.transformer, model=model))
+    transformer = dataclasses.replace(base.transformer, model=model, sharded=True)
+    return dataclasses.replace(base, transformer=transformer)
 
 
 PRESETS = {"tiny": _tiny(), "mini": _mini(), "base": _base(), "large": _large()}

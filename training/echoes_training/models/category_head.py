@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from echoes_training.models.global_batch_norm import GlobalBatchNorm2d
+
 
 class CategoryHead(nn.Module):
     """Names the category twice: from the encoder's features, and from the latents it makes of them.
@@ -15,7 +17,7 @@ class CategoryHead(nn.Module):
         self.from_features = nn.Linear(feature_width, n_categories)
         width = 4 * codebook_dim
         self.context = nn.Sequential(
-            nn.Conv2d(codebook_dim, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(codebook_dim, width, 3, padding=1), GlobalBatchNorm2d(width), nn.ReLU()
         )
         self.from_latents = nn.Linear(width, n_categories)
 

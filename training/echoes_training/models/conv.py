@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_training.models.global_batch_norm import GlobalBatchNorm2d
+
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """32 groups of taming-transformers where they divide the width, else the largest that does."""
@@ -13,7 +15,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 def norm_layer(channels: int, kind: str) -> nn.Module:
     """``group``, or ``batch``, which learns categories much faster from few pictures."""
-    return nn.BatchNorm2d(channels) if kind == "batch" else group_norm(channels)
+    return GlobalBatchNorm2d(channels) if kind == "batch" else group_norm(channels)
 
 
 class ResBlock(nn.Module):

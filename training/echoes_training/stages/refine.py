@@ -1,25 +1,26 @@
 """Trains a codec's decoder alone: its codes, and all that was trained on them, stay valid."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
-from echoes_training.data.index import Clip
 from echoes_training.device import autocast, channels_last
+from echoes_training.ema import averages
 from echoes_training.losses import total
-from echoes_training.losses.adversarial import discriminator_hinge, generator_hinge
 from echoes_training.losses.perceptual import perceptual
 from echoes_training.models.category_head import CategoryHead
 from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.optim import learning_rate, make_optimizer, update
-from echoes_training.stages.loop import Scalars, train
-from echoes_training.stages.vqgan import Medium, category_numbers, draw
+from echoes_training.optim import Learner
+from echoes_training.processes import Processes
+from echoes_training.stages.batches import Batches, Medium, Part
+from echoes_training.stages.codec_step import Judgement, fool
+from echoes_training.stages.loop import Scalars, mean, train
 
 
 def refine(
@@ -38,58 +39,26 @@ def refine(
     codec has a ``head`` that reads categories).
     """
     loop = config.loop
-    device = torch.device(loop.device)
+    processes = Processes(loop.device)
+    device = processes.device
     torch.manual_seed(loop.seed)
-    categories = category_numbers(medium)
     model = channels_last(model.to(device)).eval().requires_grad_(False)
     trained = nn.ModuleList([model.post_quant_conv, model.decoder]).requires_grad_(True)
     critic = PatchDiscriminator(codec.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
-    optimizer = make_optimizer(trained, loop)
-    critic_optimizer = make_optimizer(critic, loop)
     heads: dict[str, nn.Module] = {}
     if head is not None:
         heads["category_head"] = head = head.to(device).eval().requires_grad_(False)
+    batches = Batches(medium, loop, codec.labelled_share, device)
+    step_once = RefineStep(config, batches, processes, model, trained, head, critic)
     state = TrainState(
         modules={"vqgan": model, **heads, "discriminator": critic},
-        optimizers={"decoder": optimizer, "discriminator": critic_optimizer},
+        optimizers={
+            "decoder": step_once.decoder.optimizer,
+            "discriminator": step_once.judge.optimizer,
+        },
+        averages=averages({"vqgan": model}, loop.ema_decay),
     )
-
-    def read(head: CategoryHead, features: Tensor, clips: list[Clip]) -> tuple[Tensor, Tensor]:
-        """(B, n_categories) logits of what decoded clips show, and (B,) what they should."""
-        wanted = torch.tensor([categories[c.category] for c in clips], device=device)
-        return head.from_features(features.mean(dim=(2, 3))), wanted
-
-    def step_once(step: int) -> Scalars:
-        rng = np.random.default_rng((loop.seed, step))
-        clips = draw(medium.clips["train"], loop.batch_size, codec.labelled_share, rng)
-        x = medium.batch(clips, rng).to(device, memory_format=torch.channels_last)
-        for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
-            group["lr"] = learning_rate(loop, step)
-        with autocast(loop.precision, device):
-            with torch.no_grad():
-                seen = model.encoder.pyramid(x)
-                codes = model.codes_of(seen[-1])
-            decoded = model.decode(codes)
-            critic.requires_grad_(False)
-            levels = model.encoder.pyramid(decoded)
-            losses = {
-                "reconstruction": (decoded - x).abs().mean(),
-                "perceptual": perceptual(seen, levels),
-            }
-            if head is not None:
-                losses["category"] = F.cross_entropy(*read(head, levels[-1], clips))
-            losses["adversarial"] = generator_hinge(critic(decoded))
-            critic.requires_grad_(True)
-        scalars = {f"train/{k}": v.item() for k, v in losses.items()}
-        balance = _balance(losses, model.decoder.conv_out.weight)
-        scalars["train/balance"] = balance.item()
-        losses["adversarial"] = losses["adversarial"] * balance
-        update(optimizer, trained, total(losses, config.loss_weights), loop)
-        with autocast(loop.precision, device):
-            verdict = discriminator_hinge(critic(x), critic(decoded.detach()))
-        update(critic_optimizer, critic, verdict, loop)
-        return {**scalars, "train/discriminator": verdict.item()}
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
@@ -97,26 +66,119 @@ def refine(
         shown = members[:: max(1, len(members) // 64)][:64]
         x = medium.batch(shown, None).to(device)
         decoded = torch.cat([model(part)[0] for part in torch.split(x, 16)])
-        spread = slice(0, None, max(1, len(shown) // 8))
-        medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
+        if processes.is_main:
+            spread = slice(0, None, max(1, len(shown) // 8))
+            medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
         levels = [model.encoder.pyramid(y) for y in (x, decoded)]
         scalars = {
             "heldout/reconstruction": (decoded - x).abs().mean().item(),
             "heldout/perceptual": perceptual(*levels).item(),
         }
         if head is not None:
-            logits, wanted = read(head, levels[1][-1], shown)
-            scalars["heldout/category"] = (logits.argmax(dim=1) == wanted).float().mean().item()
+            logits = _read(head, levels[1][-1])
+            hits = logits.argmax(dim=1) == batches.wanted(shown)
+            scalars["heldout/category"] = hits.float().mean().item()
         return scalars
 
-    train(run, loop, state, step_once, evaluate)
+    train(run, loop, state, processes, step_once, evaluate)
 
 
-def _balance(losses: dict[str, Tensor], last: Tensor) -> Tensor:
-    """How much stronger the reconstruction pulls at the last layer than the discriminator does.
+class Decoding(nn.Module):
+    """A codec as nothing but a decoder of codes."""
 
-    The adaptive weight of VQGAN (arXiv 2012.09841, equation 7).
-    """
-    (pull,) = torch.autograd.grad(losses["reconstruction"], last, retain_graph=True)
-    (push,) = torch.autograd.grad(losses["adversarial"], last, retain_graph=True)
-    return (pull.norm() / (push.norm() + 1e-6)).clamp(max=1e4).detach()
+    def __init__(self, model: VQGAN) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.model.decode(codes)
+
+
+def _read(head: CategoryHead, features: Tensor) -> Tensor:
+    """(B, n_categories) logits of what decoded clips show."""
+    return head.from_features(features.mean(dim=(2, 3)))
+
+
+class RefineStep:
+    """One step of the decoder, then of the discriminator: call it with the step's number."""
+
+    def __init__(
+        self,
+        config: RefineStageConfig,
+        batches: Batches,
+        processes: Processes,
+        model: VQGAN,
+        trained: nn.Module,
+        head: CategoryHead | None,
+        critic: PatchDiscriminator,
+    ) -> None:
+        loop = config.loop
+        self.config = config
+        self.batches = batches
+        self.processes = processes
+        self.places = processes.parts(loop.batch_size, loop.accumulate)
+        self.model = model
+        self.head = head
+        self.critic = critic
+        self.decoder = Learner(Decoding(model), loop, processes, trained=trained)
+        self.judge = Learner(Judgement(critic), loop, processes)
+
+    def __call__(self, step: int) -> Scalars:
+        parts = [self.batches.part(step, places) for places in self.places]
+        rows: list[Scalars] = []
+        decoded: list[tuple[Tensor, Tensor]] = []
+
+        def loss_of(part: Part) -> Tensor:
+            with self._autocast():
+                seen, fake = self._decode(part)
+                losses = self._losses(part, seen, fake)
+            balance = self._balance(losses)
+            rows.append({f"train/{k}": v.item() for k, v in losses.items()})
+            rows[-1]["train/balance"] = balance.item()
+            losses["adversarial"] = losses["adversarial"] * balance
+            decoded.append((part.x, fake.detach()))
+            return total(losses, self.config.loss_weights)
+
+        def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
+            with self._autocast():
+                verdict: Tensor = self.judge(*pair)
+            verdicts.append({"train/discriminator": verdict.item()})
+            return verdict
+
+        verdicts: list[Scalars] = []
+        self.decoder.update(step, parts, loss_of)
+        self.judge.update(step, decoded, verdict_on)
+        return mean(rows) | mean(verdicts)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        return autocast(self.config.loop.precision, self.processes.device)
+
+    def _decode(self, part: Part) -> tuple[list[Tensor], Tensor]:
+        """What the encoder sees at each level, and what becomes of its codes."""
+        with torch.no_grad():
+            seen = self.model.encoder.pyramid(part.x)
+            codes = self.model.codes_of(seen[-1])
+        return seen, self.decoder(codes)
+
+    def _losses(self, part: Part, seen: list[Tensor], fake: Tensor) -> dict[str, Tensor]:
+        levels = self.model.encoder.pyramid(fake)
+        losses = {
+            "reconstruction": (fake - part.x).abs().mean(),
+            "perceptual": perceptual(seen, levels),
+        }
+        if self.head is not None:
+            losses["category"] = F.cross_entropy(_read(self.head, levels[-1]), part.wanted)
+        losses["adversarial"] = fool(self.critic, fake)
+        return losses
+
+    def _balance(self, losses: dict[str, Tensor]) -> Tensor:
+        """How much stronger the reconstruction pulls at the last layer than the discriminator does.
+
+        The adaptive weight of VQGAN (arXiv 2012.09841, equation 7), of one part of the batch.
+        """
+        last = self.model.decoder.conv_out.weight
+        pull, push = (
+            self.processes.mean(torch.autograd.grad(losses[name], last, retain_graph=True)[0])
+            for name in ("reconstruction", "adversarial")
+        )
+        return (pull.norm() / (push.norm() + 1e-6)).clamp(max=1e4).detach()

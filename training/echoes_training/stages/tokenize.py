@@ -18,7 +18,8 @@ from echoes_training.data.index import Clip
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.stages.vqgan import Medium, Mels, Pictures
+from echoes_training.stages.batches import Medium
+from echoes_training.stages.vqgan import Mels, Pictures
 
 logger = logging.getLogger(__name__)
 

@@ -1,110 +1,26 @@
 """Trains the masked transformer on cached codes."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.errors import InputError
 from echoes_rt.spec.tokens import TokenLayout
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
-from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.data.tokens import TokenCache
 from echoes_training.device import autocast, step_generator
-from echoes_training.masking import draw_mask, draw_single_mask
+from echoes_training.ema import averages
 from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.optim import learning_rate, make_optimizer, update
-from echoes_training.stages.loop import Scalars, train
+from echoes_training.optim import Learner
+from echoes_training.processes import Processes
+from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, heldout_questions
 
-Rows = dict[int, NDArray[np.int64]]
-
-NO_GROUP = -1
 MOST_GROUPS = 1000
 """With more groups than this (a user's own pairs) there is no name to learn."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,)."""
-
-    codes: Tensor
-    mask: Tensor
-    asked: Tensor
-    groups: Tensor
-
-
-class Sequences:
-    """Draws sequences: pairs of one group, or one medium alone."""
-
-    def __init__(self, cache: TokenCache, config: TransformerStageConfig) -> None:
-        layout = config.layout
-        widths = (cache.image.codes.shape[1], cache.audio.codes.shape[1])
-        if widths != (layout.image.n_tokens, layout.audio.n_tokens):
-            raise InputError(
-                f"the token cache has {widths[0]} + {widths[1]} codes a pair, the preset needs "
-                f"{layout.image.n_tokens} + {layout.audio.n_tokens}; tokenize with its codecs"
-            )
-        self.cache = cache
-        self.config = config
-        self.rows = {
-            heldout: (
-                cache.image.rows_by_group(heldout=heldout),
-                cache.audio.rows_by_group(heldout=heldout),
-            )
-            for heldout in (False, True)
-        }
-        self.groups = {
-            heldout: sorted(set(images) & set(sounds))
-            for heldout, (images, sounds) in self.rows.items()
-        }
-        for heldout, groups in self.groups.items():
-            if not groups:
-                split = "heldout" if heldout else "train"
-                raise InputError(f"the token cache has no {split} pair; prepare more data")
-        self.alone = tuple(np.flatnonzero(~t.heldout) for t in (cache.image, cache.audio))
-
-    def pair(self, rng: np.random.Generator, *, heldout: bool) -> tuple[NDArray[np.int16], int]:
-        """(N,) codes and their group; groups are drawn evenly, whatever their size."""
-        groups = self.groups[heldout]
-        group = groups[int(rng.integers(len(groups)))]
-        images, sounds = self.rows[heldout]
-        codes = (
-            self.cache.image.codes[rng.choice(images[group])],
-            self.cache.audio.codes[rng.choice(sounds[group])],
-        )
-        return np.concatenate(codes), group
-
-    def batch(self, rng: np.random.Generator) -> "Batch":
-        layout = self.config.layout
-        codes, masks, asked, groups = [], [], [], []
-        for _ in range(self.config.loop.batch_size):
-            sequence, group = self.pair(rng, heldout=False)
-            if rng.random() < self.config.unpaired:
-                which = int(rng.integers(2))
-                medium = (layout.image_slice, layout.audio_slice)[which]
-                table: TokenTable = (self.cache.image, self.cache.audio)[which]
-                sequence[medium] = table.codes[rng.choice(self.alone[which])]
-                mask = draw_single_mask(layout, medium, rng)
-                wanted = np.zeros_like(mask)
-                wanted[medium] = mask[medium]
-                group = NO_GROUP
-            else:
-                mask = wanted = draw_mask(self.config, rng)
-            codes.append(sequence)
-            masks.append(mask)
-            asked.append(wanted)
-            groups.append(group)
-        return Batch(
-            codes=torch.from_numpy(np.stack(codes)).long(),
-            mask=torch.from_numpy(np.stack(masks)),
-            asked=torch.from_numpy(np.stack(asked)),
-            groups=torch.tensor(groups),
-        )
 
 
 def train_transformer(
@@ -118,77 +34,153 @@ def train_transformer(
     A new run begins with the weights of ``start_from``, a training run or a bundle, if given; its
     codes must be of the same codecs.
     """
-    loop, layout = config.loop, config.layout
-    device = torch.device(loop.device)
+    loop = config.loop
+    processes = Processes(loop.device)
     torch.manual_seed(loop.seed)
     sequences = Sequences(cache, config)
-    model = MaskedTransformer(config.model, layout)
-    for medium, codebook in (
-        (model.image, cache.image_codebook),
-        (model.audio, cache.audio_codebook),
-    ):
-        medium.start_from_codebook(torch.from_numpy(codebook), step_generator(loop.seed, -1))
-    if start_from is not None:
-        checkpoint.load_start(start_from, "transformer", model)
-    model = model.to(device)
-    group_steps = config.group_steps if len(cache.groups) <= MOST_GROUPS else 0
-    group_head = nn.Linear(config.model.width, len(cache.groups)).to(device)
-    trained = nn.ModuleList([model, group_head])
-    optimizer = make_optimizer(trained, loop)
+    objective = _new_objective(cache, config, start_from).to(processes.device)
+    if config.sharded:
+        processes.shard(objective, objective.model.blocks)
+    step_once = TransformerStep(config, sequences, processes, objective)
+    model = objective.model
     state = TrainState(
-        modules={"transformer": model, "group_head": group_head},
-        optimizers={"transformer": optimizer},
+        modules={"transformer": model, "group_head": objective.group_head},
+        optimizers={"transformer": step_once.learner.optimizer},
+        averages=averages({"transformer": model}, loop.ema_decay),
     )
-    checks = _heldout_questions(sequences, config)
-
-    def step_once(step: int) -> Scalars:
-        batch = sequences.batch(np.random.default_rng((loop.seed, step)))
-        # Dropout is the only draw that torch makes itself.
-        torch.manual_seed(loop.seed * 1_000_003 + step)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(loop, step)
-        tokens = batch.codes.masked_fill(batch.mask, layout.mask_token_id).to(device)
-        codes, asked = batch.codes.to(device), batch.asked.to(device)
-        model.train()
-        with autocast(loop.precision, device):
-            hidden = model.hidden(tokens)
-            loss = masked_loss(model, hidden, codes, asked, config.label_smoothing)
-            scalars = {"train/loss": loss.item()}
-            if step < group_steps and (batch.groups != NO_GROUP).any():
-                naming = group_loss(group_head, hidden, batch.groups.to(device), layout)
-                scalars["train/group"] = naming.item()
-                loss = loss + config.group_weight * naming
-        scalars["train/grad_norm"] = update(optimizer, trained, loss, loop)
-        return scalars
+    checks = heldout_questions(sequences, config)
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
         """Cross-entropy of held-out sounds given the picture, and given nothing but themselves."""
-        model.eval()
+        objective.eval()
         scalars = {}
         for name, (tokens, codes, asked) in checks.items():
             parts = zip(tokens.split(32), codes.split(32), asked.split(32), strict=True)
             values = []
             for part in parts:
-                t, c, a = (x.to(device) for x in part)
-                values.append(masked_loss(model, model.hidden(t), c, a, 0.0))
+                t, c, a = (x.to(processes.device) for x in part)
+                values.append(objective(t, c, a, None, 0.0)[0] / a.sum())
             scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
         return scalars
 
-    train(run, loop, state, step_once, evaluate)
+    train(run, loop, state, processes, step_once, evaluate)
+
+
+def _new_objective(
+    cache: TokenCache, config: TransformerStageConfig, start_from: Path | None
+) -> "Objective":
+    model = MaskedTransformer(config.model, config.layout)
+    for medium, codebook in (
+        (model.image, cache.image_codebook),
+        (model.audio, cache.audio_codebook),
+    ):
+        medium.start_from_codebook(torch.from_numpy(codebook), step_generator(config.loop.seed, -1))
+    if start_from is not None:
+        checkpoint.load_start(start_from, "transformer", model)
+    return Objective(model, nn.Linear(config.model.width, len(cache.groups)))
+
+
+class Objective(nn.Module):
+    """What the transformer is trained on; sums, because parts of a batch ask unequally much."""
+
+    def __init__(self, model: MaskedTransformer, group_head: nn.Linear) -> None:
+        super().__init__()
+        self.model = model
+        self.group_head = group_head
+
+    def forward(
+        self, tokens: Tensor, codes: Tensor, asked: Tensor, groups: Tensor | None, smoothing: float
+    ) -> tuple[Tensor, Tensor]:
+        """The sums of ``masked_loss`` and, if there are ``groups``, of ``group_loss``."""
+        hidden = self.model.hidden(tokens)
+        masked = masked_loss(self.model, hidden, codes, asked, smoothing)
+        if groups is None:
+            return masked, torch.zeros_like(masked)
+        return masked, group_loss(self.group_head, hidden, groups, self.model.layout)
+
+
+class TransformerStep:
+    """One step of the transformer's training: call it with the step's number."""
+
+    def __init__(
+        self,
+        config: TransformerStageConfig,
+        sequences: Sequences,
+        processes: Processes,
+        objective: Objective,
+    ) -> None:
+        loop = config.loop
+        self.config = config
+        self.sequences = sequences
+        self.processes = processes
+        self.places = processes.parts(loop.batch_size, loop.accumulate)
+        self.objective = objective
+        n_groups = objective.group_head.out_features
+        self.group_steps = config.group_steps if n_groups <= MOST_GROUPS else 0
+        objective.group_head.requires_grad_(self.group_steps > 0)
+        self.learner = Learner(objective, loop, processes, may_idle=self.group_steps > 0)
+
+    def __call__(self, step: int) -> Scalars:
+        loop = self.config.loop
+        parts = [self.sequences.batch(step, places) for places in self.places]
+        counts = torch.tensor([[b.asked.sum(), (b.groups != NO_GROUP).sum()] for b in parts])
+        n_asked, n_named = self.processes.sum(counts.sum(dim=0)).to(self.processes.device)
+        names_groups = step < self.group_steps and bool(n_named)
+        self.objective.train()
+        # The learner takes the mean of all parts, so that a sum is to be as many times larger.
+        n_parts = len(parts) * self.processes.size
+        rows: list[Scalars] = []
+
+        def loss_of(numbered: tuple[int, Batch]) -> Tensor:
+            number, batch = numbered
+            # Dropout is the only draw that torch makes itself.
+            part = number * self.processes.size + self.processes.rank
+            torch.manual_seed(loop.seed * 1_000_003 + step + part * 2**40)
+            with autocast(loop.precision, self.processes.device):
+                masked, named = self._sums(batch, names_groups)
+            loss = n_parts * masked / n_asked
+            rows.append({"train/loss": loss.item()})
+            if names_groups:
+                naming = n_parts * named / n_named
+                rows[-1]["train/group"] = naming.item()
+                loss = loss + self.config.group_weight * naming
+            return loss
+
+        norm = self.learner.update(step, list(enumerate(parts)), loss_of)
+        return {**mean(rows), "train/grad_norm": norm}
+
+    def _sums(self, batch: Batch, names_groups: bool) -> tuple[Tensor, Tensor]:
+        device = self.processes.device
+        tokens = batch.codes.masked_fill(batch.mask, self.config.layout.mask_token_id)
+        groups = batch.groups.to(device) if names_groups else None
+        sums: tuple[Tensor, Tensor] = self.learner(
+            tokens.to(device),
+            batch.codes.to(device),
+            batch.asked.to(device),
+            groups,
+            self.config.label_smoothing,
+        )
+        return sums
 
 
 def group_loss(head: nn.Linear, hidden: Tensor, groups: Tensor, layout: TokenLayout) -> Tensor:
-    """Cross-entropy of the group, read once from each medium's positions (B, N, D)."""
+    """Cross-entropy of the group, read once from each medium's positions (B, N, D).
+
+    The mean of the two media, summed over the sequences that have a group.
+    """
     pooled = [hidden[:, part].mean(dim=1) for part in (layout.image_slice, layout.audio_slice)]
-    losses = [F.cross_entropy(head(p).float(), groups, ignore_index=NO_GROUP) for p in pooled]
+    losses = [
+        F.cross_entropy(head(p).float(), groups, ignore_index=NO_GROUP, reduction="sum")
+        for p in pooled
+    ]
     return torch.stack(losses).mean()
 
 
 def masked_loss(
     model: MaskedTransformer, hidden: Tensor, codes: Tensor, asked: Tensor, smoothing: float
 ) -> Tensor:
-    """Mean cross-entropy of ``codes`` where ``asked``, both media weighed by their tokens.
+    """Cross-entropy of ``codes`` where ``asked``, summed over both media.
 
     Only the asked positions go through the output tables: the others' logits are never read.
     """
@@ -202,32 +194,4 @@ def masked_loss(
                 scores.float(), codes[:, part][where], label_smoothing=smoothing, reduction="sum"
             )
         )
-    return torch.stack(sums).sum() / asked.sum()
-
-
-def _heldout_questions(
-    sequences: Sequences, config: TransformerStageConfig
-) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture."""
-    layout = config.layout
-    rng = np.random.default_rng((config.loop.seed, 1))
-    codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
-    all_codes = torch.from_numpy(codes).long()
-    hidden = torch.zeros_like(all_codes, dtype=torch.bool)
-    hidden[:, layout.audio_slice] = torch.from_numpy(
-        rng.random((len(codes), layout.audio.n_tokens)) < 0.5
-    )
-    questions = {}
-    for name, without_picture, all_sound in (
-        ("half_audio_given_image", False, False),
-        ("all_audio_given_image", False, True),
-        ("all_audio_alone", True, True),
-    ):
-        mask, asked = hidden.clone(), hidden.clone()
-        if all_sound:
-            mask[:, layout.audio_slice] = asked[:, layout.audio_slice] = True
-        if without_picture:
-            mask[:, layout.image_slice] = True
-        tokens = all_codes.masked_fill(mask, layout.mask_token_id)
-        questions[name] = (tokens, all_codes, asked)
-    return questions
+    return torch.stack(sums).sum()

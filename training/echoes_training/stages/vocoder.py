@@ -4,13 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VocoderStageConfig
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.index import Clip
+from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import (
     discriminator_hinge,
@@ -21,9 +22,10 @@ from echoes_training.losses.spectral import multi_resolution_stft
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import make_vocoder
 from echoes_training.models.wave_discriminators import WaveDiscriminator
-from echoes_training.optim import learning_rate, make_optimizer, update
+from echoes_training.optim import Learner
+from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
-from echoes_training.stages.loop import Scalars, train
+from echoes_training.stages.loop import Scalars, mean, train
 
 SILENT_PEAK = 0.003
 """Segments below this peak (-50 dBFS) teach little and are drawn again."""
@@ -39,6 +41,11 @@ class Segments:
             raise InputError("the index needs train and heldout clips with audio; prepare more")
         self.store = AudioStore(config.mel)
         self.size = config.segment_frames * config.mel.hop_length
+
+    def batch(self, seed: int, step: int, places: range) -> Tensor:
+        """(b, S): the samples of a step at these places in the batch of all processes."""
+        drawn = [self.draw(np.random.default_rng((seed, step, place))) for place in places]
+        return to_batch(drawn)
 
     def draw(self, rng: np.random.Generator) -> Samples:
         for _ in range(10):
@@ -57,39 +64,53 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
     Always in fp32: phases need more than the eight bits of a bf16 mantissa.
     """
     loop, weights = config.loop, config.loss_weights
-    device = torch.device(loop.device)
+    processes = Processes(loop.device)
+    device = processes.device
+    all_places = processes.parts(loop.batch_size, loop.accumulate)
     torch.manual_seed(loop.seed)
     segments = Segments(clips, config)
     mel = MelSpectrogram(config.mel).to(device)
     model = make_vocoder(config.model, config.mel).to(device)
     critic = WaveDiscriminator(config.discriminator_width).to(device)
-    optimizer = make_optimizer(model, loop)
-    critic_optimizer = make_optimizer(critic, loop)
+    learner = Learner(model, loop, processes)
+    judge = Learner(Judgement(critic), loop, processes)
     state = TrainState(
         modules={"vocoder": model, "discriminator": critic},
-        optimizers={"vocoder": optimizer, "discriminator": critic_optimizer},
+        optimizers={"vocoder": learner.optimizer, "discriminator": judge.optimizer},
+        averages=averages({"vocoder": model}, loop.ema_decay),
     )
 
     def step_once(step: int) -> Scalars:
-        rng = np.random.default_rng((loop.seed, step))
-        real = to_batch([segments.draw(rng) for _ in range(loop.batch_size)]).to(device)
-        for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
-            group["lr"] = learning_rate(loop, step)
-        real_mel = mel(real)
-        fake = model(real_mel)
-        scalars: Scalars = {}
-        losses = {
-            "mel": (real_mel - mel(fake)).abs().mean(),
-            "stft": multi_resolution_stft(real, fake),
-        }
-        if step >= config.adversarial_start:
-            verdict = _judge(critic, real, fake.detach())
-            update(critic_optimizer, critic, verdict, loop)
-            scalars["train/discriminator"] = verdict.item()
-            losses |= _fool(critic, real, fake)
-        scalars |= {f"train/{k}": v.item() for k, v in losses.items()}
-        scalars["train/grad_norm"] = update(optimizer, model, total(losses, weights), loop)
-        return scalars
+        parts = [segments.batch(loop.seed, step, places).to(device) for places in all_places]
+        rows: list[Scalars] = [{} for _ in parts]
+        is_adversarial = step >= config.adversarial_start
+
+        def verdict_on(number: int) -> Tensor:
+            real = parts[number]
+            with torch.no_grad():
+                fake = model(mel(real))
+            verdict: Tensor = judge(real, fake)
+            rows[number]["train/discriminator"] = verdict.item()
+            return verdict
+
+        def loss_of(number: int) -> Tensor:
+            real = parts[number]
+            real_mel = mel(real)
+            fake = learner(real_mel)
+            losses = {
+                "mel": (real_mel - mel(fake)).abs().mean(),
+                "stft": multi_resolution_stft(real, fake, processes.norm),
+            }
+            if is_adversarial:
+                losses |= _fool(critic, real, fake)
+            rows[number] |= {f"train/{k}": v.item() for k, v in losses.items()}
+            return total(losses, weights)
+
+        numbers = range(len(parts))
+        if is_adversarial:
+            judge.update(step, numbers, verdict_on)
+        norm = learner.update(step, numbers, loss_of)
+        return {**mean(rows), "train/grad_norm": norm}
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
@@ -99,20 +120,28 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
         real_mel = mel(real)
         decoded = torch.cat([model(part) for part in real_mel.split(8)])
         fake_mel = mel(decoded)
-        sheet = slice(0, None, max(1, len(shown) // 8))
-        path = run / "samples" / f"{step:07d}.png"
-        write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
+        if processes.is_main:
+            sheet = slice(0, None, max(1, len(shown) // 8))
+            path = run / "samples" / f"{step:07d}.png"
+            write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
         return {
             "heldout/mel": (real_mel - fake_mel).abs().mean().item(),
             "heldout/stft": multi_resolution_stft(real, decoded).item(),
         }
 
-    train(run, loop, state, step_once, evaluate)
+    train(run, loop, state, processes, step_once, evaluate)
 
 
-def _judge(critic: WaveDiscriminator, real: Tensor, fake: Tensor) -> Tensor:
-    pairs = zip(critic(real), critic(fake), strict=True)
-    return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
+class Judgement(nn.Module):
+    """The discriminators' own loss."""
+
+    def __init__(self, critic: WaveDiscriminator) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        pairs = zip(self.critic(real), self.critic(fake), strict=True)
+        return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
 
 
 def _fool(critic: WaveDiscriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:

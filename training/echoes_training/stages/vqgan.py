@@ -1,15 +1,15 @@
 """Trains a VQGAN on pictures or on log-mels: one loop for both media."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VQGANStageConfig
@@ -18,35 +18,34 @@ from echoes_training.data.audio import ANYWHERE, AudioStore, Variation
 from echoes_training.data.audio import to_batch as audio_batch
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
-from echoes_training.device import autocast, channels_last, step_generator
-from echoes_training.losses import total
-from echoes_training.losses.adversarial import discriminator_hinge, generator_hinge
+from echoes_training.device import autocast, channels_last
+from echoes_training.ema import averages
 from echoes_training.models.category_head import CategoryHead
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.optim import learning_rate, make_optimizer, update
+from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.stages.batches import Batches, Medium, category_numbers
+from echoes_training.stages.codec_step import CodecLosses, CodecStep
 from echoes_training.stages.loop import Scalars, train
 
 
-class Medium(Protocol):
-    """What differs between pictures and sounds."""
+class Specs(Protocol):
+    """Anything that says what media a codec is for: its settings, or the codec itself."""
 
-    clips: dict[str, list[Clip]]
+    @property
+    def image(self) -> ImageSpec: ...
 
-    def batch(self, clips: list[Clip], rng: np.random.Generator | None) -> Tensor:
-        """(B, C, H, W); augmented if there is a generator."""
-        ...
-
-    def sheet(self, path: Path, real: Tensor, decoded: Tensor) -> None: ...
+    @property
+    def mel(self) -> MelSpec: ...
 
 
 class Pictures:
-    def __init__(self, clips: list[Clip], config: VQGANStageConfig) -> None:
+    def __init__(self, clips: list[Clip], specs: Specs) -> None:
         self.clips = _by_split([c for c in clips if c.image])
-        self.spec = config.image
-        self.store = ImageStore(config.image)
+        self.spec = specs.image
+        self.store = ImageStore(specs.image)
 
     def batch(self, clips: list[Clip], rng: np.random.Generator | None) -> Tensor:
         paths = [c.image for c in clips if c.image]
@@ -62,13 +61,11 @@ class Pictures:
 
 
 class Mels:
-    def __init__(
-        self, clips: list[Clip], config: VQGANStageConfig, variation: Variation = ANYWHERE
-    ) -> None:
+    def __init__(self, clips: list[Clip], specs: Specs, variation: Variation = ANYWHERE) -> None:
         self.variation = variation
         self.clips = _by_split([c for c in clips if c.audio])
-        self.store = AudioStore(config.mel)
-        self.mel = MelSpectrogram(config.mel)
+        self.store = AudioStore(specs.mel)
+        self.mel = MelSpectrogram(specs.mel)
 
     def batch(self, clips: list[Clip], rng: np.random.Generator | None) -> Tensor:
         if rng is None:
@@ -91,23 +88,6 @@ def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
     return splits
 
 
-def draw(
-    members: list[Clip], size: int, labelled_share: float, rng: np.random.Generator
-) -> list[Clip]:
-    """A batch with replacement; the codec must know best what the transformer will pair."""
-    labelled = [c for c in members if c.label] or members
-    n_labelled = round(size * labelled_share)
-    return [
-        *(labelled[i] for i in rng.integers(len(labelled), size=n_labelled)),
-        *(members[i] for i in rng.integers(len(members), size=size - n_labelled)),
-    ]
-
-
-def category_numbers(medium: Medium) -> dict[str, int]:
-    """The number of each category that is trained on."""
-    return {name: i for i, name in enumerate(sorted({c.category for c in medium.clips["train"]}))}
-
-
 def _new_head(medium: Medium, config: VQGANStageConfig) -> CategoryHead:
     model = config.model
     return CategoryHead(model.channels[-1], model.codebook_dim, len(category_numbers(medium)))
@@ -125,121 +105,66 @@ def load_head(run: Path, medium: Medium, config: VQGANStageConfig) -> CategoryHe
 
 def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``."""
-    loop, weights = config.loop, config.loss_weights
-    device = torch.device(loop.device)
+    loop = config.loop
+    processes = Processes(loop.device)
+    device = processes.device
     torch.manual_seed(loop.seed)
-    categories = category_numbers(medium)
     model = channels_last(VQGAN(config.model).to(device))
     head = _new_head(medium, config).to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
-    trained = torch.nn.ModuleList([model, head])
-    optimizer = make_optimizer(trained, loop)
-    critic_optimizer = make_optimizer(critic, loop)
+    batches = Batches(medium, loop, config.labelled_share, device)
+    losses = CodecLosses(model, head, config.decoded_share)
+    step_once = CodecStep(config, batches, processes, losses, critic)
     state = TrainState(
         modules={"vqgan": model, "category_head": head, "discriminator": critic},
-        optimizers={"vqgan": optimizer, "discriminator": critic_optimizer},
+        optimizers={
+            "vqgan": step_once.codec.optimizer,
+            "discriminator": step_once.judge.optimizer,
+        },
+        averages=averages({"vqgan": model, "category_head": head}, loop.ema_decay),
     )
 
-    def targets(clips: list[Clip]) -> Tensor:
-        return torch.tensor([categories[c.category] for c in clips], device=device)
+    def evaluate(step: int) -> Scalars:
+        sheet = run / "samples" / f"{step:07d}.png" if processes.is_main else None
+        return _evaluate(sheet, batches, config, model, head)
 
-    def category_loss(features: Tensor, latents: Tensor, clips: list[Clip]) -> Tensor:
-        wanted = targets(clips)
-        readings = head(features, latents)
-        losses = [F.cross_entropy(r, wanted, label_smoothing=0.1) for r in readings]
-        return torch.stack(losses).mean()
-
-    def learn_categories(x: Tensor, clips: list[Clip]) -> Scalars:
-        """A step of the encoder alone, on latents that are not quantized yet."""
-        with autocast(loop.precision, device):
-            features = model.encoder.features(x)
-            latents = model.quant_conv(model.encoder.conv_out(features))
-            if config.model.normalize:
-                latents = F.normalize(latents, dim=1)
-            loss = category_loss(features, latents, clips)
-        norm = update(optimizer, trained, loss, loop)
-        return {"train/category": loss.item(), "train/grad_norm": norm}
-
-    def step_once(step: int) -> Scalars:
-        rng = np.random.default_rng((loop.seed, step))
-        clips = draw(medium.clips["train"], loop.batch_size, config.labelled_share, rng)
-        x = medium.batch(clips, rng).to(device, memory_format=torch.channels_last)
-        for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
-            group["lr"] = learning_rate(loop, step)
-        if step < config.category_steps:
-            return learn_categories(x, clips)
-        adversarial = step >= config.adversarial_start
-        with autocast(loop.precision, device):
-            features = model.encoder.features(x)
-            z = model.quant_conv(model.encoder.conv_out(features))
-            quantized = model.quantize(z)
-            n_decoded = max(1, round(len(x) * config.decoded_share))
-            shown = x[-n_decoded:]
-            decoded = model.decode_latents(quantized.z_q[-n_decoded:])
-            losses = {
-                "reconstruction": (decoded - shown).abs().mean(),
-                "category": category_loss(features, quantized.z_q, clips),
-                **quantized.losses,
-            }
-            if adversarial:
-                critic.requires_grad_(False)
-                losses["adversarial"] = generator_hinge(critic(decoded))
-                critic.requires_grad_(True)
-        scalars = {f"train/{k}": v.item() for k, v in losses.items()}
-        scalars["train/grad_norm"] = update(optimizer, trained, total(losses, weights), loop)
-        if adversarial:
-            with autocast(loop.precision, device):
-                verdict = discriminator_hinge(critic(shown), critic(decoded.detach()))
-            update(critic_optimizer, critic, verdict, loop)
-            scalars["train/discriminator"] = verdict.item()
-        generator = step_generator(loop.seed, step)
-        revived = model.quantize.revive(z, quantized.codes, generator, config.usage_decay)
-        scalars["train/revived"] = float(revived)
-        return scalars
-
-    train(
-        run,
-        loop,
-        state,
-        step_once,
-        lambda step: _evaluate(run, step, medium, config, model, head, targets),
-    )
+    train(run, loop, state, processes, step_once, evaluate)
 
 
 @torch.no_grad()
 def _evaluate(
-    run: Path,
-    step: int,
-    medium: Medium,
+    sheet: Path | None,
+    batches: Batches,
     config: VQGANStageConfig,
     model: VQGAN,
     head: CategoryHead,
-    targets: Callable[[list[Clip]], Tensor],
 ) -> Scalars:
     """Error, label accuracy and codebook use on up to 256 held-out clips, evenly spread."""
     model.eval()
     head.eval()
+    medium, device = batches.medium, batches.device
     members = medium.clips["heldout"]
     members = members[:: max(1, len(members) // 256)]
     errors, feature_hits, code_hits = 0.0, 0, 0
     used = torch.zeros(config.model.codebook_size)
     for i in range(0, len(members), 32):
         clips = members[i : i + 32]
-        x = medium.batch(clips, None).to(config.loop.device)
-        with autocast(config.loop.precision, x.device):
+        x = medium.batch(clips, None).to(device)
+        with autocast(config.loop.precision, device):
             features = model.encoder.features(x)
             quantized = model.quantize(model.quant_conv(model.encoder.conv_out(features)))
             decoded = model.decode_latents(quantized.z_q)
             from_features, from_codes = head(features, quantized.z_q)
         errors += (decoded - x).abs().mean().item() * len(clips)
-        wanted = targets(clips)
+        wanted = batches.wanted(clips)
         feature_hits += int((from_features.argmax(dim=1) == wanted).sum())
         code_hits += int((from_codes.argmax(dim=1) == wanted).sum())
         used += torch.bincount(quantized.codes.flatten().cpu(), minlength=len(used))
     shown = members[:: max(1, len(members) // 8)][:8]
-    x = medium.batch(shown, None).to(config.loop.device)
-    medium.sheet(run / "samples" / f"{step:07d}.png", x, model(x)[0].float())
+    if sheet is not None:
+        x = medium.batch(shown, None).to(device)
+        medium.sheet(sheet, x, model(x)[0].float())
     model.train()
     head.train()
     share = used / used.sum()

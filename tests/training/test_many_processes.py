@@ -1,0 +1,179 @@
+"""Two processes, or a batch in parts, end where one process with the whole batch does."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from safetensors.torch import load_file
+from torch import Tensor
+
+from echoes_training import checkpoint
+from echoes_training.cli import main
+
+# TensorBoard asks protobuf for things that newer releases call deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+
+FORKED = Path(__file__).parent / "forked.py"
+CODECS = ("image-vqgan", "mel-vqgan")
+STAGES = (*CODECS, "refine-mel", "vocoder", "transformer")
+SETTINGS = {
+    "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
+    # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
+    "vocoder": ("adversarial_start=0", "loop.steps=2"),
+    "transformer": ("group_steps=2",),
+}
+
+
+def train(arguments: list[str]) -> None:
+    torch.set_num_threads(1)
+    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    folder: Path
+    index: Path
+    tokens: Path
+
+    def command(self, stage: str, run: str, *settings: str, resume: bool = False) -> list[str]:
+        """A training of four steps of four samples, all logged, into ``folder/run``."""
+        source = ["--index", str(self.index)]
+        if stage == "refine-mel":
+            source += ["--codec", str(self.folder / "one-mel-vqgan")]
+        if stage == "transformer":
+            source = ["--tokens", str(self.tokens)]
+        always = ("loop.batch_size=4", "loop.log_every=1", "loop.ema_decay=0.5")
+        sets = [part for s in (*always, *settings) for part in ("--set", s)]
+        out = ["--preset", "tiny", "--out", str(self.folder / run)]
+        return [stage, *source, *out, *sets, *(["--resume"] if resume else [])]
+
+
+def interrupt(command: list[str], steps: int) -> None:
+    """Leaves the run as if it had been stopped after ``steps`` steps."""
+    save = checkpoint.save
+
+    def save_and_stop(*arguments: Any, **options: Any) -> Path:
+        folder = save(*arguments, **options)
+        if folder.name == checkpoint.step_name(steps):
+            raise KeyboardInterrupt
+        return folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_and_stop)
+        result = CliRunner().invoke(main, [*command, "--set", "loop.checkpoint_minutes=0"])
+    assert result.exit_code == 1
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def world(
+    media_index: Path, random_tokens: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    """Every stage by one process (``one-STAGE``) and by two (``two-STAGE``)."""
+    world = World(folder=tmp_path_factory.mktemp("many"), index=media_index, tokens=random_tokens)
+    for stage in STAGES:
+        train(world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
+    transformer = SETTINGS["transformer"]
+    interrupt(world.command("transformer", "resumed", *transformer), steps=2)
+    commands = [world.command(s, f"two-{s}", *SETTINGS.get(s, ())) for s in STAGES]
+    sharded, parts = (*transformer, "sharded=True"), (*transformer, "loop.accumulate=2")
+    commands += [
+        world.command("transformer", "sharded", *sharded),
+        world.command("transformer", "two-parts", *parts),
+        world.command("transformer", "resumed", *sharded, resume=True),
+    ]
+    jobs = world.folder / "jobs.json"
+    jobs.write_text(
+        json.dumps([{"processes": 2, "port": free_port(), "commands": commands}]), "utf-8"
+    )
+    result = subprocess.run(
+        [sys.executable, str(FORKED), str(jobs)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == [[0, 0]], result.stderr
+    return world
+
+
+def losses(run: Path) -> list[dict[str, float]]:
+    """The logged scalars of each step and evaluation, without those that jump at a tie."""
+    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    jumps = ("elapsed_s", "heldout/code", "heldout/category")
+    rows = [json.loads(line) for line in lines]
+    return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
+
+
+def weights(run: Path, name: str) -> dict[str, Tensor]:
+    """Without what sits before a norm: its gradient is rounding alone, and Adam enlarges it."""
+    tensors = load_file(run / f"{name}.safetensors")
+    hidden = (".bias", "running_mean") if name.startswith(("vqgan", "category_head")) else ()
+    return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
+
+
+def assert_alike(one: Path, other: Path) -> None:
+    """The same losses at every step, and the same weights, both to rounding."""
+    expected, found = losses(one), losses(other)
+    assert [row["step"] for row in found] == [row["step"] for row in expected]
+    for a, b in zip(expected, found, strict=True):
+        assert b == pytest.approx(a, rel=1e-3, abs=2e-5)
+    last, others_last = checkpoint.newest(one), checkpoint.newest(other)
+    assert last is not None
+    assert others_last is not None
+    assert last.name == others_last.name
+    names = {file.stem for file in last.iterdir()}
+    assert names == {file.stem for file in others_last.iterdir()}
+    assert any(name.endswith("_ema") for name in names)
+    for name in (n for n in names if not n.endswith("_optimizer")):
+        a, b = weights(last, name), weights(others_last, name)
+        assert a.keys() == b.keys()
+        for key in a:
+            torch.testing.assert_close(b[key], a[key], rtol=1e-3, atol=1e-4, msg=f"{name} {key}")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_equal_one(stage: str, world: World) -> None:
+    assert_alike(world.folder / f"one-{stage}", world.folder / f"two-{stage}")
+
+
+def test_processes_that_share_the_weights_equal_one(world: World) -> None:
+    assert_alike(world.folder / "one-transformer", world.folder / "sharded")
+
+
+def test_a_run_goes_on_with_more_processes(world: World) -> None:
+    """One process made two steps; two went on, each with half of the weights and of the batch."""
+    assert_alike(world.folder / "one-transformer", world.folder / "resumed")
+
+
+def test_parts_equal_the_whole_batch(world: World) -> None:
+    train(world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
+    assert_alike(world.folder / "one-transformer", world.folder / "parts")
+    assert_alike(world.folder / "one-transformer", world.folder / "two-parts")
+
+
+def test_only_one_process_writes(world: World) -> None:
+    for stage in STAGES:
+        one, two = (sorted_names(world.folder / f"{n}-{stage}") for n in ("one", "two"))
+        assert one == two
+        assert sum("tfevents" in name for name in two) == 1
+
+
+def sorted_names(run: Path) -> list[str]:
+    """Without the number of the process and the time in the name of TensorBoard's file."""
+    files = [p for p in run.rglob("*") if p.is_file()]
+    return sorted(p.name.split(".")[0] + "tfevents" * ("tfevents" in p.name) for p in files)

@@ -1,0 +1,37 @@
+"""Batch norm over the batch of all processes."""
+
+import torch
+from torch import Tensor, distributed, nn
+
+from echoes_training.processes import sum_over_processes
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """``nn.BatchNorm2d`` whose statistics do not depend on how many processes share a batch.
+
+    ``nn.SyncBatchNorm`` does the same, but on GPUs alone. All processes must have equally many
+    values.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and distributed.is_initialized()):
+            return super().forward(x)
+        size = distributed.get_world_size()
+        values = x.float()
+        mean = sum_over_processes(values.mean(dim=(0, 2, 3))) / size
+        centred = values - mean[:, None, None]
+        variance = sum_over_processes(centred.square().mean(dim=(0, 2, 3))) / size
+        self._remember(mean.detach(), variance.detach(), size * values[:, 0].numel())
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Moves the running statistics as ``nn.BatchNorm2d`` does, with the unbiased variance."""
+        assert self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / max(1, count - 1), self.momentum)

@@ -1,0 +1,125 @@
+"""Which codes the transformer sees at which step, and which of them are hidden."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from echoes_rt.errors import InputError
+from echoes_training.config import TransformerStageConfig
+from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.masking import Mask, draw_mask, draw_single_mask
+
+Rows = dict[int, NDArray[np.int64]]
+
+NO_GROUP = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,)."""
+
+    codes: Tensor
+    mask: Tensor
+    asked: Tensor
+    groups: Tensor
+
+
+class Sequences:
+    """Draws sequences: pairs of one group, or one medium alone."""
+
+    def __init__(self, cache: TokenCache, config: TransformerStageConfig) -> None:
+        layout = config.layout
+        widths = (cache.image.codes.shape[1], cache.audio.codes.shape[1])
+        if widths != (layout.image.n_tokens, layout.audio.n_tokens):
+            raise InputError(
+                f"the token cache has {widths[0]} + {widths[1]} codes a pair, the preset needs "
+                f"{layout.image.n_tokens} + {layout.audio.n_tokens}; tokenize with its codecs"
+            )
+        self.cache = cache
+        self.config = config
+        self.rows = {
+            heldout: (
+                cache.image.rows_by_group(heldout=heldout),
+                cache.audio.rows_by_group(heldout=heldout),
+            )
+            for heldout in (False, True)
+        }
+        self.groups = {
+            heldout: sorted(set(images) & set(sounds))
+            for heldout, (images, sounds) in self.rows.items()
+        }
+        for heldout, groups in self.groups.items():
+            if not groups:
+                split = "heldout" if heldout else "train"
+                raise InputError(f"the token cache has no {split} pair; prepare more data")
+        self.alone = tuple(np.flatnonzero(~t.heldout) for t in (cache.image, cache.audio))
+
+    def pair(self, rng: np.random.Generator, *, heldout: bool) -> tuple[NDArray[np.int16], int]:
+        """(N,) codes and their group; groups are drawn evenly, whatever their size."""
+        groups = self.groups[heldout]
+        group = groups[int(rng.integers(len(groups)))]
+        images, sounds = self.rows[heldout]
+        codes = (
+            self.cache.image.codes[rng.choice(images[group])],
+            self.cache.audio.codes[rng.choice(sounds[group])],
+        )
+        return np.concatenate(codes), group
+
+    def batch(self, step: int, places: range) -> Batch:
+        """The samples of a step at these places in the batch of all processes."""
+        seed = self.config.loop.seed
+        drawn = [self._draw(np.random.default_rng((seed, step, place))) for place in places]
+        codes, masks, asked, groups = zip(*drawn, strict=True)
+        return Batch(
+            codes=torch.from_numpy(np.stack(codes)).long(),
+            mask=torch.from_numpy(np.stack(masks)),
+            asked=torch.from_numpy(np.stack(asked)),
+            groups=torch.tensor(groups),
+        )
+
+    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], Mask, Mask, int]:
+        """One row of a batch."""
+        layout = self.config.layout
+        sequence, group = self.pair(rng, heldout=False)
+        if rng.random() >= self.config.unpaired:
+            mask = draw_mask(self.config, rng)
+            return sequence, mask, mask, group
+        which = int(rng.integers(2))
+        medium = (layout.image_slice, layout.audio_slice)[which]
+        table: TokenTable = (self.cache.image, self.cache.audio)[which]
+        sequence[medium] = table.codes[rng.choice(self.alone[which])]
+        mask = draw_single_mask(layout, medium, rng)
+        wanted = np.zeros_like(mask)
+        wanted[medium] = mask[medium]
+        return sequence, mask, wanted, NO_GROUP
+
+
+def heldout_questions(
+    sequences: Sequences, config: TransformerStageConfig
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture."""
+    layout = config.layout
+    rng = np.random.default_rng((config.loop.seed, 1))
+    codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
+    all_codes = torch.from_numpy(codes).long()
+    hidden = torch.zeros_like(all_codes, dtype=torch.bool)
+    hidden[:, layout.audio_slice] = torch.from_numpy(
+        rng.random((len(codes), layout.audio.n_tokens)) < 0.5
+    )
+    questions = {}
+    for name, without_picture, all_sound in (
+        ("half_audio_given_image", False, False),
+        ("all_audio_given_image", False, True),
+        ("all_audio_alone", True, True),
+    ):
+        mask, asked = hidden.clone(), hidden.clone()
+        if all_sound:
+            mask[:, layout.audio_slice] = asked[:, layout.audio_slice] = True
+        if without_picture:
+            mask[:, layout.image_slice] = True
+        tokens = all_codes.masked_fill(mask, layout.mask_token_id)
+        questions[name] = (tokens, all_codes, asked)
+    return questions
