@@ -74,15 +74,22 @@ def _files(clip: VideoClip, form: ClipForm) -> dict[str, bytes]:
     times = [(i + 0.5) * length_s / form.n_frames for i in range(form.n_frames)]
     slack_s = form.seconds - form.shortest_s
     frames = read_frames(clip.path, clip.offset, times, slack_s)
-    size = ImageSpec(height=form.height, width=form.width)
+    return files_of(clip, frames, times, samples, form)
+
+
+def files_of(
+    clip: VideoClip, frames: list[Pixels], times: list[float], samples: Samples, form: ClipForm
+) -> dict[str, bytes]:
+    """The files of a clip by suffix; ``frames`` are (H, W, 3) BGR of any size."""
     about = {
         "video": clip.video,
         "start": clip.start,
-        "seconds": round(length_s, 3),
+        "seconds": round(len(samples) / form.sample_rate, 3),
         "label": clip.label,
         "split": clip.split,
         "times": [round(time, 3) for time in times],
     }
+    size = ImageSpec(height=form.height, width=form.width)
     pictures = {f"{i}.jpg": _jpeg(centred(frame, size)) for i, frame in enumerate(frames)}
     return {
         "json": json.dumps(about, ensure_ascii=False).encode(),
