@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
+# Of an environment with ONNX Runtime's GPU build, TensorRT or both; without them all is skipped.
+GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
 ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check fmt bench web cpp cpp-bench clean
+.PHONY: demo test check fmt bench web cpp cpp-bench gpu-check clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -27,6 +29,9 @@ fmt: $(VENV)/.installed
 
 bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
 	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles $(BENCH) > /dev/null
+
+gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/hardware.md
+	$(GPU_PYTHON) -m echoes_rt.gpu_check $(GPU_CHECK)
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build

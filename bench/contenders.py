@@ -46,13 +46,13 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
     """All of them; those that this machine cannot run fail when they are made."""
 
     def torch_step(kind: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: _pipeline(subject, _torch_sessions(subject, kind))
+        return lambda: sound_maker(subject, _torch_sessions(subject, kind))
 
     def openvino(precision: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: _pipeline(subject, _openvino_sessions(subject, precision, threads))
+        return lambda: sound_maker(subject, _openvino_sessions(subject, precision, threads))
 
     def ours(bundle: Bundle, loop: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: _pipeline(subject, _onnx_sessions(bundle, loop, threads))
+        return lambda: sound_maker(subject, _onnx_sessions(bundle, loop, threads))
 
     for name, make in {
         "torch eager fp32": torch_step("fp32"),
@@ -70,14 +70,15 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
         "echoes-rt, host loop int8": ours(subject.int8, "step"),
         "echoes-rt, fused int8": ours(subject.int8, "decode"),
         "echoes-rt, one call int8": lambda: _one_call(subject, subject.int8, threads),
-        "OpenVINO, our fused graph f32": lambda: _pipeline(
+        "OpenVINO, our fused graph f32": lambda: sound_maker(
             subject, _openvino_fused(subject, threads)
         ),
     }.items():
         yield Contender(name=name, is_ours=True, make=make)
 
 
-def _pipeline(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
+def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
+    """Makes the sound of the picture with sessions of the parts and of one loop."""
     layout, sampling = subject.models.layout, subject.sampling
     picture = subject.picture
 

@@ -1,9 +1,13 @@
 """What every backend gives: a loaded graph that can be run."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
+
+Around = Callable[[], AbstractContextManager[Any]]
+"""Who profiles sets it on a session; each call then runs inside of what it gives."""
 
 
 class Session(Protocol):

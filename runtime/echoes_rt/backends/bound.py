@@ -2,16 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.base import Around
 from echoes_rt.backends.device import parse_device
-from echoes_rt.backends.onnx import open_graph
+from echoes_rt.backends.onnx import count_on, open_graph
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
 from echoes_rt.errors import BackendError
 from echoes_rt.spec.graphs import BATCH, GUIDED, GraphSpec
@@ -43,7 +44,9 @@ class BoundStep:
         self._buffers: dict[int, dict[str, Any]] = {}
         self._bindings: dict[tuple[int, bool, int], tuple[int, Any]] = {}
         self._lock = threading.Lock()
-        self.on_call: Callable[[], None] | None = None
+        self.around: Around = nullcontext
+        # A recorded step is launched as one.
+        self.launches = 1 if self._is_recording else count_on(self._device, self._session)
 
     @property
     def device(self) -> str:
@@ -120,15 +123,14 @@ class BoundStep:
         return self._bindings[key]
 
     def _launch(self, members: int, is_guided: bool, turn: int) -> None:
-        if self.on_call is not None:
-            self.on_call()
         number, binding = self._binding(members, is_guided, turn)
         options = None
         if self._is_recording:
             options = import_onnxruntime().RunOptions()
             options.add_run_config_entry("gpu_graph_id", str(number))
         try:
-            self._session.run_with_iobinding(binding, options)
+            with self.around():
+                self._session.run_with_iobinding(binding, options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(f"{self._name} failed on {self.device}: {first_line(error)}") from (
                 error

@@ -1,14 +1,17 @@
 """Graphs run by ONNX Runtime."""
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.base import Around
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
-from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -58,17 +61,17 @@ class OnnxSession:
         self._path = path
         self._device = device
         self._output_names = list(signature.outputs)
-        self.on_call: Callable[[], None] | None = None
+        self.launches = count_on(parse_device(device), self._session)
+        self.around: Around = nullcontext
 
     @property
     def device(self) -> str:
         return self._device
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        if self.on_call is not None:
-            self.on_call()
         try:
-            outputs = self._session.run(self._output_names, dict(inputs))
+            with self.around():
+                outputs = self._session.run(self._output_names, dict(inputs))
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"
@@ -81,6 +84,14 @@ class OnnxSession:
     def end_profile(self) -> Path:
         """The file that tells of every node."""
         return Path(self._session.end_profiling())
+
+
+def count_on(device: Device, session: Any) -> int:
+    """How many nodes of a session a device other than the CPU runs; 0 where nobody tells."""
+    if device.kind == "cpu":
+        return 0
+    operators = assigned_operators(session) or {}
+    return operators.get(PROVIDERS[device.kind].name, Counter()).total()
 
 
 def open_graph(path: Path, signature: GraphSpec, device: str, dials: SessionDials) -> Any:

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.base import Around
 from echoes_rt.backends.cuda_graph import CudaGraph
 from echoes_rt.backends.engine_shapes import EngineShapes, fit
 from echoes_rt.backends.engines import FoundEngine, import_tensorrt
-from echoes_rt.backends.gpu import EventClock, Gpu
+from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.gpu_buffer import GpuBuffer
 from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.spec.graphs import BATCH, GraphSpec
@@ -53,9 +55,8 @@ class TensorRTSession:
         # TensorRT-RTX records graphs by itself.
         self._is_recording = flavour == "tensorrt" and os.environ.get(GRAPH_VARIABLE) != "0"
         self._graphs: dict[tuple[tuple[int, ...], ...], CudaGraph | None] = {}
-        self._clock = EventClock(gpu)
-        self.device_ms: float | None = None
-        self.launches = 0
+        self.launches = 1
+        self.around: Around = nullcontext
 
     @property
     def device(self) -> str:
@@ -70,7 +71,6 @@ class TensorRTSession:
         """
         with self._lock:
             self._gpu.enter()
-            self.device_ms, self.launches = 0.0, 0
             parts = [self._run(part) for part in fit(inputs, self._signature, self._shapes)]
         if len(parts) == 1:
             return parts[0]
@@ -102,15 +102,13 @@ class TensorRTSession:
             for name, output in outputs.items():
                 self._buffers[name].download(output.nbytes)
 
-        self._clock.start()
-        self._launch(tuple(np.shape(inputs[name]) for name in sizes), enqueue)
-        self.device_ms = (self.device_ms or 0.0) + self._clock.stop_ms()
-        self._gpu.synchronize()
+        with self.around():
+            self._launch(tuple(np.shape(inputs[name]) for name in sizes), enqueue)
+            self._gpu.synchronize()
         return {name: output.copy() for name, output in outputs.items()}
 
     def _launch(self, shapes: tuple[tuple[int, ...], ...], enqueue: Any) -> None:
         """The first call of a shape runs as it is, the second is recorded, all others replayed."""
-        self.launches += 1
         if shapes in self._graphs:
             graph = self._graphs[shapes]
             if graph is None and self._is_recording and len(self._graphs) <= _MAX_GRAPHS:

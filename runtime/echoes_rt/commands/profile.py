@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.backends.device import KINDS
 from echoes_rt.commands.options import FILE, verb_options
 
 if TYPE_CHECKING:
     from echoes_rt.profile.report import Profile, Subject
     from echoes_rt.profile.sweep import Point
 
-_DEVICES = ("auto", "cpu", "cuda")
+_DEVICES = ("auto", *KINDS)
 
 
 @click.command()

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,8 +80,14 @@ class WatchedEngine(Engine):
         if isinstance(session, OnnxSession | BoundStep):
             # ONNX Runtime's own clock is another, and may be set anew.
             calls_ns = self._calls_ns[name] = []
-            session.on_call = lambda: calls_ns.append(time.perf_counter_ns())
+            session.around = lambda: _noted(calls_ns)
         return session
+
+
+@contextmanager
+def _noted(calls_ns: list[int]) -> Iterator[None]:
+    calls_ns.append(time.perf_counter_ns())
+    yield
 
 
 def _read(

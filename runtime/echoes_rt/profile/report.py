@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from echoes_rt.engine import Engine
 from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
+from echoes_rt.profile.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.work import (
@@ -45,6 +46,7 @@ class Profile:
         stages: in order, the whole last.
         flop: of each stage.
         watched: one generation under ONNX Runtime's profiler.
+        gpu: what an NVIDIA GPU did; None on other devices.
     """
 
     subject: Subject
@@ -52,6 +54,7 @@ class Profile:
     flop: dict[str, int]
     cold: ColdStart
     watched: Generation
+    gpu: GpuTime | None = None
 
     @property
     def sound_s(self) -> float:
@@ -103,6 +106,7 @@ class Profile:
                 for graph, providers in self.coverage.items()
             },
             "fallen_to_cpu": self.fallen_to_cpu,
+            "gpu": None if self.gpu is None else self.gpu.to_dict(),
         }
 
     def _stage(self, name: str, peak_gflops: float) -> dict[str, object]:
@@ -138,6 +142,7 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
                 flop=stage_flop(counted),
                 cold=cold,
                 watched=watch(subject.engine, subject.question, is_counting=False),
+                gpu=gpu_time(subject.engine, subject.question),
             )
         )
     return profiles

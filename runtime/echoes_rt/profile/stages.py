@@ -11,10 +11,12 @@ import numpy as np
 from echoes_rt.audio import write_audio
 from echoes_rt.engine import Engine
 from echoes_rt.image import read_image
+from echoes_rt.profile.nvtx_range import nvtx_range
 from echoes_rt.spec.sampling import SamplingDefaults
 
 TOTAL = "total"
 STEPS = "decode_tokens by steps"
+ONE_CALL = "all in one call"
 
 STAGE_OF = {
     "image_encoder": "encode_image",
@@ -58,7 +60,8 @@ class _Recorder:
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         start = time.perf_counter_ns()
-        yield
+        with nvtx_range(name):
+            yield
         self.spans.append(Span(name=name, start_ns=start, stop_ns=time.perf_counter_ns()))
 
     def laps(self) -> "_Laps":
@@ -82,13 +85,14 @@ class _Laps:
 def generate(engine: Engine, question: Question) -> list[Span]:
     """Makes the sound of a picture and gives its stages, the whole last.
 
-    Where the engine runs all steps in one call, the steps are run once more, one by one, after
-    the whole has ended.
+    Where the engine runs all steps in one call and could run them one by one, it does so once more
+    after the whole has ended. Where it makes a sound in one call, it does that then, too.
     """
     recorder = _Recorder()
     layout = engine.manifest.tokens
     seeds = [question.seed + i for i in range(question.members)]
     is_fused = engine.loop_graph() == "decode"
+    has_steps = is_fused and engine.loop_graph(lambda *_: None) != "decode"
     with recorder.stage(TOTAL):
         with recorder.stage("read"):
             picture = read_image(question.picture)
@@ -109,11 +113,14 @@ def generate(engine: Engine, question: Question) -> list[Span]:
             samples = samples / max(1.0, float(np.abs(samples).max()))
         with recorder.stage("write"):
             write_audio(question.out, samples, engine.manifest.mel.sample_rate)
-    if is_fused:
-        total = recorder.spans.pop()
+    total = recorder.spans.pop()
+    if has_steps:
         with recorder.stage(STEPS):
             engine.decode_tokens(
                 *asked, seeds=seeds, sampling=question.sampling, on_step=recorder.laps()
             )
-        recorder.spans.append(total)
+    if engine.is_one_call:
+        with recorder.stage(ONE_CALL):
+            engine.image_to_samples(picture, seeds=seeds, sampling=question.sampling)
+    recorder.spans.append(total)
     return recorder.spans

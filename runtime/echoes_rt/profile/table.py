@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from echoes_rt.profile.gpu_time import GpuTime
 from echoes_rt.profile.report import Profile
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point, largest_error
@@ -30,6 +31,7 @@ def profile_text(profile: Profile, peak_gflops: float, runs: int) -> str:
         f"cold start        {cold.total_ms:.0f} ms (python {cold.python_ms:.0f}, import "
         f"{cold.import_ms:.0f}, load {cold.load_ms:.0f}, first sound {cold.first_sound_ms:.0f})",
         f"memory            {memory}",
+        *_gpu_lines(profile.gpu),
         *_coverage_lines(profile),
     ]
     return "\n".join(lines)
@@ -95,6 +97,24 @@ def _stage_rows(profile: Profile, peak_gflops: float) -> list[Row]:
         figures = (f"{times.p50:.2f}", f"{times.p95:.2f}", f"{times.min:.2f}")
         rows.append((f"{indent}{name}", *figures, *work))
     return rows
+
+
+def _gpu_lines(gpu: GpuTime | None) -> list[str]:
+    if gpu is None:
+        return []
+    clock = "" if gpu.clocks_mhz is None else ", {:.0f} of {:.0f} MHz".format(*gpu.clocks_mhz)
+    mode = f", power {gpu.power_mode}" if gpu.power_mode else ""
+    lines = [
+        f"GPU               {gpu.name}: {gpu.memory_mb:.0f} MB{mode}{clock}",
+        f"device time       {gpu.device_ms:.2f} of {gpu.total_ms:.2f} ms, "
+        f"{gpu.gap_ms:.2f} ms without work",
+    ]
+    for name, times in gpu.graphs.items():
+        lines.append(
+            f"  {name}: {times.device_ms:.2f} ms on the device, {times.wall_ms:.2f} ms for the "
+            f"host, {times.calls} calls, {times.launches} launches"
+        )
+    return lines
 
 
 def _coverage_lines(profile: Profile) -> list[str]:

@@ -1,0 +1,90 @@
+"""All checks on all devices of this machine."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from echoes_rt.bundle import Bundle
+from echoes_rt.engine import Engine
+from echoes_rt.errors import EchoesError
+from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
+from echoes_rt.gpu_check.parity import check_one_call, check_parity
+from echoes_rt.gpu_check.peers import check_peers
+from echoes_rt.gpu_check.soak import check_soak
+from echoes_rt.image import write_image
+from echoes_rt.profile.report import Profile, Subject, make_profiles
+from echoes_rt.profile.stages import TOTAL, Question
+from echoes_rt.profile.table import profile_text
+
+DEVICES = ("cuda", "tensorrt", "tensorrt-rtx", "webgpu")
+
+Say = Callable[[str], None]
+
+
+def run_checks(bundle: Bundle, seconds: float, runs: int, say: Say) -> Iterator[Outcome]:
+    """Every check of every device that starts; for the others one outcome says why not."""
+    cpu = Engine.load(bundle, device="cpu")
+    for device in DEVICES:
+        try:
+            engine = Engine.load(bundle, device=device)
+        except EchoesError as error:
+            yield Outcome(check="all", device=device, status=SKIPPED, said=str(error))
+            continue
+        say(f"{engine.choice.device}: {engine.choice.reason}")
+        yield _guarded("parity", device, lambda e=engine: check_parity(cpu, e))
+        if engine.is_one_call:
+            yield _guarded("one call", device, lambda e=engine: check_one_call(cpu, e))
+        yield _guarded("soak", device, lambda e=engine: check_soak(e, seconds))
+        yield _guarded("profile", device, lambda e=engine: check_profile(e, runs, say))
+    yield _guarded("peers", "-", lambda: check_peers(bundle.folder, runs))
+
+
+def check_profile(engine: Engine, runs: int, say: Say) -> Outcome:
+    """What ``echoes-rt profile`` finds; fails if graphs of a GPU were left to the CPU."""
+    spec = engine.manifest.image
+    noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
+    with TemporaryDirectory(prefix="echoes-rt-") as folder:
+        picture = Path(folder) / "picture.png"
+        write_image(picture, noise)
+        question = Question(
+            picture=picture,
+            out=Path(folder) / "out.wav",
+            sampling=engine.sampling(engine.manifest.tokens.audio.n_tokens),
+        )
+        subject = Subject(
+            label=engine.choice.device, engine=engine, question=question, threads=None
+        )
+        (profile,) = make_profiles([subject], runs, say)
+    return _profile_outcome(profile, runs)
+
+
+def _profile_outcome(profile: Profile, runs: int) -> Outcome:
+    engine = profile.subject.engine
+    # Shapes and indices may stay on the host. Graphs without an engine run where the choice says.
+    lost = [
+        graph
+        for graph, providers in profile.coverage.items()
+        if engine.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
+    ]
+    total = profile.stages[TOTAL]
+    said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to written sound"
+    if lost:
+        said += f"; ran on the CPU: {', '.join(lost)}"
+    return Outcome(
+        check="profile",
+        device=engine.choice.device,
+        status=FAILED if lost else PASSED,
+        said=said,
+        figures=profile.to_dict(1.0) | {"text": profile_text(profile, 1.0, runs)},
+    )
+
+
+def _guarded(check: str, device: str, run: Callable[[], Outcome]) -> Outcome:
+    """What goes wrong in one check must not keep the others from being run."""
+    try:
+        return run()
+    except Exception as error:  # a report of any failure is what this is for
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(check=check, device=device, status=FAILED, said=said)

@@ -1,0 +1,94 @@
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.runtime.conftest import FakeDriver
+
+from echoes_rt.backends import nvidia_system, select
+from echoes_rt.backends.probe import MissingDevice
+from echoes_rt.engine import Engine
+from echoes_rt.profile import nvtx_range
+from echoes_rt.profile.gpu_time import GpuTime, gpu_time
+from echoes_rt.profile.stages import ONE_CALL, TOTAL, Question, generate
+from echoes_rt.profile.table import _gpu_lines
+
+
+@pytest.fixture
+def engine(
+    tensorrt: Any, add_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Engine:
+    missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
+    monkeypatch.setattr(select, "missing_provider", lambda _: missing)
+    monkeypatch.setattr(nvidia_system, "power_mode", lambda: "MAXN")
+    monkeypatch.setattr(nvidia_system, "clocks_mhz", lambda: (900.0, 1000.0))
+    add_engine("image_to_audio")
+    return Engine.load(add_engine("decode"), device="tensorrt", threads=1)
+
+
+@pytest.fixture
+def question(engine: Engine, picture: Path, tmp_path: Path) -> Question:
+    return Question(picture=picture, out=tmp_path / "out.wav", sampling=engine.sampling(8))
+
+
+def test_device_time_is_what_the_events_say(engine: Engine, question: Question) -> None:
+    found = gpu_time(engine, question)
+    assert found is not None
+    # The fake driver's events are 2.5 ms apart. The rest of the graphs runs on the CPU.
+    assert found.graphs.keys() == {"decode"}
+    decode = found.graphs["decode"]
+    assert (decode.calls, decode.launches, decode.device_ms) == (1, 1, 2.5)
+    assert found.device_ms == 2.5
+    assert found.gap_ms == pytest.approx(found.total_ms - 2.5)
+    assert found.memory_mb == 0
+    assert (found.name, found.power_mode, found.clocks_mhz) == ("Fake GPU 0", "MAXN", (900, 1000))
+
+
+def test_one_call_is_timed_beside_the_stages(engine: Engine, question: Question) -> None:
+    names = [span.name for span in generate(engine, question)]
+    assert names[-2:] == [ONE_CALL, TOTAL]
+    assert not [name for name in names if name.startswith("step ")]
+
+
+def test_other_devices_have_no_gpu_time(tiny_bundle: Path, question: Question) -> None:
+    assert gpu_time(Engine.load(tiny_bundle, device="cpu"), question) is None
+
+
+def test_report_names_gaps_memory_and_power() -> None:
+    found = GpuTime(
+        name="Orin",
+        graphs={},
+        total_ms=12.0,
+        memory_mb=300.4,
+        power_mode="15W",
+        clocks_mhz=(306.0, 1020.0),
+    )
+    assert _gpu_lines(found) == [
+        "GPU               Orin: 300 MB, power 15W, 306 of 1020 MHz",
+        "device time       0.00 of 12.00 ms, 12.00 ms without work",
+    ]
+    assert _gpu_lines(None) == []
+
+
+def test_stages_have_names_in_nsight(
+    engine: Engine,
+    question: Question,
+    driver: FakeDriver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    @contextmanager
+    def annotate(name: str, domain: str) -> Any:
+        seen.append((name, domain))
+        yield
+
+    monkeypatch.setitem(sys.modules, "nvtx", SimpleNamespace(annotate=annotate))
+    nvtx_range._annotate.cache_clear()
+    generate(engine, question)
+    nvtx_range._annotate.cache_clear()
+    assert {"encode_image", "decode_tokens", "vocode"} <= {name for name, _ in seen}
+    assert {domain for _, domain in seen} == {"echoes-rt"}
