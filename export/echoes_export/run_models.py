@@ -14,7 +14,7 @@ from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.stages.tokenize import load_codec
+from echoes_training.stages.codecs import load_codec
 
 M = TypeVar("M")
 C = TypeVar("C")

@@ -24,7 +24,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.published import layouts
 from echoes_training.published.layouts import LAYOUTS, convert
 from echoes_training.published.read_tensors import read_tensors
-from echoes_training.stages.tokenize import load_codec
+from echoes_training.stages.codecs import load_codec
 
 TINY = PRESETS["tiny"]
 NAMES = Path(__file__).parents[1] / "fixtures" / "published"

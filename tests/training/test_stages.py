@@ -13,7 +13,7 @@ from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.tokenize import load_codec
+from echoes_training.stages.codecs import load_codec
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")

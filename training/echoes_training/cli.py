@@ -4,7 +4,7 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +15,13 @@ from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
 from echoes_training.published.command import import_command
+
+if TYPE_CHECKING:
+    from echoes_training.bundles import Source
+    from echoes_training.data.index import Clip
+    from echoes_training.stages.codecs import Codec
+
+    Codecs = tuple[Codec, Codec]
 
 PRESET_NAMES = ("tiny", "mini", "base", "large")
 
@@ -83,14 +90,23 @@ index_option = click.option(
 
 
 def _configure(
-    stage: str, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
+    stage: str,
+    run: Path,
+    preset: str,
+    assignments: tuple[str, ...],
+    resume: bool,
+    start: "Source | None" = None,
 ) -> Any:
-    """The resolved settings of a stage, saved with its run."""
+    """The resolved settings of a stage, saved with its run; gentler where it has a ``start``."""
     from echoes_training.config import override
     from echoes_training.presets import PRESETS
+    from echoes_training.stages.finetune import finetuning
     from echoes_training.stages.loop import resolve, start_run
 
-    config = override(getattr(PRESETS[preset], stage), assignments)
+    config = getattr(PRESETS[preset], stage)
+    if start is not None:
+        config = finetuning(config, start)
+    config = override(config, assignments)
     loop, processes = resolve(config.loop, run)
     config = dataclasses.replace(config, loop=loop)
     start_run(run, config, stage, processes, resume=resume)
@@ -145,8 +161,8 @@ def _refine(
     from echoes_training.data.index import read_index
     from echoes_training.processes import Processes
     from echoes_training.stages import vqgan
+    from echoes_training.stages.codecs import load_codec
     from echoes_training.stages.refine import refine
-    from echoes_training.stages.tokenize import load_codec
 
     config = _configure("refine", run, preset, assignments, resume)
     model, codec = load_codec(codec_run)
@@ -205,43 +221,80 @@ def vocoder(
 
 
 @main.command("tokenize")
-@index_option
-@click.option("--image-vqgan", type=_RUN, required=True, help="Run of the picture codec.")
-@click.option("--mel-vqgan", type=_RUN, required=True, help="Run of the mel codec.")
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The index.jsonl written by echoes-train prepare.",
+)
+@click.option(
+    "--shards", type=_RUN, help="Instead: the folder written by echoes-train prepare videos."
+)
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Instead: a table of your own pairs, as echoes-train prepare pairs reads it.",
+)
+@click.option("--image-vqgan", type=_RUN, help="Run of the picture codec.")
+@click.option("--mel-vqgan", type=_RUN, help="Run of the mel codec.")
+@click.option("--codecs", help="Instead of both runs: a bundle that holds them, or its name.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--image-views", type=click.IntRange(1), default=16, show_default=True)
 @click.option("--audio-views", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--unpaired-views", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def tokenize_command(
-    index: Path,
-    image_vqgan: Path,
-    mel_vqgan: Path,
+    index: Path | None,
+    shards: Path | None,
+    pairs: Path | None,
+    image_vqgan: Path | None,
+    mel_vqgan: Path | None,
+    codecs: str | None,
     out: Path,
-    image_views: int,
-    audio_views: int,
-    unpaired_views: int,
-    seed: int,
+    **views: int,
 ) -> None:
     """Cache the codes of every picture and sound, in many augmented views.
+
+    Of shards, each frame of a clip is a view of its picture, and the sound is taken as it is; the
+    options for views and the seed do not count. Run it again after an interruption: whole shards
+    are kept.
 
     Example: echoes-train tokenize --index data/index.jsonl --image-vqgan runs/image
     --mel-vqgan runs/mel --out runs/tokens.safetensors
     """
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.tokenize import tokenize
+    if sum(source is not None for source in (index, shards, pairs)) != 1:
+        raise click.UsageError("pass one of --index, --shards and --pairs")
+    image, mel = _codecs(image_vqgan, mel_vqgan, codecs)
+    if shards is not None:
+        from echoes_training.stages.tokenize_shards import tokenize_shards
 
-    cache = tokenize(
-        read_index(index),
-        image_vqgan,
-        mel_vqgan,
-        image_views=image_views,
-        audio_views=audio_views,
-        unpaired_views=unpaired_views,
-        seed=seed,
-    )
-    cache.save(out)
+        tokenize_shards(shards, image, mel, out)
+    else:
+        from echoes_training.stages.tokenize import tokenize
+
+        tokenize(_clips(index, pairs), image, mel, **views).save(out)
     click.echo(str(out))
+
+
+def _clips(index: Path | None, pairs: Path | None) -> "list[Clip]":
+    """Of an index, or of a user's table, whose unusable rows are named."""
+    from echoes_training.data.index import read_index
+    from echoes_training.data.prepare import usable_pairs
+
+    if index is not None:
+        return read_index(index)
+    assert pairs is not None
+    return usable_pairs(pairs)
+
+
+def _codecs(image_vqgan: Path | None, mel_vqgan: Path | None, bundle: str | None) -> "Codecs":
+    from echoes_training.bundles import open_source
+    from echoes_training.stages.codecs import codec_of_run, codecs_of_bundle
+
+    if bundle is not None and image_vqgan is None and mel_vqgan is None:
+        return codecs_of_bundle(open_source(bundle))
+    if bundle is None and image_vqgan is not None and mel_vqgan is not None:
+        return codec_of_run(image_vqgan), codec_of_run(mel_vqgan)
+    raise click.UsageError("pass --image-vqgan and --mel-vqgan, or --codecs alone")
 
 
 @main.command()
@@ -253,13 +306,13 @@ def tokenize_command(
 )
 @click.option(
     "--start-from",
-    type=_RUN,
-    help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens.",
+    help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens. "
+    "Takes its shape, a tenth of the preset's steps and a fifth of its learning rate.",
 )
 @run_options
 def transformer(
     tokens: Path,
-    start_from: Path | None,
+    start_from: str | None,
     run: Path,
     preset: str,
     assignments: tuple[str, ...],
@@ -269,11 +322,13 @@ def transformer(
 
     Example: echoes-train transformer --tokens runs/tokens.safetensors --out runs/transformer
     """
+    from echoes_training.bundles import open_source
     from echoes_training.data.tokens import TokenCache
     from echoes_training.stages.transformer import train_transformer
 
-    config = _configure("transformer", run, preset, assignments, resume)
-    train_transformer(run, TokenCache.load(tokens), config, start_from)
+    start = None if start_from is None else open_source(start_from)
+    config = _configure("transformer", run, preset, assignments, resume, start)
+    train_transformer(run, TokenCache.load(tokens), config, None if start is None else start.folder)
 
 
 if __name__ == "__main__":

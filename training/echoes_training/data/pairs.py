@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 from echoes_rt.errors import InputError
@@ -24,9 +25,10 @@ def read_pairs(table: Path) -> list[Clip]:
     if table.suffix.lower() not in (".csv", ".jsonl"):
         raise InputError(f"a table of pairs must be a .csv or .jsonl file, got {table}")
     rows = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
-    clips = []
+    clips, is_split = [], False
     try:
         for line, row in rows:
+            is_split = is_split or bool(row.get("split"))
             try:
                 clips.append(_clip(row, table.parent))
             except ValueError as error:
@@ -35,13 +37,26 @@ def read_pairs(table: Path) -> list[Clip]:
         raise InputError(f"cannot read the table {table}: {error}") from error
     if not clips:
         raise InputError(f"{table} has no rows")
-    return clips
+    return _with_heldout(clips, is_split)
 
 
 def stable_split(image: str) -> Split:
     """The split of a picture by its path as the table spells it: the same on every machine."""
+    return "heldout" if _draw(image) % HELDOUT_EVERY == 0 else "train"
+
+
+def _draw(image: str) -> int:
     digest = hashlib.sha256(PurePath(image).as_posix().encode()).digest()
-    return "heldout" if int.from_bytes(digest[:8], "big") % HELDOUT_EVERY == 0 else "train"
+    return int.from_bytes(digest[:8], "big")
+
+
+def _with_heldout(clips: list[Clip], is_split: bool) -> list[Clip]:
+    """Of a few pictures the draw may hold out none, and a training needs one."""
+    pictures = {str(clip.image) for clip in clips}
+    if is_split or len(pictures) < 2 or any(clip.split == "heldout" for clip in clips):
+        return clips
+    chosen = min(pictures, key=lambda image: _draw(PurePath(image).name))
+    return [replace(c, split="heldout") if c.image == chosen else c for c in clips]
 
 
 def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:

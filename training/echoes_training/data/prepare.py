@@ -86,6 +86,22 @@ def pairs(table: Path, out: Path) -> None:
     _finish(out, good, broken)
 
 
+def usable_pairs(table: Path) -> "list[Clip]":
+    """The pairs of a user's table whose media open; the others are named on stderr.
+
+    Raises:
+        InputError: if the table breaks the rules, or none is usable.
+    """
+    from echoes_training.data.pairs import read_pairs
+
+    good, broken = _usable_clips(read_pairs(table))
+    for reason in broken:
+        click.echo(f"skipped {reason}", err=True)
+    if not good:
+        raise InputError(f"no pair of {table} can be used")
+    return good
+
+
 def _rendered_clips(
     classes: "Sequence[LabelClass]", seeds: Sequence[int], soundfont: Path, out: Path
 ) -> "tuple[list[Clip], list[str]]":

@@ -3,7 +3,6 @@
 import itertools
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,14 +10,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt.errors import InputError
-from echoes_training import checkpoint
-from echoes_training.config import VQGANStageConfig, from_dict
 from echoes_training.data.audio import ALIGNED
 from echoes_training.data.index import Clip
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.stages.batches import Medium
+from echoes_training.stages.codecs import Codec
 from echoes_training.stages.vqgan import Mels, Pictures
 
 logger = logging.getLogger(__name__)
@@ -26,18 +24,10 @@ logger = logging.getLogger(__name__)
 BATCH = 32
 
 
-def load_codec(run: Path) -> tuple[VQGAN, VQGANStageConfig]:
-    """A trained codec, ready to encode and decode, with its settings."""
-    config = from_dict(VQGANStageConfig, checkpoint.load_config(run)["config"])
-    model = VQGAN(config.model)
-    checkpoint.load_module(run, "vqgan", model)
-    return model.eval().requires_grad_(False), config
-
-
 def tokenize(
     clips: list[Clip],
-    image_run: Path,
-    mel_run: Path,
+    image: Codec,
+    mel: Codec,
     *,
     image_views: int,
     audio_views: int,
@@ -48,15 +38,13 @@ def tokenize(
 
     Args:
         clips: pictures, sounds and pairs.
-        image_run: folder of the picture codec's run.
-        mel_run: folder of the mel codec's run.
+        image: the picture codec.
+        mel: the mel codec.
         image_views: views of a picture that has a partner.
         audio_views: views of a sound that has a partner.
         unpaired_views: views of a clip that has none.
         seed: of the augmentation.
     """
-    image_codec, image_config = load_codec(image_run)
-    mel_codec, mel_config = load_codec(mel_run)
     groups = _groups(clips)
     names = sorted({name for name in groups if name is not None})
     ids = [-1 if name is None else names.index(name) for name in groups]
@@ -76,10 +64,10 @@ def tokenize(
         )
 
     cache = TokenCache(
-        image=table(Pictures(clips, image_config), image_codec, image_views, 0),
-        audio=table(Mels(clips, mel_config, ALIGNED), mel_codec, audio_views, 1),
-        image_codebook=image_codec.quantize.codebook.numpy(),
-        audio_codebook=mel_codec.quantize.codebook.numpy(),
+        image=table(Pictures(clips, image), image.model, image_views, 0),
+        audio=table(Mels(clips, mel, ALIGNED), mel.model, audio_views, 1),
+        image_codebook=image.model.quantize.codebook.cpu().numpy(),
+        audio_codebook=mel.model.quantize.codebook.cpu().numpy(),
         groups=names,
     )
     logger.info(
