@@ -55,7 +55,7 @@ $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
 # CPU index to avoid them.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python $(PIP) -e ".[cpu,training,export,dev]"
+	$(VENV)/bin/python $(PIP) -e ".[cpu,training,export,dev,rtx]"
 	touch $@
 
 $(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt

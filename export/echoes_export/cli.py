@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from echoes_export.engine_command import engine
 from echoes_export.quantize_command import quantize
 from echoes_rt.errors import EchoesError, InputError
 from echoes_training.cli import PRESET_NAMES
@@ -40,6 +41,7 @@ def main() -> None:
     """Turns trained models into a bundle that runs without PyTorch."""
 
 
+main.add_command(engine)
 main.add_command(quantize)
 
 

@@ -53,18 +53,18 @@ def decode_graph(
     """
     constants = {tensor.name: tensor for tensor in scores.graph.initializer}
     nodes = Nodes("loop.", constants)
-    fixed, varying = _split(scores.graph)
+    fixed, varying = split_fixed(scores.graph)
     nodes.splice(fixed, {})
     mask_token = nodes.constant(layout.mask_token_id, "int32")
     outer = _Outer(
         scores=varying,
         layout=layout,
         mask_token=mask_token,
-        has_condition=_any(nodes, "condition"),
+        has_condition=any_true(nodes, "condition"),
         positions=nodes("Range", *(nodes.constant(x, "int32") for x in (0, layout.n_tokens, 1))),
     )
     tokens = nodes("Where", "mask", mask_token, "tokens")
-    steps, is_asking = nodes("Squeeze", nodes.shape("keep", 0)), _any(nodes, "mask")
+    steps, is_asking = nodes("Squeeze", nodes.shape("keep", 0)), any_true(nodes, "mask")
     (output,) = signature.outputs
     nodes.nodes.append(
         helper.make_node(
@@ -77,7 +77,7 @@ def decode_graph(
     return nodes.model("decode", signature)
 
 
-def _split(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
+def split_fixed(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
     """The nodes that depend on no input, and the others."""
     varying = {value.name for value in graph.input}
     parts: tuple[list[onnx.NodeProto], list[onnx.NodeProto]] = ([], [])
@@ -89,7 +89,7 @@ def _split(graph: onnx.GraphProto) -> tuple[list[onnx.NodeProto], list[onnx.Node
     return parts
 
 
-def _any(nodes: Nodes, flags: str) -> str:
+def any_true(nodes: Nodes, flags: str) -> str:
     """A scalar: whether any of the bools is true."""
     return nodes.cast(nodes("ReduceMax", nodes.cast(flags, "int32"), keepdims=0), "bool")
 
@@ -117,7 +117,7 @@ def _body(outer: _Outer, constants: dict[str, onnx.TensorProto]) -> onnx.GraphPr
     tokens = _scattered(nodes, "step.tokens", rows, nodes.cast(drawn, "int32"))
     nodes("Where", again, outer.mask_token, tokens, output="step.next_tokens")
     nodes("Identity", again, output="step.next_mask")
-    nodes("Identity", _any(nodes, again), output="step.goes_on")
+    nodes("Identity", any_true(nodes, again), output="step.goes_on")
     scalar = {"step.index": TensorProto.INT64, "step.enters": TensorProto.BOOL}
     state = [("tokens", TensorProto.INT32), ("mask", TensorProto.BOOL)]
     shape: list[str | int | None] = [BATCH, outer.layout.n_tokens]

@@ -66,7 +66,7 @@ def quantize_graph(graph: onnx.GraphProto, find: Find, load: Callable[[Matrix], 
         load(matrix)
         for name, kind in zip(matrix.names, (TensorProto.INT8, TensorProto.FLOAT), strict=True):
             graph.initializer.append(TensorProto(name=name, data_type=kind))
-    _drop_unused(graph)
+    drop_unused(graph)
     return count
 
 
@@ -83,7 +83,7 @@ def _rewrite(graph: onnx.GraphProto, outer: dict[str, Matrix], used: dict[str, M
             matrices[node.output[0]] = source
         if source is not None and node.op_type == "Transpose":
             matrices[node.output[0]] = source.turned
-        matrix = _factor(node, matrices)
+        matrix = right_factor(node, matrices)
         if matrix is None:
             nodes.append(node)
         else:
@@ -95,7 +95,7 @@ def _rewrite(graph: onnx.GraphProto, outer: dict[str, Matrix], used: dict[str, M
     return count
 
 
-def _factor(node: onnx.NodeProto, matrices: dict[str, Matrix]) -> Matrix | None:
+def right_factor(node: onnx.NodeProto, matrices: dict[str, Matrix]) -> Matrix | None:
     """The constant matrix that a product multiplies by from the right, as (K, N)."""
     if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in matrices:
         return None
@@ -133,7 +133,7 @@ def _bodies(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
+def drop_unused(graph: onnx.GraphProto) -> None:
     """Casts and turns of matrices that nobody reads any more, and the matrices."""
     while True:
         read = set(_read(graph.node)) | {value.name for value in graph.output}

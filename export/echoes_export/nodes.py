@@ -1,5 +1,6 @@
 """Nodes of one ONNX graph, written as calls."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,8 +9,15 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
 
-from echoes_export.onnx_graph import IR_VERSION, OPSET
 from echoes_rt.spec.graphs import GraphSpec
+
+OPSET = 18
+"""The exporter's native one; every ONNX Runtime that echoes-rt allows reads it."""
+
+_IR_VERSION = 10
+
+_MAX_NAME = 64
+"""Of a constant that is named by its values; longer ones are named by their hash."""
 
 
 class Nodes:
@@ -31,7 +39,10 @@ class Nodes:
 
     def constant(self, value: ArrayLike, dtype: str) -> str:
         array = np.asarray(value, dtype=dtype)
-        name = f"const_{dtype}_{'x'.join(map(str, array.shape))}_{'_'.join(map(str, array.flat))}"
+        values = "_".join(map(str, array.flat))
+        if len(values) > _MAX_NAME:
+            values = hashlib.sha256(array.tobytes()).hexdigest()[:16]
+        name = f"const_{dtype}_{'x'.join(map(str, array.shape))}_{values}"
         if name not in self.constants:
             self.constants[name] = numpy_helper.from_array(array, name)
         return name
@@ -76,7 +87,7 @@ class Nodes:
         return helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
+            ir_version=_IR_VERSION,
             producer_name="echoes-rt",
         )
 

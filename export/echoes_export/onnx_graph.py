@@ -13,13 +13,9 @@ from onnxscript import optimizer
 from torch import Tensor, nn
 
 from echoes_export.gelu import order_gelu
+from echoes_export.nodes import OPSET
 from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
 from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, GraphSpec, TensorSpec
-
-OPSET = 18
-"""The exporter's native one; every ONNX Runtime that echoes-rt allows reads it."""
-
-IR_VERSION = 10
 
 # Attention does not build inside a Loop in TensorRT; randomness is an input, never an operator.
 FORBIDDEN = ("Attention", "Bernoulli", "Dropout", "Multinomial", "Random")

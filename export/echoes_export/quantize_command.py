@@ -49,7 +49,7 @@ def quantize(
     from echoes_rt.bundle import Bundle
 
     before = Bundle.open(bundle_path)
-    asked = _pictures(before, index, pictures)
+    asked = heldout_pictures(before, index, pictures)
 
     def accept(folder: Path) -> None:
         click.echo(table(int8_effect(before, Bundle.open(folder), asked)))
@@ -65,7 +65,8 @@ def quantize(
     click.echo(f"\n{out}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
 
 
-def _pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":
+def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":
+    """Of an index; noise where there is none."""
     from echoes_export.verify_int8 import noise_pictures
     from echoes_rt.errors import InputError
     from echoes_rt.image import read_image

@@ -33,12 +33,20 @@ def run_checks(bundle: Bundle, seconds: float, runs: int, say: Say) -> Iterator[
             yield Outcome(check="all", device=device, status=SKIPPED, said=str(error))
             continue
         say(f"{engine.choice.device}: {engine.choice.reason}")
-        yield _guarded("parity", device, lambda e=engine: check_parity(cpu, e))
-        if engine.is_one_call:
-            yield _guarded("one call", device, lambda e=engine: check_one_call(cpu, e))
-        yield _guarded("soak", device, lambda e=engine: check_soak(e, seconds))
-        yield _guarded("profile", device, lambda e=engine: check_profile(e, runs, say))
+        yield from check_device(cpu, engine, seconds, runs, say)
     yield _guarded("peers", "-", lambda: check_peers(bundle.folder, runs))
+
+
+def check_device(
+    cpu: Engine, engine: Engine, seconds: float, runs: int, say: Say
+) -> Iterator[Outcome]:
+    """Every check of one device; the same as the tests marked ``gpu``."""
+    device = engine.choice.device
+    yield _guarded("parity", device, lambda: check_parity(cpu, engine))
+    if engine.is_one_call:
+        yield _guarded("one call", device, lambda: check_one_call(cpu, engine))
+    yield _guarded("soak", device, lambda: check_soak(engine, seconds))
+    yield _guarded("profile", device, lambda: check_profile(engine, runs, say))
 
 
 def check_profile(engine: Engine, runs: int, say: Say) -> Outcome:

@@ -1,0 +1,164 @@
+"""Engines are built once, again when anything they depend on changes, and never half."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from echoes_export import engine_build
+from echoes_export.engine_build import Plan, Target, build_engines, free_ranges, make_targets
+from echoes_export.engine_builder import Job
+from echoes_export.engine_command import engine
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BackendError
+from echoes_rt.spec.engine_file import EngineFile, EngineKey, record_path
+
+TARGET = Target(flavour="rtx", version="1.7.1", sm=89)
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
+
+
+@pytest.fixture
+def plan(bundle: Bundle) -> Plan:
+    return Plan(graphs=("decode",), precision="fp32", ranges=free_ranges(bundle, 4, 16))
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """What the builder is asked for; it writes the job instead of an engine."""
+    asked: list[Job] = []
+
+    def run(job: Job, key: EngineKey, tell: object) -> None:
+        assert Path(job.model).is_file()
+        Path(job.engine).write_text(f"engine {len(asked)}")
+        asked.append(job)
+
+    monkeypatch.setattr(engine_build, "_run", run)
+    return asked
+
+
+def test_engine_is_built_once(bundle: Bundle, plan: Plan, tmp_path: Path, jobs: list[Job]) -> None:
+    out = tmp_path / "engines"
+    (first,) = build_engines(bundle, out, plan, [TARGET], lambda _: None)
+    assert first.path == out / "decode.rtx.sm89.fp32.engine"
+    assert first.cpu_s is not None
+    (job,) = jobs
+    assert job.sm == 89
+    n_tokens = bundle.manifest.tokens.n_tokens
+    steps = bundle.manifest.sampling.steps
+    assert job.shapes["uniforms"] == (
+        [1, 2, 1, n_tokens],
+        [min(steps, 16), 2, 1, n_tokens],
+        [16, 2, 4, n_tokens],
+    )
+    (again,) = build_engines(bundle, out, plan, [TARGET], lambda _: None)
+    assert (again.path, again.cpu_s) == (first.path, None)
+    assert again.record == first.record == EngineFile.read(first.path)
+    assert sorted(path.name for path in out.iterdir()) == [
+        first.path.name,
+        record_path(first.path).name,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ("version", "was built by version 1.7.1, and version 1.8.0 runs here"),
+        ("driver", "was built with driver 580.1, and driver 590.2 runs here"),
+        ("l4t", "was built on Jetson Linux 36.4.3, and this is 38.2"),
+        ("model", "was built from another bundle"),
+        ("sizes", "was built for other sizes of batch or steps"),
+        ("pictures", "was measured on other pictures"),
+        ("engine", "is damaged"),
+        ("record", "is no record of an engine"),
+        ("schema", "was built by another version of echoes-rt"),
+    ],
+)
+def test_stale_engine_is_named_and_built_again(
+    bundle: Bundle, plan: Plan, tmp_path: Path, jobs: list[Job], change: str, line: str
+) -> None:
+    target = dataclasses.replace(TARGET, driver="580.1", l4t="36.4.3")
+    (built,) = build_engines(bundle, tmp_path, plan, [target], lambda _: None)
+    if change == "version":
+        target = dataclasses.replace(target, version="1.8.0")
+    elif change in ("driver", "l4t"):
+        new = {"driver": "590.2", "l4t": "38.2"}[change]
+        target = dataclasses.replace(target, **{change: new})  # type: ignore[arg-type]
+    elif change == "model":
+        graphs = bundle.manifest.graphs
+        other = dataclasses.replace(graphs["vocoder"], sha256="0" * 64)
+        manifest = dataclasses.replace(bundle.manifest, graphs=graphs | {"vocoder": other})
+        bundle = dataclasses.replace(bundle, manifest=manifest)
+    elif change == "sizes":
+        plan = dataclasses.replace(plan, ranges=free_ranges(bundle, 8, 16))
+    elif change == "pictures":
+        plan = dataclasses.replace(plan, calibration_sha256="1" * 64)
+    elif change == "engine":
+        built.path.write_text("another")
+    elif change == "record":
+        record_path(built.path).write_text("{")
+    else:
+        data = json.loads(record_path(built.path).read_text())
+        record_path(built.path).write_text(json.dumps(data | {"schema": 0}))
+    said: list[str] = []
+    (again,) = build_engines(bundle, tmp_path, plan, [target], said.append)
+    assert len(jobs) == 2
+    assert any(line in text for text in said)
+    again.record.check(again.path, again.record.key)
+    assert build_engines(bundle, tmp_path, plan, [target], said.append)[0].cpu_s is None
+
+
+def test_other_architecture_precision_and_graph_lie_beside(
+    bundle: Bundle, plan: Plan, tmp_path: Path, jobs: list[Job]
+) -> None:
+    targets = [dataclasses.replace(TARGET, sm=sm) for sm in (75, 120)]
+    both = dataclasses.replace(plan, graphs=("decode", "image_to_audio"))
+    build_engines(bundle, tmp_path, both, targets, lambda _: None)
+    half = dataclasses.replace(plan, precision="fp16")
+    build_engines(bundle, tmp_path, half, targets, lambda _: None)
+    assert len(jobs) == len(list(tmp_path.glob("*.engine"))) == 6
+
+
+def test_crash_of_the_builder_is_one_line(
+    bundle: Bundle, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\ncat > /dev/null\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(crashing))
+    out = tmp_path / "engines"
+    with pytest.raises(BackendError) as caught:
+        build_engines(bundle, out, plan, [TARGET], lambda _: None)
+    assert str(caught.value) == (
+        "decode.rtx.sm89.fp32.engine cannot be built: TensorRT's builder crashed with SIGSEGV"
+    )
+    assert list(out.iterdir()) == []
+
+
+def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_library(flavour: str) -> None:
+        raise ImportError(f"No module named {flavour!r}")
+
+    monkeypatch.setattr(engine_build, "import_tensorrt", no_library)
+    with pytest.raises(BackendError, match=r"tensorrt_rtx cannot be imported: .*echoes-rt\[rtx\]"):
+        make_targets("rtx", (89,))
+    with pytest.raises(BackendError, match="comes with JetPack"):
+        make_targets("tensorrt", ())
+
+
+def test_int8_needs_pictures(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_build, "make_targets", lambda *_: [TARGET])
+    result = CliRunner().invoke(engine, [str(tiny_bundle), "--precision", "int8"])
+    assert "int8 needs pictures to measure on" in str(result.exception)
+
+
+def test_architectures_are_whole_numbers(tiny_bundle: Path) -> None:
+    result = CliRunner().invoke(engine, [str(tiny_bundle), "--sm", "89,new"])
+    assert result.exit_code == 2
+    assert "must be architectures such as 75,86,89, got '89,new'" in result.output

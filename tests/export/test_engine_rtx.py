@@ -1,0 +1,56 @@
+"""TensorRT-RTX really builds our graphs, for GPUs that are not here."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
+from echoes_export.engine_command import engine
+from echoes_rt.bundle import BUNDLED_FOLDER, Bundle
+from echoes_rt.errors import BackendError
+
+pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
+pytestmark = pytest.mark.rtx
+
+ARCHITECTURES = (75, 86, 89, 120)
+
+
+def test_command_builds_then_keeps(tiny_bundle: Path, tmp_path: Path) -> None:
+    asked = [str(tiny_bundle), "--out", str(tmp_path), "--sm", "89"]
+    result = CliRunner().invoke(engine, asked, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    first, second = result.stdout.splitlines()
+    assert "decode.rtx.sm89.fp16.engine" in first
+    assert "image_to_audio.rtx.sm89.fp16.engine" in second
+    assert "s of CPU time" in first
+    again = CliRunner().invoke(engine, asked, catch_exceptions=False)
+    assert again.stdout.count("there already") == 2
+
+
+@pytest.mark.parametrize("graph", ["decode", "image_to_audio"])
+def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
+    bundle = Bundle.open(BUNDLED_FOLDER / "echoes-mini")
+    plan = Plan(graphs=(graph,), precision="fp16", ranges=free_ranges(bundle, 4, 64))
+    targets = make_targets("rtx", ARCHITECTURES)
+    built = build_engines(bundle, tmp_path, plan, targets, lambda _: None)
+    assert [engine.record.key.sm for engine in built] == [*ARCHITECTURES]
+    for made in built:
+        assert made.path.stat().st_size > 5e6
+        made.record.check(made.path, made.record.key)
+
+
+def test_int8_builds(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
+    asked = [str(tiny_bundle), "--out", str(tmp_path), "--sm", "86", "--graph", "decode"]
+    asked += ["--precision", "int8", "--picture", str(picture)]
+    result = CliRunner().invoke(engine, asked, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "decode.rtx.sm86.int8.engine").stat().st_size > 0
+
+
+def test_unknown_architecture_is_one_line(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    plan = Plan(graphs=("decode",), precision="fp16", ranges=free_ranges(bundle, 1, 8))
+    with pytest.raises(BackendError, match=r"builds for sm .*86.*, got 87; build with --backend"):
+        build_engines(bundle, tmp_path, plan, make_targets("rtx", (87,)), lambda _: None)
+    assert list(tmp_path.iterdir()) == []
