@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,8 +113,10 @@ def free_ranges(bundle: Bundle, max_batch: int, max_steps: int) -> Ranges:
 
 def build_engines(
     bundle: Bundle, out: Path, plan: Plan, targets: list[Target], tell: Tell
-) -> list[Built]:
+) -> Iterator[Built]:
     """Builds what ``out`` lacks or has for another model, library, machine or size.
+
+    Gives those that fit first, then each as soon as it is there.
 
     Args:
         bundle: of fp32 or fp16 weights.
@@ -133,17 +135,22 @@ def build_engines(
         for graph in plan.graphs
         for target in targets
     ]
-    done = {key: kept for key in keys if (kept := _fitting(bundle, out, key, plan, tell))}
-    left = [key for key in keys if key not in done]
-    if left:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".engine.", dir=out) as work:
-            names = dict.fromkeys(key.graph for key in left)
-            write_engine_bundle(bundle, Path(work), names, plan.precision, plan.scales)
-            for key in left:
-                tell(f"building {key.file_name}")
-                done[key] = _build(bundle, out, Path(work), key, plan, tell)
-    return [done[key] for key in keys]
+    left = []
+    for key in keys:
+        kept = _fitting(bundle, out, key, plan, tell)
+        if kept is None:
+            left.append(key)
+        else:
+            yield kept
+    if not left:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".engine.", dir=out) as work:
+        names = dict.fromkeys(key.graph for key in left)
+        write_engine_bundle(bundle, Path(work), names, plan.precision, plan.scales)
+        for key in left:
+            tell(f"building {key.file_name}")
+            yield _build(bundle, out, Path(work), key, plan, tell)
 
 
 def _fitting(bundle: Bundle, out: Path, key: EngineKey, plan: Plan, tell: Tell) -> Built | None:
@@ -211,16 +218,16 @@ def _run(job: Job, key: EngineKey, tell: Tell) -> None:
         process.stdin.write(job.to_json())
         process.stdin.close()
         for line in _json_lines(process.stdout):
+            if "phase" in line and line != news:
+                tell(f"{key.file_name}: {line['phase']}")
             news = line
-            if "phase" in news:
-                tell(f"{key.file_name}: {news['phase']}")
     if "layers" in news and process.returncode == 0:
         return
     reason = news.get("error") or _death(process.returncode)
     raise BackendError(f"{key.file_name} cannot be built: {reason}")
 
 
-def _json_lines(lines: Iterable[str]) -> Iterable[dict[str, object]]:
+def _json_lines(lines: Iterable[str]) -> Iterator[dict[str, object]]:
     """TensorRT may print lines of its own."""
     for line in lines:
         if line.startswith("{"):

@@ -87,7 +87,8 @@ def _parser_error(parser: Any) -> str:
 def _make_config(trt: ModuleType, builder: Any, job: Job) -> Any:
     config = builder.create_builder_config()
     # TF32 has ten bits of float32's 23: what is float32 in our graphs is so because it decides.
-    config.clear_flag(trt.BuilderFlag.TF32)
+    if hasattr(trt.BuilderFlag, "TF32"):
+        config.clear_flag(trt.BuilderFlag.TF32)
     config.progress_monitor = _make_monitor(trt)
     profile = builder.create_optimization_profile()
     for name, sizes in job.shapes.items():

@@ -22,6 +22,8 @@ def write_engine_bundle(
     names: Iterable[str],
     precision: str,
     scales: Scales | None = None,
+    *,
+    is_emulated: bool = False,
 ) -> Bundle:
     """Writes the graphs, and the weights beside them.
 
@@ -31,6 +33,7 @@ def write_engine_bundle(
         names: of the graphs; the other ones of ``bundle`` are not in the new one.
         precision: fp32, fp16 or int8.
         scales: for int8.
+        is_emulated: for ONNX Runtime on the CPU, not for TensorRT (``qdq_graph``).
 
     Raises:
         BundleError: if ``bundle`` lacks one of the graphs, or is an int8 one.
@@ -49,7 +52,8 @@ def write_engine_bundle(
             if not (folder / part.file).exists():  # a copy: ONNX refuses weights behind links
                 shutil.copyfile(bundle.folder / part.file, folder / part.file)
         path = folder / f"{name}.onnx"
-        onnx.save(engine_graph(bundle, name, precision, scales), path)
+        graph = engine_graph(bundle, name, precision, scales, is_emulated=is_emulated)
+        onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
         file = data_file(path)
         entries[name] = GraphEntry(

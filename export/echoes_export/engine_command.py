@@ -17,24 +17,21 @@ if TYPE_CHECKING:
 
 _SEEN = click.Path(path_type=Path, exists=True, dir_okay=False)
 
-GRAPHS = ("decode", "image_to_audio", "image_encoder", "image_decoder", "mel_encoder")
-GRAPHS += ("mel_decoder", "step", "vocoder")
+GRAPHS = (
+    *("decode", "image_to_audio"),
+    *("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "step", "vocoder"),
+)
 
 
-class _Architectures(click.ParamType):
-    """Whole numbers with commas between them."""
-
-    name = "LIST"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        try:
-            return tuple(dict.fromkeys(int(part) for part in str(value).split(",")))
-        except ValueError:
-            self.fail(f"must be architectures such as 75,86,89, got {value!r}", param, ctx)
+def _architectures(
+    context: click.Context, parameter: click.Parameter, value: str
+) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in value.split(",") if value))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"must be architectures such as 75,86,89, got {value!r}"
+        ) from error
 
 
 @click.command()
@@ -71,8 +68,9 @@ class _Architectures(click.ParamType):
 @click.option(
     "--sm",
     "sms",
-    type=_Architectures(),
-    default=(),
+    metavar="LIST",
+    default="",
+    callback=_architectures,
     help="Compute capabilities times ten, e.g. 75,80,86,89,120. [default: this machine's GPU]",
 )
 @click.option("--max-batch", type=click.IntRange(1, 64), default=4, show_default=True)
@@ -189,5 +187,7 @@ def _compare(bundle: "Bundle", plan: "Plan", pictures: "list[Array]") -> None:
 
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as work:
         folder = Path(work)
-        after = write_engine_bundle(bundle, folder, COMPARED, plan.precision, plan.scales)
+        after = write_engine_bundle(
+            bundle, folder, COMPARED, plan.precision, plan.scales, is_emulated=True
+        )
         click.echo(table(precision_effect(bundle, after, pictures)))

@@ -14,7 +14,12 @@ CHAIN = ("image_encoder", "step", "mel_decoder", "vocoder")
 
 
 def engine_graph(
-    bundle: Bundle, name: str, precision: str, scales: Scales | None = None
+    bundle: Bundle,
+    name: str,
+    precision: str,
+    scales: Scales | None = None,
+    *,
+    is_emulated: bool = False,
 ) -> onnx.ModelProto:
     """One graph; weights by reference to the bundle's own weights file.
 
@@ -25,6 +30,7 @@ def engine_graph(
         name: of spec.graphs.
         precision: fp32, fp16 or int8.
         scales: of what enters the transformer's products, for int8.
+        is_emulated: for ONNX Runtime on the CPU (``qdq_graph``).
 
     Raises:
         BundleError: if the bundle is an int8 one, whose operators TensorRT does not have.
@@ -41,7 +47,7 @@ def engine_graph(
             )
         model = onnx.load(bundle.graph_path(name), load_external_data=False)
         if name == "step" and scales is not None:
-            model = qdq_graph(model, scales, bundle.folder)
+            model = qdq_graph(model, scales, bundle.folder, is_emulated=is_emulated)
         return model if precision == "fp32" else half_graph(model)
 
     def decode() -> onnx.ModelProto:

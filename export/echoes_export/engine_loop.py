@@ -149,18 +149,18 @@ def _last_codes(nodes: Nodes, layout: TokenLayout) -> str:
 def _cumulative(nodes: Nodes, weights: str, layout: TokenLayout) -> str:
     """Sums from the first code to each, over (B, N, V), with zeros up to the next square.
 
-    Two products with triangles of ones: sums in blocks, and of the blocks before. Releases of
-    TensorRT before 10.11 run CumSum as a loop over V, and two short sums round less than a long.
+    In blocks, and of the blocks before: TensorRT before 10.11 runs CumSum as a loop over what it
+    sums, and two short sums round less than a long one. Products with triangles of ones would do
+    as well, but TensorRT-RTX has no float32 products for SM 75.
     """
     block = math.isqrt(layout.vocab_size - 1) + 1
     padding = nodes.ints(0, 0, 0, 0, 0, block * block - layout.vocab_size)
     zero = nodes.constant(0, "float32")
     square = nodes.ints(0, layout.n_tokens, block, block)
     blocks = nodes("Reshape", nodes("Pad", weights, padding, zero), square)
-    ones = np.ones((block, block))
-    inside = nodes("MatMul", blocks, nodes.constant(np.triu(ones), "float32"))
+    inside = nodes("CumSum", blocks, nodes.constant(3, "int64"))
     ends = nodes("Gather", inside, nodes.constant(-1, "int64"), axis=3)
-    before = nodes("MatMul", ends, nodes.constant(np.triu(ones, 1), "float32"))
+    before = nodes("CumSum", ends, nodes.constant(2, "int64"), exclusive=1)
     sums = nodes("Add", inside, nodes("Unsqueeze", before, nodes.ints(-1)))
     return nodes("Reshape", sums, nodes.ints(0, layout.n_tokens, block * block))
 

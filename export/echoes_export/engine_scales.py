@@ -18,7 +18,7 @@ from echoes_rt.decode.plan import known_media, make_plan
 from echoes_rt.engine import Engine
 
 _SHARE = 99.99
-"""Per cent of the values that keep their size; a level for the few largest would cost the others."""
+"""Per cent of the values that keep their size: room for the largest would cost all others."""
 
 
 def measure_scales(bundle: Bundle, pictures: list[Array], work: Path) -> Scales:

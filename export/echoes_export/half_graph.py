@@ -41,8 +41,8 @@ _FULL = frozenset(
 _FULL_WEIGHTS = (
     # An int8 product has its own precision, and gives float32.
     ".int8",
-    # The nearest code is a decision, and so is the drawn token.
-    *("quantize.embedding.", "transformer.image.head.", "transformer.audio.head."),
+    # The nearest code is a decision.
+    "quantize.embedding.",
     # A phase of 10 rad is off by 0.005 in float16, which is noise at -46 dB.
     *("vocoder.head.", "bin_weight"),
 )

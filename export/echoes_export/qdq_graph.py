@@ -6,6 +6,7 @@ product of all.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,13 +40,17 @@ def constant_factors(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, M
             yield node, matrix
 
 
-def qdq_graph(model: onnx.ModelProto, scales: Scales, folder: Path) -> onnx.ModelProto:
+def qdq_graph(
+    model: onnx.ModelProto, scales: Scales, folder: Path, *, is_emulated: bool
+) -> onnx.ModelProto:
     """A copy that quantizes both factors of every product of ``scales``.
 
     Args:
         model: graph ``step`` with weights by reference.
         scales: from ``calibrate``.
         folder: where its weights lie.
+        is_emulated: store weights as the float32 numbers that the integers stand for. From
+            integers ONNX Runtime makes int8 products, which overflow on an x86 without VNNI.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -58,7 +63,9 @@ def qdq_graph(model: onnx.ModelProto, scales: Scales, folder: Path) -> onnx.Mode
         if matrix is not None:
             array = numpy_helper.to_array(weights[matrix.weight], str(folder))
             array = array.T if matrix.is_transposed else array
-            nodes += _quantized(graph, node, matrix, array.astype(np.float32), scales)
+            array = array.astype(np.float32)
+            nodes += _rounded_input(graph, node, scales[matrix.weight])
+            nodes += _rounded_weight(graph, node, matrix, array, is_emulated=is_emulated)
         nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
@@ -66,31 +73,40 @@ def qdq_graph(model: onnx.ModelProto, scales: Scales, folder: Path) -> onnx.Mode
     return copy
 
 
-def _quantized(
+def _rounded_input(
+    graph: onnx.GraphProto, node: onnx.NodeProto, scale: float
+) -> Iterator[onnx.NodeProto]:
+    levels, rounded, *around = (
+        f"{node.output[0]}.{name}" for name in ("int8", "rounded", "scale", "zero")
+    )
+    values: list[NDArray[Any]] = [np.array(scale, dtype=np.float32), np.array(0, dtype=np.int8)]
+    for name, value in zip(around, values, strict=True):
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    yield helper.make_node("QuantizeLinear", [node.input[0], *around], [levels])
+    yield helper.make_node("DequantizeLinear", [levels, *around], [rounded])
+    node.input[0] = rounded
+
+
+def _rounded_weight(
     graph: onnx.GraphProto,
     node: onnx.NodeProto,
     matrix: Matrix,
     array: NDArray[np.float32],
-    scales: Scales,
+    *,
+    is_emulated: bool,
 ) -> Iterator[onnx.NodeProto]:
-    """The nodes before a product, whose inputs become theirs; ``array`` is its (K, N) weight."""
-    values, matrix_scale = matrix.names
-    x, x_scale, x_zero = node.input[0], f"{node.output[0]}.scale", f"{node.output[0]}.zero"
-    per_output = np.maximum(np.abs(array).max(axis=0), 1e-12) / LEVELS
-    constants = {
-        values: np.rint(array / per_output).astype(np.int8),
-        matrix_scale: per_output.astype(np.float32),
-        f"{values}.zero": np.zeros(len(per_output), dtype=np.int8),
-        x_scale: np.array(scales[matrix.weight], dtype=np.float32),
-        x_zero: np.array(0, dtype=np.int8),
-    }
-    graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in constants.items())
-    around = [x_scale, x_zero]
-    levels, rounded, weight = (f"{node.output[0]}.{name}" for name in ("int8", "rounded", "weight"))
-    yield helper.make_node("QuantizeLinear", [x, *around], [levels])
-    yield helper.make_node("DequantizeLinear", [levels, *around], [rounded])
-    factors = [values, matrix_scale, f"{values}.zero"]
-    yield helper.make_node("DequantizeLinear", factors, [weight], axis=1)
-    node.input[0], node.input[1] = rounded, weight
+    """Replaces the second factor by ``array`` (K, N), each output with a scale of its own."""
+    values, scale = matrix.names
+    zero, weight = f"{values}.zero", f"{values}.rounded"
+    per_output = (np.maximum(np.abs(array).max(axis=0), 1e-12) / LEVELS).astype(np.float32)
+    integers = np.rint(array / per_output).astype(np.int8)
+    constants = {values: integers, scale: per_output, zero: np.zeros_like(integers[0])}
+    if is_emulated:
+        constants = {weight: integers * per_output}
+    for name, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    if not is_emulated:
+        yield helper.make_node("DequantizeLinear", [values, scale, zero], [weight], axis=1)
+    node.input[1] = weight
     for attribute in [a for a in node.attribute if a.name == "transB"]:
         node.attribute.remove(attribute)  # the weight is stored as it is read

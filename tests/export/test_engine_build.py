@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def test_stale_engine_is_named_and_built_again(
     assert len(jobs) == 2
     assert any(line in text for text in said)
     again.record.check(again.path, again.record.key)
-    assert build_engines(bundle, tmp_path, plan, [target], said.append)[0].cpu_s is None
+    (third,) = build_engines(bundle, tmp_path, plan, [target], said.append)
+    assert third.cpu_s is None
 
 
 def test_other_architecture_precision_and_graph_lie_beside(
@@ -119,10 +121,10 @@ def test_other_architecture_precision_and_graph_lie_beside(
 ) -> None:
     targets = [dataclasses.replace(TARGET, sm=sm) for sm in (75, 120)]
     both = dataclasses.replace(plan, graphs=("decode", "image_to_audio"))
-    build_engines(bundle, tmp_path, both, targets, lambda _: None)
+    made = [*build_engines(bundle, tmp_path, both, targets, lambda _: None)]
     half = dataclasses.replace(plan, precision="fp16")
-    build_engines(bundle, tmp_path, half, targets, lambda _: None)
-    assert len(jobs) == len(list(tmp_path.glob("*.engine"))) == 6
+    made += build_engines(bundle, tmp_path, half, targets, lambda _: None)
+    assert len(made) == len(jobs) == len(list(tmp_path.glob("*.engine"))) == 6
 
 
 def test_crash_of_the_builder_is_one_line(
@@ -134,7 +136,7 @@ def test_crash_of_the_builder_is_one_line(
     monkeypatch.setattr(sys, "executable", str(crashing))
     out = tmp_path / "engines"
     with pytest.raises(BackendError) as caught:
-        build_engines(bundle, out, plan, [TARGET], lambda _: None)
+        next(build_engines(bundle, out, plan, [TARGET], lambda _: None))
     assert str(caught.value) == (
         "decode.rtx.sm89.fp32.engine cannot be built: TensorRT's builder crashed with SIGSEGV"
     )
@@ -150,6 +152,14 @@ def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
         make_targets("rtx", (89,))
     with pytest.raises(BackendError, match="comes with JetPack"):
         make_targets("tensorrt", ())
+
+
+def test_building_needs_no_torch() -> None:
+    """On a Jetson, where engines are built, PyTorch is large and not always there."""
+    names = ("engine_build", "engine_builder", "engine_command", "engine_effect", "engine_scales")
+    code = "import sys; " + "; ".join(f"import echoes_export.{name}" for name in names)
+    code += "; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_int8_needs_pictures(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
