@@ -39,12 +39,17 @@ MadePicture audio_to_image(const Call &call, const Sound &sound) {
 }
 
 MadeBoth cogenerate(const Call &call) {
-  const Codes together = call.decode(call.question(nullptr, nullptr));
-  // The sound is drawn once more, guided by the picture: in one pass they agree less.
-  const Codes image = call.image_part(together);
-  Codes tokens = call.decode(call.question(&image, nullptr), 1);
-  return {call.engine.decode_audio(call.audio_part(tokens)), call.engine.decode_image(image),
-          std::move(tokens)};
+  Codes tokens = call.decode(call.question(nullptr, nullptr));
+  // In one pass they agree less: each is drawn anew in turns, guided by the other.
+  constexpr int kRedraws = 2;
+  for (int window = 1; window < 1 + 2 * kRedraws; window += 2) {
+    const Codes audio = call.audio_part(tokens);
+    tokens = call.decode(call.question(nullptr, &audio), window);
+    const Codes image = call.image_part(tokens);
+    tokens = call.decode(call.question(&image, nullptr), window + 1);
+  }
+  return {call.engine.decode_audio(call.audio_part(tokens)),
+          call.engine.decode_image(call.image_part(tokens)), std::move(tokens)};
 }
 
 MadeSound vary_audio(const Call &call, const Sound &sound, double keep) {

@@ -48,8 +48,11 @@ def test_agreement_by_chance_shows_a_collapse() -> None:
 def test_ways_redraw_one_medium_and_keep_the_other(evaluation: Evaluation) -> None:
     layout = evaluation.echoes.manifest.tokens
     ways = cogeneration.ways(evaluation, [3, 4, 5])
-    joint, sound, picture, both = ways.values()
-    assert [*ways] == ["joint", "sound_redrawn", "picture_redrawn", "both_redrawn"]
+    assert [*ways] == [
+        *("joint", "sound_redrawn", "picture_redrawn", "both_redrawn"),
+        *("picture_redrawn_twice", "both_redrawn_twice"),
+    ]
+    joint, sound, picture, both, picture_twice, both_twice = ways.values()
     image, audio = layout.image_slice, layout.audio_slice
     np.testing.assert_array_equal(sound[:, image], joint[:, image])
     np.testing.assert_array_equal(picture[:, audio], joint[:, audio])
@@ -57,12 +60,14 @@ def test_ways_redraw_one_medium_and_keep_the_other(evaluation: Evaluation) -> No
     assert (picture[:, image] != joint[:, image]).any()
     np.testing.assert_array_equal(both[:, image], picture[:, image])
     assert (both[:, audio] != picture[:, audio]).any()
+    np.testing.assert_array_equal(picture_twice[:, audio], both[:, audio])
+    np.testing.assert_array_equal(both_twice[:, image], picture_twice[:, image])
 
 
 def test_cogeneration_knows_which_way_the_verb_goes(evaluation: Evaluation) -> None:
     scores = cogeneration.cogeneration_scores(evaluation)
     assert scores["n"] == 3
-    assert scores["shipped"] in scores
+    assert scores["shipped"] == "both_redrawn_twice"
     assert scores["joint"]["pictures"] == scores["sound_redrawn"]["pictures"]
     assert scores["joint"]["sounds"] == scores["picture_redrawn"]["sounds"]
 

@@ -127,12 +127,13 @@ def cogenerate(
     from echoes_rt.audio import check_sound_path
     from echoes_rt.image import check_image_path
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.tasks.whole import REDRAWS
 
     begin = time.perf_counter()
     check_sound_path(sound)
     check_image_path(picture)
     echoes = Echoes.load(bundle, device=device, threads=threads)
-    with progress(quiet=quiet, runs=2) as on_step:
+    with progress(quiet=quiet, runs=1 + 2 * REDRAWS) as on_step:
         made = echoes.cogenerate(on_step=on_step, **options)
     reports = []
     for name, result in zip((sound, picture), made, strict=True):

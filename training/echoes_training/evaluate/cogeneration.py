@@ -11,10 +11,11 @@ from echoes_training.evaluate.scores import Numbers, Scores, spread
 
 
 def cogeneration_scores(evaluation: Evaluation) -> Scores:
-    """How often both judges name the same label, for four ways to make a pair.
+    """How often both judges name the same label, for six ways to make a pair.
 
     ``joint`` draws both in one pass; the others draw one of them once more, guided by the other,
-    or the picture and then the sound. ``shipped`` is the one that the runtime's verb gives.
+    or the picture and then the sound in turns. ``shipped`` is the one that the runtime's verb
+    gives.
     """
     config, layout = evaluation.config, evaluation.echoes.manifest.tokens
     seeds = [config.seed + i for i in range(config.n_pairs)]
@@ -52,16 +53,22 @@ def ways(evaluation: Evaluation, seeds: Sequence[int]) -> dict[str, Codes]:
 
     # Each decoding has a window, that is, noise of its own, as in the runtime.
     joint = drawn(chain.question(echoes, members=n), 0)
-    image, audio = joint[:, layout.image_slice], joint[:, layout.audio_slice]
-    sound_redrawn = drawn(chain.question(echoes, image=image, members=n), 1)
-    picture_redrawn = drawn(chain.question(echoes, audio=audio, members=n), 1)
-    image = picture_redrawn[:, layout.image_slice]
-    return {
+    answers = {
         "joint": joint,
-        "sound_redrawn": sound_redrawn,
-        "picture_redrawn": picture_redrawn,
-        "both_redrawn": drawn(chain.question(echoes, image=image, members=n), 2),
+        "sound_redrawn": drawn(
+            chain.question(echoes, image=joint[:, layout.image_slice], members=n), 1
+        ),
     }
+    tokens, window = joint, 1
+    for times in ("", "_twice"):
+        audio = tokens[:, layout.audio_slice]
+        tokens = drawn(chain.question(echoes, audio=audio, members=n), window)
+        answers["picture_redrawn" + times] = tokens
+        image = tokens[:, layout.image_slice]
+        tokens = drawn(chain.question(echoes, image=image, members=n), window + 1)
+        answers["both_redrawn" + times] = tokens
+        window += 2
+    return answers
 
 
 def agreement(heard: Numbers, seen: Numbers, labels: Sequence[str]) -> Scores:

@@ -19,6 +19,9 @@ export interface LoadOptions {
   readonly onBytes?: OnBytes;
 }
 
+/** Times that `cogenerate` draws the picture and then the sound anew. */
+const REDRAWS = 2n;
+
 /**
  * Every verb takes a seed, the dials of sampling and `onStep`; every verb throws an InputError if
  * something given cannot be used, and a CancelledError if `onStep` said so. Sounds are mono samples
@@ -60,8 +63,12 @@ export class Echoes {
   async cogenerate(options: Options = {}): Promise<Pair> {
     const call = new Call(this.engine, options);
     const nothing = call.question(null, null);
-    const { image } = await call.decode(nothing);
-    const { audio } = await call.decode(call.question(image, null), 1n);
+    let { image, audio } = await call.decode(nothing);
+    // In one pass they agree less: each is drawn anew in turns, guided by the other.
+    for (let window = 1n; window < 1n + 2n * REDRAWS; window += 2n) {
+      ({ image, audio } = await call.decode(call.question(null, audio), window));
+      ({ image, audio } = await call.decode(call.question(image, null), window + 1n));
+    }
     const sampling = call.sampling(nothing);
     return { sound: await call.hear(audio, sampling), picture: await call.see(image, sampling) };
   }
