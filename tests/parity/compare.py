@@ -147,7 +147,7 @@ def save_lightning(model: nn.Module, path: Path) -> None:
 
 
 def compare_codec(kind: str, folder: Path) -> Iterable[Row]:
-    from echoes_training.stages.tokenize import load_codec
+    from echoes_training.stages.codecs import load_codec
 
     model = reference(kind)
     x = torch.rand(1, 1, 80, 848) if kind == "specvqgan" else torch.rand(1, 3, 256, 256)

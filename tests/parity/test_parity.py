@@ -17,6 +17,7 @@ from echoes_rt.audio import log_mel
 from echoes_rt.spec.mel import MelSpec
 
 COMPARE = Path(__file__).with_name("compare.py")
+COMPARE_METRICS = Path(__file__).with_name("compare_metrics.py")
 FRONT_END = Path(__file__).parents[1] / "fixtures" / "published" / "front-end.json"
 
 
@@ -28,6 +29,17 @@ FRONT_END = Path(__file__).parents[1] / "fixtures" / "published" / "front-end.js
 @pytest.mark.parametrize("network", ["taming", "maskgit", "specvqgan", "melgan", "front-end"])
 def test_ours_computes_what_the_original_computes(network: str) -> None:
     command = [sys.executable, COMPARE, os.environ["ECHOES_REFERENCES"], "--only", network]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (Path(os.environ.get("ECHOES_REFERENCES", "")) / "av-benchmark").is_dir(),
+    reason="NOT COMPARED WITH AV-BENCHMARK: put a clone of it into the folder ECHOES_REFERENCES",
+)
+def test_metrics_are_those_of_av_benchmark() -> None:
+    command = [sys.executable, COMPARE_METRICS, os.environ["ECHOES_REFERENCES"]]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
