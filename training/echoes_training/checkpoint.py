@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from echoes_rt.errors import InputError
 from echoes_training.ema import Average
+from echoes_training.processes import gathered, shared_like
 
 BUNDLE_WEIGHTS = "weights.safetensors"
 """Holds every module's tensors under their names in training, in fp16."""
@@ -82,7 +82,7 @@ def save(run: Path, step: int, state: TrainState, *, write: bool = True) -> Path
         partial.mkdir(parents=True)
 
     def put(name: str, tensors: Mapping[str, Tensor]) -> None:
-        whole = {key: _whole(value) for key, value in tensors.items()}
+        whole = {k: gathered(v).detach().cpu().contiguous() for k, v in tensors.items()}
         if write:
             save_file(whole, partial / f"{name}.safetensors")
 
@@ -109,14 +109,14 @@ def load(folder: Path, state: TrainState) -> int:
     for name, module in state.modules.items():
         tensors = load_file(folder / f"{name}.safetensors")
         current = module.state_dict()
-        module.load_state_dict({k: _shared_like(current.get(k), v) for k, v in tensors.items()})
+        module.load_state_dict({k: shared_like(current.get(k), v) for k, v in tensors.items()})
     for name, average in state.averages.items():
         average.restart()  # from the weights just loaded, if the run had no average until now
         file = folder / f"{name}{AVERAGED}.safetensors"
         if file.exists():
             tensors = load_file(file)
             for key, value in average.tensors.items():
-                value.copy_(_shared_like(value, tensors[key]))
+                value.copy_(shared_like(value, tensors[key]))
     for name, optimizer in state.optimizers.items():
         _restore_optimizer(optimizer, load_file(folder / f"{name}_optimizer.safetensors"))
     return _step_of(folder)
@@ -162,20 +162,6 @@ def load_start(source: Path, name: str, module: nn.Module) -> None:
         ) from error
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """On the CPU, gathered if processes share it."""
-    whole = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return whole.detach().cpu().contiguous()
-
-
-def _shared_like(current: Tensor | None, whole: Tensor) -> Tensor:
-    """This process's share of ``whole``, if it has a share of ``current``."""
-    if not isinstance(current, DTensor):
-        return whole
-    mesh = current.device_mesh
-    return distribute_tensor(whole.to(current.device), mesh, current.placements)
-
-
 def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     state = optimizer.state_dict()["state"]
     return {
@@ -192,7 +178,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tens
         index, key = name.split(".", 1)
         parameter = parameters[int(index)]
         if tensor.shape == parameter.shape:
-            tensor = _shared_like(parameter, tensor)
+            tensor = shared_like(parameter, tensor)
         state.setdefault(int(index), {})[key] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -14,6 +14,7 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
+from echoes_training.preset_names import PRESET_NAMES
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from echoes_training.stages.codecs import Codec
 
     Codecs = tuple[Codec, Codec]
-
-PRESET_NAMES = ("tiny", "mini", "base", "large")
 
 F = TypeVar("F", bound=Callable[..., None])
 

@@ -2,11 +2,11 @@
 
 import click
 
-PRESETS = ("tiny", "mini", "base", "large")
+from echoes_training.preset_names import PRESET_NAMES
 
 
 @click.command()
-@click.option("--preset", type=click.Choice(PRESETS), default="base", show_default=True)
+@click.option("--preset", type=click.Choice(PRESET_NAMES), default="base", show_default=True)
 @click.option(
     "--clips",
     type=click.IntRange(1),

@@ -9,11 +9,19 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 class MetricsLog:
-    """Appends to ``run/metrics.jsonl`` and ``run/tensorboard``."""
+    """Appends to ``run/metrics.jsonl`` and ``run/tensorboard``.
 
-    def __init__(self, run: Path) -> None:
-        self._file = (run / "metrics.jsonl").open("a", encoding="utf-8")
-        self._writer = SummaryWriter(str(run / "tensorboard"))
+    What was logged of steps after ``start`` is dropped: a run that was killed makes them again.
+    """
+
+    def __init__(self, run: Path, start: int) -> None:
+        path = run / "metrics.jsonl"
+        kept = [line for line in _lines(path) if _step_of(line) <= start]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+        self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
         self._start = time.monotonic()
 
     def __enter__(self) -> "MetricsLog":
@@ -35,3 +43,14 @@ class MetricsLog:
         self._file.flush()
         for key, value in scalars.items():
             self._writer.add_scalar(key, value, step)
+
+
+def _lines(path: Path) -> list[str]:
+    """Whole ones; a kill may have cut the last."""
+    if not path.exists():
+        return []
+    return [x for x in path.read_text("utf-8").splitlines(keepends=True) if x.endswith("\n")]
+
+
+def _step_of(line: str) -> int:
+    return int(json.loads(line)["step"])

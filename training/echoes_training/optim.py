@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from echoes_training.config import LoopConfig
-from echoes_training.processes import Processes
+from echoes_training.processes import Processes, gathered
 
 P = TypeVar("P")
 
@@ -79,4 +78,4 @@ class Learner:
                 (loss_of(part) / len(parts)).backward()
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.loop.grad_clip)
         self.optimizer.step()
-        return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+        return float(gathered(norm))

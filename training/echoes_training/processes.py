@@ -13,6 +13,7 @@ from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+    from torch.distributed.tensor import DTensor
 
 T = TypeVar("T")
 
@@ -74,7 +75,7 @@ class Processes:
 
         ``may_idle`` says that there are steps in which some of the parameters have no gradient.
         """
-        if self.accelerator is None or is_sharded(module):
+        if self.accelerator is None or any(map(is_shared, module.parameters())):
             return module
         from accelerate import DistributedDataParallelKwargs
 
@@ -101,7 +102,7 @@ class Processes:
             fully_shard(part, mesh=mesh, reshard_after_forward=True)
 
     def without_exchange(self, wrapped: nn.Module) -> AbstractContextManager[object]:
-        """In it, ``wrapped`` only adds up this process's gradients."""
+        """In it, this process only adds up its own gradients; shares have no room for that."""
         if isinstance(wrapped, DistributedDataParallel):
             return wrapped.no_sync()
         return contextlib.nullcontext()
@@ -152,11 +153,33 @@ class Processes:
             self.accelerator.wait_for_everyone()
 
 
-def is_sharded(module: nn.Module) -> bool:
-    """Whether ``Processes.shard`` has been here."""
-    from torch.distributed.tensor import DTensor
+def are_many() -> bool:
+    """Whether there is more than this process; some builds of PyTorch know of no others."""
+    return distributed.is_available() and distributed.is_initialized()
 
-    return any(isinstance(p, DTensor) for p in module.parameters())
+
+def is_shared(tensor: Tensor) -> bool:
+    """Whether ``Processes.shard`` has left this process a share of it."""
+    if not are_many():
+        return False
+    from torch.distributed.tensor import DTensor  # slow to import, and missing in some builds
+
+    return isinstance(tensor, DTensor)
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole of it, to be called by all processes."""
+    return cast("DTensor", tensor).full_tensor() if is_shared(tensor) else tensor
+
+
+def shared_like(current: Tensor | None, whole: Tensor) -> Tensor:
+    """This process's share of ``whole``, if it has a share of ``current``; to be called by all."""
+    if current is None or not is_shared(current):
+        return whole
+    from torch.distributed.tensor import distribute_tensor
+
+    like = cast("DTensor", current)
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements)
 
 
 def sum_over_processes(value: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, distributed, nn
 
-from echoes_training.processes import sum_over_processes
+from echoes_training.processes import are_many, sum_over_processes
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -14,7 +14,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and distributed.is_initialized()):
+        if not (self.training and are_many()):
             return super().forward(x)
         size = distributed.get_world_size()
         values = x.float()

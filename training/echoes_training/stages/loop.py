@@ -82,7 +82,7 @@ def train(
     start = 0 if folder is None else checkpoint.load(folder, state)
     processes.wait()
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(MetricsLog(run)) if processes.is_main else None
+        log = stack.enter_context(MetricsLog(run, start)) if processes.is_main else None
         quiet = not processes.is_main
         bar = tqdm(total=loop.steps, initial=start, mininterval=5, disable=quiet)
         stack.enter_context(bar)

@@ -1,0 +1,3 @@
+"""The names of the presets, for commands that have not loaded them."""
+
+PRESET_NAMES = ("tiny", "mini", "base", "large")
