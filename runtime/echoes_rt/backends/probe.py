@@ -51,7 +51,6 @@ _MENDS = (
     (r"no kernel image", "install an ONNX Runtime built for this GPU, or use device tensorrt"),
     (r"insufficient|unsupported toolchain", "update the NVIDIA driver, or install an older CUDA"),
     (r"out of memory|OUT_OF_MEMORY", "end what else uses the GPU, or use device cpu"),
-    (r"finds no device", "use another device: this provider does not know this machine's"),
 )
 _LAST_MEND = "echoes-rt doctor shows what is installed"
 

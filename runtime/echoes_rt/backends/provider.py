@@ -88,7 +88,10 @@ def add_provider(
     register_plugin(onnxruntime, provider)
     found = [part for part in onnxruntime.get_ep_devices() if part.ep_name == provider.name]
     if device.index >= len(found):
-        raise BackendError(f"{provider.name} finds no device {device.index} of its own here")
+        raise BackendError(
+            f"{provider.name} finds {len(found)} devices of its own on this machine; use another "
+            "device"
+        )
     options.add_provider_for_devices([found[device.index]], dials)
     return None
 
@@ -116,4 +119,6 @@ def register_plugin(onnxruntime: ModuleType, provider: Provider) -> None:
         onnxruntime.register_execution_provider_library(provider.name, str(library))
     except Exception as error:  # ONNX Runtime's exceptions share no other parent
         if "already registered" not in str(error):
-            raise BackendError(f"{library.name} does not load: {error}") from error
+            # The rest of the message is the library's path, once more.
+            said = str(error).split("with error: ")[-1]
+            raise BackendError(f"{library.name} does not load: {said}") from error
