@@ -17,7 +17,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from bench.videos import write_video
+from bench.video_files import write_video
 from echoes_training.cli import main
 from echoes_training.data.videos.decode import ClipError, read_frames, read_sound
 from echoes_training.data.videos.sample import ClipForm, Extract, extract

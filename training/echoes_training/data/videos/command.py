@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from echoes_rt.errors import BackendError, InputError
+from echoes_training.preset_names import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Split
     from echoes_training.data.videos.sample import ClipForm
-
-PRESET_NAMES = ("tiny", "mini", "base", "large")
 
 
 @click.command()
