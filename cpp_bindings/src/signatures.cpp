@@ -13,16 +13,18 @@ struct Signature {
   TensorSpecs outputs;
 };
 
-// What the fused graphs take of a DecodePlan, and its noise.
-TensorSpecs plan_tensors(const TokenLayout &layout) {
-  const Dim steps{0, "steps"}, batch{0, "batch"};
+// `tensors`, and what the fused graphs take of a DecodePlan and its noise for so many steps.
+TensorSpecs with_plan(TensorSpecs tensors, const Dim &steps, const TokenLayout &layout) {
+  const Dim batch{0, "batch"};
   const TensorSpec dial{"float32", {steps}};
   const TensorSpec uniforms{"float32", {steps, {2, ""}, batch, {layout.n_tokens(), ""}}};
-  return {{"keep", {"int32", {steps, batch}}},
-          {"temperature", dial},
-          {"choice_temperature", dial},
-          {"guidance_scale", dial},
-          {"uniforms", uniforms}};
+  const TensorSpecs plan{{"keep", {"int32", {steps, batch}}},
+                         {"temperature", dial},
+                         {"choice_temperature", dial},
+                         {"guidance_scale", dial},
+                         {"uniforms", uniforms}};
+  tensors.insert(tensors.end(), plan.begin(), plan.end());
+  return tensors;
 }
 
 std::vector<Signature> signatures(const Manifest &manifest) {
@@ -40,11 +42,12 @@ std::vector<Signature> signatures(const Manifest &manifest) {
   const TensorSpec logits{"float32", {batch, {layout.n_tokens(), ""}, {layout.vocab_size(), ""}}};
   const TensorSpec flags{"bool", tokens.shape};
   const TensorSpec clip_waveform{"float32", {batch, {mel.n_samples(), ""}}};
-  const TensorSpecs plan = plan_tensors(layout);
-  TensorSpecs question{{"tokens", tokens}, {"mask", flags}, {"condition", flags}};
-  question.insert(question.end(), plan.begin(), plan.end());
-  TensorSpecs picture{{"image", pixels}};
-  picture.insert(picture.end(), plan.begin(), plan.end());
+  const TensorSpec guided{"bool", {{0, "guided"}, {layout.n_tokens(), ""}}};
+  const Dim steps{0, "steps"}, one{1, ""};
+  const auto question =
+      with_plan({{"tokens", tokens}, {"mask", flags}, {"condition", flags}}, steps, layout);
+  const auto step = with_plan({{"tokens", tokens}, {"condition", guided}}, one, layout);
+  const auto picture = with_plan({{"image", pixels}}, steps, layout);
   return {
       {"image_encoder", {{"image", pixels}}, {{"codes", image_codes}}},
       {"image_decoder", {{"codes", image_codes}}, {{"image", pixels}}},
@@ -53,6 +56,7 @@ std::vector<Signature> signatures(const Manifest &manifest) {
       {"step", {{"tokens", tokens}}, {{"logits", logits}}},
       {"vocoder", {{"mel", frames}}, {{"waveform", waveform}}},
       {"decode", question, {{"decoded", tokens}}},
+      {"decode_step", step, {{"decoded", tokens}}},
       {"image_to_audio", picture, {{"waveform", clip_waveform}, {"codes", audio_codes}}},
   };
 }

@@ -41,7 +41,7 @@ echoes_rt::Samples sound_of(echoes_rt::Model &model, int seed) {
 
 int main(int argc, char **argv) {
   CHECK(argc == 3);
-  const int each = std::stoi(argv[2]) / (2 * kThreads);
+  const int each = (std::stoi(argv[2]) + 2 * kThreads - 1) / (2 * kThreads);
   try {
     echoes_rt::Model shared = open(argv[1]);
     std::vector<echoes_rt::Samples> expected;
