@@ -1,3 +1,4 @@
+import gc
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from echoes_rt import Echoes
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.select import choose_device
+from echoes_rt.backends.tensorrt import _make_log
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 
@@ -97,6 +99,18 @@ def test_steps_of_one_call_are_told_after_it(tensorrt: Any, add_engine: AddEngin
     assert told[:4] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     with pytest.raises(CancelledError, match="after step 1 of 4"):
         gpu.cogenerate(seed=1, on_step=lambda *_: False)
+
+
+def test_memory_goes_with_the_session(
+    driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
+) -> None:
+    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    for seed in range(3):
+        gpu.decode_tokens(*question(gpu, 1), seeds=[seed])
+    assert (driver.get("allocations"), driver.get("launches")) == (18, 2)  # 9 tensors, twice
+    del gpu
+    gc.collect()
+    assert driver.get("allocations") == 0
 
 
 @pytest.mark.parametrize("refusal", ["capture", "variable"])
@@ -195,6 +209,10 @@ def refuse(runtime: fake_tensorrt.Runtime, _: bytes) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="not installed")
 def test_names_are_tensorrts_own() -> None:
     import tensorrt_rtx
+
+    log = _make_log(tensorrt_rtx)
+    assert tensorrt_rtx.Runtime(log).deserialize_cuda_engine(b"no engine") is None
+    assert log.errors
 
     for name in ("Runtime", "ICudaEngine", "IExecutionContext", "ILogger", "TensorIOMode"):
         real, fake = getattr(tensorrt_rtx, name), getattr(fake_tensorrt, name)

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
@@ -55,6 +56,8 @@ class TensorRTSession:
         # TensorRT-RTX records graphs by itself.
         self._is_recording = flavour == "tensorrt" and os.environ.get(GRAPH_VARIABLE) != "0"
         self._graphs: dict[tuple[tuple[int, ...], ...], CudaGraph | None] = {}
+        # Not at the program's end, when the driver may be gone before.
+        weakref.finalize(self, _free, self._buffers, self._graphs).atexit = False
         self.launches = 1
         self.around: Around = nullcontext
 
@@ -170,6 +173,15 @@ class TensorRTSession:
             f"engine {self._name} {what}{said}; build it again with echoes-export engine, or use "
             "another device"
         )
+
+
+def _free(
+    buffers: dict[str, GpuBuffer], graphs: dict[tuple[tuple[int, ...], ...], CudaGraph | None]
+) -> None:
+    for graph in filter(None, graphs.values()):
+        graph.free()
+    for buffer in buffers.values():
+        buffer.free()
 
 
 _MAX_GRAPHS = 16
