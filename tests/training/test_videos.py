@@ -107,6 +107,7 @@ def shards(table: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(out),
     ]
     assert "16 clips in " in result.stderr
+    assert "16/16" in result.stderr
     return out
 
 

@@ -170,8 +170,8 @@ def _samples(tar: Path, pool: Executor, advance: Callable[[int], object]) -> Ite
     files = (files for _, files in read_tar(tar))
     try:
         for sample in in_order(pool, read_sample, files, AHEAD):
-            yield sample
             advance(1)
+            yield sample
     except (KeyError, ValueError, RuntimeError) as error:
         raise InputError(f"the shard {tar} holds a clip that cannot be read: {error}") from error
 

@@ -3,7 +3,8 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -46,19 +47,19 @@ def fill(
         missing = [shard for shard in shards if not shard.list(folder).exists()]
         todo = [clip for shard in missing for clip in shard.clips]
         advance(wanted.n_clips - len(todo))
-        extracts = _told(extract_all(todo, wanted.form, n_workers), advance)
-        for shard in missing:
-            write_shard(folder, shard, islice(extracts, len(shard.clips)))
+        with closing(extract_all(todo, wanted.form, n_workers)) as extracts:
+            for shard in missing:
+                write_shard(folder, shard, _told(islice(extracts, len(shard.clips)), advance))
         _write_skipped(folder)
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error}") from error
     return len(todo)
 
 
-def _told(extracts: Iterator[Extract], advance: Callable[[int], object]) -> Iterator[Extract]:
+def _told(extracts: Iterable[Extract], advance: Callable[[int], object]) -> Iterator[Extract]:
     for extract in extracts:
-        yield extract
         advance(1)
+        yield extract
 
 
 def _write_skipped(folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -44,7 +44,7 @@ def extract_all(
     form: ClipForm,
     n_workers: int,
     job: Callable[..., Extract] = extract,
-) -> Iterator[Extract]:
+) -> Generator[Extract, None, None]:
     """What ``extract`` makes of each clip, in the order of the clips."""
     work = partial(job, form=form)
     done = 0
