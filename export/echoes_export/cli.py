@@ -9,7 +9,7 @@ import click
 from echoes_export.engine_command import engine
 from echoes_export.quantize_command import quantize
 from echoes_rt.errors import EchoesError, InputError
-from echoes_training.cli import PRESET_NAMES
+from echoes_training.preset_names import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_export.inputs import Inputs

@@ -1,5 +1,7 @@
 """How far the precision of engines moves tokens and sounds, run on the CPU."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from echoes_export.checks import Array, Check, snr_db
@@ -41,9 +43,24 @@ def precision_effect(before: Bundle, after: Bundle, pictures: list[Array]) -> li
     return [
         _check("image_encoder", "equal codes", float((codes[0] == codes[1]).mean())),
         *int8_effect(before, after, pictures),
+        _check("decode", "equal tokens of one step", _equal_of_one_step(engines, codes[0])),
         _check("mel_decoder", "lowest SNR, dB", _lowest_snr(mels)),
         _check("vocoder", "lowest SNR, dB", _lowest_snr(samples)),
     ]
+
+
+def _equal_of_one_step(engines: list[Engine], codes: Array) -> float:
+    """Of all unknown tokens drawn at once: no token that differs makes others differ."""
+    layout, sampling = engines[0].manifest.tokens, engines[0].manifest.sampling
+    tokens = np.full((len(codes), layout.n_tokens), layout.mask_token_id, dtype=np.int32)
+    tokens[:, layout.image_slice] = codes
+    mask = tokens == layout.mask_token_id
+    once = replace(sampling, steps=1)
+    both = [
+        engine.decode_tokens(tokens, mask, seeds=range(len(codes)), sampling=once)
+        for engine in engines
+    ]
+    return float((both[0] == both[1])[mask].mean())
 
 
 def _lowest_snr(both: list[Array]) -> float:

@@ -164,6 +164,7 @@ def test_float16_moves_little(bundle: Bundle, tmp_path: Path) -> None:
     found = {(check.graph, check.metric): check.value for check in effect}
     assert 0 < found["step", "relative error of scores"] < 2e-3
     assert found["decode", "equal tokens"] > 0.9 > found["decode", "equal tokens by chance"]
+    assert found["decode", "equal tokens of one step"] > 0.9
     assert found["image_encoder", "equal codes"] > 0.9
     assert 40 < found["mel_decoder", "lowest SNR, dB"] < 100
     assert 40 < found["vocoder", "lowest SNR, dB"] < 100

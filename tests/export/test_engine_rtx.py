@@ -28,7 +28,9 @@ def test_command_builds_then_keeps(tiny_bundle: Path, tmp_path: Path) -> None:
     assert again.stdout.count("there already") == 2
 
 
-@pytest.mark.parametrize("graph", ["decode", "image_to_audio"])
+@pytest.mark.parametrize(
+    "graph", ["decode", pytest.param("image_to_audio", marks=pytest.mark.slow)]
+)
 def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
     bundle = Bundle.open(BUNDLED_FOLDER / "echoes-mini")
     plan = Plan(graphs=(graph,), precision="fp16", ranges=free_ranges(bundle, 4, 64))

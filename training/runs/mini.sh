@@ -24,7 +24,7 @@ echoes-train mel-vqgan --index "$index" --out "$work/mel" --resume
 wait $image
 if [ ! -e "$work/tokens.safetensors" ]; then
   echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
-    --audio-views 12 --unpaired-views 1 --out "$work/tokens.safetensors"
+    --audio-views 6 --unpaired-views 1 --out "$work/tokens.safetensors"
 fi
 
 # The refined decoder has the codes of the codec that it comes from, so both sides go on at once.
@@ -39,7 +39,7 @@ wait $transformer
 rm -rf "$work/echoes-mini"
 echoes-export bundle --image-vqgan "$work/image-refined" --mel-vqgan "$work/mel-refined" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
-  --name echoes-mini --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=12 \
-  --sampling guidance_scale=5 --sampling choice_temperature=12 --out "$work/echoes-mini"
+  --name echoes-mini --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
+  --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --sampling choice_temperature=12 --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \
   --out "$work/evaluation.json" --sheet "$work/sheet.png"

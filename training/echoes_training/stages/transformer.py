@@ -78,7 +78,9 @@ def _new_objective(
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(config.loop.seed, -1))
     if start_from is not None:
         checkpoint.load_start(start_from, "transformer", model)
-    return Objective(model, nn.Linear(config.model.width, len(cache.groups)))
+    # With one group there is nothing to tell apart: the head stays as it is, and small.
+    n_groups = len(cache.groups) if len(cache.groups) <= MOST_GROUPS else 1
+    return Objective(model, nn.Linear(config.model.width, n_groups))
 
 
 class Objective(nn.Module):
@@ -116,8 +118,7 @@ class TransformerStep:
         self.processes = processes
         self.places = processes.parts(loop.batch_size, loop.accumulate)
         self.objective = objective
-        n_groups = objective.group_head.out_features
-        self.group_steps = config.group_steps if n_groups <= MOST_GROUPS else 0
+        self.group_steps = config.group_steps if objective.group_head.out_features > 1 else 0
         objective.group_head.requires_grad_(self.group_steps > 0)
         self.learner = Learner(objective, loop, processes, may_idle=self.group_steps > 0)
 
