@@ -44,4 +44,5 @@ def test_masked_loss_counts_asked_positions_only() -> None:
     tokens = codes.masked_fill(asked, preset.layout.mask_token_id)
     loss = masked_loss(model, model.hidden(tokens), codes, asked, 0.0)
     logits = model(tokens)[asked]
-    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, codes[asked]))
+    expected = torch.nn.functional.cross_entropy(logits, codes[asked], reduction="sum")
+    torch.testing.assert_close(loss, expected)

@@ -75,6 +75,38 @@ def test_refining_changes_the_decoder_and_nothing_else(
     assert metrics(new)[-1]["heldout/perceptual"] > 0
 
 
+def test_a_new_decoder_leaves_the_codes_as_they_are(
+    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    old, new = codec_runs["image-vqgan"], tmp_path / "refined"
+    settings = ("decoder_channels=8,12", "shift=3", "adversarial_start=3", "loop.log_every=1")
+    flags = [part for setting in settings for part in ("--set", setting)]
+    tiny = ("--preset", "tiny")
+    train("refine-image", "--codec", old, "--index", media_index, "--out", new, *tiny, *flags)
+    (before, _), (after, config) = load_codec(old), load_codec(new)
+    assert config.model.decoder_channels == (8, 12)
+    assert after.decoder.conv_out.in_channels == 8
+    for name in ("encoder", "quant_conv", "quantize"):
+        states = [getattr(model, name).state_dict() for model in (before, after)]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    rows = [row for row in metrics(new) if "train/perceptual" in row]
+    assert ["train/discriminator" in row for row in rows] == [False, False, False, True]
+
+
+def test_decoder_widths_must_fit_the_levels(
+    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
+) -> None:
+    codec = str(codec_runs["image-vqgan"])
+    flags = ["--index", str(media_index), "--codec", codec, "--preset", "tiny"]
+    flags += ["--out", str(tmp_path / "new"), "--set", "decoder_channels=(8,)"]
+    result = CliRunner().invoke(main, ["refine-image", *flags])
+    assert result.exit_code == 1
+    assert (
+        "--set decoder_channels: channels and decoder_channels need the same number"
+        in result.output
+    )
+
+
 def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:
     cache = TokenCache.load(token_cache)
     assert cache.groups == ["label:high", "label:low"]

@@ -161,15 +161,18 @@ def _refine(
     from echoes_training.processes import Processes
     from echoes_training.stages import vqgan
     from echoes_training.stages.codecs import load_codec
-    from echoes_training.stages.refine import refine
+    from echoes_training.stages.refine import refine, with_new_decoder
 
     config = _configure("refine", run, preset, assignments, resume)
     model, codec = load_codec(codec_run)
-    # The result is a codec like any other: its settings are those of the codec it began as.
-    if Processes(config.loop.device).is_main:
-        save_config(run, {**load_config(codec_run), "refine": to_dict(config)})
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
     head = vqgan.load_head(codec_run, medium, codec)
+    if config.decoder_channels:
+        model, codec = with_new_decoder(model, codec, config)
+    # The result is a codec like any other, and its settings say so.
+    if Processes(config.loop.device).is_main:
+        settings = {"config": to_dict(codec), "refine": to_dict(config)}
+        save_config(run, {**load_config(codec_run), **settings})
     refine(run, medium, model, head, codec, config)
 
 

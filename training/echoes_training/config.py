@@ -102,10 +102,22 @@ class VQGANStageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RefineStageConfig:
-    """Training of a codec's decoder alone; the codec itself comes from another run."""
+    """Training of a codec's decoder alone; the codec itself comes from another run.
+
+    Attributes:
+        decoder_channels: widths of a new decoder, trained from nothing; empty goes on with the
+            codec's own.
+        adversarial_start: the first step with the discriminator.
+        shift: the encoder judges what is decoded moved by up to this many positions, wrapped
+            round, the same for the real thing: an encoder that begins with patches would else
+            be pleased by a pattern on their grid.
+    """
 
     loop: LoopConfig
     discriminator_width: int
+    decoder_channels: tuple[int, ...] = ()
+    adversarial_start: int = 0
+    shift: int = 0
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "reconstruction": 1.0,

@@ -1,12 +1,15 @@
 """Trains a codec's decoder alone: its codes, and all that was trained on them, stay valid."""
 
+import dataclasses
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_rt.errors import InputError
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
 from echoes_training.device import autocast, channels_last
@@ -83,6 +86,25 @@ def refine(
     train(run, loop, state, processes, step_once, evaluate)
 
 
+def with_new_decoder(
+    model: VQGAN, codec: VQGANStageConfig, config: RefineStageConfig
+) -> tuple[VQGAN, VQGANStageConfig]:
+    """The codec with an untrained decoder of ``config.decoder_channels``, and its settings.
+
+    Raises:
+        InputError: if the widths are not one for each level.
+    """
+    try:
+        shape = dataclasses.replace(codec.model, decoder_channels=config.decoder_channels)
+    except ValueError as error:
+        raise InputError(f"--set decoder_channels: {error}") from error
+    torch.manual_seed(config.loop.seed)
+    renewed = VQGAN(shape)
+    renewed.encoder, renewed.quant_conv = model.encoder, model.quant_conv
+    renewed.quantize = model.quantize
+    return renewed, dataclasses.replace(codec, model=shape)
+
+
 class Decoding(nn.Module):
     """A codec as nothing but a decoder of codes."""
 
@@ -130,12 +152,12 @@ class RefineStep:
 
         def loss_of(part: Part) -> Tensor:
             with self._autocast():
-                seen, fake = self._decode(part)
-                losses = self._losses(part, seen, fake)
-            balance = self._balance(losses)
+                losses, fake = self._losses(part, step)
             rows.append({f"train/{k}": v.item() for k, v in losses.items()})
-            rows[-1]["train/balance"] = balance.item()
-            losses["adversarial"] = losses["adversarial"] * balance
+            if "adversarial" in losses:
+                balance = self._balance(losses)
+                rows[-1]["train/balance"] = balance.item()
+                losses["adversarial"] = losses["adversarial"] * balance
             decoded.append((part.x, fake.detach()))
             return total(losses, self.config.loss_weights)
 
@@ -147,29 +169,41 @@ class RefineStep:
 
         verdicts: list[Scalars] = []
         self.decoder.update(step, parts, loss_of)
+        if step < self.config.adversarial_start:
+            return mean(rows)
         self.judge.update(step, decoded, verdict_on)
         return mean(rows) | mean(verdicts)
 
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.config.loop.precision, self.processes.device)
 
-    def _decode(self, part: Part) -> tuple[list[Tensor], Tensor]:
-        """What the encoder sees at each level, and what becomes of its codes."""
+    def _losses(self, part: Part, step: int) -> tuple[dict[str, Tensor], Tensor]:
+        """The losses by name, and what becomes of the codes."""
+        encoder = self.model.encoder
         with torch.no_grad():
-            seen = self.model.encoder.pyramid(part.x)
+            seen = encoder.pyramid(part.x)
             codes = self.model.codes_of(seen[-1])
-        return seen, self.decoder(codes)
-
-    def _losses(self, part: Part, seen: list[Tensor], fake: Tensor) -> dict[str, Tensor]:
-        levels = self.model.encoder.pyramid(fake)
+            if self.config.shift:
+                seen = encoder.pyramid(self._shifted(part.x, step))
+        fake = self.decoder(codes)
+        levels = encoder.pyramid(self._shifted(fake, step))
         losses = {
             "reconstruction": (fake - part.x).abs().mean(),
             "perceptual": perceptual(seen, levels),
         }
         if self.head is not None:
             losses["category"] = F.cross_entropy(_read(self.head, levels[-1]), part.wanted)
-        losses["adversarial"] = fool(self.critic, fake)
-        return losses
+        if step >= self.config.adversarial_start:
+            losses["adversarial"] = fool(self.critic, fake)
+        return losses, fake
+
+    def _shifted(self, x: Tensor, step: int) -> Tensor:
+        """(B, C, H, W), moved by the same random number of rows and columns in a step."""
+        if not self.config.shift:
+            return x
+        rng = np.random.default_rng((self.config.loop.seed, step))
+        rows, columns = (int(n) for n in rng.integers(self.config.shift + 1, size=2))
+        return torch.roll(x, (rows, columns), dims=(2, 3))
 
     def _balance(self, losses: dict[str, Tensor]) -> Tensor:
         """How much stronger the reconstruction pulls at the last layer than the discriminator does.
