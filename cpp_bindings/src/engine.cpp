@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <optional>
 
@@ -20,6 +21,23 @@ std::vector<float> floats_of(const Output &output) {
 bool all_finite(const Output &output) {
   return std::all_of(output.data<float>(), output.data<float>() + output.size(),
                      [](float value) { return std::isfinite(value); });
+}
+
+// Scaled, never clipped, and raised to an RMS of -40 dBFS as far as the peak allows.
+Samples levelled(Samples samples) {
+  constexpr double kQuietestRms = 0.01;
+  constexpr double kSmallest = std::numeric_limits<float>::min();
+  double peak = 0;
+  double power = 0;
+  for (const double sample : samples) {
+    peak = std::max(peak, std::fabs(sample));
+    power += sample * sample;
+  }
+  const double rms = std::sqrt(power / static_cast<double>(samples.size()));
+  const double gain = std::min(std::max(1.0, kQuietestRms / std::max(rms, kSmallest)),
+                               1.0 / std::max(peak, kSmallest));
+  for (float &sample : samples) sample = static_cast<float>(sample * gain);
+  return samples;
 }
 
 BundleError not_numbers(const char *graph, const std::string &bundle) {
@@ -166,11 +184,7 @@ Samples Engine::vocode(const Mel &mel) {
 }
 
 Samples Engine::decode_audio(const Codes &codes) {
-  Samples samples = vocode(decode_mel(codes));
-  float peak = 1;
-  for (const float sample : samples) peak = std::max(peak, std::fabs(sample));
-  for (float &sample : samples) sample /= peak;  // scaled, not clipped: clipping would be heard
-  return samples;
+  return levelled(vocode(decode_mel(codes)));
 }
 
 }  // namespace echoes

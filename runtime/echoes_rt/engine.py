@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+QUIETEST_RMS = 0.01
+"""-40 dBFS, at which an event in a quiet room is still heard beside a speaker's own noise."""
+
 
 class Engine:
     """A loaded bundle; one serves many calls, also from several threads at once."""
@@ -174,7 +177,7 @@ class Engine:
         pictures = np.repeat(pixels, len(seeds), axis=0)
         session = self._session("image_to_audio")
         samples, codes = fused.image_to_audio(session, pictures, plan, noise)
-        return _unclipped(self._finite(samples, "image_to_audio")), codes
+        return _levelled(self._finite(samples, "image_to_audio")), codes
 
     def loop_graph(self, on_step: OnStep | None = None) -> str:
         """The graph that ``decode_tokens`` runs: the whole loop, or one step of it.
@@ -207,7 +210,7 @@ class Engine:
 
     def decode_audio(self, codes: IntArray) -> FloatArray:
         """(B, N_a) audio codes to (B, S) samples in [-1, 1]."""
-        return _unclipped(self.vocode(self.decode_mel(codes)))
+        return _levelled(self.vocode(self.decode_mel(codes)))
 
     def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> SamplingDefaults:
         """The bundle's defaults with what is not None in their place.
@@ -255,10 +258,17 @@ class Engine:
         return self._gpu
 
 
-def _unclipped(samples: FloatArray) -> FloatArray:
-    """Scaled, not clipped: clipping would be heard."""
-    peaks = np.abs(samples).max(axis=1, keepdims=True)
-    return np.asarray(samples / np.maximum(peaks, 1.0), dtype=np.float32)
+def _levelled(samples: FloatArray) -> FloatArray:
+    """(B, S) samples, each member scaled: never clipped, and loud enough to be heard.
+
+    What is quieter than ``QUIETEST_RMS`` is raised to it, as far as its peak allows; digital
+    silence stays.
+    """
+    peaks = np.abs(samples).max(axis=1, keepdims=True).astype(np.float64)
+    rms = np.sqrt(np.square(samples, dtype=np.float64).mean(axis=1, keepdims=True))
+    smallest = np.finfo(np.float32).tiny
+    gains = np.maximum(1.0, QUIETEST_RMS / np.maximum(rms, smallest))
+    return np.asarray(samples * np.minimum(gains, 1.0 / np.maximum(peaks, smallest)), np.float32)
 
 
 def _check_question(tokens: IntArray, mask: BoolArray, n_members: int, layout: TokenLayout) -> None:

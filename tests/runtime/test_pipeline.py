@@ -205,6 +205,20 @@ def test_loud_sound_is_scaled_and_not_clipped(tiny_bundle: Path) -> None:
     assert echoes.decode_audio(codes).tolist() == [[0.5, -0.25]]
 
 
+def test_quiet_sound_is_raised_as_far_as_its_peak_allows(tiny_bundle: Path) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu")
+    codes = np.zeros((1, 8), dtype=np.int32)
+
+    def heard(waveform: list[float]) -> Any:
+        echoes._sessions["vocoder"] = FakeVocoder(waveform)
+        return echoes.decode_audio(codes)[0]
+
+    np.testing.assert_allclose(heard([1e-4, -1e-4]), [0.01, -0.01], rtol=1e-6)
+    click = heard([0.5] + [0.0] * 9999)
+    assert click.max() == 1.0
+    assert heard([0.0, 0.0]).tolist() == [0.0, 0.0]
+
+
 def test_samples_that_are_not_numbers_are_an_error(tiny_bundle: Path) -> None:
     echoes = Echoes.load(tiny_bundle, device="cpu")
     echoes._sessions["vocoder"] = FakeVocoder([0.5, float("nan")])

@@ -1,7 +1,7 @@
 /** One call of a verb: what was asked for besides the media. */
 
 import type { OnStep } from "./decode";
-import { withinOne, type Engine } from "./engine";
+import { levelled, type Engine } from "./engine";
 import { InputError } from "./errors";
 import { checkSeed, uniforms } from "./noise";
 import { applyOptions } from "./plan";
@@ -83,7 +83,7 @@ export class Call {
   async hear(codes: Int32Array, sampling: Sampling): Promise<Sound> {
     const [mel, samples] = await this.stage("decode audio", async () => {
       const mel = await this.engine.decodeMel(codes);
-      return [mel, withinOne(await this.engine.vocode(mel))] as const;
+      return [mel, levelled(await this.engine.vocode(mel))] as const;
     });
     return this.sound(samples, mel, codes, sampling);
   }

@@ -151,8 +151,20 @@ export function checkSamples(samples: Float32Array): Float32Array {
   return samples;
 }
 
-/** Scaled, not clipped, if anything is beyond 1: clipping would be heard. */
-export function withinOne(samples: Float32Array): Float32Array {
-  const peak = samples.reduce((most, sample) => Math.max(most, Math.abs(sample)), 0);
-  return peak > 1 ? samples.map((sample) => sample / peak) : samples;
+const QUIETEST_RMS = 0.01;
+/** The least float32 that is not subnormal. */
+const SMALLEST = 2 ** -126;
+
+/** Scaled, never clipped, and raised to an RMS of -40 dBFS as far as the peak allows. */
+export function levelled(samples: Float32Array): Float32Array {
+  let peak = 0;
+  let power = 0;
+  for (const sample of samples) {
+    peak = Math.max(peak, Math.abs(sample));
+    power += sample * sample;
+  }
+  const rms = Math.sqrt(power / samples.length);
+  const raised = Math.max(1, QUIETEST_RMS / Math.max(rms, SMALLEST));
+  const gain = Math.min(raised, 1 / Math.max(peak, SMALLEST));
+  return samples.map((sample) => sample * gain);
 }

@@ -59,7 +59,7 @@ export class Echoes {
     return call.see((await call.decode(tokens)).image, call.sampling(tokens));
   }
 
-  /** Makes a picture from nothing, and the sound that belongs to it, guided by the picture. */
+  /** Makes a picture and a sound that belong together, from nothing. */
   async cogenerate(options: Options = {}): Promise<Pair> {
     const call = new Call(this.engine, options);
     const nothing = call.question(null, null);
