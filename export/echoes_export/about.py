@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import Any
 
 from echoes_rt import __version__
 from echoes_rt.errors import InputError
@@ -71,7 +72,8 @@ def _recommended(defaults: SamplingDefaults, assignments: tuple[str, ...]) -> Sa
             raise InputError(f"--sampling needs KEY=VALUE with one of {allowed}, got {assignment}")
         kind = type(getattr(defaults, key))
         try:
-            defaults = dataclasses.replace(defaults, **{key: kind(text)})
+            value: Any = tuple(map(float, text.split(","))) if kind is tuple else kind(text)
+            defaults = dataclasses.replace(defaults, **{key: value})
         except ValueError as error:
             raise InputError(f"--sampling {assignment}: {error}") from error
     return defaults

@@ -91,6 +91,7 @@ def exported(
     result = export(
         *("bundle", "--index", index, "--out", out, "--name", "echoes-test"),
         *("--sampling", "steps=3", "--sampling", "guidance_scale=1.5"),
+        *("--sampling", "guidance_interval=0,0.75"),
         **runs,
     )
     assert result.exit_code == 0, result.output

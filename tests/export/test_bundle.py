@@ -29,6 +29,7 @@ def test_runtime_makes_a_sound_with_it(bundle_path: Path) -> None:
     assert sound.samples.shape == (echoes.bundle.manifest.mel.n_samples,)
     assert 0 < np.abs(sound.samples).max() <= 1
     assert (sound.sampling.steps, sound.sampling.guidance_scale) == (3, 1.5)
+    assert sound.sampling.guidance_interval == (0.0, 0.75)
 
 
 def test_manifest_says_what_was_asked(bundle_path: Path, models: Models) -> None:
@@ -173,6 +174,8 @@ def test_codec_of_another_grid_is_refused(
         ("steps", "--sampling needs KEY=VALUE with one of steps, guidance_scale, temperature, "),
         ("pace=3", "--sampling needs KEY=VALUE with one of steps, "),
         ("steps=many", "--sampling steps=many: invalid literal for int"),
+        ("guidance_interval=0.5,0.2", "guidance_interval must be two rising shares in [0, 1]"),
+        ("guidance_interval=0.5", "--sampling guidance_interval=0.5: "),
         ("temperature=-1", "--sampling temperature=-1: temperature must be in [0, 10], got -1"),
     ],
 )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains echoes-mini from the raw folders: about four hours on two cores, by the sum of its stages.
+# Trains echoes-mini from the raw folders: about five hours on two cores, by the sum of its stages.
 #
 #   training/runs/mini.sh MEDIA WORK
 #
@@ -32,7 +32,10 @@ echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transf
 transformer=$!
 echoes-train refine-mel --codec "$work/mel" --index "$index" --out "$work/mel-refined" \
   --set loop.steps=1800 --resume
-echoes-train refine-image --codec "$work/image" --index "$index" --out "$work/image-refined" --resume
+echoes-train refine-image --codec "$work/image" --index "$index" --out "$work/image-refined" \
+  --set decoder_channels=64,128,192 --set shift=3 --set adversarial_start=1700 \
+  --set loop.steps=2600 --set loop.batch_size=16 --set loop.learning_rate=0.001 \
+  --set loop.warmup_steps=60 --set loss_weights.adversarial=0.8 --resume
 echoes-train vocoder --index "$index" --out "$work/vocoder" --resume
 wait $transformer
 
