@@ -66,9 +66,7 @@ def _manifest_text(manifest: "Manifest") -> str:
         f"codes of {tokens.image.codebook_size}",
         f"sound     {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x "
         f"{tokens.audio.width} codes of {tokens.audio.codebook_size}",
-        f"sampling  {sampling.steps} steps, guidance scale {sampling.guidance_scale:g}, "
-        f"temperature {sampling.temperature:g}, "
-        f"choice temperature {sampling.choice_temperature:g}",
+        f"sampling  {sampling}",
         f"size      {size / 1e6:.2f} MB",
     ]
     lines += [

@@ -1,8 +1,9 @@
 """What a command says of its result."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -48,7 +49,10 @@ def show(reports: list[Report], took_s: float, *, as_json: bool, quiet: bool) ->
 
 
 def _text(reports: list[Report], took_s: float) -> str:
+    from echoes_rt.spec.sampling import SamplingDefaults
+
     first = reports[0]
+    dials: dict[str, Any] = {f.name: first[f.name] for f in fields(SamplingDefaults)}
     lines = [f"{report['file']}: {_size(report)}" for report in reports]
     if len(reports) > 1:
         lines = [f"{line} (seed {r['seed']})" for line, r in zip(lines, reports, strict=True)]
@@ -61,9 +65,7 @@ def _text(reports: list[Report], took_s: float) -> str:
             f"bundle    {first['bundle']}",
             f"device    {first['device']} ({first['device_reason']})",
             *([f"seed      {first['seed']}"] if len(reports) == 1 else []),
-            f"sampling  {first['steps']} steps, guidance scale {first['guidance_scale']:g}, "
-            f"temperature {first['temperature']:g}, "
-            f"choice temperature {first['choice_temperature']:g}",
+            f"sampling  {SamplingDefaults(**dials)}",
             f"took      {took_s:.2f} s ({parts})",
         ]
     )

@@ -45,3 +45,16 @@ class SamplingDefaults:
             raise ValueError(
                 f"guidance_interval must be two rising shares in [0, 1], got {start:g}, {stop:g}"
             )
+
+    def __str__(self) -> str:
+        """One line for people."""
+        guidance = f"guidance scale {self.guidance_scale:g}"
+        if self.guidance_schedule != "constant":
+            guidance = f"{self.guidance_schedule} {guidance}"
+        start, stop = self.guidance_interval
+        if (start, stop) != (0.0, 1.0):
+            guidance += f" from {start:.0%} to {stop:.0%} of them"
+        return (
+            f"{self.steps} steps, {guidance}, temperature {self.temperature:g}, "
+            f"choice temperature {self.choice_temperature:g}"
+        )
