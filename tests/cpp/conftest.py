@@ -37,8 +37,6 @@ def build(tmp_path_factory: pytest.TempPathFactory, onnxruntime_folder: Path) ->
         cmake,
         *("-S", SOURCE, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
         *("-DCMAKE_BUILD_TYPE=Release", "-DECHOES_STRICT=ON"),
-        # One translation unit in place of twenty that read the same headers.
-        *("-DCMAKE_UNITY_BUILD=ON", "-DCMAKE_UNITY_BUILD_BATCH_SIZE=0"),
     )
     run(cmake, "--build", folder)
     before = os.environ.get("ECHOES_RT_ORT")
