@@ -52,7 +52,7 @@ def draw_ablation(results: dict[str, Any], path: Path) -> None:
             ncols=len(results["bundles"]),
         )
     figure.suptitle(
-        f"sounds of {settings['pictures_per_label']} held-out pictures of each label, "
+        f"sounds of {settings['pictures_per_label']} held-out pictures of each label,\n"
         f"{settings['seeds']} of each (dotted: chance)",
         fontsize=10,
     )
