@@ -55,13 +55,19 @@ void blend(const Mel &tail, Mel &mel) {
   }
 }
 
-// The last `columns` columns of a grid of codes with `width` columns.
-Codes last_columns(const Codes &codes, int width, int columns) {
-  Codes last;
+// Columns [from, to) of a grid of codes with `width` columns.
+Codes columns_of(const Codes &codes, int width, int from, int to) {
+  Codes part;
   for (auto row = codes.begin(); row != codes.end(); row += width) {
-    last.insert(last.end(), row + (width - columns), row + width);
+    part.insert(part.end(), row + from, row + to);
   }
-  return last;
+  return part;
+}
+
+// By how many columns the windows follow one another. Of each but the last window a ninth at its
+// end is never heard: clips that a model learns from tend to fade out there.
+int fresh_columns(int n_columns) {
+  return std::max(1, n_columns - overlap_columns(n_columns) - n_columns / 9);
 }
 
 // Turns log-mels into samples as soon as the frames after them are known, and gives those out.
@@ -128,6 +134,7 @@ Codes stream(const Call &call, const Codes *image, int64_t n_samples,
   const Grid &grid = call.manifest().tokens.audio;
   const int frames_per_column = call.manifest().mel.n_frames / grid.width;
   const int n_overlap = overlap_columns(grid.width);
+  const int n_fresh = fresh_columns(grid.width);
   Codes known = past ? past->codes : Codes();
   int n_known = past ? past->columns : 0;
   Mel tail = past ? past->mel : Mel();
@@ -148,13 +155,13 @@ Codes stream(const Call &call, const Codes *image, int64_t n_samples,
     Mel mel = call.engine.decode_mel(codes);
     blend(tail, mel);
     const bool is_last = (given + mel.frames) * call.manifest().mel.hop_length >= n_samples;
-    const int end = is_last ? mel.frames : mel.frames - n_overlap * frames_per_column;
+    const int end = is_last ? mel.frames : n_fresh * frames_per_column;
     vocoded.add(frames_of(mel, static_cast<int>(std::max<int64_t>(0, -given)), end));
     if (is_last) break;
     given += end;
-    known = last_columns(codes, grid.width, n_overlap);
+    known = columns_of(codes, grid.width, n_fresh, n_fresh + n_overlap);
     n_known = n_overlap;
-    tail = frames_of(mel, end, mel.frames);
+    tail = frames_of(mel, end, end + n_overlap * frames_per_column);
   }
   vocoded.finish();
   return tokens;

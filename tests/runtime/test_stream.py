@@ -14,6 +14,8 @@ from echoes_rt import CancelledError, Echoes, InputError
 from echoes_rt.audio import write_audio
 from echoes_rt.decode.reference import FloatArray
 from echoes_rt.image import read_image
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
 
@@ -50,6 +52,15 @@ def test_same_seed_gives_the_same_stream_and_a_longer_one_begins_with_it(
     settled = len(short) - 2048  # its last window was not blended with another
     np.testing.assert_allclose(long[:settled], short[:settled], atol=1e-6)
     assert not np.allclose(made(0.3, 8), short)
+
+
+def test_the_end_of_a_window_is_not_heard_but_where_it_is_the_last() -> None:
+    grid = Grid(height=5, width=27, codebook_size=8)
+    spec = MelSpec(n_frames=27 * 16)
+    column_s = spec.duration_s / 27
+    assert (streaming.overlap_columns(27), streaming.fresh_columns(27)) == (9, 15)
+    windows = [streaming.count_windows(spec, grid, n * column_s) for n in (26.9, 27.1, 41.9, 42.1)]
+    assert windows == [1, 2, 2, 3]
 
 
 def test_windows_differ(echoes: Echoes, picture: Path) -> None:

@@ -39,11 +39,23 @@ def overlap_columns(n_columns: int) -> int:
     return max(1, n_columns // 3)
 
 
+def dropped_columns(n_columns: int) -> int:
+    """How many columns at a window's end are never heard, unless it is the last: a ninth.
+
+    Clips that a model learns from tend to fade out, and nothing shall fade where sound goes on.
+    """
+    return n_columns // 9
+
+
+def fresh_columns(n_columns: int) -> int:
+    """By how many columns the windows of a stream follow one another."""
+    return max(1, n_columns - overlap_columns(n_columns) - dropped_columns(n_columns))
+
+
 def count_windows(mel: MelSpec, audio: Grid, duration_s: float) -> int:
     """How many windows a stream of that length takes."""
     columns = duration_s * mel.sample_rate * audio.width / mel.n_samples
-    fresh = max(1, audio.width - overlap_columns(audio.width))
-    return 1 + max(0, math.ceil((columns - audio.width) / fresh))
+    return 1 + max(0, math.ceil((columns - audio.width) / fresh_columns(audio.width)))
 
 
 def stream(
@@ -81,7 +93,7 @@ def _blended(
     grid = call.engine.manifest.tokens.audio
     mel_spec = call.engine.manifest.mel
     frames_per_column = mel_spec.n_frames // grid.width
-    n_kept = overlap_columns(grid.width) * frames_per_column
+    n_fresh, n_overlap = fresh_columns(grid.width), overlap_columns(grid.width)
     known = None if past is None else past.codes
     tail = None if past is None else past.mel
     given = 0 if past is None else -past.mel.shape[1]  # frames of the stream that were given out
@@ -99,12 +111,13 @@ def _blended(
         is_last = (
             n_samples is not None and (given + mel.shape[1]) * mel_spec.hop_length >= n_samples
         )
-        end = mel.shape[1] if is_last else mel.shape[1] - n_kept
+        end = mel.shape[1] if is_last else n_fresh * frames_per_column
         yield mel[:, max(0, -given) : end]
         if is_last:
             return
         given += end
-        known, tail = codes[:, -(n_kept // frames_per_column) :], mel[:, end:]
+        known = codes[:, n_fresh : n_fresh + n_overlap]
+        tail = mel[:, end : end + n_overlap * frames_per_column]
 
 
 def _window(

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from echoes_rt.audio import log_mel
 from echoes_rt.spec.mel import DB_RANGE, MelSpec
 from echoes_rt.spec.tokens import Grid
-from echoes_rt.tasks.stream import overlap_columns
+from echoes_rt.tasks.stream import fresh_columns, overlap_columns
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Scores
@@ -53,7 +53,7 @@ def window_frames(n_frames: int, spec: MelSpec, grid: Grid) -> list[int]:
     """Where the windows of a stream begin to be heard, and where the ones before them end."""
     per_column = spec.n_frames // grid.width
     overlap = overlap_columns(grid.width)
-    fresh = (grid.width - overlap) * per_column
+    fresh = fresh_columns(grid.width) * per_column
     starts = range(fresh, n_frames, fresh)
     frames = [frame for start in starts for frame in (start, start + overlap * per_column)]
     return [frame for frame in frames if frame < n_frames]
