@@ -59,7 +59,7 @@ void run(const Runs &runs, const Graph &graph) {
 
 EXPORTED int raw_open(const char *bundle, int threads, Runs **runs) {
   return guarded([&] {
-    OrtDevice device = choose_device(OrtLibrary::open(""), "cpu", threads);
+    OrtDevice device = choose_ort_device(OrtLibrary::open(""), "cpu", threads);
     *runs = new Runs{open_bundle(bundle), std::move(device), {}};
   });
 }

@@ -13,13 +13,13 @@ constexpr size_t kFirstModelInfo = sizeof(echoes_model_info);
 
 echoes_model_info info_of(const echoes_model &model) {
   const Manifest &manifest = model.engine.manifest();
-  const OrtDevice &device = model.engine.device();
+  const Device &device = model.engine.device();
   echoes_model_info info{};
   info.name = manifest.name.c_str();
   info.license = manifest.license.c_str();
   info.device = device.name.c_str();
   info.device_reason = device.reason.c_str();
-  info.onnxruntime_version = device.library->version().c_str();
+  info.onnxruntime_version = device.ort.library->version().c_str();
   info.image_width = manifest.image.width;
   info.image_height = manifest.image.height;
   info.sample_rate = manifest.mel.sample_rate;
@@ -64,8 +64,8 @@ echoes_status echoes_model_create(const char *bundle_path, const echoes_model_op
     }
     Bundle bundle = open_bundle(bundle_path);
     auto library = OrtLibrary::open(known.onnxruntime_path ? known.onnxruntime_path : "");
-    OrtDevice device =
-        choose_device(std::move(library), known.device ? known.device : "auto", known.threads);
+    Device device = choose_device(std::move(library), bundle,
+                                  known.device ? known.device : "auto", known.threads);
     *model = new echoes_model(std::move(bundle), std::move(device));
   });
 }

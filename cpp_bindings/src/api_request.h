@@ -6,7 +6,7 @@
 #include "echoes_rt/echoes_rt.h"
 
 struct echoes_model {
-  echoes_model(echoes::Bundle bundle, echoes::OrtDevice device)
+  echoes_model(echoes::Bundle bundle, echoes::Device device)
       : engine(std::move(bundle), std::move(device)) {}
 
   echoes::Engine engine;

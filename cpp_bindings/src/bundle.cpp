@@ -1,7 +1,6 @@
 #include "bundle.h"
 
 #include <fstream>
-#include <vector>
 
 #include "errors.h"
 #include "sha256.h"
@@ -10,8 +9,6 @@ namespace echoes {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr size_t kChunkBytes = 1 << 20;
 
 std::string read_manifest(const fs::path &path) {
   std::ifstream file(path, std::ios::binary);
@@ -26,18 +23,6 @@ std::string read_manifest(const fs::path &path) {
         sentence(path.u8string(), ": is larger than the ", kMaxManifestBytes, " bytes allowed"));
   }
   return text;
-}
-
-std::string sha256_of(const fs::path &path) {
-  std::ifstream file(path, std::ios::binary);
-  std::vector<char> chunk(kChunkBytes);
-  Sha256 digest;
-  while (file) {
-    file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
-    digest.update(chunk.data(), static_cast<size_t>(file.gcount()));
-  }
-  if (!file.eof()) throw BundleError(sentence(path.u8string(), " cannot be read"));
-  return digest.hex_digest();
 }
 
 bool is_inside(const fs::path &path, const fs::path &root) {
@@ -62,7 +47,7 @@ void verify(const fs::path &folder, const DataFile &file) {
                                " bytes, the manifest says ", file.size_bytes,
                                "; get the bundle again"));
   }
-  const std::string digest = sha256_of(path);
+  const std::string digest = sha256_of_file(path);
   if (digest != file.sha256) {
     throw BundleError(sentence("file ", file.file, " of bundle ", where, " has the checksum ",
                                digest.substr(0, 12), "..., the manifest says ",

@@ -61,7 +61,7 @@ int Question::n_unknown() const {
 Session &Engine::session(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<Session> &session = sessions_[graph];
-  if (session == nullptr) session = open_session(device_, bundle_, graph);
+  if (session == nullptr) session = device_.open(bundle_, graph);
   return *session;
 }
 
@@ -122,7 +122,8 @@ Codes Engine::decode_tokens(const Question &question, const Sampling &sampling, 
 }
 
 Session *Engine::loop_session(const OnStep &on_step) {
-  const bool is_fused = !on_step && device_.name == "cpu" && manifest().has_graph("decode");
+  const bool is_fast = device_.ort.name == "cpu" || device_.has_engine("decode");
+  const bool is_fused = !on_step && is_fast && manifest().has_graph("decode");
   return is_fused ? &session("decode") : nullptr;
 }
 

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "bundle.h"
+#include "device.h"
 #include "image.h"
 #include "mask_decoder.h"
-#include "ort_session.h"
 #include "session.h"
 
 namespace echoes {
@@ -42,11 +42,11 @@ struct Question {
 // One serves many threads at once. Graphs are loaded when they are first run.
 class Engine {
  public:
-  Engine(Bundle bundle, OrtDevice device)
+  Engine(Bundle bundle, Device device)
       : bundle_(std::move(bundle)), device_(std::move(device)) {}
 
   const Manifest &manifest() const { return bundle_.manifest; }
-  const OrtDevice &device() const { return device_; }
+  const Device &device() const { return device_; }
 
   Codes encode_image(const Picture &picture);
   Codes encode_mel(const Mel &mel);
@@ -64,8 +64,8 @@ class Engine {
 
  private:
   Session &session(const std::string &graph);
-  // The graph that runs the whole loop, or null: only the host's loop can call back, and on a GPU
-  // control flow costs more than it saves.
+  // The graph that runs the whole loop, or null: only the host's loop can call back, and ONNX
+  // Runtime's control flow costs more on a GPU than it saves.
   Session *loop_session(const OnStep &on_step);
   LogitsFn step_logits();
   Codes checked_codes(const Output &output, const Grid &grid, const char *graph) const;
@@ -73,7 +73,7 @@ class Engine {
   void check_output(const Output &output, size_t size, const char *graph) const;
 
   Bundle bundle_;
-  OrtDevice device_;
+  Device device_;
   std::mutex mutex_;  // guards sessions_
   std::map<std::string, std::unique_ptr<Session>> sessions_;
 };

@@ -27,16 +27,6 @@ constexpr const char *kConfig[][2] = {
     {"session.use_device_allocator_for_initializers", "1"},
 };
 
-// The index in "cuda:<index>", 0 for "cuda"; -1 for other texts.
-int cuda_index(const std::string &device) {
-  if (device == "cuda") return 0;
-  if (device.rfind("cuda:", 0) != 0) return -1;
-  const std::string digits = device.substr(5);
-  const bool is_number = !digits.empty() && digits.size() <= 3 &&
-                         digits.find_first_not_of("0123456789") == std::string::npos;
-  return is_number ? std::stoi(digits) : -1;
-}
-
 // Only a session that was made says that a device starts.
 void try_device(const OrtDevice &device) {
   const OrtApi &api = device.library->api();
@@ -50,6 +40,15 @@ void try_device(const OrtDevice &device) {
 }
 
 }  // namespace
+
+int device_index(const std::string &device, const std::string &kind) {
+  if (device == kind) return 0;
+  if (device.rfind(kind + ":", 0) != 0) return -1;
+  const std::string digits = device.substr(kind.size() + 1);
+  const bool is_number = !digits.empty() && digits.size() <= 3 &&
+                         digits.find_first_not_of("0123456789") == std::string::npos;
+  return is_number ? std::stoi(digits) : -1;
+}
 
 Owned<OrtSessionOptions> session_options(const OrtDevice &device) {
   const OrtApi &api = device.library->api();
@@ -80,14 +79,15 @@ Owned<OrtSessionOptions> session_options(const OrtDevice &device) {
   return options;
 }
 
-OrtDevice choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
-                        int threads) {
+OrtDevice choose_ort_device(std::shared_ptr<const OrtLibrary> library,
+                            const std::string &requested, int threads) {
   OrtDevice device{std::move(library), "cpu", "asked for", threads};
   if (requested == "cpu") return device;
-  const int index = requested == "auto" ? 0 : cuda_index(requested);
+  const int index = requested == "auto" ? 0 : device_index(requested, "cuda");
   if (index < 0) {
     throw InputError(
-        sentence("device must be auto, cpu, cuda or cuda:<index>, got '", requested, "'"));
+        sentence("device must be auto, cpu, cuda[:<index>] or tensorrt[:<index>], got '", requested,
+                 "'"));
   }
   OrtDevice cuda = device;
   cuda.name = sentence("cuda:", index);

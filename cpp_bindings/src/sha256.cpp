@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <fstream>
+#include <vector>
+
+#include "errors.h"
 
 namespace echoes {
 namespace {
@@ -79,6 +83,18 @@ void Sha256::add_block(const uint8_t *block) {
   }
   const uint32_t added[8] = {a, b, c, d, e, f, g, h};
   for (size_t i = 0; i < 8; ++i) state_[i] += added[i];
+}
+
+std::string sha256_of_file(const std::filesystem::path &path) {
+  std::ifstream file(path, std::ios::binary);
+  std::vector<char> chunk(size_t{1} << 20);
+  Sha256 digest;
+  while (file) {
+    file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
+    digest.update(chunk.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (!file.eof()) throw BundleError(sentence(path.u8string(), " cannot be read"));
+  return digest.hex_digest();
 }
 
 }  // namespace echoes

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 namespace echoes {
@@ -23,5 +24,8 @@ class Sha256 {
   size_t num_pending_ = 0;
   uint64_t num_bytes_ = 0;
 };
+
+// Of a whole file; throws BundleError if it cannot be read.
+std::string sha256_of_file(const std::filesystem::path &path);
 
 }  // namespace echoes

@@ -1,5 +1,6 @@
 // Prints the tokens that each task makes, for other programs to compare: with the whole loop in one
 // graph, and with a callback after each step. Usage: print_codes BUNDLE SEEDS
+// [DEVICE]
 #include <cstdlib>
 #include <echoes_rt/echoes_rt.hpp>
 
@@ -67,11 +68,11 @@ void print_all(Model &model, uint64_t seed, bool is_stepwise) {
 }  // namespace
 
 int main(int argc, char **argv) {
-  CHECK(argc == 3);
+  CHECK(argc == 3 || argc == 4);
   try {
     echoes_model_options options{};
     options.struct_size = sizeof options;
-    options.device = "cpu";
+    options.device = argc == 4 ? argv[3] : "cpu";
     options.threads = 1;
     Model model(argv[1], options);
     for (uint64_t seed = 0; seed < std::strtoull(argv[2], nullptr, 10); ++seed) {

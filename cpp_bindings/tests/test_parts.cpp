@@ -7,6 +7,7 @@
 #include <string>
 
 #include "check.h"
+#include "engine_file.h"
 #include "errors.h"
 #include "fft.h"
 #include "image.h"
@@ -14,6 +15,7 @@
 #include "mask_decoder.h"
 #include "mel.h"
 #include "noise.h"
+#include "nvidia_system.h"
 #include "plan.h"
 #include "sha256.h"
 #include "yyjson.h"
@@ -222,6 +224,19 @@ void test_manifest(const std::string &fixtures) {
   CHECK(is_refused);
 }
 
+// The texts are those of real machines.
+void test_releases() {
+  CHECK(driver_release("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release "
+                       "Build  (dvs-builder@U22)\nGCC version: gcc version 12.3.0\n") ==
+        "580.95.05");
+  CHECK(driver_release("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183  Sun May 12\n") ==
+        "535.183");
+  CHECK(driver_release("") == "");
+  CHECK(l4t_release("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n") == "36.4.3");
+  CHECK(l4t_release("# R39 (release), REVISION: 2, GCID: 1\n") == "39.2");
+  CHECK(l4t_release("Raspbian") == "");
+}
+
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -236,5 +251,6 @@ int main(int argc, char **argv) {
   test_fft();
   test_pixels_survive();
   test_manifest(fixtures);
+  test_releases();
   return 0;
 }

@@ -77,8 +77,10 @@ typedef struct echoes_model echoes_model;
 
 typedef struct echoes_model_options {
   size_t struct_size;
-  /* "auto", "cpu", "cuda" or "cuda:<index>"; NULL is "auto": CUDA if a session starts on it, the
-     CPU otherwise. A device that is asked for and does not start is an error. */
+  /* "auto", "cpu", "cuda", "tensorrt", "cuda:<index>" or "tensorrt:<index>"; NULL is "auto":
+     TensorRT if the bundle has engines that fit this machine and the library was built with it,
+     else CUDA if a session starts on it, else the CPU. A device that is asked for and does not
+     start is an error. */
   const char *device;
   /* The ONNX Runtime library, or a folder that holds it. NULL searches: the environment variable
      ECHOES_RT_ORT (a file or folder), the folder of this library, the system's library path. */
@@ -103,7 +105,7 @@ typedef struct echoes_model_info {
   /* These five live as long as the model. */
   const char *name;
   const char *license;
-  const char *device;                /* "cpu" or "cuda:<index>" */
+  const char *device;                /* "cpu", "cuda:<index>" or "tensorrt:<index>" */
   const char *device_reason;         /* why that device */
   const char *onnxruntime_version;   /* of the library that was opened */
   int32_t image_width, image_height; /* of generated pictures, pixels */
