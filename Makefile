@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
+GPU_VENV := .venv-gpu
 # Of an environment with ONNX Runtime's GPU build, TensorRT or both; without them all is skipped.
 GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
 ORT_FOLDER := import onnxruntime, pathlib; \
@@ -16,6 +17,10 @@ demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, w
 
 test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
 	$(RUNTIME_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
+ifeq ($(shell uname -sm),Linux x86_64)
+	$(MAKE) $(GPU_VENV)/.installed
+	$(GPU_VENV)/bin/python -m pytest -q tests/runtime/test_backends.py -k gpu_build
+endif
 	$(VENV)/bin/python -m pytest -q tests
 
 check: $(VENV)/.installed  ## style and types
@@ -51,6 +56,12 @@ $(RUNTIME_VENV)/.installed: pyproject.toml constraints.txt
 	$(RUNTIME_VENV)/bin/python $(PIP) -e ".[cpu]" pytest hypothesis
 	touch $@
 
+# ONNX Runtime's GPU build cannot live beside the other one.
+$(GPU_VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU_VENV)
+	$(GPU_VENV)/bin/python $(PIP) -e ".[gpu]" pytest hypothesis
+	touch $@
+
 # PyPI's torch for Linux brings CUDA libraries of several GB; set PIP_EXTRA_INDEX_URL to PyTorch's
 # CPU index to avoid them.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -64,4 +75,4 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) out.wav
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) out.wav

@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from echoes_export.about import About
 from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
 from echoes_export.engine_command import engine
+from echoes_export.models import random_models
+from echoes_export.precision import rounded
+from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import BUNDLED_FOLDER, Bundle
 from echoes_rt.errors import BackendError
+from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_training.presets import PRESETS
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
 pytestmark = pytest.mark.rtx
@@ -40,6 +46,20 @@ def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
     for made in built:
         assert made.path.stat().st_size > 5e6
         made.record.check(made.path, made.record.key)
+
+
+@pytest.mark.slow
+def test_base_builds_for_every_architecture(tmp_path: Path) -> None:
+    about = About(name="base", description="Random weights.", sampling=SamplingDefaults())
+    models = rounded(random_models(PRESETS["base"], seed=0), "fp16")
+    write_bundle(tmp_path / "base", models, about, weights="fp16", accept=lambda _: None)
+    bundle = Bundle.open(tmp_path / "base")
+    graphs = ("decode", "image_to_audio")
+    plan = Plan(graphs=graphs, precision="fp16", ranges=free_ranges(bundle, 1, 16))
+    targets = make_targets("rtx", ARCHITECTURES)
+    for made in build_engines(bundle, tmp_path, plan, targets, lambda _: None):
+        assert made.path.stat().st_size > 150e6
+        made.path.unlink()  # all together they would take two gigabytes
 
 
 def test_int8_builds(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
