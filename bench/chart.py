@@ -1,4 +1,4 @@
-"""Bars of all contenders."""
+"""Bars of all contenders, and curves of what the loop costs."""
 
 from pathlib import Path
 from typing import Any
@@ -29,5 +29,22 @@ def write_chart(path: Path, document: dict[str, Any]) -> None:
         axes.set_xlabel(f"ms for {size['sound_s']:.2f} s of sound; dark: the decoding loop")
         axes.set_title(f"{size['size']}: {size['tokens']} tokens, {size['steps']} steps")
         axes.margins(x=0.12)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110)
+
+
+def write_cost_chart(path: Path, sweeps: dict[str, list[dict[str, Any]]]) -> None:
+    """Measured and predicted time of the loop, one panel for each kind of sweep."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(sweeps), squeeze=False)[0]
+    for axes, (kind, points) in zip(panels, sweeps.items(), strict=True):
+        values = [point["value"] for point in points]
+        axes.plot(values, [p["predicted_ms"] for p in points], color=_OTHERS, label="by its FLOP")
+        measured = [p["ms"]["p50"] for p in points]
+        axes.plot(values, measured, "o", color=_OURS, label="measured")
+        axes.set_xlabel(kind)
+        axes.set_ylabel("ms of the loop")
+        axes.set_ylim(bottom=0)
+        axes.legend()
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)

@@ -39,12 +39,11 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class _Loaded:
-    """``load_s`` is with the first run, which does not count."""
+    """``load_s`` is with a first run, which does not count."""
 
     contender: Contender
     run: Callable[[], Sound]
     load_s: float
-    warm_ms: float
 
 
 def measure(contenders: Iterable[Contender], runs: int, say: Callable[[str], None]) -> list[Result]:
@@ -56,31 +55,37 @@ def measure(contenders: Iterable[Contender], runs: int, say: Callable[[str], Non
         if isinstance(order[-1], Result):
             say(f"{contender.name} does not run: {order[-1].failure}")
     loaded = [entry for entry in order if isinstance(entry, _Loaded)]
-    fastest_ms = min((entry.warm_ms for entry in loaded), default=0.0)
     sounds: dict[str, list[Sound]] = {entry.contender.name: [] for entry in loaded}
     for i in range(runs):
         say(f"run {i + 1} of {runs}")
+        # Not the first run of all, in which some engines compile.
+        fastest_ms = min((_least_ms(made) for made in sounds.values()), default=0.0) if i else 0.0
         for entry in loaded:
-            if i < 2 or entry.warm_ms <= SLOW * fastest_ms:
+            made = sounds[entry.contender.name]
+            if i < 2 or _least_ms(made) <= SLOW * fastest_ms:
                 time.sleep(PAUSE_S)
-                sounds[entry.contender.name].append(entry.run())
+                made.append(entry.run())
     return [
         entry if isinstance(entry, Result) else _result(entry, sounds, loaded[0].contender.name)
         for entry in order
     ]
 
 
+def _least_ms(made: list[Sound]) -> float:
+    return min(sound.total_ms for sound in made)
+
+
 def _load(contender: Contender) -> _Loaded | Result:
     start = time.perf_counter()
     try:
         run = contender.make()
-        warm_ms = run().total_ms
+        run()
     except Exception as error:  # whatever an engine that is not ours raises
         reason = (str(error).strip().splitlines() or [""])[0][:200]
         failure = f"{type(error).__name__}: {reason}"
         return Result(name=contender.name, is_ours=contender.is_ours, failure=failure)
     load_s = time.perf_counter() - start
-    return _Loaded(contender=contender, run=run, load_s=load_s, warm_ms=warm_ms)
+    return _Loaded(contender=contender, run=run, load_s=load_s)
 
 
 def _result(entry: _Loaded, sounds: dict[str, list[Sound]], reference: str) -> Result:

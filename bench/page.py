@@ -4,15 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.chart import write_chart
+from bench.chart import write_chart, write_cost_chart
 from echoes_rt.output_file import replacing
 
 Document = dict[str, Any]
 
 
 def write_page(folder: Path, document: Document) -> None:
-    """Writes performance.json, performance.md and performance.png."""
+    """Writes performance.json, performance.md and its charts."""
     write_chart(folder / "performance.png", document)
+    for size in document["sizes"]:
+        if size["sweeps"]:
+            write_cost_chart(folder / f"cost-{size['size']}.png", size["sweeps"])
     texts = {
         "performance.json": json.dumps(document, indent=1) + "\n",
         "performance.md": page(document),
@@ -60,6 +63,8 @@ def _size(size: Document) -> list[str]:
     ]
     for profile in size["profiles"]:
         parts.append(_profile(profile))
+    if size["sweeps"]:
+        parts.append(f"![Cost of the loop](cost-{size['size']}.png)")
     for kind, points in size["sweeps"].items():
         parts.append(_sweep(kind, points))
     return parts

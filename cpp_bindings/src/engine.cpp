@@ -122,7 +122,8 @@ Codes Engine::decode_tokens(const Question &question, const Sampling &sampling, 
 }
 
 Session *Engine::loop_session(const OnStep &on_step) {
-  const bool is_fast = device_.ort.name == "cpu" || device_.has_engine("decode");
+  const bool has_step = device_.has_engine("step");
+  const bool is_fast = device_.has_engine("decode") || (device_.ort.name == "cpu" && !has_step);
   const bool is_fused = !on_step && is_fast && manifest().has_graph("decode");
   return is_fused ? &session("decode") : nullptr;
 }

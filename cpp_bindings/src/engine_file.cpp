@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kRecordSchema = 1;
-constexpr char kRebuild[] = "; build it again with echoes-export engine";
+constexpr char kRebuild[] = "; build it again with echoes-export engine --backend tensorrt";
 
 std::string text_of(const Field &field) {
   return field.string([](const std::string &) { return true; }, "a string");
@@ -24,10 +24,11 @@ std::string text_of(const Field &field) {
 
 // null is the empty string.
 std::string text_or_empty(const Field &field) {
-  return field.is_string() ? text_of(field) : std::string();
+  return field.shown() == "null" ? std::string() : text_of(field);
 }
 
-// Releases are compared as far as both are written: 10.3.0 by a header, 10.3.0.30 by Python.
+// Releases are compared as far as both are written: 10.3.0 by a Jetson's
+// Python, 10.3.0.30 by the library.
 bool is_same_release(const std::string &a, const std::string &b) {
   const auto &[shorter, longer] = std::minmax(
       a, b, [](const std::string &x, const std::string &y) { return x.size() < y.size(); });
@@ -63,9 +64,8 @@ EngineFile read_engine_file(const fs::path &engine) {
     file.key.sm = record["sm"].integer(1, 10000);
     file.engine_sha256 = text_of(record["engine_sha256"]);
     return file;
-  } catch (const ManifestError &error) {
-    throw BackendError(sentence(path.u8string(), " is no record of an engine: ", error.what(),
-                                kRebuild));
+  } catch (const ManifestError &) {
+    throw BackendError(sentence(path.u8string(), " is no record of an engine", kRebuild));
   }
 }
 

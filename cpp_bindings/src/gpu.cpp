@@ -1,7 +1,6 @@
 #include "gpu.h"
 
 #include <map>
-#include <mutex>
 #include <stdexcept>
 
 #include "dynamic_library.h"
@@ -114,7 +113,6 @@ Gpu::Gpu(const CudaDriver &driver, int index) : driver_(driver), index_(index) {
   driver_.check(driver_.device(&device_, index), "the GPU cannot be opened");
   sm_ = 10 * attribute(kMajor) + attribute(kMinor);
   is_integrated_ = attribute(kIntegrated) != 0;
-  driver_.check(driver_.retain_context(&context_, device_), "the GPU gives no context");
 }
 
 int Gpu::attribute(int number) const {
@@ -124,6 +122,9 @@ int Gpu::attribute(int number) const {
 }
 
 void Gpu::enter() const {
+  std::call_once(once_, [this] {
+    driver_.check(driver_.retain_context(&context_, device_), "the GPU gives no context");
+  });
   driver_.check(driver_.set_context(context_), "the GPU cannot be used by this thread");
 }
 

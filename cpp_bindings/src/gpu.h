@@ -5,12 +5,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 namespace echoes {
 
 struct CudaDriver;
 
-// Lives until the process ends.
+// Lives until the process ends; the driver's context, which takes memory of the GPU, is made when it
+// is first entered.
 class Gpu {
  public:
   // The same object for the same index. Throws BackendError if there is no driver or no such GPU.
@@ -33,7 +35,8 @@ class Gpu {
   int device_ = 0;
   int sm_ = 0;
   bool is_integrated_ = false;  // shares the CPU's memory, as a Jetson's does
-  void *context_ = nullptr;
+  mutable std::once_flag once_;
+  mutable void *context_ = nullptr;
 };
 
 class GpuStream {

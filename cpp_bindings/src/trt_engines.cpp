@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "engine_file.h"
@@ -15,6 +18,14 @@ namespace echoes {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What this library runs; an engine of another graph is for Python alone.
+constexpr const char *kGraphs[] = {"decode",        "step",       "image_encoder", "image_decoder",
+                                   "mel_encoder", "mel_decoder", "vocoder"};
+
+bool is_run(const std::string &graph) {
+  return std::find(std::begin(kGraphs), std::end(kGraphs), graph) != std::end(kGraphs);
+}
 
 // int8 changes what is heard, so it is taken only where there is nothing else.
 constexpr const char *kPreference[] = {".fp16.", ".fp32.", ".int8."};
@@ -32,12 +43,15 @@ size_t rank_of(const fs::path &path) {
 std::vector<fs::path> engine_paths(const fs::path &folder) {
   std::vector<fs::path> paths;
   std::error_code ignored;
-  for (const fs::directory_entry &entry : fs::directory_iterator(folder, ignored)) {
-    if (entry.path().extension() == ".engine") paths.push_back(entry.path());
+  for (fs::directory_iterator entry(folder, ignored), end; entry != end; entry.increment(ignored)) {
+    if (entry->path().extension() == ".engine") paths.push_back(entry->path());
   }
-  std::sort(paths.begin(), paths.end(), [](const fs::path &a, const fs::path &b) {
-    return std::make_pair(rank_of(a), a) < std::make_pair(rank_of(b), b);
-  });
+  const auto order = [](const fs::path &path) {
+    const bool is_other = path.filename().u8string().find(".tensorrt.") == std::string::npos;
+    return std::make_tuple(rank_of(path), is_other, path);
+  };
+  std::sort(paths.begin(), paths.end(),
+            [&](const fs::path &a, const fs::path &b) { return order(a) < order(b); });
   return paths;
 }
 
@@ -87,11 +101,10 @@ std::shared_ptr<const Engines> find_engines(const Bundle &bundle, const fs::path
   for (const fs::path &path : engine_paths(folder)) {
     try {
       const EngineFile file = read_engine_file(path);
-      wanted.graph = file.key.graph;
+      const std::string &graph = file.key.graph;
+      if (!is_run(graph) || !bundle.manifest.has_graph(graph)) continue;
       check_engine(path, file, wanted);
-      if (bundle.manifest.has_graph(wanted.graph)) {
-        found.emplace(wanted.graph, Found{path, file.key.precision});
-      }
+      found.emplace(graph, Found{path, file.key.precision});
     } catch (const Error &error) {
       if (refusal.empty()) refusal = error.what();
     }
@@ -102,7 +115,8 @@ std::shared_ptr<const Engines> find_engines(const Bundle &bundle, const fs::path
         !refusal.empty()
             ? refusal
             : sentence("bundle ", bundle.manifest.name, " has no TensorRT engine of decode in ",
-                       folder.u8string(), "; build one with echoes-export engine"));
+                       folder.u8string(),
+                       "; build one with echoes-export engine --backend tensorrt"));
   }
   return std::make_shared<TrtEngines>(gpu, std::move(found));
 }

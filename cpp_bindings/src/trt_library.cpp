@@ -1,16 +1,16 @@
 #include "trt_library.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <iterator>
 #include <stdexcept>
 
 #include "dynamic_library.h"
 #include "errors.h"
 
 namespace echoes {
-
-// 8 counted its versions otherwise, and its sizes were 32-bit.
-static_assert(NV_TENSORRT_MAJOR >= 10, "TensorRT 10 or newer is needed");
 
 #define ECHOES_TEXT_OF(number) #number
 #define ECHOES_TEXT(number) ECHOES_TEXT_OF(number)
@@ -24,6 +24,7 @@ void TrtLog::log(Severity severity, const char *text) noexcept {
   if (severity > Severity::kERROR) return;
   const std::lock_guard<std::mutex> lock(mutex_);
   std::snprintf(text_, sizeof text_, "%s", text);
+  std::replace(std::begin(text_), std::end(text_), '\n', ' ');
 }
 
 std::string TrtLog::last_error() const {
@@ -49,6 +50,8 @@ TrtLibrary::TrtLibrary() {
     }
     const int32_t number = get_version();
     version_ = sentence(number / 10000, ".", number / 100 % 100, ".", number % 100);
+    const auto get_build = reinterpret_cast<int32_t (*)()>(library.find("getInferLibBuildVersion"));
+    if (get_build != nullptr) version_ += sentence(".", get_build());
     if (number / 10000 != NV_TENSORRT_MAJOR) {
       throw std::runtime_error(sentence(path, " is TensorRT ", version_, ", and this was built for ",
                                         NV_TENSORRT_MAJOR));
@@ -60,11 +63,11 @@ TrtLibrary::TrtLibrary() {
   }
 }
 
-std::unique_ptr<nvinfer1::IRuntime> TrtLibrary::make_runtime(TrtLog &log) const {
+std::unique_ptr<nvinfer1::IRuntime> TrtLibrary::make_runtime() const {
   std::unique_ptr<nvinfer1::IRuntime> runtime(
-      static_cast<nvinfer1::IRuntime *>(create_runtime_(&log, NV_TENSORRT_VERSION)));
+      static_cast<nvinfer1::IRuntime *>(create_runtime_(&log_, NV_TENSORRT_VERSION)));
   if (runtime == nullptr) {
-    throw BackendError(sentence("TensorRT ", version_, " does not start", log.last_error()));
+    throw BackendError(sentence("TensorRT ", version_, " does not start", last_error()));
   }
   return runtime;
 }

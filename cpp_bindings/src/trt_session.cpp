@@ -1,9 +1,11 @@
 #include "trt_session.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <map>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "errors.h"
@@ -12,7 +14,8 @@
 namespace echoes {
 namespace {
 
-constexpr char kBuildAgain[] = "; build it again with echoes-export engine, or use another device";
+constexpr char kBuildAgain[] =
+    "; build it again with echoes-export engine --backend tensorrt, or use another device";
 
 // What pads a plan to the steps of an engine: with nothing kept masked such a step changes nothing.
 uint32_t idle_value(const std::string &input) {
@@ -37,17 +40,30 @@ const char *dtype_of(nvinfer1::DataType type) {
   }
 }
 
-size_t count_of(const nvinfer1::Dims &dims) {
+// Throws BackendError if a size is not known.
+size_t elements_of(const nvinfer1::Dims &dims) {
   size_t count = 1;
-  for (int32_t i = 0; i < dims.nbDims; ++i) count *= static_cast<size_t>(dims.d[i]);
+  for (int32_t i = 0; i < dims.nbDims; ++i) {
+    if (dims.d[i] < 0) throw BackendError("an engine does not say how large a tensor is");
+    count *= static_cast<size_t>(dims.d[i]);
+  }
   return count;
+}
+
+// One member of a batch.
+Input row_of(const Input &input, int64_t row) {
+  Input part = input;
+  part.shape[0] = 1;
+  part.data = static_cast<const uint8_t *>(input.data) +
+              static_cast<size_t>(row) * part.num_bytes();
+  return part;
 }
 
 class TrtGraph : public Session {
  public:
   TrtGraph(const std::filesystem::path &path, const GraphEntry &entry, const Gpu &gpu)
       : name_(path.filename().u8string()), gpu_(gpu), stream_(gpu) {
-    runtime_ = TrtLibrary::open().make_runtime(log_);
+    runtime_ = TrtLibrary::open().make_runtime();
     load(path);
     check_tensors(entry.inputs, nvinfer1::TensorIOMode::kINPUT);
     check_tensors(entry.outputs, nvinfer1::TensorIOMode::kOUTPUT);
@@ -61,16 +77,16 @@ class TrtGraph : public Session {
 
   Output run(const std::vector<Input> &inputs, const char *output) override {
     const std::lock_guard<std::mutex> lock(mutex_);  // the buffers are its own
+    const auto made = std::make_shared<std::vector<uint8_t>>();
     gpu_.enter();
-    for (const Input &input : inputs) put(input);
-    if (!context_->enqueueV3(static_cast<cudaStream_t>(stream_.handle()))) throw failed("did not run");
-    const size_t count = count_of(context_->getTensorShape(output));
-    const size_t num_bytes = count * element_bytes(output);
-    const GpuBuffer &made = *buffers_.at(output);
-    made.download(num_bytes, stream_);
-    stream_.synchronize();
-    const auto copy = std::make_shared<std::vector<uint8_t>>(made.host(), made.host() + num_bytes);
-    return Output(copy, copy->data(), count);
+    // The guided branches of graph `step` are a batch of two, which an engine for one takes in turns.
+    const int64_t batch = inputs[0].shape[0];
+    if (inputs.size() == 1 && batch > ranges_.at(inputs[0].name).most.d[0]) {
+      for (int64_t row = 0; row < batch; ++row) add({row_of(inputs[0], row)}, output, *made);
+    } else {
+      add(inputs, output, *made);
+    }
+    return Output(made, made->data(), made->size() / element_bytes(output));
   }
 
  private:
@@ -78,6 +94,20 @@ class TrtGraph : public Session {
     nvinfer1::Dims least, most;
     bool has_steps = false;  // along the first axis
   };
+
+  // Runs it and puts the output behind what is in `made`.
+  void add(const std::vector<Input> &inputs, const char *output, std::vector<uint8_t> &made) {
+    for (const Input &input : inputs) put(input);
+    if (!context_->enqueueV3(static_cast<cudaStream_t>(stream_.handle()))) {
+      throw failed("did not run");
+    }
+    const size_t num_bytes =
+        elements_of(context_->getTensorShape(output)) * element_bytes(output);
+    const GpuBuffer &buffer = *buffers_.at(output);
+    buffer.download(num_bytes, stream_);
+    stream_.synchronize();
+    made.insert(made.end(), buffer.host(), buffer.host() + num_bytes);
+  }
 
   void load(const std::filesystem::path &path) {
     std::ifstream file(path, std::ios::binary | std::ios::ate);
@@ -129,10 +159,12 @@ class TrtGraph : public Session {
       if (!context_->setInputShape(input.c_str(), range.most)) throw failed("refuses its own sizes");
     }
     for (const auto &[tensor, dtype] : dtypes_) {
-      const size_t count = count_of(context_->getTensorShape(tensor.c_str()));
+      const size_t count = elements_of(context_->getTensorShape(tensor.c_str()));
       auto &buffer = buffers_[tensor];
       buffer = std::make_unique<GpuBuffer>(gpu_, std::max<size_t>(1, count * element_bytes(tensor)));
-      context_->setTensorAddress(tensor.c_str(), buffer->device());
+      if (!context_->setTensorAddress(tensor.c_str(), buffer->device())) {
+        throw failed(sentence("refuses the memory for ", tensor));
+      }
     }
   }
 
@@ -155,7 +187,7 @@ class TrtGraph : public Session {
     }
     const GpuBuffer &buffer = *buffers_.at(input.name);
     const size_t given = input.num_bytes();
-    const size_t wanted = count_of(dims) * element_bytes(input.name);
+    const size_t wanted = elements_of(dims) * element_bytes(input.name);
     std::memcpy(buffer.host(), input.data, given);
     const uint32_t idle = idle_value(input.name);
     for (size_t at = given; at < wanted; at += sizeof idle) {
@@ -172,14 +204,13 @@ class TrtGraph : public Session {
   }
 
   BackendError failed(const std::string &what) const {
-    return BackendError(sentence("engine ", name_, " ", what, log_.last_error(), kBuildAgain));
+    return BackendError(sentence("engine ", name_, " ", what, TrtLibrary::open().last_error(), kBuildAgain));
   }
 
   std::string name_;
   const Gpu &gpu_;
   GpuStream stream_;
   // An engine needs its runtime, and a context its engine: each is freed before what it needs.
-  TrtLog log_;
   std::unique_ptr<nvinfer1::IRuntime> runtime_;
   std::unique_ptr<nvinfer1::ICudaEngine> engine_;
   std::unique_ptr<nvinfer1::IExecutionContext> context_;

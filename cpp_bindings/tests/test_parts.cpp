@@ -7,7 +7,6 @@
 #include <string>
 
 #include "check.h"
-#include "engine_file.h"
 #include "errors.h"
 #include "fft.h"
 #include "image.h"

@@ -51,7 +51,7 @@ class Echoes(Engine):
 
         Args:
             source: by its suffix, or by its number of dimensions, a picture or a sound.
-            start: second of a sound at which the clip that counts begins.
+            start: second of a sound at which the clip that counts begins; 0 for a picture.
         """
         call = Call.of(self, options)
         return self._generate(call, source, start, 1, None)[0]
@@ -184,6 +184,7 @@ class Echoes(Engine):
         call = Call.of(self, options)
         if is_sound(source):
             return fill_sound.vary_sound(call, self._clip(source, start), keep, None)
+        _check_no_start(source, start)
         return fill_picture.vary_picture(call, _rgb(source), keep, None)
 
     def stream(
@@ -253,6 +254,7 @@ class Echoes(Engine):
         if is_sound(source):
             codes = self._audio_codes(call, source, start)
             return [*whole.pictures_of(call, codes, count, rank)]
+        _check_no_start(source, start)
         return [*self._sounds(call, source, count, rank)]
 
     def _sounds(
@@ -295,6 +297,12 @@ def is_sound(source: ImageLike | AudioLike) -> bool:
     if isinstance(source, np.ndarray):
         return source.ndim == 1
     return is_sound_path(source)
+
+
+def _check_no_start(source: ImageLike | AudioLike, start: float) -> None:
+    if start:
+        name = "an array" if isinstance(source, np.ndarray) else source
+        raise InputError(f"start is for sounds, and {name} is a picture; leave it out")
 
 
 def _rgb(image: ImageLike | AudioLike) -> RgbArray:

@@ -208,7 +208,9 @@ def test_unknown_and_missing_devices(
     for device in (b"tpu", b"", b"cuda:", b"cuda:x", b"cuda:1234", b"CPU"):
         status, sentence = refused(tiny_bundle, device=device)
         assert status == "input"
-        assert sentence.startswith("device must be auto, cpu, cuda[:<index>] or tensorrt[:<index>], got ")
+        assert sentence.startswith(
+            "device must be auto, cpu, cuda[:<index>] or tensorrt[:<index>], got "
+        )
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

@@ -47,9 +47,10 @@ def program(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def ask(program: Path) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     def run_it(
-        bundle: Path, *, device: str = "tensorrt", has_driver: bool = True
+        bundle: Path, *, device: str = "tensorrt", has_driver: bool = True, max_batch: int = 2
     ) -> "subprocess.CompletedProcess[str]":
         env = {**os.environ, "ECHOES_RT_TENSORRT": str(program.parent / "libfake_nvinfer.so")}
+        env["FAKE_MAX_BATCH"] = str(max_batch)
         if has_driver:
             env["LD_LIBRARY_PATH"] = str(program.parents[1])
         command = [str(program), str(bundle), "2", device]
@@ -87,6 +88,14 @@ def engines(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def spoil(folder: Path) -> None:
+    """No engine, whose record fits it."""
+    path = next((folder / "engines").glob("*.engine"))
+    path.write_text("no engine", "utf-8")
+    data = json.loads(record_path(path).read_text("utf-8"))
+    record_path(path).write_text(json.dumps({**data, "engine_sha256": file_sha256(path)}), "utf-8")
+
+
 Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 Engines = Callable[..., Path]
 
@@ -106,6 +115,19 @@ def test_engines_give_the_codes_of_the_cpu(
     assert ask(bundle, device="auto").stdout == expected.stdout
 
 
+def test_guided_branches_go_one_by_one_through_a_small_engine(ask: Ask, engines: Engines) -> None:
+    bundle = engines("step")
+    expected = ask(bundle, device="cpu", has_driver=False)
+    assert ask(bundle, max_batch=1).stdout == expected.stdout
+
+
+@pytest.mark.parametrize("graph", ["step", "decode"])
+def test_the_engine_is_what_runs(ask: Ask, engines: Engines, graph: str) -> None:
+    """An engine that does not load cannot have been passed over."""
+    spoil(engines(graph))
+    assert f"engine {graph}.tensorrt.sm89.fp16.engine does not load" in ask(engines()).stderr
+
+
 def test_without_a_driver(ask: Ask, engines: Engines) -> None:
     refused = ask(engines("decode"), has_driver=False)
     assert refused.returncode == 1
@@ -121,8 +143,8 @@ def test_without_a_driver(ask: Ask, engines: Engines) -> None:
     [
         ({"model_sha256": "0" * 64}, "was built from another bundle"),
         ({"flavour": "rtx"}, "is of rtx, and tensorrt runs here"),
-        ({"version": "10.16.21"}, "was built by version 10.16.21, and version 10.16.2 runs here"),
-        ({"version": "10.3.0"}, "was built by version 10.3.0, and version 10.16.2 runs here"),
+        ({"version": "10.16.2.11"}, "was built by version 10.16.2.11, and version 10.16.2.10 runs"),
+        ({"version": "10.16.21"}, "was built by version 10.16.21, and version 10.16.2.10 runs"),
         ({"sm": 87}, "was built for sm_87, and this is sm_89"),
         ({"driver": "1.2"}, "was built with driver 1.2, and driver "),
         ({"l4t": "36.4.3"}, "was built on Jetson Linux 36.4.3, and this is "),
@@ -134,7 +156,7 @@ def test_stale_engines_are_refused(
     refused = ask(engines("decode", **changes))
     assert refused.returncode == 1
     assert said in refused.stderr
-    assert "build it again with echoes-export engine" in refused.stderr
+    assert "build it again with echoes-export engine --backend tensorrt" in refused.stderr
 
 
 def test_damaged_engines_are_refused(ask: Ask, engines: Engines) -> None:
@@ -143,21 +165,28 @@ def test_damaged_engines_are_refused(ask: Ask, engines: Engines) -> None:
     refused = ask(path.parents[1])
     assert "is damaged: its sha256 is another" in refused.stderr
     record = record_path(path)
+    data = json.loads(record.read_text("utf-8"))
     record.write_text("{", "utf-8")
     assert "is no record of an engine" in ask(path.parents[1]).stderr
     record.write_text(json.dumps({"schema": 2}), "utf-8")
     assert "was built by another version of echoes-rt" in ask(path.parents[1]).stderr
+    record.write_text(json.dumps({**data, "driver": 580}), "utf-8")
+    assert "is no record of an engine" in ask(path.parents[1]).stderr
     record.unlink()
     assert "cannot be read" in ask(path.parents[1]).stderr
 
 
 def test_what_tensorrt_says_is_told(ask: Ask, engines: Engines) -> None:
     folder = engines("decode")
-    path = next((folder / "engines").glob("*.engine"))
-    path.write_text("no engine", "utf-8")
-    data = json.loads(record_path(path).read_text("utf-8"))
-    record_path(path).write_text(json.dumps({**data, "engine_sha256": file_sha256(path)}), "utf-8")
-    assert "does not load (Error Code 1: bad magic); build it again" in ask(folder).stderr
+    spoil(folder)
+    refused = ask(folder)
+    assert "does not load (Error Code 1: bad magic); build it again" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_the_refusal_of_the_nearest_engine_is_told(ask: Ask, engines: Engines) -> None:
+    engines("decode", flavour="rtx")
+    assert "was built for sm_87" in ask(engines("decode", sm=87)).stderr
 
 
 def test_a_bundle_without_engines(ask: Ask, tiny_bundle: Path) -> None:

@@ -1,17 +1,22 @@
 """The command line's verbs beside picture to sound."""
 
+import inspect
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
 import cv2
 import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
+from echoes_rt import Echoes
 from echoes_rt.cli import main
+from echoes_rt.options import Options, SamplingOptions
 
 Run = Callable[..., Result]
 
@@ -74,6 +79,31 @@ def test_verb_speaks_json(verb: str, run: Run) -> None:
 def test_verb_can_be_quiet(verb: str, run: Run, tmp_path: Path) -> None:
     assert run(*VERBS[verb], "-q").output == ""
     assert written(tmp_path)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_python_has_the_same_names_and_defaults(verb: str) -> None:
+    """What differs by name: --from and --to are no names in Python, and files are arguments."""
+    command = main.commands[verb]
+    context = click.Context(command)
+    options = {
+        p.name: p.get_default(context) for p in command.params if isinstance(p, click.Option)
+    }
+    methods = {
+        "generate": [Echoes.generate_many, Echoes.stream],
+        "inpaint": [Echoes.inpaint, Echoes.inpaint_image],
+        "continue": [Echoes.continue_],
+    }
+    known: dict[str, Any] = dict.fromkeys(Options.__annotations__)
+    known |= dict.fromkeys(SamplingOptions.__annotations__)
+    for method in methods.get(verb, [getattr(Echoes, verb, None)]):
+        for name, parameter in inspect.signature(method).parameters.items():
+            known[{"audio": "sound"}.get(name, name)] = parameter.default
+    device = inspect.signature(Echoes.load).parameters
+    known |= {name: device[name].default for name in ("bundle", "device", "threads")}
+    for name in options.keys() - {"as_json", "quiet", "verbose"}:
+        expected = None if known[name] is inspect.Parameter.empty else known[name]
+        assert options[name] == expected, name
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -259,7 +289,15 @@ PICTURE_PART = (
         ),
         (
             ("generate", "picture.jpg", "out.wav", "--count", 2, "--duration", 9),
-            "duration and count do not go together; make long sounds one by one",
+            "duration does not go with --count, make long sounds one by one, nor with --start",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--start", 0.1),
+            "start is for sounds, and picture.jpg is a picture; leave it out",
+        ),
+        (
+            ("vary", "picture.jpg", "out.png", "--start", 0.1),
+            "start is for sounds, and picture.jpg is a picture; leave it out",
         ),
         (
             ("generate", "picture.jpg", "out.wav", "--duration", 0),

@@ -127,7 +127,8 @@ def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         (("text.mp4", "out.mp4"), "text.mp4 is not a video that can be read: "),
         (("clip.mp4", "out.avi"), "cannot write out.avi: unknown suffix '.avi'; use .mp4, .m4v, "),
         (("clip.mp4", "no/out.mp4"), "cannot write no/out.mp4: there is no folder no; make it"),
-        (("clip.mp4", "out.mp4", "--count", 2), "videos go alone, without --count and --duration"),
+        (("clip.mp4", "out.mp4", "--count", 2), "videos go alone, without --count, --dur"),
+        (("clip.mp4", "out.mp4", "--start", 1), "videos go alone, without --count, --duration and"),
     ],
 )
 def test_bad_video_is_one_line(

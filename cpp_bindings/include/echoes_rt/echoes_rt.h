@@ -126,7 +126,8 @@ ECHOES_API echoes_status echoes_model_get_info(const echoes_model *model, echoes
 /* -- options of a generation --------------------------------------------------------------- */
 
 /* Called after each decoding step, with its 0-based index; return 0 to cancel. Without one, a CPU
-   runs all steps in one call of one graph, if the bundle has it; the codes are the same. */
+   or a TensorRT engine runs all steps in one call of one graph, if the bundle has it; the codes are
+   the same, but for the rounding of an engine. */
 typedef int32_t (*echoes_step_callback)(int32_t step, int32_t steps, void *user_data);
 
 typedef enum echoes_guidance_schedule {

@@ -1,7 +1,9 @@
 // A TensorRT that is not there: "engine of FOLDER/GRAPH.onnx" is that graph of the bundle FOLDER,
-// run by ONNX Runtime. It takes batches of 1 and 2, and plans of 3 to 6 steps.
+// run by ONNX Runtime. It takes plans of 3 to 6 steps, and batches of 1 or as many as the
+// environment's FAKE_MAX_BATCH says.
 #include <NvInfer.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -22,7 +24,8 @@ struct Limits {
 Limits limits_of(const echoes::Dim &dim) {
   if (dim.name.empty()) return {dim.size, dim.size};
   if (dim.name == "steps") return {3, 6};
-  if (dim.name == "batch") return {1, 2};
+  const char *most = std::getenv("FAKE_MAX_BATCH");
+  if (dim.name == "batch") return {1, most != nullptr ? std::atoi(most) : 1};
   return {1, 100000};
 }
 
@@ -163,7 +166,7 @@ class Runtime : public IRuntime {
   ICudaEngine *deserializeCudaEngine(const void *data, size_t size) override {
     const std::string text(static_cast<const char *>(data), size), magic = "engine of ";
     if (text.rfind(magic, 0) != 0) {
-      log_.log(ILogger::Severity::kERROR, "Error Code 1: bad magic");
+      log_.log(ILogger::Severity::kERROR, "Error Code 1: bad\nmagic");
       return nullptr;
     }
     const std::filesystem::path path = text.substr(magic.size());
@@ -185,6 +188,8 @@ class Runtime : public IRuntime {
 extern "C" {
 
 __attribute__((visibility("default"))) int32_t getInferLibVersion() { return NV_TENSORRT_VERSION; }
+
+__attribute__((visibility("default"))) int32_t getInferLibBuildVersion() { return 10; }
 
 __attribute__((visibility("default"))) void *createInferRuntime_INTERNAL(void *log, int32_t) {
   return new Runtime(*static_cast<ILogger *>(log));

@@ -76,10 +76,12 @@ def generate(
     begin = time.perf_counter()
     check_count(count, rank)
     videos = [is_video_path(source) for source in sources]
-    if any(videos) and (not all(videos) or count > 1 or duration is not None):
-        raise InputError("videos go alone, without --count and --duration")
-    if duration is not None and count > 1:
-        raise InputError("duration and count do not go together; make long sounds one by one")
+    if any(videos) and (not all(videos) or count > 1 or duration is not None or start):
+        raise InputError("videos go alone, without --count, --duration and --start")
+    if duration is not None and (count > 1 or start):
+        raise InputError(
+            "duration does not go with --count, make long sounds one by one, nor with --start"
+        )
     files = _output_files(sources, out, count if rank is None else rank)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     if any(videos):
