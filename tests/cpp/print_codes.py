@@ -65,7 +65,7 @@ def last_window(
     windows: list[np.ndarray[Any, Any]] = []
     call = Call.of(echoes, options)  # type: ignore[arg-type]
     list(stream(call, lambda _: known, n_samples, on_window=windows.append))
-    return windows[-1].tolist()  # type: ignore[no-any-return]
+    return [*windows[-1].tolist()]
 
 
 def picture() -> np.ndarray[Any, Any]:
