@@ -8,6 +8,8 @@ import numpy as np
 import soundfile
 
 from echoes_rt import Echoes, Picture, Sound
+from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.stream import stream
 
 
 def lines(echoes: Echoes, seeds: int, folder: Path) -> Iterator[str]:
@@ -43,13 +45,27 @@ def tasks(
         "audio_to_image": lambda: codes(echoes.audio_to_image(sound, **options)),
         "cogenerate": lambda: codes(*reversed(echoes.cogenerate(**options))),
         "inpaint": lambda: codes(echoes.inpaint(path, **part, **options)),
+        "continue": lambda: codes(echoes.continue_(path, duration=clip_s, image=image, **options)),
         "vary_audio": lambda: codes(echoes.vary(sound, keep=0.5, **options)),
         "vary_image": lambda: codes(echoes.vary(image, keep=0.5, **options)),
+        "stream": lambda: last_window(echoes, image, 2.5 * clip_s, options),
     }
 
 
 def codes(*made: Sound | Picture) -> list[int]:
     return [code for one in made for code in one.codes.tolist()]
+
+
+def last_window(
+    echoes: Echoes, image: np.ndarray[Any, Any], duration: float, options: dict[str, Any]
+) -> list[int]:
+    """The codes of a stream's last window, by which every other one has its say."""
+    n_samples = round(duration * echoes.manifest.mel.sample_rate)
+    known = echoes.encode_image(image)
+    windows: list[np.ndarray[Any, Any]] = []
+    call = Call.of(echoes, options)  # type: ignore[arg-type]
+    list(stream(call, lambda _: known, n_samples, on_window=windows.append))
+    return [*windows[-1].tolist()]
 
 
 def picture() -> np.ndarray[Any, Any]:

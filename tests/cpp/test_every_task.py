@@ -27,7 +27,7 @@ def test_cpp_gives_the_codes_of_python(printed: list[str], bundle: Path, tmp_pat
     tasks = {line.split()[0] for line in expected}
     told = [known_part(line, echoes) for line in printed if line.split()[0] in tasks]
     assert told == expected
-    assert len(tasks) == 6
+    assert len(tasks) == 8
 
 
 def test_steps_give_the_codes_of_the_whole_loop(printed: list[str]) -> None:

@@ -121,6 +121,16 @@ def test_page_that_is_not_built_is_one_sentence(tiny_bundle: Path, tmp_path: Pat
         DemoServer(Bundle.open(tiny_bundle), "127.0.0.1", 0, tmp_path)
 
 
+def test_demo_in_a_clone_ends_in_one_line_that_says_what_to_do(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echoes_rt.demo_server.PAGE_FOLDER", tmp_path / "not built")
+    result = CliRunner().invoke(main, ["demo", "--port", "0", "--bundle", str(tiny_bundle)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert "in a clone run 'make web'" in line
+
+
 def test_address_is_what_is_printed(
     tiny_bundle: Path, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,9 +8,11 @@ import pytest
 import soundfile
 
 from echoes_rt import Echoes, InputError
-from echoes_rt.decode.reference import FloatArray
+from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.image import read_image
 from echoes_rt.tasks import fill_sound
+from echoes_rt.tasks import stream as streaming
+from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.fill_sound import FADE_S
 
 RATE = 22_050
@@ -108,6 +110,33 @@ def test_sound_goes_on(
     assert np.abs(made.samples[len(given) :]).max() <= 1
     other = echoes.continue_(tmp_path / "in.wav", duration=0.4, seed=3)
     assert not np.allclose(other.samples, made.samples)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_codes_of_a_sound_that_goes_on_are_those_of_its_end(
+    windows: int, echoes: Echoes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[IntArray] = []
+    window = streaming._window
+
+    def spy(call: Call, image: object, known: object, number: int) -> object:
+        codes, image_codes = window(call, image, known, number)  # type: ignore[arg-type]
+        decoded.append(codes)
+        return codes, image_codes
+
+    monkeypatch.setattr(streaming, "_window", spy)
+    recording(tmp_path / "in.wav", 0.5)
+    fresh_s = 3 / 4 * echoes.manifest.mel.duration_s  # of four columns, one is known before
+    made = echoes.continue_(tmp_path / "in.wav", duration=windows * fresh_s, seed=2)
+    assert len(decoded) == windows
+    np.testing.assert_array_equal(made.codes.reshape(2, 4), decoded[-1])
+    given = echoes.encode_audio(tmp_path / "in.wav")[0]
+    assert not np.array_equal(made.codes, given)
+
+
+def test_sound_goes_on_by_a_sample_at_least(echoes: Echoes, tmp_path: Path) -> None:
+    given = recording(tmp_path / "in.wav", 0.2)
+    assert len(echoes.continue_(tmp_path / "in.wav", duration=1e-6).samples) == len(given) + 1
 
 
 def test_share_of_the_codes_stays(echoes: Echoes, picture: Path, tmp_path: Path) -> None:

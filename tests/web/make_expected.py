@@ -7,6 +7,7 @@ import base64
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,15 @@ from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.image import normalise, resize
 from echoes_rt.pipeline import Echoes
+from echoes_rt.results import Sound
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import mel_filterbank
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.stream import stream
+
+PictureAt = Callable[[float], np.ndarray]
 
 SIZES = [(1, 1), (2, 3), (31, 47), (32, 32), (33, 33), (40, 48), (64, 64), (96, 130), (128, 96)]
 SIZES += [(301, 199), (77, 500)]
@@ -109,6 +114,51 @@ def inpainted(echoes: Echoes, samples: np.ndarray, part: tuple[float, float], se
     return fill_sound.inpaint(call, samples[:, None], rate, *part, None)
 
 
+def extended(
+    echoes: Echoes, samples: np.ndarray, more_s: float, seed: int, image: np.ndarray | None = None
+) -> Sound:
+    call = Call.of(echoes, {"seed": seed})
+    known = None if image is None else echoes.encode_image(image)
+    rate = echoes.manifest.mel.sample_rate
+    return fill_sound.extend(call, samples[:, None], rate, more_s, known)
+
+
+def streamed(
+    echoes: Echoes, picture_at: PictureAt, duration: float, seed: int, **dials: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """The last window's codes and all samples of a stream."""
+    windows: list[np.ndarray] = []
+    call = Call.of(echoes, {"seed": seed, **dials})
+    n_samples = round(duration * echoes.manifest.mel.sample_rate)
+    chunks = stream(
+        call,
+        lambda second: echoes.encode_image(picture_at(second)),
+        n_samples,
+        on_window=windows.append,
+    )
+    samples = np.concatenate([*chunks])
+    return windows[-1], samples
+
+
+def long_sounds(echoes: Echoes, rgb: np.ndarray, samples: np.ndarray) -> dict[str, Any]:
+    """What is asked for once, not for every seed."""
+    clip_s = echoes.manifest.mel.duration_s
+    other = picture(77, 500)
+    short = extended(echoes, samples[:50], 0.7 * clip_s, 3, rgb)
+    changing = streamed(echoes, lambda s: rgb if s < 1.5 * clip_s else other, 4 * clip_s, 3)
+    dials = {"steps": 2, "guidance_scale": 6.5, "guidance_schedule": "annealed"}
+    dialled = streamed(echoes, lambda _: rgb, 2 * clip_s, 3, **dials)
+    return {
+        "other": {"height": 77, "width": 500, "rgb": packed(other)},
+        "dials": dials,
+        "short": {"codes": short.codes.tolist(), "samples": packed(short.samples[:, 0])},
+        **{
+            name: {"codes": codes.tolist(), "samples": packed(made)}
+            for name, (codes, made) in (("changing", changing), ("dialled", dialled))
+        },
+    }
+
+
 def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
     mel = echoes.manifest.mel
     rgb, samples = picture(96, 130), sound(mel.n_samples + 700, mel.sample_rate)
@@ -121,6 +171,8 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
         filled = inpainted(echoes, samples, part, seed)
         heard = echoes.image_to_audio(rgb, seed=seed)
         varied = echoes.vary(samples, keep=0.6, seed=seed)
+        longer = extended(echoes, samples, 1.2 * mel.duration_s, seed)
+        end, sea = streamed(echoes, lambda _: rgb, 2.5 * mel.duration_s, seed)
         runs.append(
             {
                 "seed": str(seed),
@@ -129,12 +181,16 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
                 "cogenerate": [made.codes.tolist(), seen.codes.tolist()],
                 "varyAudio": varied.codes.tolist(),
                 "varyImage": echoes.vary(rgb, keep=0.4, seed=seed).codes.tolist(),
+                "continueAudio": longer.codes.tolist(),
+                "stream": end.tolist(),
                 "inpaintAudio": filled.codes.tolist(),
                 "inpaintImage": echoes.inpaint_image(rgb, hidden, seed=seed).codes.tolist(),
                 "waveforms": {
                     "imageToAudio": packed(heard.samples),
                     "cogenerate": packed(made.samples),
                     "varyAudio": packed(varied.samples),
+                    "continueAudio": packed(longer.samples[:, 0]),
+                    "stream": packed(sea),
                     "inpaintAudio": packed(filled.samples[:, 0]),
                 },
             }
@@ -144,6 +200,8 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
         "hidden": packed((hidden[..., 0] > 127).astype(np.uint8)),
         "samples": packed(samples),
         "part": part,
+        "clip_s": mel.duration_s,
+        "long": long_sounds(echoes, rgb, samples),
         "image_codes": echoes.encode_image(rgb)[0].tolist(),
         "audio_codes": echoes.encode_audio(samples)[0].tolist(),
         "mel": packed(clip_mel(samples, mel)),

@@ -7,10 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from echoes_rt.audio import write_audio
-from echoes_rt.image import write_image
+from echoes_rt.decode.reference import IntArray
+from echoes_rt.image import read_image, write_image
+from echoes_rt.options import Options
 from echoes_rt.pipeline import Echoes
+from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.stream import stream
 
 SEEDS = (1, 2)
+LONG_CLIPS = 2.5
+
+
+def last_window(echoes: Echoes, image: Path, duration: float, options: Options) -> list[int]:
+    """The codes of the last window of a picture's long sound."""
+    windows: list[IntArray] = []
+    codes = echoes.encode_image(read_image(image))
+    n_samples = round(duration * echoes.manifest.mel.sample_rate)
+    list(stream(Call.of(echoes, options), lambda _: codes, n_samples, on_window=windows.append))
+    return [*windows[-1].tolist()]
 
 
 def main(bundle: str, out: str) -> None:
@@ -23,11 +37,19 @@ def main(bundle: str, out: str) -> None:
     t = np.arange(3 * rate) / rate
     bell = sum(np.sin(2 * np.pi * 440 * k * t) * np.exp(-2 * k * t) / k for k in (1, 2.76, 5.4))
     sound = write_audio(folder / "sound.wav", (0.4 * bell).astype(np.float32), rate)
+    long_s = round(LONG_CLIPS * echoes.manifest.mel.duration_s, 2)
+    few: Options = {"seed": SEEDS[0], "steps": 1}
     pairs = [echoes.cogenerate(seed=seed) for seed in SEEDS]
     expected = {
         "seeds": SEEDS,
         "imageToAudio": [echoes.generate(picture, seed=seed).codes.tolist() for seed in SEEDS],
         "audioToImage": [echoes.generate(sound, seed=seed).codes.tolist() for seed in SEEDS],
+        "oneStep": {
+            "imageToAudio": echoes.image_to_audio(picture, **few).codes.tolist(),
+            "audioToImage": echoes.audio_to_image(sound, **few).codes.tolist(),
+            "stream": last_window(echoes, picture, long_s, few),
+        },
+        "long_s": long_s,
         "cogenerate": [[heard.codes.tolist(), seen.codes.tolist()] for heard, seen in pairs],
     }
     (folder / "expected.json").write_text(json.dumps(expected), "utf-8")

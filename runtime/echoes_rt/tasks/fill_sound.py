@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -71,7 +72,11 @@ def inpaint(
 def extend(
     call: Call, original: FloatArray, sample_rate: int, more_s: float, image: IntArray | None
 ) -> Sound:
-    """An (S, C) recording and ``more_s`` seconds that follow from it."""
+    """An (S, C) recording and ``more_s`` seconds that follow from it.
+
+    The codes that come with it are those of the last window: its first columns are known, the
+    others are the end of what was added.
+    """
     mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
     if not 0 < more_s <= 3600:
         raise InputError(f"duration must be in (0, 3600] seconds, got {more_s:g}")
@@ -87,15 +92,16 @@ def extend(
     n_known = min(overlap_columns(grid.width), max(1, len(mono) // per_column))
     n_frames = n_known * mel_spec.n_frames // grid.width
     past = Past(codes=codes[:, -n_known:], mel=mel[:, -n_frames:])
-    n_samples = round(more_s * mel_spec.sample_rate)
+    n_samples = max(1, round(more_s * mel_spec.sample_rate))
     image_at = None if image is None else lambda _: image
-    made = np.concatenate([*stream(call, image_at, n_samples, past)])
+    windows: deque[IntArray] = deque(maxlen=1)
+    made = np.concatenate([*stream(call, image_at, n_samples, past, windows.append)])
     samples = np.concatenate(
         [original, _channels(resample(made, mel_spec.sample_rate, sample_rate), original)]
     )
     _join(samples, len(original), round(FADE_S * sample_rate))
     sampling = call.engine.sampling(grid.n_tokens, call.options)
-    return call.sound(samples, codes.reshape(-1), sampling, sample_rate=sample_rate)
+    return call.sound(samples, windows[-1], sampling, sample_rate=sample_rate)
 
 
 def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None) -> Sound:

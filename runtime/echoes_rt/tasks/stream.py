@@ -25,6 +25,9 @@ _KNEE = np.float32(0.8)
 ImageAt = Callable[[float], IntArray]
 """(1, N_i) codes of what is to be heard from that second on."""
 
+OnWindow = Callable[[IntArray], None]
+"""Is told the (N_a,) codes of each window as soon as it is decoded."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Past:
@@ -59,7 +62,11 @@ def count_windows(mel: MelSpec, audio: Grid, duration_s: float) -> int:
 
 
 def stream(
-    call: Call, image_at: ImageAt | None, n_samples: int | None, past: Past | None = None
+    call: Call,
+    image_at: ImageAt | None,
+    n_samples: int | None,
+    past: Past | None = None,
+    on_window: OnWindow | None = None,
 ) -> Iterator[FloatArray]:
     """Chunks of (S_k,) samples in [-1, 1]; together ``n_samples``, or without end if None.
 
@@ -72,6 +79,7 @@ def stream(
         image_at: the picture by second of the stream; None: no picture is given.
         n_samples: the length.
         past: what the stream continues; it is not part of what is given out.
+        on_window: who wants to hear of the codes.
     """
     if call.engine.manifest.tokens.audio.width < 2:
         raise BundleError(
@@ -79,7 +87,7 @@ def stream(
         )
     call.load("step", "mel_decoder", "vocoder")
     done = 0
-    for samples in _vocoded(call, _blended(call, image_at, n_samples, past), past):
+    for samples in _vocoded(call, _blended(call, image_at, n_samples, past, on_window), past):
         part = samples if n_samples is None else samples[: n_samples - done]
         done += len(part)
         if len(part):
@@ -87,7 +95,11 @@ def stream(
 
 
 def _blended(
-    call: Call, image_at: ImageAt | None, n_samples: int | None, past: Past | None
+    call: Call,
+    image_at: ImageAt | None,
+    n_samples: int | None,
+    past: Past | None,
+    on_window: OnWindow | None,
 ) -> Iterator[FloatArray]:
     """Log-mels (n_mels, T) that are final; together they are the stream's, or a little more."""
     grid = call.engine.manifest.tokens.audio
@@ -102,6 +114,8 @@ def _blended(
         if image_at is not None:
             image = image_at(max(0, given) / mel_spec.frame_rate)
         codes, image = _window(call, image, known, window)
+        if on_window is not None:
+            on_window(codes.reshape(-1))
         with call.clock.stage("decode_audio"):
             mel = call.engine.decode_mel(codes.reshape(1, -1))[0]
         if tail is not None:

@@ -1,8 +1,7 @@
 /** Starts `echoes-rt demo` and a browser. */
 
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync, mkdtempSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawn, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
 import { createInterface } from "node:readline";
 
 import { chromium, type Browser } from "playwright-core";
@@ -11,7 +10,7 @@ import { REPOSITORY } from "../test/fixtures";
 
 export const BUNDLE = process.env["ECHOES_RT_BUNDLE"] ?? "echoes-mini";
 
-const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
+export const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
 const CHROMIUMS = [
   process.env["ECHOES_RT_CHROMIUM"],
   "/usr/bin/chromium",
@@ -19,19 +18,7 @@ const CHROMIUMS = [
   "/usr/bin/google-chrome",
 ];
 
-const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
-
-/** A picture, a sound, and what Python makes of them. */
-export function makeMedia(): string {
-  const folder = mkdtempSync(`${tmpdir()}/echoes-e2e-`);
-  const script = `${REPOSITORY}tests/web/make_media.py`;
-  const made = spawnSync(PYTHON, [script, BUNDLE, folder], {
-    env: ENVIRONMENT,
-    encoding: "utf8",
-  });
-  if (made.status !== 0) throw new Error(made.stderr);
-  return folder;
-}
+export const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
 
 export async function startDemo(port = 0): Promise<{ url: string; process: ChildProcess }> {
   const args = ["-m", "echoes_rt", "demo", "--port", String(port), "--bundle", BUNDLE];

@@ -1,46 +1,36 @@
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { availableParallelism, loadavg } from "node:os";
-import { fileURLToPath } from "node:url";
 
-import type { Browser, BrowserContext, Page } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
 import { readJson } from "../test/fixtures";
-import { makeMedia, startBrowser, startDemo } from "./demo";
+import { startBrowser, startDemo } from "./demo";
+import {
+  codesAfter as codesOn,
+  DESKTOP,
+  PHONE,
+  SCREENSHOTS,
+  scrolledWidth,
+  smallButtons,
+  visit,
+  WAIT,
+} from "./visit";
 
-const SCREENSHOTS = fileURLToPath(new URL("../screenshots", import.meta.url));
-const DESKTOP = { width: 1280, height: 860 };
-const PHONE = { width: 390, height: 844 };
-const WAIT = { timeout: 200_000 };
+const media = inject("media");
+const expected = readJson(`${media}/expected.json`);
 
 let server: ChildProcess;
 let url: string;
 let browser: Browser;
-let context: BrowserContext;
 let page: Page;
-let media: string;
-/* eslint-disable-next-line -- JSON of our own making */
-let expected: any;
-const trouble: string[] = [];
-const hosts = new Set<string>();
+let trouble: string[];
+let hosts: Set<string>;
 
 beforeAll(async () => {
-  mkdirSync(SCREENSHOTS, { recursive: true });
-  media = makeMedia();
-  expected = readJson(`${media}/expected.json`);
   ({ url, process: server } = await startDemo());
   browser = await startBrowser();
-  context = await browser.newContext({ viewport: DESKTOP, acceptDownloads: true });
-  page = await context.newPage();
-  page.setDefaultTimeout(WAIT.timeout);
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) trouble.push(message.text());
-  });
-  page.on("pageerror", (error) => trouble.push(error.message));
-  page.on("request", (request) => hosts.add(new URL(request.url()).host));
-  await page.goto(url);
-  await page.getByText("Ready", { exact: true }).waitFor(WAIT);
+  ({ page, trouble, hosts } = await visit(browser, url));
 });
 
 afterAll(async () => {
@@ -48,24 +38,11 @@ afterAll(async () => {
   server?.kill();
 });
 
-beforeEach(async () => {
+beforeEach(() => {
   expect(trouble).toEqual([]);
 });
 
-/** What is made next, by its codes; `act` starts it. */
-async function codesAfter(act: () => Promise<unknown>): Promise<Record<string, number[]>> {
-  await page.locator("#status").evaluate((status) => (status.textContent = ""));
-  await act();
-  await page.getByText(/^Made in /).waitFor(WAIT);
-  const facts = await page.locator("#facts dd").evaluateAll((items) =>
-    items.map((item) => [(item as HTMLElement).dataset["fact"]!, item.textContent!]),
-  );
-  return Object.fromEntries(
-    facts
-      .filter(([name]) => name!.endsWith("codes"))
-      .map(([name, text]) => [name!, text!.split(" ").map(Number)]),
-  );
-}
+const codesAfter = (act: () => Promise<unknown>) => codesOn(page, act);
 
 describe("the page", () => {
   it("says what it runs on", async () => {
@@ -189,12 +166,8 @@ describe("the page", () => {
   it("fits a phone, in the dark", async () => {
     await page.setViewportSize(PHONE);
     await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
-    const width = await page.evaluate(() => document.documentElement.scrollWidth);
-    expect(width).toBeLessThanOrEqual(PHONE.width);
-    const small = await page.locator("button:visible").evaluateAll((buttons) =>
-      buttons.filter((b) => b.getBoundingClientRect().height < 44).map((b) => b.id),
-    );
-    expect(small).toEqual([]);
+    expect(await scrolledWidth(page)).toBeLessThanOrEqual(PHONE.width);
+    expect(await smallButtons(page)).toEqual([]);
     await page.screenshot({ path: `${SCREENSHOTS}/phone-dark.png`, fullPage: true });
     await page.emulateMedia({ colorScheme: "light" });
     await page.screenshot({ path: `${SCREENSHOTS}/phone.png`, fullPage: true });

@@ -5,6 +5,8 @@ import { fileURLToPath } from "node:url";
 
 import { vi } from "vitest";
 
+import type { Sound } from "../src/echoes/results";
+
 export const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 export const TINY_BUNDLE = `${REPOSITORY}tests/fixtures/tiny_bundle`;
 /** What the verbs are compared with Python's on. */
@@ -32,6 +34,14 @@ export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let most = 0;
   for (let i = 0; i < a.length; i++) most = Math.max(most, Math.abs(a[i]! - b[i]!));
   return most;
+}
+
+/** A stream's parts as one sound, with what the last of them says. */
+export async function whole(parts: AsyncIterable<Sound>): Promise<Sound> {
+  const made: Sound[] = [];
+  for await (const part of parts) made.push(part);
+  const samples = Float32Array.from(made.flatMap((part) => [...part.samples]));
+  return { ...made.at(-1)!, samples };
 }
 
 /** Answers fetches under http://bundle/ with the files of a folder, which may be changed. */

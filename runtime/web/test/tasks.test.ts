@@ -4,13 +4,14 @@ import { CancelledError, InputError } from "../src/echoes/errors";
 import { Echoes } from "../src/echoes/pipeline";
 import type { Picture, Sound } from "../src/echoes/results";
 import { camel } from "./camel";
-import { bytes, distance, EXPECTED, floats, readJson, serve, TEST_BUNDLE } from "./fixtures";
+import { bytes, distance, EXPECTED, floats, readJson, serve, TEST_BUNDLE, whole } from "./fixtures";
 
 const { answers } = readJson(EXPECTED);
 const image = { ...answers.image, rgb: bytes(answers.image.rgb) };
 const mask = { height: image.height, width: image.width, hidden: bytes(answers.hidden) };
 const samples = floats(answers.samples);
 const [start, stop] = answers.part;
+const clip: number = answers.clip_s;
 
 let echoes: Echoes;
 
@@ -30,6 +31,8 @@ describe("the Python runtime's", () => {
     imageToAudio: (seed) => echoes.imageToAudio(image, { seed }),
     varyAudio: (seed) => echoes.varyAudio(samples, 0.6, { seed }),
     inpaintAudio: (seed) => echoes.inpaintAudio(samples, { start, stop }, { seed }),
+    continueAudio: (seed) => echoes.continueAudio(samples, 1.2 * clip, { seed }),
+    stream: (seed) => whole(echoes.stream(image, { duration: 2.5 * clip, seed })),
   };
 
   it.each(Object.keys(sounds))("codes and samples for every seed: %s", async (verb) => {

@@ -8,9 +8,11 @@ import type {
   Progress,
   Request,
   Response,
+  StreamAsks,
   Verb,
   Verbs,
 } from "./protocol";
+import type { Sound } from "./results";
 
 export interface Watch {
   readonly onProgress?: (progress: Progress) => void;
@@ -48,20 +50,49 @@ export class EchoesWorker {
     return this.ask((id) => ({ id, kind: "run", verb, asks, dials }), watch);
   }
 
+  /**
+   * The sound of a picture in parts; the next one is made when it is asked for. Between two parts
+   * other calls are answered.
+   */
+  async *stream(
+    asks: StreamAsks,
+    dials: Dials = {},
+    watch: Watch = {},
+  ): AsyncGenerator<Sound, void, undefined> {
+    const stream = await this.ask<number>((id) => ({ id, kind: "stream", asks, dials }), watch);
+    try {
+      for (;;) {
+        const next = (id: number): Request => ({ id, kind: "next", stream });
+        const part = await this.ask<Sound | null>(next, watch);
+        if (!part) return;
+        yield part;
+      }
+    } finally {
+      this.send({ id: stream, kind: "close" });
+    }
+  }
+
   terminate(): void {
     this.worker.terminate();
     this.failAll("the worker was ended");
   }
 
-  private ask<T>(request: (id: number) => Request, watch: Watch): Promise<T> {
+  private async ask<T>(
+    request: (id: number) => Request,
+    { onProgress, signal }: Watch,
+  ): Promise<T> {
+    if (signal?.aborted) throw new errors.CancelledError("cancelled before it began");
     const id = this.nextId++;
-    return new Promise<T>((resolve, reject) => {
-      this.pending.set(id, { resolve, reject, onProgress: watch.onProgress });
-      watch.signal?.addEventListener("abort", () => {
-        if (this.pending.has(id)) this.send({ id, kind: "cancel" });
+    const cancel = () => this.send({ id, kind: "cancel" });
+    signal?.addEventListener("abort", cancel);
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.pending.set(id, { resolve, reject, onProgress });
+        this.send(request(id));
       });
-      this.send(request(id));
-    });
+    } finally {
+      signal?.removeEventListener("abort", cancel);
+    }
   }
 
   private send(request: Request): void {

@@ -1,12 +1,14 @@
-/** Making a part of a sound anew; what echoes_rt/tasks/fill_sound.py does at the model's rate. */
+/** Making a part of a sound anew, and going on after its end, at the model's rate. */
 
 import type { Call } from "./call";
 import { checkSamples } from "./engine";
 import { InputError } from "./errors";
-import { clipMel } from "./mel";
+import { clipMel, logMel } from "./mel";
+import { columnsOf } from "./matrix";
 import { clamp, roundHalfEven } from "./numbers";
 import type { Sound } from "./results";
 import { clipSamples } from "./spec";
+import { overlapColumns, stream } from "./stream";
 
 /** A part of a sound in seconds. */
 export interface Part {
@@ -16,6 +18,8 @@ export interface Part {
 
 /** Length of the cross-fade at a seam: a click is shorter. */
 const FADE_S = 0.02;
+
+const MAX_ADDED_S = 3600;
 
 /** Makes a part of mono samples anew and leaves the rest as it is, sample for sample. */
 export async function inpaint(
@@ -41,7 +45,7 @@ export async function inpaint(
     const mostS = ((most - 1) * perColumn) / spec.sample_rate;
     throw new InputError(
       `at most ${mostS.toFixed(2)} s can be filled in at once, got ${part.stop - part.start} s; ` +
-        "give a shorter part",
+        "give a shorter part, or use continue",
     );
   }
   const mel = clipMel(original.subarray(begin, begin + nSamples), spec);
@@ -64,6 +68,59 @@ export async function inpaint(
   });
   const samples = patched(original, made, begin, [first, last], spec.sample_rate);
   return call.sound(samples, mel, codes, call.sampling(tokens));
+}
+
+/**
+ * Mono samples and `more` seconds that follow from them.
+ *
+ * The codes that come with it are those of the last window: its first columns are known, the others
+ * are the end of what was added.
+ */
+export async function extend(
+  call: Call,
+  original: Float32Array,
+  more: number,
+  image: Int32Array | null,
+): Promise<Sound> {
+  const { mel: spec, tokens: layout } = call.engine.manifest;
+  const { height, width } = layout.audio;
+  if (!(more > 0 && more <= MAX_ADDED_S)) {
+    throw new InputError(`duration must be in (0, ${MAX_ADDED_S}] seconds, got ${more}`);
+  }
+  const clip = new Float32Array(clipSamples(spec));
+  const heard = checkSamples(original).subarray(-clip.length);
+  clip.set(heard, clip.length - heard.length); // its end is what counts
+  const mel = clipMel(clip, spec);
+  const codes = await call.stage("encode audio", () => call.engine.encodeMel(mel));
+  const heardColumns = Math.floor(heard.length / Math.floor(clip.length / width));
+  const nKnown = Math.min(overlapColumns(width), Math.max(1, heardColumns));
+  const nFrames = Math.floor((nKnown * spec.n_frames) / width);
+  const past = {
+    codes: columnsOf(codes, height, width - nKnown, width),
+    mel: columnsOf(mel, spec.n_mels, spec.n_frames - nFrames, spec.n_frames),
+  };
+  const nSamples = Math.max(1, roundHalfEven(more * spec.sample_rate));
+  const samples = new Float32Array(original.length + nSamples);
+  samples.set(original);
+  let at = original.length;
+  let last: Sound | undefined;
+  for await (const part of stream(call, image && (async () => image), nSamples, past)) {
+    samples.set(part.samples, at);
+    at += part.samples.length;
+    last = part;
+  }
+  join(samples, original.length, roundHalfEven(FADE_S * spec.sample_rate));
+  return call.sound(samples, logMel(samples, spec), last!.codes, last!.sampling);
+}
+
+/** Takes the jump at a seam back over so many samples after it. */
+function join(samples: Float32Array, seam: number, most: number): void {
+  const length = Math.min(most, samples.length - seam);
+  const jump = samples[seam - 1]! - samples[seam]!;
+  for (let i = 0; i < length; i++) {
+    samples[seam + i] = samples[seam + i]! + (1 - i / length) * jump;
+  }
+  samples.forEach((sample, i) => (samples[i] = clamp(sample, -1, 1)));
 }
 
 function checkPart(samples: Float32Array, { start, stop }: Part, sampleRate: number): void {

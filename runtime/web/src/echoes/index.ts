@@ -21,7 +21,15 @@ export type { Manifest } from "./manifest";
 export { clipMel } from "./mel";
 export { MAX_SEED } from "./noise";
 export { Echoes, type LoadOptions } from "./pipeline";
-export type { Dials, Loaded, LoadRequest, Progress, Verb, Verbs } from "./protocol";
+export type {
+  Dials,
+  Loaded,
+  LoadRequest,
+  Progress,
+  StreamAsks,
+  Verb,
+  Verbs,
+} from "./protocol";
 export type { Pair, Picture, Sound } from "./results";
 export type { MelSpec, Sampling } from "./spec";
 export { encodeWav } from "./wav";

@@ -43,22 +43,28 @@ export function melFilterbank(spec: MelSpec): Float32Array[] {
 export function clipMel(samples: Float32Array, spec: MelSpec): Float32Array {
   const clip = new Float32Array(clipSamples(spec));
   clip.set(samples.subarray(0, clip.length));
+  return logMel(clip, spec);
+}
+
+/** Log-mel (n_mels, T) of a sound; frame `t` is centred on sample `t * hop_length`. */
+export function logMel(samples: Float32Array, spec: MelSpec): Float32Array {
+  const nFrames = Math.ceil(samples.length / spec.hop_length);
   const filters = melFilterbank(spec).map(nonZero);
   const window = hannWindow(spec);
   const fft = new Fft(spec.n_fft);
   const frame = new Float32Array(spec.n_fft);
   const magnitudes = new Float32Array(Math.floor(spec.n_fft / 2) + 1);
-  const mel = new Float32Array(spec.n_mels * spec.n_frames);
-  for (let t = 0; t < spec.n_frames; t++) {
+  const mel = new Float32Array(spec.n_mels * nFrames);
+  for (let t = 0; t < nFrames; t++) {
     const start = t * spec.hop_length - (spec.n_fft >> 1);
     for (let i = 0; i < frame.length; i++) {
-      frame[i] = clip[mirrored(start + i, clip.length)]! * window[i]!;
+      frame[i] = samples[mirrored(start + i, samples.length)]! * window[i]!;
     }
     fft.magnitudes(frame, magnitudes);
     filters.forEach(({ first, weights }, m) => {
       let sum = 0;
       for (let i = 0; i < weights.length; i++) sum += weights[i]! * magnitudes[first + i]!;
-      mel[m * spec.n_frames + t] = logScale(Math.fround(sum));
+      mel[m * nFrames + t] = logScale(Math.fround(sum));
     });
   }
   return mel;

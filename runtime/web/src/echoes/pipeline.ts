@@ -4,11 +4,14 @@ import { Bundle, type OnBytes } from "./bundle";
 import { Call, type Options } from "./call";
 import { openDevice, type Device, type DeviceName, type DeviceWish, type WasmPaths } from "./device";
 import { Engine } from "./engine";
-import { inpaint, type Part } from "./fill_sound";
+import { InputError } from "./errors";
+import { extend, inpaint, type Part } from "./fill_sound";
 import { inpaintPicture, type Mask } from "./fill_picture";
 import type { Pixels } from "./image";
 import type { Manifest } from "./manifest";
+import { roundHalfEven } from "./numbers";
 import type { Pair, Picture, Sound } from "./results";
+import { MAX_DURATION_S, stream } from "./stream";
 
 export interface LoadOptions {
   readonly device?: DeviceWish;
@@ -96,6 +99,46 @@ export class Echoes {
     const call = new Call(this.engine, options);
     const image = options.image ? await call.encodeImage(options.image) : null;
     return inpaint(call, samples, part, image);
+  }
+
+  /** A sound and `duration` seconds more of it. */
+  async continueAudio(
+    samples: Float32Array,
+    duration = 5,
+    options: Options & { image?: Pixels } = {},
+  ): Promise<Sound> {
+    const call = new Call(this.engine, options);
+    const image = options.image ? await call.encodeImage(options.image) : null;
+    return extend(call, samples, duration, image);
+  }
+
+  /**
+   * The sound of a picture in parts, in constant memory; the codes of a part are those of the
+   * newest window.
+   *
+   * @param image - A picture, or what gives the one to be heard from a second of the sound on.
+   * @param options - `duration`: seconds in all; without it the sound never ends.
+   */
+  async *stream(
+    image: Pixels | ((second: number) => Pixels | Promise<Pixels>),
+    { duration, ...options }: Options & { duration?: number } = {},
+  ): AsyncGenerator<Sound, void, undefined> {
+    if (duration !== undefined && !(duration > 0 && duration <= MAX_DURATION_S)) {
+      throw new InputError(
+        `duration must be in (0, ${MAX_DURATION_S}] seconds, got ${duration}`,
+      );
+    }
+    const call = new Call(this.engine, options);
+    const nSamples =
+      duration === undefined
+        ? Infinity
+        : Math.max(1, roundHalfEven(duration * this.manifest.mel.sample_rate));
+    if (typeof image === "function") {
+      yield* stream(call, async (second) => call.encodeImage(await image(second)), nSamples);
+    } else {
+      const codes = await call.encodeImage(image);
+      yield* stream(call, async () => codes, nSamples);
+    }
   }
 
   /** Makes a part of a picture anew; it comes back at the model's size. */

@@ -18,11 +18,21 @@ export interface Verbs {
   cogenerate: { asks: object; gives: Pair };
   varyAudio: { asks: { samples: Float32Array; keep: number }; gives: Sound };
   varyImage: { asks: { image: Pixels; keep: number }; gives: Picture };
+  continueAudio: {
+    asks: { samples: Float32Array; duration?: number; image?: Pixels };
+    gives: Sound;
+  };
   inpaintAudio: { asks: { samples: Float32Array; part: Part; image?: Pixels }; gives: Sound };
   inpaintImage: { asks: { image: Pixels; mask: Mask; audio?: Float32Array }; gives: Picture };
 }
 
 export type Verb = keyof Verbs;
+
+/** What a long sound is made of, and its seconds; without them it never ends. */
+export interface StreamAsks {
+  readonly image: Pixels;
+  readonly duration?: number;
+}
 
 export type LoadRequest = Omit<LoadOptions, "onBytes"> & { readonly url: string };
 
@@ -35,6 +45,15 @@ export type Request =
       readonly asks: Verbs[Verb]["asks"];
       readonly dials: Dials;
     }
+  | {
+      readonly id: number;
+      readonly kind: "stream";
+      readonly asks: StreamAsks;
+      readonly dials: Dials;
+    }
+  /** Asks for the next part of a stream, which is null after its end. */
+  | { readonly id: number; readonly kind: "next"; readonly stream: number }
+  | { readonly id: number; readonly kind: "close" }
   | { readonly id: number; readonly kind: "cancel" };
 
 /** What a page should know of a loaded bundle. */

@@ -17,7 +17,7 @@ export interface Made {
 export interface Sound extends Made {
   readonly samples: Float32Array;
   readonly sampleRate: number;
-  /** The log-mel (n_mels, n_frames) behind it, in [-1, 1]. */
+  /** Its log-mel (n_mels, T), in [-1, 1]. */
   readonly mel: Float32Array;
 }
 

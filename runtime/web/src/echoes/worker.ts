@@ -1,9 +1,11 @@
 /** Runs one bundle in a Web Worker, so that the page stays responsive. */
 
 import type { Options } from "./call";
+import type { OnStep } from "./decode";
 import { BackendError, messageOf } from "./errors";
 import { Echoes } from "./pipeline";
 import type { Loaded, LoadRequest, Progress, Request, Response, Verb, Verbs } from "./protocol";
+import type { Sound } from "./results";
 import { GRAPHS } from "./signatures";
 
 type Runner<V extends Verb> = (
@@ -18,6 +20,8 @@ const RUNNERS: { [V in Verb]: Runner<V> } = {
   cogenerate: (echoes, _, options) => echoes.cogenerate(options),
   varyAudio: (echoes, { samples, keep }, options) => echoes.varyAudio(samples, keep, options),
   varyImage: (echoes, { image, keep }, options) => echoes.varyImage(image, keep, options),
+  continueAudio: (echoes, { samples, duration, image }, options) =>
+    echoes.continueAudio(samples, duration, { ...options, ...(image && { image }) }),
   inpaintAudio: (echoes, { samples, part, image }, options) =>
     echoes.inpaintAudio(samples, part, { ...options, ...(image && { image }) }),
   inpaintImage: (echoes, { image, mask, audio }, options) =>
@@ -26,28 +30,32 @@ const RUNNERS: { [V in Verb]: Runner<V> } = {
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const cancelled = new Set<number>();
+/** Streams that are not at their end, by the request that began them. */
+const streams = new Map<number, AsyncGenerator<Sound, void, undefined>>();
+/** The request that is being answered. */
+let current = -1;
 let loaded: Echoes | undefined;
 let last: Promise<void> = Promise.resolve();
 
 scope.onmessage = ({ data }: MessageEvent<Request>) => {
   if (data.kind === "cancel") {
     cancelled.add(data.id);
+  } else if (data.kind === "close") {
+    streams.delete(data.id);
   } else {
     // One after the other: graphs are not run side by side.
     last = last.then(() => answer(data));
   }
 };
 
-async function answer(request: Exclude<Request, { kind: "cancel" }>): Promise<void> {
+/** What is answered. */
+type Asked = Exclude<Request, { kind: "cancel" | "close" }>;
+
+async function answer(request: Asked): Promise<void> {
   const { id } = request;
-  const say = (response: Response) => scope.postMessage(response);
-  const onProgress = (progress: Progress) => say({ id, kind: "progress", progress });
+  current = id;
   try {
-    const result =
-      request.kind === "load"
-        ? await load(request.options, onProgress)
-        : await run(request, onProgress);
-    say({ id, kind: "result", result });
+    say({ id, kind: "result", result: await resultOf(request) });
   } catch (error) {
     const name = error instanceof Error ? error.name : "Error";
     say({ id, kind: "error", name, message: messageOf(error) });
@@ -56,12 +64,24 @@ async function answer(request: Exclude<Request, { kind: "cancel" }>): Promise<vo
   }
 }
 
-async function load(
-  { url, ...options }: LoadRequest,
-  onProgress: (progress: Progress) => void,
-): Promise<Loaded> {
+async function resultOf(request: Asked): Promise<unknown> {
+  if (request.kind === "load") return load(request.options);
+  if (request.kind === "next") return nextPart(request.stream);
+  if (!loaded) throw new BackendError("no bundle is loaded; load one first");
+  const options = { ...request.dials, onStep };
+  if (request.kind === "stream") {
+    const { image, ...asks } = request.asks;
+    streams.set(request.id, loaded.stream(image, { ...options, ...asks }));
+    return request.id;
+  }
+  const runner = RUNNERS[request.verb] as Runner<Verb>;
+  return runner(loaded, request.asks as Verbs[Verb]["asks"] & never, options);
+}
+
+async function load({ url, ...options }: LoadRequest): Promise<Loaded> {
   const old = loaded;
   loaded = undefined;
+  streams.clear();
   await old?.engine.release();
   const echoes = await Echoes.load(url, {
     ...options,
@@ -86,21 +106,25 @@ async function load(
   };
 }
 
-async function run(
-  { id, verb, asks, dials }: Extract<Request, { kind: "run" }>,
-  onProgress: (progress: Progress) => void,
-): Promise<unknown> {
-  if (!loaded) throw new BackendError("no bundle is loaded; load one first");
-  const options: Options = {
-    ...dials,
-    onStep: async (step, steps) => {
-      onProgress({ stage: "decode", done: step + 1, total: steps });
-      await messages();
-      return !cancelled.has(id);
-    },
-  };
-  const runner = RUNNERS[verb] as Runner<Verb>;
-  return runner(loaded, asks as Verbs[Verb]["asks"] & never, options);
+async function nextPart(stream: number): Promise<Sound | null> {
+  const parts = streams.get(stream);
+  if (!parts) throw new BackendError("this stream has ended, or another bundle was loaded since");
+  const { value } = await parts.next();
+  return value ?? null;
+}
+
+const onStep: OnStep = async (step, steps) => {
+  onProgress({ stage: "decode", done: step + 1, total: steps });
+  await messages();
+  return !cancelled.has(current);
+};
+
+function onProgress(progress: Progress): void {
+  say({ id: current, kind: "progress", progress });
+}
+
+function say(response: Response): void {
+  scope.postMessage(response);
 }
 
 /** Lets messages in: ONNX Runtime's promises are kept before any message is looked at. */

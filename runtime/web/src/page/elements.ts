@@ -50,6 +50,7 @@ export const page = {
   steps: input("steps"),
   guidance: input("guidance"),
   temperature: input("temperature"),
+  length: input("length"),
   device: byId<HTMLSelectElement>("device"),
   deviceNote: byId("device-note"),
 

@@ -11,12 +11,14 @@ import {
   type DeviceName,
   type Dials,
   type Loaded,
+  type MelSpec,
   type Picture,
   type Pixels,
   type Progress,
   type Sound,
 } from "../echoes";
 import { page } from "./elements";
+import { askedLength, makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { playedFile, startPlayer } from "./player";
 import { RUNTIME_FILES } from "./runtime_files";
@@ -90,10 +92,15 @@ async function load(device: DeviceName): Promise<void> {
   page.steps.placeholder = String(sampling.steps);
   page.guidance.placeholder = String(sampling.guidanceScale);
   page.temperature.placeholder = String(sampling.temperature);
+  page.length.placeholder = clipSeconds(loaded.mel).toFixed(1);
   page.device.value = loaded.device.name;
   page.status.textContent = "Ready";
   showAbout(loaded, "caches" in window && "serviceWorker" in navigator);
   setReady(true);
+}
+
+function clipSeconds(mel: MelSpec): number {
+  return (mel.n_frames * mel.hop_length) / mel.sample_rate;
 }
 
 /** The seed in its field, and the dials that are set. */
@@ -146,10 +153,14 @@ async function makeFrom(
 ): Promise<void> {
   if (from.kind === "picture") {
     clearCard("sound");
-    const sound = await echoes.run("imageToAudio", { image: from.pixels }, dials, watch);
+    const [image, duration] = [from.pixels, askedLength()];
+    const sound =
+      duration === undefined
+        ? await echoes.run("imageToAudio", { image }, dials, watch)
+        : await makeLong(echoes, { image, duration }, dials, { mel, signal: watch.signal });
     made = { sound };
     showSound(sound, mel, "made");
-    showFacts([sound]);
+    showFacts([sound], duration === undefined ? "Sound codes" : "Last sound codes");
   } else if (from.kind === "sound") {
     clearCard("picture");
     const picture = await echoes.run("audioToImage", { samples: from.samples }, dials, watch);

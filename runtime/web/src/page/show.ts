@@ -1,6 +1,6 @@
 /** What the page shows of media and of results. */
 
-import type { Loaded, MelSpec, Picture, Pixels, Sound } from "../echoes";
+import type { Loaded, MelSpec, Picture, Pixels, Sampling, Sound } from "../echoes";
 import { page } from "./elements";
 import { drawPixels } from "./media";
 import { put } from "./player";
@@ -26,18 +26,23 @@ export interface ShownSound {
 }
 
 export function showSound(sound: ShownSound, spec: MelSpec, role: Role): void {
-  drawSpectrogram(page.spectrogram, sound.mel, spec);
+  showGrowing(sound.mel, spec);
   const seconds = (sound.samples.length / spec.sample_rate).toFixed(1);
   const range = `${hertz(spec.f_min)} to ${hertz(spec.f_max)}`;
   const label = `Spectrogram of the ${role} sound: ${seconds} seconds, ${range}`;
   page.spectrogram.setAttribute("aria-label", label);
+  page.soundRole.textContent = role;
+  page.see.hidden = page.saveSound.hidden = role === "given";
+  void put(sound.samples, spec.sample_rate, role === "made");
+}
+
+/** The log-mel of a sound that is not whole yet. */
+export function showGrowing(mel: Float32Array, spec: MelSpec): void {
+  drawSpectrogram(page.spectrogram, mel, spec);
   page.spectrogram.hidden = false;
   page.soundFrame.classList.add("full");
   page.soundFrame.querySelector(".high")!.textContent = hertz(spec.f_max);
   page.soundFrame.querySelector(".low")!.textContent = hertz(spec.f_min);
-  page.soundRole.textContent = role;
-  page.see.hidden = page.saveSound.hidden = role === "given";
-  void put(sound.samples, spec.sample_rate, role === "made");
 }
 
 function hertz(frequency: number): string {
@@ -62,25 +67,23 @@ export function clearCard(medium: "picture" | "sound"): void {
 }
 
 /** How a result was made, for those who want to make it again elsewhere. */
-export function showFacts(made: readonly (Sound | Picture)[]): void {
+export function showFacts(
+  made: readonly (Sound | Picture)[],
+  soundCodes = "Sound codes",
+): void {
   const [first] = made;
   if (!first) return;
-  const { sampling } = first;
   const timings = Object.entries(first.timingsMs).map(
     ([stage, ms]) => `${stage} ${(ms / 1000).toFixed(2)} s`,
   );
   const facts: [string, string][] = [
     ["Model", first.bundle],
     ["Seed", String(first.seed)],
-    [
-      "Sampling",
-      `${sampling.steps} steps, guidance ${sampling.guidanceScale}, temperature ` +
-        `${sampling.temperature}, choice temperature ${sampling.choiceTemperature}`,
-    ],
+    ["Sampling", described(first.sampling)],
     ["Ran on", first.device],
     ["Took", timings.join(", ")],
     ...made.map((item): [string, string] => [
-      "samples" in item ? "Sound codes" : "Picture codes",
+      "samples" in item ? soundCodes : "Picture codes",
       item.codes.join(" "),
     ]),
   ];
@@ -94,6 +97,17 @@ export function showFacts(made: readonly (Sound | Picture)[]): void {
     }),
   );
   page.made.hidden = false;
+}
+
+function described(sampling: Sampling): string {
+  const [start, stop] = sampling.guidanceInterval.map((share) => `${Math.round(100 * share)} %`);
+  const guidance =
+    `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
+    `from ${start} to ${stop} of the steps`;
+  return (
+    `${sampling.steps} steps; ${guidance}; temperature ${sampling.temperature}; ` +
+    `choice temperature ${sampling.choiceTemperature}`
+  );
 }
 
 export function showAbout(loaded: Loaded, isKept: boolean): void {

@@ -15,22 +15,30 @@ const COLOURS: readonly Rgb[] = [
   [253, 246, 190],
 ];
 
-/** Draws (n_mels, T) in [-1, 1], low frequencies below. */
+/** What every browser's canvas can hold, and more than a screen shows. */
+const MAX_COLUMNS = 4096;
+
+/** Draws (n_mels, T) in [-1, 1], low frequencies below; of many frames, the loudest of a few. */
 export function drawSpectrogram(
   canvas: HTMLCanvasElement,
   mel: Float32Array,
   { n_mels }: MelSpec,
 ): void {
   const nFrames = mel.length / n_mels;
-  canvas.width = nFrames;
+  const nColumns = Math.min(nFrames, MAX_COLUMNS);
+  canvas.width = nColumns;
   canvas.height = n_mels;
-  const image = new ImageData(nFrames, n_mels);
-  mel.forEach((value, i) => {
-    const [row, frame] = [Math.floor(i / nFrames), i % nFrames];
-    const at = 4 * ((n_mels - 1 - row) * nFrames + frame);
-    image.data.set(colour((value + 1) / 2), at);
-    image.data[at + 3] = 255;
-  });
+  const image = new ImageData(nColumns, n_mels);
+  const first = (column: number) => Math.floor((column * nFrames) / nColumns);
+  for (let row = 0; row < n_mels; row++) {
+    const frames = mel.subarray(row * nFrames, (row + 1) * nFrames);
+    for (let column = 0; column < nColumns; column++) {
+      const value = Math.max(...frames.subarray(first(column), first(column + 1)));
+      const at = 4 * ((n_mels - 1 - row) * nColumns + column);
+      image.data.set(colour((value + 1) / 2), at);
+      image.data[at + 3] = 255;
+    }
+  }
   canvas.getContext("2d")!.putImageData(image, 0, 0);
 }
 

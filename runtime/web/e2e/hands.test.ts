@@ -1,0 +1,232 @@
+import type { ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
+
+import { readJson } from "../test/fixtures";
+import { startBrowser, startDemo } from "./demo";
+import {
+  codesAfter,
+  PHONE,
+  SCREENSHOTS,
+  scrolledWidth,
+  smallButtons,
+  visit,
+  WAIT,
+} from "./visit";
+
+const media = inject("media");
+const { oneStep, long_s: longS } = readJson(`${media}/expected.json`);
+
+let server: ChildProcess;
+let url: string;
+let browser: Browser;
+let page: Page;
+let trouble: string[];
+
+beforeAll(async () => {
+  ({ url, process: server } = await startDemo());
+  browser = await startBrowser();
+  ({ page, trouble } = await visit(browser, url, { permissions: ["clipboard-write"] }));
+  await page.locator("#dials summary").click();
+  await page.getByLabel("Steps").fill("1"); // what is made counts here, not how good it is
+});
+
+afterAll(async () => {
+  await browser?.close();
+  server?.kill();
+});
+
+beforeEach(() => {
+  expect(trouble).toEqual([]);
+});
+
+describe("files", () => {
+  /** Moves a file from outside of the browser over the page, and lets go of it. */
+  async function drop(path: string, target: string): Promise<void> {
+    const { x, y } = (await page.locator(target).boundingBox())!;
+    const devtools = await page.context().newCDPSession(page);
+    const data = { items: [], files: [path], dragOperationsMask: 1 };
+    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
+      if (type === "drop") expect(await page.locator(".frame.over").count()).toBe(2);
+      await devtools.send("Input.dispatchDragEvent", { type, x: x + 9, y: y + 9, data });
+    }
+    expect(await page.locator(".frame.over").count()).toBe(0);
+    await devtools.detach();
+  }
+
+  it("may be dropped: a picture", async () => {
+    const act = () => drop(`${media}/picture.png`, "#picture-frame");
+    expect((await codesAfter(page, act))["Sound codes"]).toEqual(oneStep.imageToAudio);
+  });
+
+  it("may be dropped: a sound, even on the picture's card", async () => {
+    const act = () => drop(`${media}/sound.wav`, "#picture-frame");
+    expect((await codesAfter(page, act))["Picture codes"]).toEqual(oneStep.audioToImage);
+  });
+
+  it("may be dropped, and are refused in one sentence", async () => {
+    await drop(`${media}/expected.json`, "#sound-frame");
+    const sentence = "expected.json is neither a picture nor a sound";
+    await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
+  });
+
+  it("may be pasted: a picture", async () => {
+    const data = readFileSync(`${media}/picture.png`).toString("base64");
+    await page.evaluate(async (data) => {
+      const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+      const blob = new Blob([bytes], { type: "image/png" });
+      await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+    }, data);
+    const codes = await codesAfter(page, () => page.keyboard.press("Control+v"));
+    expect(codes["Sound codes"]).toEqual(oneStep.imageToAudio);
+  });
+
+  it("may be pasted: a sound", async () => {
+    const data = readFileSync(`${media}/sound.wav`).toString("base64");
+    // A browser's clipboard holds no sounds; a file manager's does.
+    const paste = () =>
+      page.evaluate((data) => {
+        const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([bytes], "sound.wav", { type: "audio/wav" }));
+        document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+      }, data);
+    expect((await codesAfter(page, paste))["Picture codes"]).toEqual(oneStep.audioToImage);
+  });
+});
+
+describe("the keyboard", () => {
+  const focused = () =>
+    page.evaluate(() => {
+      const { activeElement } = document;
+      return activeElement?.id || activeElement?.parentElement?.id || "";
+    });
+
+  /** Goes on by the tabulator to a control, or to the summary of what is folded. */
+  async function tabTo(id: string): Promise<void> {
+    for (let presses = 0; presses < 40; presses++) {
+      await page.keyboard.press("Tab");
+      if ((await focused()) === id) return;
+    }
+    throw new Error(`the tabulator does not reach ${id}`);
+  }
+
+  async function chooseBy(id: string, file: string): Promise<Record<string, number[]>> {
+    await tabTo(id);
+    return codesAfter(page, async () => {
+      const chooser = page.waitForEvent("filechooser");
+      await page.keyboard.press("Enter");
+      await (await chooser).setFiles(file);
+    });
+  }
+
+  async function savedBy(id: string): Promise<string> {
+    await tabTo(id);
+    const saving = page.waitForEvent("download");
+    await page.keyboard.press("Enter");
+    return (await saving).suggestedFilename();
+  }
+
+  it("chooses a picture", async () => {
+    const codes = await chooseBy("choose-picture", `${media}/picture.png`);
+    expect(codes["Sound codes"]).toEqual(oneStep.imageToAudio);
+    expect(await focused()).toBe("choose-picture");
+  });
+
+  it("seeks and plays", async () => {
+    const at = () => page.locator("#audio").evaluate((audio: HTMLAudioElement) => audio.currentTime);
+    const paused = () => page.locator("#audio").evaluate((audio: HTMLAudioElement) => audio.paused);
+    await expect.poll(paused, WAIT).toBe(true); // it has played itself to its end
+    await tabTo("seek");
+    await page.keyboard.press("Home");
+    expect(await at()).toBe(0);
+    for (let presses = 0; presses < 3; presses++) await page.keyboard.press("ArrowRight");
+    expect(await at()).toBeCloseTo(0.03);
+    await page.keyboard.press("Shift+Tab");
+    expect(await focused()).toBe("play");
+    await page.keyboard.press("Space");
+    await expect.poll(at, WAIT).toBeGreaterThan(0.03);
+    await page.keyboard.press("Space");
+    await expect.poll(paused, WAIT).toBe(true);
+  });
+
+  it("saves a sound", async () => {
+    expect(await savedBy("save-sound")).toBe("echo-1.wav");
+  });
+
+  it("chooses a sound, and saves its picture", async () => {
+    const codes = await chooseBy("choose-sound", `${media}/sound.wav`);
+    expect(codes["Picture codes"]).toEqual(oneStep.audioToImage);
+    expect(await savedBy("save-picture")).toBe("echo-1.png");
+  });
+
+  it("turns the dials, and makes it again", async () => {
+    await tabTo("dials");
+    await page.keyboard.press("Enter"); // folds them
+    await page.keyboard.press("Enter");
+    const visited = [];
+    for (let presses = 0; presses < 5; presses++) {
+      await page.keyboard.press("Tab");
+      visited.push(await focused());
+    }
+    expect(visited).toEqual(["steps", "guidance", "temperature", "length", "device"]);
+    for (const _ of "123") await page.keyboard.press("Shift+Tab");
+    await page.keyboard.type("1.5");
+    await tabTo("made");
+    await page.keyboard.press("Enter");
+    await tabTo("seed");
+    await codesAfter(page, () => page.keyboard.press("Enter"));
+    const sampling = await page.locator("dd[data-fact=Sampling]").innerText();
+    expect(sampling).toMatch(
+      /^1 steps; guidance 1.5, \w+, from \d+ % to \d+ % of the steps; temperature/,
+    );
+    await page.getByLabel("Guidance scale").fill("");
+  });
+});
+
+describe("a long sound", () => {
+  it("has the codes of the Python runtime at its end, and the length that was asked for", async () => {
+    await page.getByLabel("Length of a sound").fill(String(longS));
+    const choose = () => page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
+    const codes = await codesAfter(page, choose);
+    expect(codes["Last sound codes"]).toEqual(oneStep.stream);
+    expect(Number(await page.locator("#seek").getAttribute("max"))).toBeCloseTo(longS, 3);
+    const label = await page.locator("#spectrogram").getAttribute("aria-label");
+    expect(label).toContain(`${longS.toFixed(1)} seconds`);
+    await page.screenshot({ path: `${SCREENSHOTS}/long.png`, fullPage: true });
+  });
+
+  it("shows how far it is, and can be cancelled", async () => {
+    await page.getByLabel("Length of a sound").fill("600");
+    await page.getByRole("button", { name: "Make again" }).click();
+    await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
+    await page.screenshot({ path: `${SCREENSHOTS}/growing.png`, fullPage: true });
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
+    expect(await page.locator("#spectrogram").isVisible()).toBe(false);
+  });
+
+  it.each(["0", "601"])("of %s seconds is refused in one sentence", async (seconds) => {
+    await page.getByLabel("Length of a sound").fill(seconds);
+    await page.getByRole("button", { name: "Make again" }).click();
+    const sentence = `the length must be in (0, 600] seconds, got ${seconds}`;
+    await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
+  });
+});
+
+describe("a phone", () => {
+  it("makes a sound on its first visit, and shows it whole", async () => {
+    const phone = await visit(browser, url, { viewport: PHONE, isMobile: true, hasTouch: true });
+    const sample = phone.page.getByRole("button", { name: "Take the sample" });
+    const codes = await codesAfter(phone.page, () => sample.tap());
+    expect(codes["Sound codes"]).toHaveLength(oneStep.imageToAudio.length);
+    for (const folded of ["#dials", "#made"]) await phone.page.locator(`${folded} summary`).tap();
+    expect(await scrolledWidth(phone.page)).toBeLessThanOrEqual(PHONE.width);
+    expect(await smallButtons(phone.page)).toEqual([]);
+    await phone.page.screenshot({ path: `${SCREENSHOTS}/phone-made.png`, fullPage: true });
+    expect(phone.trouble).toEqual([]);
+    await phone.page.context().close();
+  });
+});

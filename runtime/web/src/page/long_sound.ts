@@ -1,0 +1,69 @@
+/** Makes a long sound, which is seen as it grows. */
+
+import { InputError, type Dials, type EchoesWorker, type MelSpec, type Pixels } from "../echoes";
+import type { Sound } from "../echoes";
+import { page } from "./elements";
+import { clearCard, showGrowing } from "./show";
+
+const MAX_S = 600; // what a page can well hold, show and save
+
+/** The seconds that are asked for; undefined: one clip. */
+export function askedLength(): number | undefined {
+  const { value, validity } = page.length;
+  if (value === "" && !validity.badInput) return undefined;
+  const seconds = Number(value);
+  if (!(seconds > 0 && seconds <= MAX_S)) {
+    throw new InputError(`the length must be in (0, ${MAX_S}] seconds, got ${value || "no number"}`);
+  }
+  return seconds;
+}
+
+export async function makeLong(
+  echoes: EchoesWorker,
+  asks: { readonly image: Pixels; readonly duration: number },
+  dials: Dials,
+  { mel: spec, signal }: { readonly mel: MelSpec; readonly signal: AbortSignal },
+): Promise<Sound> {
+  const parts: Sound[] = [];
+  let nSamples = 0;
+  const onProgress = ({ done, total }: { done: number; total: number }) =>
+    showLength(nSamples / spec.sample_rate, asks.duration, `step ${done} of ${total}`);
+  const mel = silence(spec, Math.ceil((asks.duration * spec.sample_rate) / spec.hop_length));
+  try {
+    for await (const part of echoes.stream(asks, dials, { onProgress, signal })) {
+      copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
+      parts.push(part);
+      nSamples += part.samples.length;
+      showGrowing(mel, spec);
+    }
+  } catch (error) {
+    clearCard("sound");
+    throw error;
+  }
+  const samples = new Float32Array(nSamples);
+  let at = 0;
+  for (const part of parts) {
+    samples.set(part.samples, at);
+    at += part.samples.length;
+  }
+  return { ...parts.at(-1)!, samples, mel };
+}
+
+function showLength(seconds: number, duration: number, step: string): void {
+  page.progress.max = duration;
+  page.progress.value = seconds;
+  page.step.textContent = `${seconds.toFixed(1)} of ${duration} s, ${step}`;
+}
+
+function silence({ n_mels }: MelSpec, nFrames: number): Float32Array {
+  return new Float32Array(n_mels * Math.max(1, nFrames)).fill(-1);
+}
+
+/** Copies (rows, T) to the columns of a wider matrix from a frame on. */
+function copyFrames(from: Float32Array, to: Float32Array, rows: number, frame: number): void {
+  const [part, width] = [from.length / rows, to.length / rows];
+  for (let row = 0; row < rows; row++) {
+    const frames = from.subarray(row * part, row * part + Math.min(part, width - frame));
+    to.set(frames, row * width + frame);
+  }
+}

@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { BackendError, CancelledError, InputError } from "../src/echoes/errors";
+import { EchoesWorker } from "../src/echoes/client";
+import type { Sound } from "../src/echoes/results";
+import { bytes, EXPECTED, readJson, serve, TEST_BUNDLE, whole } from "./fixtures";
+
+const { answers } = readJson(EXPECTED);
+const image = { ...answers.image, rgb: bytes(answers.image.rgb) };
+const clip: number = answers.clip_s;
+
+type Port = Pick<Worker, "postMessage" | "onmessage">;
+
+/** Two ends that copy what they are told to each other, a little later, as a worker's do. */
+function channel(): [Port, Port] {
+  const ends = [0, 1].map((i): Port => ({
+    onmessage: null,
+    postMessage(data: unknown) {
+      const copy = structuredClone(data);
+      setTimeout(() => ends[1 - i]!.onmessage!.call(null as never, { data: copy } as MessageEvent));
+    },
+  }));
+  return [ends[0]!, ends[1]!];
+}
+
+let echoes: EchoesWorker;
+let url: string;
+const said: { kind: string }[] = [];
+
+beforeAll(async () => {
+  const [here, there] = channel();
+  vi.stubGlobal("self", there);
+  await import("../src/echoes/worker");
+  const send = here.postMessage.bind(here) as (data: unknown) => void;
+  const spied = Object.assign(here, {
+    postMessage: (data: { kind: string }) => {
+      said.push(data);
+      send(data);
+    },
+  });
+  echoes = new EchoesWorker(spied as unknown as Worker);
+  url = serve(TEST_BUNDLE);
+  await echoes.load({ url, threads: 1 });
+});
+
+afterAll(() => vi.unstubAllGlobals());
+beforeEach(() => void said.splice(0));
+
+const codesOf = (sound: Sound) => [...sound.codes];
+const first = answers.runs[1];
+const ask = { image, duration: 2.5 * clip };
+
+describe("a worker's stream", () => {
+  it("is the one of the same seed, and is closed at its end", async () => {
+    const parts: Sound[] = [];
+    for await (const part of echoes.stream(ask, { seed: BigInt(first.seed) })) parts.push(part);
+    expect(codesOf(parts.at(-1)!)).toEqual(first.stream);
+    // One more is asked for than there are.
+    const nexts = ["", ...parts].map(() => "next");
+    expect(said.map(({ kind }) => kind)).toEqual(["stream", ...nexts, "close"]);
+  });
+
+  it("lets other calls in between two parts", async () => {
+    const parts = echoes.stream({ image }, { seed: 5 });
+    const before = (await parts.next()).value!;
+    const other = await echoes.run("imageToAudio", { image }, { seed: BigInt(first.seed) });
+    expect(codesOf(other)).toEqual(first.imageToAudio);
+    const after = (await parts.next()).value!;
+    await parts.return();
+    const again = echoes.stream({ image }, { seed: 5 });
+    expect((await again.next()).value!.samples).toEqual(before.samples);
+    expect((await again.next()).value!.samples).toEqual(after.samples);
+    await again.return();
+  });
+
+  it("is closed when the loop is left", async () => {
+    for await (const part of echoes.stream({ image })) {
+      expect(part.samples.length).toBeGreaterThan(0);
+      break;
+    }
+    expect(said.at(-1)!.kind).toBe("close");
+    expect(said.filter(({ kind }) => kind === "next")).toHaveLength(1);
+  });
+
+  it("is cancelled by its signal, which nothing listens to afterwards", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const added = vi.spyOn(signal, "addEventListener");
+    const removed = vi.spyOn(signal, "removeEventListener");
+    let nSteps = 0;
+    const onProgress = () => void (++nSteps === 9 && controller.abort());
+    const parts = echoes.stream({ image }, {}, { onProgress, signal });
+    await expect(whole(parts)).rejects.toThrow(CancelledError);
+    expect(nSteps).toBeLessThan(12);
+    expect(removed).toHaveBeenCalledTimes(added.mock.calls.length);
+    await expect(echoes.run("cogenerate", {}, {}, { signal })).rejects.toThrow(CancelledError);
+  });
+
+  it("of a length that cannot be is refused, and of a bundle that is gone", async () => {
+    await expect(whole(echoes.stream({ image, duration: -1 }))).rejects.toThrow(InputError);
+    const parts = echoes.stream({ image });
+    await parts.next();
+    await echoes.load({ url, threads: 1 });
+    await expect(parts.next()).rejects.toThrow(BackendError);
+  });
+});
+
+it("a worker goes on with a sound", async () => {
+  const samples = new Float32Array(700);
+  const asks = { samples, duration: 0.1, image };
+  const sound = await echoes.run("continueAudio", asks, { seed: 1 });
+  expect(sound.samples.length).toBeGreaterThan(samples.length);
+});
