@@ -23,6 +23,8 @@ from echoes_rt.gpu_check.start import GRAPHS, start_device
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
+
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,12 +78,16 @@ def test_every_check_of_a_device_that_starts_is_made(
 def builder(
     tensorrt: Any, driver_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """What processes of their own take for TensorRT and the driver; PyTorch they find broken."""
+    """What processes of their own take for TensorRT and the driver.
+
+    What the extra ``engine`` does not install they find broken, as on a Jetson.
+    """
     pytest.importorskip("onnx")
     broken, engines = tmp_path / "broken", tmp_path / "built"
     for folder in (broken, engines):
         folder.mkdir()
-    (broken / "torch.py").write_text("raise ImportError('a Jetson has no PyTorch')")
+    for name in ("torch", "onnxscript", "onnx_ir", "safetensors", "accelerate", "tqdm", "mido"):
+        (broken / f"{name}.py").write_text("raise ImportError('not of this extra')")
     fakes = Path(__file__).parent / "fakes" / "builder"
     path = [str(fakes), str(broken), *filter(None, sys.path), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
@@ -133,6 +139,7 @@ def test_bundle_without_engines_says_what_to_run(
     assert (engine, outcome.status) == (None, SKIPPED)
     assert "; build one with echoes-export engine" in outcome.said
     assert ('pip install ".[cpu,engine]"' in outcome.said) == is_building
+    assert "\nengine = [" in PYPROJECT.read_text("utf-8")
 
 
 def test_flipped_tokens_fail(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
