@@ -20,7 +20,8 @@ _FULL_POWER = "MAXN"
 _NOT_FOR_JETPACK = ((11, 0, 0), (11, 4, 1))
 
 _BUILDING_MB = 4000
-"""A choice: TensorRT's builder takes three to four times the model beside CUDA's own memory."""
+"""Twice what TensorRT-RTX takes for the base preset (docs/hardware.md): TensorRT also tries kernels,
+on a Jetson in the same memory."""
 
 Report = Mapping[str, Any]
 
