@@ -80,19 +80,20 @@ def _architectures(
     "files",
     type=_SEEN,
     multiple=True,
-    help="To measure int8 scales on, and to compare tokens on; may be repeated.",
+    help="To measure int8 scales on, and without --index to compare on; may be repeated.",
 )
 @click.option(
     "--index",
     type=_SEEN,
-    help="The index.jsonl written by echoes-train prepare: held-out pictures instead.",
+    help="The index.jsonl written by echoes-train prepare: scales are measured on its training "
+    "pictures where no --picture is given, and its held-out ones are compared.",
 )
 @click.option(
     "--pictures",
     type=click.IntRange(1, 10_000),
     default=16,
     show_default=True,
-    help="How many of --index.",
+    help="How many of --index, of either kind.",
 )
 @click.option(
     "--compare",
@@ -121,6 +122,7 @@ def engine(
     Example: echoes-export engine echoes-mini --sm 75,86,89,120
     """
     from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
+    from echoes_export.engine_pictures import compared_pictures, measured_pictures
     from echoes_rt.bundle import Bundle
     from echoes_rt.errors import InputError
 
@@ -128,13 +130,9 @@ def engine(
     if out is None and bundle.folder != bundle.source:
         raise InputError(f"{bundle_path} is a zip; unpack it, or give a folder by --out")
     targets = make_targets(backend, sms)
-    is_asking = compare or precision == "int8"
-    asked = _read_pictures(bundle, files, index, pictures) if is_asking else []
     scales = calibration = None
     if precision == "int8":
-        if not (files or index):
-            raise InputError("int8 needs pictures to measure on; give --picture or --index")
-        scales, calibration = _measure(bundle, asked)
+        scales, calibration = _measure(bundle, measured_pictures(files, index, pictures))
     plan = Plan(
         graphs=graphs,
         precision=precision,
@@ -143,7 +141,9 @@ def engine(
         calibration_sha256=calibration,
     )
     if compare:
-        _compare(bundle, plan, asked)
+        if scales is not None and index is None:
+            click.echo("compared on the pictures that its scales were measured on", err=True)
+        _compare(bundle, plan, compared_pictures(bundle, files, index, pictures))
     folder = out or bundle.folder / ENGINES_FOLDER
     for built in build_engines(
         bundle, folder, plan, targets, lambda line: click.echo(line, err=True)
@@ -157,17 +157,6 @@ def _line(built: "Built") -> str:
     if built.cpu_s is not None:
         how = f"built in {built.record.build_s:.1f} s ({built.cpu_s:.1f} s of CPU time)"
     return f"{built.path}: {size:.1f} MB, {how}"
-
-
-def _read_pictures(
-    bundle: "Bundle", files: tuple[Path, ...], index: Path | None, count: int
-) -> "list[Array]":
-    from echoes_export.quantize_command import heldout_pictures
-    from echoes_rt.image import read_image
-
-    if files:
-        return [read_image(path) for path in files]
-    return heldout_pictures(bundle, index, count)
 
 
 def _measure(bundle: "Bundle", pictures: "list[Array]") -> "tuple[Scales, str]":

@@ -36,6 +36,7 @@ def precision_effect(before: Bundle, after: Bundle, pictures: list[Array]) -> li
     )
     mels = [engine.decode_mel(sounds) for engine in engines]
     samples = [engine.vocode(mels[0]) for engine in engines]
+    sound = [samples[0], engines[1].vocode(mels[1])]
     if not all(np.isfinite(array).all() for array in (mels[1], samples[1])):
         raise InputError(
             "the decoders leave the range of float16; build the engines with --precision fp32"
@@ -46,6 +47,7 @@ def precision_effect(before: Bundle, after: Bundle, pictures: list[Array]) -> li
         _check("decode", "equal tokens of one step", _equal_of_one_step(engines, codes[0])),
         _check("mel_decoder", "lowest SNR, dB", _lowest_snr(mels)),
         _check("vocoder", "lowest SNR, dB", _lowest_snr(samples)),
+        _check("both", "lowest SNR, dB", _lowest_snr(sound)),
     ]
 
 

@@ -5,17 +5,22 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from echoes_export import engine_build
+from echoes_export import engine_build, engine_bundle, engine_effect, engine_scales
+from echoes_export.checks import Check
 from echoes_export.engine_build import Plan, Target, build_engines, free_ranges, make_targets
 from echoes_export.engine_builder import Job
 from echoes_export.engine_command import engine
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
 from echoes_rt.spec.engine_file import EngineFile, EngineKey, record_path
+from echoes_training.data.index import Clip, write_index
 
 TARGET = Target(flavour="rtx", version="1.7.1", sm=89)
 
@@ -156,8 +161,9 @@ def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_building_needs_no_torch() -> None:
     """On a Jetson, where engines are built, PyTorch is large and not always there."""
-    names = ("engine_build", "engine_builder", "engine_command", "engine_effect", "engine_scales")
-    code = "import sys; " + "; ".join(f"import echoes_export.{name}" for name in names)
+    names = [path.stem for path in Path(engine_build.__file__).parent.glob("engine_*.py")]
+    assert "engine_pictures" in names
+    code = "import sys; " + "; ".join(f"import echoes_export.{name}" for name in ["cli", *names])
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -166,6 +172,71 @@ def test_int8_needs_pictures(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(engine_build, "make_targets", lambda *_: [TARGET])
     result = CliRunner().invoke(engine, [str(tiny_bundle), "--precision", "int8"])
     assert "int8 needs pictures to measure on" in str(result.exception)
+
+
+@pytest.fixture
+def seen(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
+    """The grey of the pictures that scales were measured on, and of those compared."""
+    seen: dict[str, list[int]] = {"measured": [], "compared": []}
+
+    def measure(_: Bundle, pictures: list[Any], work: Path) -> dict[str, float]:
+        seen["measured"] += [int(picture.mean()) for picture in pictures]
+        return {"weight": 1.0}
+
+    def compare(before: Bundle, after: Bundle, pictures: list[Any]) -> list[Check]:
+        seen["compared"] += [int(picture.mean()) for picture in pictures]
+        return [Check(graph="step", metric="error", value=0.0, limit=None)]
+
+    monkeypatch.setattr(engine_scales, "measure_scales", measure)
+    monkeypatch.setattr(engine_effect, "precision_effect", compare)
+    monkeypatch.setattr(engine_bundle, "write_engine_bundle", lambda *_, **__: bundle)
+    monkeypatch.setattr(engine_build, "make_targets", lambda *_: [TARGET])
+    monkeypatch.setattr(engine_build, "build_engines", lambda *_: iter(()))
+    return seen
+
+
+@pytest.fixture
+def grey_index(tmp_path: Path) -> Path:
+    """Training pictures of grey 10 and 20 and a held-out one of 200, each in two rows."""
+    clips = []
+    for i, (grey, split) in enumerate([(10, "train"), (20, "train"), (200, "heldout")] * 2):
+        path = tmp_path / f"{grey}.png"
+        cv2.imwrite(str(path), np.full((8, 8, 3), grey, dtype=np.uint8))
+        facts: dict[str, Any] = {"category": "grey", "licence": "CC0 1.0", "source": "pairs"}
+        facts |= {"audio": None, "start": 0.0, "label": f"{i}", "split": split}
+        clips.append(Clip(image=str(path), **facts))
+    write_index(tmp_path / "index.jsonl", clips)
+    return tmp_path / "index.jsonl"
+
+
+def test_int8_is_compared_on_pictures_that_its_scales_never_saw(
+    tiny_bundle: Path, grey_index: Path, seen: dict[str, list[int]]
+) -> None:
+    asked = [str(tiny_bundle), "--precision", "int8", "--compare", "--index", str(grey_index)]
+    result = CliRunner().invoke(engine, asked, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert seen == {"measured": [10, 20], "compared": [200, 200]}
+    assert "compared on the pictures" not in result.output
+
+
+def test_int8_of_files_says_that_it_is_compared_on_them(
+    tiny_bundle: Path, grey_index: Path, seen: dict[str, list[int]]
+) -> None:
+    files = ["--picture", str(grey_index.parent / "20.png")]
+    asked = [str(tiny_bundle), "--precision", "int8", "--compare", *files]
+    result = CliRunner().invoke(engine, asked, catch_exceptions=False)
+    assert seen == {"measured": [20], "compared": [20]}
+    assert "compared on the pictures that its scales were measured on" in result.output
+    CliRunner().invoke(engine, [*asked, "--index", str(grey_index)], catch_exceptions=False)
+    assert seen == {"measured": [20, 20], "compared": [20, 200, 200]}
+
+
+def test_index_without_training_pictures_is_refused(
+    tiny_bundle: Path, index: Path, seen: dict[str, list[int]]
+) -> None:
+    asked = [str(tiny_bundle), "--precision", "int8", "--index", str(index)]
+    result = CliRunner().invoke(engine, asked)
+    assert "has no training picture" in str(result.exception)
 
 
 def test_architectures_are_whole_numbers(tiny_bundle: Path) -> None:

@@ -168,6 +168,7 @@ def test_float16_moves_little(bundle: Bundle, tmp_path: Path) -> None:
     assert found["image_encoder", "equal codes"] > 0.9
     assert 40 < found["mel_decoder", "lowest SNR, dB"] < 100
     assert 40 < found["vocoder", "lowest SNR, dB"] < 100
+    assert 40 < found["both", "lowest SNR, dB"] < 100
 
 
 def test_int8_scales_are_measured_and_used(bundle: Bundle, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from echoes_export.about import About
 from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
-from echoes_export.engine_command import engine
+from echoes_export.engine_command import GRAPHS, engine
 from echoes_export.models import random_models
 from echoes_export.precision import rounded
 from echoes_export.write_bundle import write_bundle
@@ -21,6 +21,9 @@ pytestmark = pytest.mark.rtx
 
 ARCHITECTURES = (80, 86, 89, 120)
 
+WITH_FLOAT32_PRODUCTS = ("image_encoder", "mel_encoder", "vocoder", "image_to_audio")
+"""The nearest code, or the inverse DFT."""
+
 
 def test_command_builds_then_keeps(tiny_bundle: Path, tmp_path: Path) -> None:
     asked = [str(tiny_bundle), "--out", str(tmp_path), "--sm", "89"]
@@ -32,6 +35,31 @@ def test_command_builds_then_keeps(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "s of CPU time" in first
     again = CliRunner().invoke(engine, asked, catch_exceptions=False)
     assert again.stdout.count("there already") == 2
+
+
+def test_every_graph_that_is_offered_builds(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    plan = Plan(graphs=GRAPHS, precision="fp16", ranges=free_ranges(bundle, 4, 16))
+    built = [*build_engines(bundle, tmp_path, plan, make_targets("rtx", (121,)), lambda _: None)]
+    records = {made.record.key.graph: made.record for made in built}
+    assert records.keys() == set(GRAPHS)
+    frames = bundle.manifest.mel.n_frames
+    assert records["vocoder"].ranges == {"batch": (1, 1, 4), "frames": (8, frames, 4 * frames)}
+    assert all(made.path.stat().st_size > 0 for made in built)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_oldest_architecture_builds_what_needs_no_float32_products(
+    graph: str, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    plan = Plan(graphs=(graph,), precision="fp16", ranges=free_ranges(bundle, 4, 16))
+    engines = build_engines(bundle, tmp_path, plan, make_targets("rtx", (75,)), lambda _: None)
+    if graph in WITH_FLOAT32_PRODUCTS:
+        with pytest.raises(BackendError, match="FP32 GEMM is not supported"):
+            next(engines)
+    else:
+        assert next(engines).path.stat().st_size > 0
 
 
 @pytest.mark.parametrize(

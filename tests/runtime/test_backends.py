@@ -1,3 +1,4 @@
+import ctypes
 import importlib.util
 import re
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from tests.runtime.conftest import FakeDriver
 
 from echoes_rt.backends import coverage, cuda_driver, probe
 from echoes_rt.backends.cuda_driver import CudaDriver
@@ -304,10 +306,13 @@ def test_plugin_is_registered_once_and_asked_for_by_its_device(
     ]
 
 
-@pytest.mark.skipif(
+needs_gpu_build = pytest.mark.skipif(
     "CUDAExecutionProvider" not in onnxruntime.get_available_providers(),
     reason="needs onnxruntime-gpu",
 )
+
+
+@needs_gpu_build
 def test_gpu_build_without_a_driver_fails_with_our_line(capfd: pytest.CaptureFixture[str]) -> None:
     try:
         CudaDriver.load()
@@ -318,6 +323,33 @@ def test_gpu_build_without_a_driver_fails_with_our_line(capfd: pytest.CaptureFix
         assert capfd.readouterr() == ("", "")
     else:
         pytest.skip("there is a driver here")
+
+
+@needs_gpu_build
+def test_gpu_build_on_a_driver_alone_never_runs_on_the_cpu(
+    driver: FakeDriver, step: tuple[Path, GraphSpec], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the true wheel: neither CUDA's libraries nor a GPU behind the driver."""
+    if not is_missing("libcuda.so.1"):
+        pytest.skip("there is a driver here")
+    with pytest.raises(BackendError) as caught:
+        choose_device("cuda")
+    line = str(caught.value)
+    assert line.startswith("device cuda cannot be used: ")
+    assert "; " in line, "no mend"
+    assert "\n" not in line
+    assert choose_device("auto").device == "cpu"
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(BackendError, match=r"step\.onnx .*cuda:0"):
+        OnnxSession(*step, "cuda:0")
+
+
+def is_missing(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return True
+    return False
 
 
 def test_missing_onnxruntime_names_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.runtime.conftest import FakeDriver
 
-from echoes_rt import doctor_gpu
+from echoes_rt import doctor_advice, doctor_gpu
 from echoes_rt.backends import nvidia_system
 from echoes_rt.backends.fatbin import architectures, runs_on
 from echoes_rt.commands.inspect import _nvidia_lines
@@ -28,12 +28,36 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("_PROC_DRIVER", "_TEGRA_RELEASE", "_MODEL", "_DEVFREQ"):
         monkeypatch.setattr(nvidia_system, name, tmp_path / name)
     monkeypatch.setattr(nvidia_system.shutil, "which", lambda _: None)
-    monkeypatch.setattr(doctor_gpu, "_SYSTEM_TENSORRT", tmp_path / "dist-packages" / "tensorrt")
-    monkeypatch.setattr(doctor_gpu, "_TOOLKIT", tmp_path / "cuda")
+    monkeypatch.setattr(doctor_advice, "_SYSTEM_TENSORRT", tmp_path / "dist-packages" / "tensorrt")
+    monkeypatch.setattr(doctor_advice, "_TOOLKIT", tmp_path / "cuda")
+    monkeypatch.setattr(doctor_advice, "_MEMORY", tmp_path / "meminfo")
+    monkeypatch.setattr(doctor_advice, "_version", lambda _: None)
     monkeypatch.setattr(doctor_gpu, "_library", lambda _: None)
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(sys.modules, module, None)
     return tmp_path
+
+
+@pytest.fixture
+def jetson(system: Path, driver: FakeDriver) -> Path:
+    """The same of a Jetson Orin without TensorRT."""
+    driver.set(integrated=1, sm=87)
+    (system / "_TEGRA_RELEASE").write_text(TEGRA)
+    return system
+
+
+def with_cuda(system: Path, machine_code: list[int]) -> Any:
+    """An ONNX Runtime with the CUDA provider."""
+    capi = system / "onnxruntime" / "capi"
+    capi.mkdir(parents=True)
+    write_fatbin(capi / "libonnxruntime_providers_cuda.so", machine_code, [])
+    return SimpleNamespace(__file__=str(capi.parent / "__init__.py"), cuda_version="13.0")
+
+
+def advice_of(onnxruntime: Any = None) -> list[str]:
+    found = examine_gpu(onnxruntime)["advice"]
+    assert isinstance(found, list)
+    return found
 
 
 def write_fatbin(path: Path, machine_code: list[int], ptx: list[int]) -> None:
@@ -97,10 +121,9 @@ def test_machine_without_a_gpu_gets_no_advice(
 
 
 def test_jetson_is_described_and_each_trap_has_its_mend(
-    system: Path, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+    jetson: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    driver.set(integrated=1, sm=87)
-    (system / "_TEGRA_RELEASE").write_text(TEGRA)
+    system = jetson
     (system / "_MODEL").write_text("NVIDIA Jetson Orin Nano Developer Kit\x00")
     for name in ("cuda", "dist-packages/tensorrt", "_DEVFREQ/17000000.gpu"):
         (system / name).mkdir(parents=True)
@@ -108,11 +131,10 @@ def test_jetson_is_described_and_each_trap_has_its_mend(
         (system / "_DEVFREQ" / "17000000.gpu" / name).write_text(f"{value}\n")
     said = {"nvpmodel": "NV Power Mode: 15W\n0"}
     monkeypatch.setattr(nvidia_system, "_say", lambda name, *_: said.get(name, ""))
-    capi = system / "onnxruntime" / "capi"
-    capi.mkdir(parents=True)
-    write_fatbin(capi / "libonnxruntime_providers_cuda.so", [89, 90, 120, 121], [])
-    onnxruntime = SimpleNamespace(__file__=str(capi.parent / "__init__.py"), cuda_version="14.0")
-    report: dict[str, Any] = examine_gpu(onnxruntime)  # type: ignore[arg-type]
+    onnxruntime = with_cuda(system, [89, 90, 120, 121])
+    onnxruntime.cuda_version = "14.0"
+    (system / "meminfo").write_text("MemAvailable:    1000000 kB\nSwapFree:    500000 kB\n")
+    report: dict[str, Any] = examine_gpu(onnxruntime)
     assert (report["jetson_linux"], report["jetpack"]) == ("36.4.3", "6.2")
     assert report["board"] == "NVIDIA Jetson Orin Nano Developer Kit"
     assert report["gpus"] == [
@@ -122,6 +144,8 @@ def test_jetson_is_described_and_each_trap_has_its_mend(
     expected = (
         "no kernels for sm_87",
         "for CUDA 14.0, the driver for up to 13.2",
+        "finds no cuDNN, which convolutions need: sudo apt install nvidia-jetpack",
+        "1536 MB of memory and swap are free, and building TensorRT engines may take 4000: close",
         "--system-site-packages",
         "export LD_LIBRARY_PATH=",
         "the power mode is 15W: sudo nvpmodel -m",
@@ -133,6 +157,63 @@ def test_jetson_is_described_and_each_trap_has_its_mend(
     lines = "\n".join(_nvidia_lines(report))
     assert "clock: 306 of 1020 MHz" in lines
     assert "tensorrt: not installed" in lines
+
+
+def test_tensorrt_rtx_is_none_for_a_jetson(jetson: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", SimpleNamespace(__version__="1.7.1.116"))
+    assert advice_of() == ["JetPack's TensorRT is missing: sudo apt install python3-libnvinfer"]
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__="10.3.0"))
+    assert advice_of() == []
+
+
+@pytest.mark.parametrize(
+    ("version", "is_refused"),
+    [
+        ("10.3.0", False),
+        ("10.16.2.10", False),
+        ("11.0.0.35", True),
+        ("11.4.0.106", True),
+        ("11.4.1.2", False),
+        ("12.0.0", False),
+    ],
+)
+def test_pips_tensorrt_that_knows_no_jetpack_is_named(
+    version: str, is_refused: bool, jetson: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", SimpleNamespace(__version__=version))
+    expected = [f"TensorRT {version} is pip's, and 11.0 to 11.4.0 do not support JetPack: pip "]
+    assert [advice[: len(expected[0])] for advice in advice_of()] == expected * is_refused
+    # The same where it is installed and does not load, as is likely.
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    monkeypatch.setattr(doctor_advice, "_version", {"tensorrt": version}.get)
+    assert advice_of()[0].startswith(expected[0]) == is_refused
+
+
+def test_missing_cudnn_is_named_where_it_would_be_used(
+    system: Path, driver: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert advice_of() == []
+    onnxruntime = with_cuda(system, [89])
+    expected = (
+        "onnxruntime-gpu finds no cuDNN, which convolutions need: pip install "
+        "'onnxruntime-gpu[cuda,cudnn]'"
+    )
+    assert advice_of(onnxruntime) == [expected]
+    monkeypatch.setattr(doctor_gpu, "_cudnn_version", lambda: "9.20.0")
+    assert advice_of(onnxruntime) == []
+
+
+@pytest.mark.parametrize(("free_kb", "is_little"), [(3_900_000, True), (3_910_000, False)])
+def test_little_memory_is_named_where_engines_would_be_built(
+    free_kb: int, is_little: bool, system: Path, driver: FakeDriver
+) -> None:
+    memory = f"MemTotal:  7800000 kB\nMemAvailable:  {free_kb} kB\nSwapFree:  0 kB\n"
+    (system / "meminfo").write_text(memory)
+    assert [advice.split(":")[0] for advice in advice_of()] == [
+        "3994 MB of memory and swap are free, and building TensorRT engines may take 4000"
+    ] * is_little
+    driver.set(devices=0)
+    assert not any("memory" in advice for advice in advice_of())
 
 
 def test_graphics_card_tells_its_power_and_clock(

@@ -1,4 +1,6 @@
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,17 @@ from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
 from echoes_rt.engine import Engine
-from echoes_rt.gpu_check import peers
+from echoes_rt.gpu_check import peers, start
 from echoes_rt.gpu_check.__main__ import main
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED
 from echoes_rt.gpu_check.parity import check_one_call, check_parity, signal_to_noise_db
 from echoes_rt.gpu_check.run import DEVICES, run_checks
 from echoes_rt.gpu_check.soak import _outcome, check_soak
+from echoes_rt.gpu_check.start import GRAPHS, start_device
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
+
+PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +31,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """No provider, no PyTorch: what a test has of a GPU is a fake."""
     missing = MissingDevice(reason="it is not there", remedy="get one")
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
-    monkeypatch.setattr(peers, "_MODULE", "echoes_rt.no_such_module")
+    monkeypatch.setattr(peers, "_MODULE", "no_such_module")
 
 
 def test_machine_without_a_gpu_is_told_so_to_the_end(
@@ -58,7 +63,8 @@ def test_every_check_of_a_device_that_starts_is_made(
     monkeypatch.setattr(report, "cold_start", lambda _: cold)
     add_engine("image_to_audio")
     bundle = Bundle.open(add_engine("decode", precision="fp32"))
-    made = [o for o in run_checks(bundle, 0.0, 1, lambda _: None) if o.status != SKIPPED]
+    checks = run_checks(bundle, 0.0, 1, lambda _: None, is_building=True)
+    made = [outcome for outcome in checks if outcome.status != SKIPPED]
     assert [(o.device, o.check) for o in made] == [
         ("tensorrt:0", check) for check in ("parity", "one call", "soak", "profile")
     ]
@@ -66,6 +72,74 @@ def test_every_check_of_a_device_that_starts_is_made(
     assert [o.status for o in made if o.check != "soak"] == [PASSED] * 3, [o.line for o in made]
     assert made[0].figures["flips_all_steps"] == 0
     assert json.dumps([o.to_dict() for o in made])
+
+
+@pytest.fixture
+def builder(
+    tensorrt: Any, driver_library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """What processes of their own take for TensorRT and the driver.
+
+    What the extra ``engine`` does not install they find broken, as on a Jetson.
+    """
+    pytest.importorskip("onnx")
+    broken, engines = tmp_path / "broken", tmp_path / "built"
+    for folder in (broken, engines):
+        folder.mkdir()
+    for name in ("torch", "onnxscript", "onnx_ir", "safetensors", "accelerate", "tqdm", "mido"):
+        (broken / f"{name}.py").write_text("raise ImportError('not of this extra')")
+    fakes = Path(__file__).parent / "fakes" / "builder"
+    path = [str(fakes), str(broken), *filter(None, sys.path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(driver_library.parent))
+    monkeypatch.setenv("FAKE_ENGINES", str(engines))
+    monkeypatch.setitem(tensorrt.Runtime.limits, "frames", (8, 128))
+    return engines
+
+
+def test_engines_are_built_where_a_bundle_has_none(
+    builder: Path, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """By the export command itself, in processes of its own: only TensorRT is not the true one."""
+    bundle, said = Bundle.open(tiny_bundle), []
+    work = tmp_path / "work"
+    engine, outcomes = start_device(bundle, "tensorrt", work, said.append)
+    assert engine is not None, (outcomes, said)
+    assert [(o.check, o.status) for o in outcomes] == [("build", PASSED)]
+    assert engine.choice.engines.keys() == set(GRAPHS)
+    assert {found.record.key.precision for found in engine.choice.engines.values()} == {"fp16"}
+    assert {found.path.parent for found in engine.choice.engines.values()} == {work / "engines"}
+    assert (work / "engines" / "timing.tensorrt.10.16.2.10.sm89.cache").read_bytes()
+    assert any("decode.tensorrt.sm89.fp16.engine: Building" in line for line in said)
+    assert not (tiny_bundle / "engines").exists()
+    cpu = Engine.load(tiny_bundle, device="cpu")
+    assert check_parity(cpu, engine).status == PASSED
+    assert check_one_call(cpu, engine).status == PASSED
+
+
+def test_failing_build_fails(
+    builder: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_ENGINES", str(tmp_path / "nowhere"))
+    engine, (outcome,) = start_device(
+        Bundle.open(tiny_bundle), "tensorrt", tmp_path / "work", lambda _: None
+    )
+    assert engine is None
+    assert (outcome.check, outcome.status) == ("build", FAILED)
+    assert "decode.tensorrt.sm89.fp16.engine cannot be built" in outcome.said
+
+
+@pytest.mark.parametrize("is_building", [False, True])
+def test_bundle_without_engines_says_what_to_run(
+    is_building: bool, tensorrt: Any, tiny_bundle: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(start, "find_spec", lambda _: None)
+    work = tmp_path if is_building else None
+    engine, (outcome,) = start_device(Bundle.open(tiny_bundle), "tensorrt", work, lambda _: None)
+    assert (engine, outcome.status) == (None, SKIPPED)
+    assert "; build one with echoes-export engine" in outcome.said
+    assert ('pip install ".[cpu,engine]"' in outcome.said) == is_building
+    assert "\nengine = [" in PYPROJECT.read_text("utf-8")
 
 
 def test_flipped_tokens_fail(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,6 +159,35 @@ def test_flipped_tokens_fail(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     assert "fp32: 6" in outcome.said
 
 
+@pytest.mark.parametrize(
+    ("precisions", "noise", "status"),
+    [
+        ({}, 0.01, FAILED),
+        ({"vocoder": "fp32"}, 0.01, FAILED),
+        ({"mel_decoder": "fp32", "vocoder": "fp16"}, 0.01, PASSED),
+        ({"mel_decoder": "fp16"}, 0.01, PASSED),
+        ({"mel_decoder": "fp16", "vocoder": "fp16"}, 0.1, FAILED),
+    ],
+)
+def test_samples_may_differ_as_much_as_their_precision_says(
+    precisions: dict[str, str],
+    noise: float,
+    status: str,
+    tensorrt: Any,
+    add_engine: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for graph, precision in precisions.items():
+        add_engine(graph, precision=precision)
+    folder = add_engine("decode", precision="int8")
+    cpu, gpu = (Engine.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    # 40 dB and 20 dB below the samples; those of float32 must be at 60.
+    monkeypatch.setattr(gpu, "decode_audio", lambda codes: cpu.decode_audio(codes) * (1 + noise))
+    outcome = check_parity(cpu, gpu)
+    assert outcome.status == status, outcome.line
+    assert outcome.figures["snr_db"] == pytest.approx(-20 * np.log10(noise), abs=0.1)
+
+
 def test_wrong_samples_fail(
     tensorrt: Any, add_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +197,33 @@ def test_wrong_samples_fail(
     assert check_one_call(cpu, gpu).status == PASSED
     monkeypatch.setattr(cpu, "decode_audio", lambda codes: np.zeros((1, 2048), np.float32))
     assert check_one_call(cpu, gpu).status == FAILED
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "said"),
+    [
+        ("import no_such_torch", SKIPPED, "No module named 'no_such_torch'"),
+        ("raise SystemExit('Error: PyTorch 2.13.0 finds no CUDA device')", SKIPPED, "no CUDA dev"),
+        ("import echoes_rt.lost", FAILED, "No module named 'echoes_rt.lost'"),
+        ("raise RuntimeError('CUDA out of memory')", FAILED, "RuntimeError: CUDA out of memory"),
+        ("import os; os._exit(3)", FAILED, "it said nothing"),
+        (
+            'print(\'chatter\'); print(\'[{"name": "torch", "total_ms": 2.5}]\')',
+            PASSED,
+            "torch 2.5 ms",
+        ),
+    ],
+)
+def test_peers_are_skipped_only_where_something_is_missing(
+    program: str, status: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fake_peers.py").write_text(program)
+    path = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    monkeypatch.setattr(peers, "_MODULE", "fake_peers")
+    outcome = peers.check_peers(tmp_path, 1)
+    assert outcome.status == status
+    assert said in outcome.said
 
 
 def test_soak_runs_a_device(tiny_bundle: Path) -> None:

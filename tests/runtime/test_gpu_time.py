@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnxruntime
 import pytest
 from tests.runtime.conftest import FakeDriver
 
@@ -15,6 +16,8 @@ from echoes_rt.profile import nvtx_range
 from echoes_rt.profile.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.stages import ONE_CALL, TOTAL, Question, generate
 from echoes_rt.profile.table import _gpu_lines
+
+REAL_SESSION, REAL_VALUE = onnxruntime.InferenceSession, onnxruntime.OrtValue
 
 
 @pytest.fixture
@@ -45,6 +48,72 @@ def test_device_time_is_what_the_events_say(engine: Engine, question: Question) 
     assert found.gap_ms == pytest.approx(found.total_ms - 2.5)
     assert found.memory_mb == 0
     assert (found.name, found.power_mode, found.clocks_mhz) == ("Fake GPU 0", "MAXN", (900, 1000))
+
+
+class OnHost:
+    """A buffer that is asked for on a GPU, and lies in the host's memory."""
+
+    @classmethod
+    def ortvalue_from_shape_and_type(cls, shape: Any, dtype: Any, kind: str, index: int) -> Any:
+        assert (kind, index) == ("cuda", 0)
+        return REAL_VALUE.ortvalue_from_shape_and_type(shape, dtype, "cpu", 0)
+
+
+class SaysCuda:
+    """A session on the CPU that says it is on CUDA."""
+
+    def __init__(self, graph: str) -> None:
+        self._session = REAL_SESSION(graph, providers=["CPUExecutionProvider"])
+        self.run = self._session.run
+        self.io_binding = self._session.io_binding
+        self.get_inputs, self.get_outputs = self._session.get_inputs, self._session.get_outputs
+        self.recorded: list[str] = []
+
+    def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        self.recorded.append(options.get_run_config_entry("gpu_graph_id"))
+        self._session.run_with_iobinding(binding)
+
+    def get_providers(self) -> list[str]:
+        return ["CUDAExecutionProvider"]
+
+
+@pytest.fixture
+def asked(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The options with which each graph was started on CUDA, by the graph's name."""
+    asked: dict[str, Any] = {}
+
+    def start(graph: str, providers: list[Any], **_: Any) -> SaysCuda:
+        ((name, options),) = providers
+        assert name == "CUDAExecutionProvider"
+        asked[Path(graph).stem] = options
+        return SaysCuda(graph)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", start)
+    monkeypatch.setattr(onnxruntime, "OrtValue", OnHost)
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(select, "missing_provider", lambda _: None)
+    return asked
+
+
+def test_cuda_works_in_our_stream_so_that_events_time_it(
+    asked: dict[str, Any], tiny_bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    engine = Engine.load(tiny_bundle, device="cuda", threads=1)
+    sampling = engine.sampling(8, {"steps": 3})
+    question = Question(picture=picture, out=tmp_path / "out.wav", sampling=sampling)
+    found = gpu_time(engine, question)
+    assert found is not None
+    calls = {name: graph.calls for name, graph in found.graphs.items()}
+    assert calls == {"image_encoder": 1, "decode_step": 3, "mel_decoder": 1, "vocoder": 1}
+    assert asked.keys() == calls.keys()
+    # The fake driver's one stream.
+    assert {options["user_compute_stream"] for options in asked.values()} == {str(0x57)}
+    assert [name for name in asked if "enable_cuda_graph" in asked[name]] == ["decode_step"]
+    step = found.graphs["decode_step"]
+    assert (step.device_ms, step.launches) == (7.5, 3)  # recorded steps, 2.5 ms each
+    assert 0 < step.wall_ms < found.total_ms
+    assert found.device_ms == 15
 
 
 def test_one_call_is_timed_beside_the_stages(engine: Engine, question: Question) -> None:

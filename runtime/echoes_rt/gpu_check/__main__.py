@@ -19,7 +19,13 @@ from echoes_rt.gpu_check.outcome import FAILED, SKIPPED, Outcome
 )
 @click.option("--seconds", default=60.0, show_default=True, help="Of each soak.")
 @click.option("--runs", type=click.IntRange(1), default=20, show_default=True)
-def main(bundle: str | None, out: Path, seconds: float, runs: int) -> None:
+@click.option(
+    "--build/--no-build",
+    default=True,
+    show_default=True,
+    help="Build TensorRT engines in a temporary copy of a bundle that has none for this machine.",
+)
+def main(bundle: str | None, out: Path, seconds: float, runs: int, build: bool) -> None:
     """Check echoes-rt on this machine's GPUs and write a report to send back.
 
     Exit status 1 if a check failed; what the machine lacks is skipped, and said.
@@ -38,7 +44,7 @@ def main(bundle: str | None, out: Path, seconds: float, runs: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
         doctor = examine()
         _write(out / "doctor.json", doctor)
-        for outcome in run_checks(opened, seconds, runs, say):
+        for outcome in run_checks(opened, seconds, runs, say, is_building=build):
             click.echo(outcome.line)
             outcomes.append(outcome)
             # Written each time: a crash of a driver takes the process with it.

@@ -1,6 +1,10 @@
 """What one check found."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+
+Say = Callable[[str], None]
+"""What is told while a check goes on."""
 
 PASSED, FAILED, SKIPPED = "passed", "FAILED", "SKIPPED"
 

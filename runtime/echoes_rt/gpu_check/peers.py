@@ -1,18 +1,22 @@
 """Other engines on the same GPU, in a process of their own: they need PyTorch."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from echoes_rt.gpu_check.outcome import PASSED, SKIPPED, Outcome
+from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
 
 _MODULE = "bench.gpu_peers"
 _TIMEOUT_S = 1800
 
+# What a machine may lack; a module of ours that is missing is a mistake of ours.
+_LACKS = re.compile(r"No module named (?!'?(?:echoes_|bench\.))|finds no CUDA device")
+
 
 def check_peers(bundle: Path, runs: int) -> Outcome:
-    """``bench.gpu_peers`` of the repository, where there are PyTorch and a GPU for it."""
+    """``bench.gpu_peers`` of the repository; skipped without it, PyTorch or a GPU for it."""
     done = subprocess.run(
         [sys.executable, "-m", _MODULE, str(bundle), "--runs", str(runs)],
         capture_output=True,
@@ -22,7 +26,8 @@ def check_peers(bundle: Path, runs: int) -> Outcome:
     )
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Outcome(check="peers", device="-", status=SKIPPED, said=said)
+        status = SKIPPED if _LACKS.search(said) else FAILED
+        return Outcome(check="peers", device="-", status=status, said=said)
     results = json.loads(done.stdout.strip().splitlines()[-1])
     times = [
         f"{r['name']} {r['total_ms']:.1f} ms" if r["total_ms"] else f"{r['name']}: {r['failure']}"

@@ -8,11 +8,11 @@ import numpy as np
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.engine import Engine
-from echoes_rt.errors import EchoesError
-from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
+from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome, Say
 from echoes_rt.gpu_check.parity import check_one_call, check_parity
 from echoes_rt.gpu_check.peers import check_peers
 from echoes_rt.gpu_check.soak import check_soak
+from echoes_rt.gpu_check.start import start_device
 from echoes_rt.image import write_image
 from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
@@ -20,20 +20,29 @@ from echoes_rt.profile.table import profile_text
 
 DEVICES = ("cuda", "tensorrt", "tensorrt-rtx", "webgpu")
 
-Say = Callable[[str], None]
 
+def run_checks(
+    bundle: Bundle, seconds: float, runs: int, say: Say, *, is_building: bool
+) -> Iterator[Outcome]:
+    """Every check of every device that starts; for the others one outcome says why not.
 
-def run_checks(bundle: Bundle, seconds: float, runs: int, say: Say) -> Iterator[Outcome]:
-    """Every check of every device that starts; for the others one outcome says why not."""
+    Args:
+        bundle: to run.
+        seconds: of each soak.
+        runs: of each profile.
+        say: is given a line now and then.
+        is_building: whether TensorRT engines are built where ``bundle`` has none that fit.
+    """
     cpu = Engine.load(bundle, device="cpu")
-    for device in DEVICES:
-        try:
-            engine = Engine.load(bundle, device=device)
-        except EchoesError as error:
-            yield Outcome(check="all", device=device, status=SKIPPED, said=str(error))
-            continue
-        say(f"{engine.choice.device}: {engine.choice.reason}")
-        yield from check_device(cpu, engine, seconds, runs, say)
+    with TemporaryDirectory(prefix="echoes-rt-") as work:
+        for device in DEVICES:
+            engine, outcomes = start_device(
+                bundle, device, Path(work) if is_building else None, say
+            )
+            yield from outcomes
+            if engine is not None:
+                say(f"{engine.choice.device}: {engine.choice.reason}")
+                yield from check_device(cpu, engine, seconds, runs, say)
     yield _guarded("peers", "-", lambda: check_peers(bundle.folder, runs))
 
 

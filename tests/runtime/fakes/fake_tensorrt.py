@@ -105,7 +105,8 @@ class IExecutionContext:
             for key, shape in self.shapes.items()
             for dim, size in zip(self.engine.tensors[key].shape, shape, strict=True)
         }
-        return tuple(free.get(dim, dim) for dim in self.engine.tensors[name].shape)
+        shape = tuple(free.get(dim, dim) for dim in self.engine.tensors[name].shape)
+        return self._found_shape(name) if any(isinstance(d, str) for d in shape) else shape
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self.addresses[name] = memory
@@ -114,6 +115,14 @@ class IExecutionContext:
     def execute_async_v3(self, stream_handle: int) -> bool:
         assert stream_handle == 0x57
         return Runtime.driver.fake_enqueue(self._kernel) == 0
+
+    def _found_shape(self, name: str) -> tuple[int, ...]:
+        """Of an output with a size that is no input's, such as samples of frames."""
+        zeros = {
+            key: np.zeros(shape, dtype=self.engine.get_tensor_dtype(key).value)
+            for key, shape in self.shapes.items()
+        }
+        return self.engine.session.run([name], zeros)[0].shape
 
     def _array(self, name: str) -> np.ndarray:
         shape = self.get_tensor_shape(name)
