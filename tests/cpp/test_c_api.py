@@ -255,7 +255,7 @@ def test_seconds_become_columns(native: Native, echoes: Echoes) -> None:
 
 def test_callback_can_cancel(native: Native) -> None:
     callback = StepCallback(lambda step, _steps, _data: step < 1)
-    options, _ = native.options(on_step=callback)
+    options, _ = native.options(on_step=callback, steps=4)
     with pytest.raises(NativeError, match="cancelled after step 2 of 4") as caught:
         native.image_to_audio(photo(0), options)
     assert caught.value.status == "cancelled"
