@@ -116,7 +116,7 @@ describe("the keyboard", () => {
   async function chooseBy(id: string, file: string): Promise<Record<string, number[]>> {
     await tabTo(id);
     return codesAfter(page, async () => {
-      const chooser = page.waitForEvent("filechooser");
+      const chooser = page.waitForEvent("filechooser", { timeout: 20_000 });
       await page.keyboard.press("Enter");
       await (await chooser).setFiles(file);
     });
