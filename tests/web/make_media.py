@@ -15,7 +15,7 @@ from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream
 
 SEEDS = (1, 2)
-LONG_CLIPS = 2.5
+LONG_CLIPS = 1.5
 
 
 def last_window(echoes: Echoes, image: Path, duration: float, options: Options) -> list[int]:

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "v
 
 import { readJson } from "../test/fixtures";
 import { startBrowser, startDemo } from "./demo";
+import { describeHands } from "./hands";
 import {
   codesAfter as codesOn,
   DESKTOP,
@@ -30,7 +31,8 @@ let hosts: Set<string>;
 beforeAll(async () => {
   ({ url, process: server } = await startDemo());
   browser = await startBrowser();
-  ({ page, trouble, hosts } = await visit(browser, url));
+  const options = { permissions: ["clipboard-write"] };
+  ({ page, trouble, hosts } = await visit(browser, url, options));
 });
 
 afterAll(async () => {
@@ -135,21 +137,6 @@ describe("the page", () => {
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
   });
 
-  it("can be used by the keyboard alone", async () => {
-    await page.reload();
-    await page.getByText("Ready", { exact: true }).waitFor(WAIT);
-    const tabbed: string[] = [];
-    const focused = () => page.evaluate(() => document.activeElement?.id ?? "");
-    while (tabbed.at(-1) !== "sample" && tabbed.length < 20) {
-      await page.keyboard.press("Tab");
-      tabbed.push(await focused());
-    }
-    expect(tabbed).toEqual(["choose-picture", "sample"]);
-    const codes = await codesAfter(() => page.keyboard.press("Enter"));
-    expect(codes["Sound codes"]).toHaveLength(expected.imageToAudio[0].length);
-    expect(await focused()).toBe("sample");
-  });
-
   it("names every control", async () => {
     const controls = page.locator("button, input, select, summary, progress, canvas");
     const nameless = await controls.evaluateAll((items) =>
@@ -173,7 +160,11 @@ describe("the page", () => {
     await page.screenshot({ path: `${SCREENSHOTS}/phone.png`, fullPage: true });
     await page.setViewportSize(DESKTOP);
   });
+});
 
+describe("by hand, the page", () => describeHands(() => ({ browser, url, page })));
+
+describe("the page, after all that,", () => {
   it("asks nobody else for anything", () => {
     expect([...hosts].filter((host) => host && host !== new URL(url).host)).toEqual([]);
   });
@@ -186,6 +177,8 @@ describe("the page", () => {
     await page.reload();
     await page.getByText("Ready", { exact: true }).waitFor(WAIT);
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+    await page.locator("#dials summary").click();
+    await page.getByLabel("Steps").fill("1");
     await codesAfter(() => page.getByRole("button", { name: "From nothing" }).click());
     trouble.length = 0; // the manifest was asked for in vain, and the browser says so
   });

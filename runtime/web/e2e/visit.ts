@@ -10,6 +10,9 @@ export const DESKTOP = { width: 1280, height: 860 };
 export const PHONE = { width: 390, height: 844 };
 export const WAIT = { timeout: 200_000 };
 
+/** What Chromium says where it has no graphics card, when it is asked for one. */
+const NO_CARD = "No available adapters.";
+
 export interface Visit {
   readonly page: Page;
   /** What the console complained of. */
@@ -30,10 +33,13 @@ export async function visit(
   const [trouble, hosts] = [[] as string[], new Set<string>()];
   page.setDefaultTimeout(WAIT.timeout);
   page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) trouble.push(message.text());
+    const isTrouble = ["error", "warning"].includes(message.type());
+    if (isTrouble && message.text() !== NO_CARD) trouble.push(message.text());
   });
   page.on("pageerror", (error) => trouble.push(error.message));
   page.on("request", (request) => hosts.add(new URL(request.url()).host));
+  // Choosers are caught from when somebody first listens, which a key press does not wait for.
+  page.on("filechooser", () => undefined);
   await page.goto(url);
   await page.getByText("Ready", { exact: true }).waitFor(WAIT);
   return { page, trouble, hosts };

@@ -105,7 +105,7 @@ function described(sampling: Sampling): string {
     `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
     `from ${start} to ${stop} of the steps`;
   return (
-    `${sampling.steps} steps; ${guidance}; temperature ${sampling.temperature}; ` +
+    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; temperature ${sampling.temperature}; ` +
     `choice temperature ${sampling.choiceTemperature}`
   );
 }

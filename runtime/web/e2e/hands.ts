@@ -1,11 +1,11 @@
-import type { ChildProcess } from "node:child_process";
+/** What hands do on the page: files, the keyboard, long sound, a phone. */
+
 import { readFileSync } from "node:fs";
 
 import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
+import { beforeAll, describe, expect, inject, it } from "vitest";
 
 import { readJson } from "../test/fixtures";
-import { startBrowser, startDemo } from "./demo";
 import {
   codesAfter,
   PHONE,
@@ -19,40 +19,41 @@ import {
 const media = inject("media");
 const { oneStep, long_s: longS } = readJson(`${media}/expected.json`);
 
-let server: ChildProcess;
-let url: string;
-let browser: Browser;
+interface Opened {
+  readonly browser: Browser;
+  readonly url: string;
+  readonly page: Page;
+}
+
 let page: Page;
-let trouble: string[];
 
-beforeAll(async () => {
-  ({ url, process: server } = await startDemo());
-  browser = await startBrowser();
-  ({ page, trouble } = await visit(browser, url, { permissions: ["clipboard-write"] }));
-  await page.locator("#dials summary").click();
-  await page.getByLabel("Steps").fill("1"); // what is made counts here, not how good it is
-});
+/** Tests that reload a page that is open; they leave it with other dials. */
+export function describeHands(of: () => Opened): void {
+  beforeAll(async () => {
+    ({ page } = of());
+    await page.reload();
+    await page.getByText("Ready", { exact: true }).waitFor(WAIT);
+  });
+  describe("the keyboard", describeKeyboard);
+  describe("files", describeFiles);
+  describe("a long sound", describeLongSound);
+  describe("a phone", () => describePhone(of));
+}
 
-afterAll(async () => {
-  await browser?.close();
-  server?.kill();
-});
+function describeFiles(): void {
+  const lit = () => page.locator(".frame.over").count();
 
-beforeEach(() => {
-  expect(trouble).toEqual([]);
-});
-
-describe("files", () => {
   /** Moves a file from outside of the browser over the page, and lets go of it. */
   async function drop(path: string, target: string): Promise<void> {
+    await page.locator(target).scrollIntoViewIfNeeded();
     const { x, y } = (await page.locator(target).boundingBox())!;
     const devtools = await page.context().newCDPSession(page);
     const data = { items: [], files: [path], dragOperationsMask: 1 };
     for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-      if (type === "drop") expect(await page.locator(".frame.over").count()).toBe(2);
+      if (type === "drop") await expect.poll(lit, WAIT).toBe(2);
       await devtools.send("Input.dispatchDragEvent", { type, x: x + 9, y: y + 9, data });
     }
-    expect(await page.locator(".frame.over").count()).toBe(0);
+    await expect.poll(lit, WAIT).toBe(0);
     await devtools.detach();
   }
 
@@ -95,9 +96,9 @@ describe("files", () => {
       }, data);
     expect((await codesAfter(page, paste))["Picture codes"]).toEqual(oneStep.audioToImage);
   });
-});
+}
 
-describe("the keyboard", () => {
+function describeKeyboard(): void {
   const focused = () =>
     page.evaluate(() => {
       const { activeElement } = document;
@@ -116,7 +117,7 @@ describe("the keyboard", () => {
   async function chooseBy(id: string, file: string): Promise<Record<string, number[]>> {
     await tabTo(id);
     return codesAfter(page, async () => {
-      const chooser = page.waitForEvent("filechooser");
+      const chooser = page.waitForEvent("filechooser", { timeout: 20_000 });
       await page.keyboard.press("Enter");
       await (await chooser).setFiles(file);
     });
@@ -129,6 +130,23 @@ describe("the keyboard", () => {
     return (await saving).suggestedFilename();
   }
 
+  it("turns a dial, and takes the sample", async () => {
+    const first: string[] = [];
+    while (first.length < 2) {
+      await page.keyboard.press("Tab");
+      first.push(await focused());
+    }
+    expect(first).toEqual(["choose-picture", "sample"]);
+    await tabTo("dials");
+    await page.keyboard.press("Enter");
+    await tabTo("steps");
+    await page.keyboard.type("1"); // what is made counts here, not how good it is
+    await tabTo("sample");
+    const codes = await codesAfter(page, () => page.keyboard.press("Enter"));
+    expect(codes["Sound codes"]).toHaveLength(oneStep.imageToAudio.length);
+    expect(await focused()).toBe("sample");
+  });
+
   it("chooses a picture", async () => {
     const codes = await chooseBy("choose-picture", `${media}/picture.png`);
     expect(codes["Sound codes"]).toEqual(oneStep.imageToAudio);
@@ -138,7 +156,9 @@ describe("the keyboard", () => {
   it("seeks and plays", async () => {
     const at = () => page.locator("#audio").evaluate((audio: HTMLAudioElement) => audio.currentTime);
     const paused = () => page.locator("#audio").evaluate((audio: HTMLAudioElement) => audio.paused);
-    await expect.poll(paused, WAIT).toBe(true); // it has played itself to its end
+    await tabTo("play");
+    if (!(await paused())) await page.keyboard.press("Space");
+    await expect.poll(paused, WAIT).toBe(true);
     await tabTo("seek");
     await page.keyboard.press("Home");
     expect(await at()).toBe(0);
@@ -162,10 +182,8 @@ describe("the keyboard", () => {
     expect(await savedBy("save-picture")).toBe("echo-1.png");
   });
 
-  it("turns the dials, and makes it again", async () => {
+  it("turns other dials, and makes it again", async () => {
     await tabTo("dials");
-    await page.keyboard.press("Enter"); // folds them
-    await page.keyboard.press("Enter");
     const visited = [];
     for (let presses = 0; presses < 5; presses++) {
       await page.keyboard.press("Tab");
@@ -180,15 +198,15 @@ describe("the keyboard", () => {
     await codesAfter(page, () => page.keyboard.press("Enter"));
     const sampling = await page.locator("dd[data-fact=Sampling]").innerText();
     expect(sampling).toMatch(
-      /^1 steps; guidance 1.5, \w+, from \d+ % to \d+ % of the steps; temperature/,
+      /^1 step; guidance 1.5, \w+, from \d+ % to \d+ % of the steps; temperature/,
     );
     await page.getByLabel("Guidance scale").fill("");
   });
-});
+}
 
-describe("a long sound", () => {
+function describeLongSound(): void {
   it("has the codes of the Python runtime at its end, and the length that was asked for", async () => {
-    await page.getByLabel("Length of a sound").fill(String(longS));
+    await page.getByLabel("Seconds of sound").fill(String(longS));
     const choose = () => page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
     const codes = await codesAfter(page, choose);
     expect(codes["Last sound codes"]).toEqual(oneStep.stream);
@@ -199,7 +217,7 @@ describe("a long sound", () => {
   });
 
   it("shows how far it is, and can be cancelled", async () => {
-    await page.getByLabel("Length of a sound").fill("600");
+    await page.getByLabel("Seconds of sound").fill("600");
     await page.getByRole("button", { name: "Make again" }).click();
     await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
     await page.screenshot({ path: `${SCREENSHOTS}/growing.png`, fullPage: true });
@@ -209,15 +227,16 @@ describe("a long sound", () => {
   });
 
   it.each(["0", "601"])("of %s seconds is refused in one sentence", async (seconds) => {
-    await page.getByLabel("Length of a sound").fill(seconds);
+    await page.getByLabel("Seconds of sound").fill(seconds);
     await page.getByRole("button", { name: "Make again" }).click();
     const sentence = `the length must be in (0, 600] seconds, got ${seconds}`;
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
   });
-});
+}
 
-describe("a phone", () => {
+function describePhone(of: () => Opened): void {
   it("makes a sound on its first visit, and shows it whole", async () => {
+    const { browser, url } = of();
     const phone = await visit(browser, url, { viewport: PHONE, isMobile: true, hasTouch: true });
     const sample = phone.page.getByRole("button", { name: "Take the sample" });
     const codes = await codesAfter(phone.page, () => sample.tap());
@@ -229,4 +248,4 @@ describe("a phone", () => {
     expect(phone.trouble).toEqual([]);
     await phone.page.context().close();
   });
-});
+}
