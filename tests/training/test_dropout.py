@@ -28,6 +28,16 @@ def test_a_sample_is_drawn_from_its_own_seed() -> None:
     assert not torch.equal(together[0], together[1])
 
 
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
+def test_as_much_is_dropped_as_was_asked_for(rate: float) -> None:
+    n = 400_001  # not a multiple of what a random number gives
+    kept = draw_kept([1, 2], (n,), rate, CPU).double()
+    sigma = (rate * (1 - rate) / n) ** 0.5
+    assert (kept.mean(dim=1) - (1 - rate)).abs().max().item() < 4 * sigma
+    neighbours = ((kept[:, 1:] - 1 + rate) * (kept[:, :-1] - 1 + rate)).mean(dim=1)
+    assert neighbours.abs().max().item() < 4 * rate * (1 - rate) / n**0.5
+
+
 def test_what_stays_makes_up_for_what_does_not() -> None:
     kept = draw_kept(range(4), (1000,), 0.25, CPU)
     x = torch.full((4, 1000), 3.0)

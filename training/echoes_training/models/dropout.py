@@ -1,9 +1,13 @@
 """Dropout that is drawn for a sample, whichever part of a batch or process computes it."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+
+BITS = 16
+"""Of each draw: rates are to a part in 65,536."""
 
 
 def draw_kept(
@@ -11,13 +15,18 @@ def draw_kept(
 ) -> Tensor:
     """(B, *shape) bool, true for what stays; each of the B samples is drawn from its own seed.
 
-    One byte an element: as much as PyTorch's dropout keeps for the way back.
+    One byte an element: as much as PyTorch's dropout keeps for the way back on a GPU. Four draws
+    come from each random number, which on a CPU is several times faster than PyTorch's.
     """
     generator = torch.Generator(device)
-    kept = torch.empty(len(seeds), *shape, dtype=torch.bool, device=device)
+    n = math.prod(shape)
+    kept = torch.empty(len(seeds), n, dtype=torch.bool, device=device)
+    numbers = torch.empty(-(-n * BITS // 64), dtype=torch.int64, device=device)
+    first = round(rate * 2**BITS) - 2 ** (BITS - 1)
     for sample, seed in zip(kept, seeds, strict=True):
-        sample.bernoulli_(1 - rate, generator=generator.manual_seed(seed))
-    return kept
+        numbers.random_(-(2**63), None, generator=generator.manual_seed(seed))
+        torch.ge(numbers.view(torch.int16)[:n], first, out=sample)
+    return kept.view(len(seeds), *shape)
 
 
 class Dropout(nn.Module):
@@ -28,4 +37,7 @@ class Dropout(nn.Module):
         self.rate = rate
 
     def forward(self, x: Tensor, kept: Tensor | None) -> Tensor:
-        return x if kept is None else x * kept * (1 / (1 - self.rate))
+        if kept is None:
+            return x
+        # One factor, so that the way back is one product, too; in x's own precision.
+        return x * (kept * torch.tensor(1 / (1 - self.rate), dtype=x.dtype))
