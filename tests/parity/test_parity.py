@@ -36,12 +36,22 @@ def test_ours_computes_what_the_original_computes(network: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(
     not (Path(os.environ.get("ECHOES_REFERENCES", "")) / "av-benchmark").is_dir(),
-    reason="NOT COMPARED WITH AV-BENCHMARK: put a clone of it into the folder ECHOES_REFERENCES",
+    reason="NOT COMPARED WITH AV-BENCHMARK: put a clone of it and one of SpecVQGAN into the folder "
+    "ECHOES_REFERENCES",
 )
-def test_metrics_are_those_of_av_benchmark() -> None:
+def test_metrics_are_those_of_av_benchmark_and_specvqgan() -> None:
     command = [sys.executable, COMPARE_METRICS, os.environ["ECHOES_REFERENCES"]]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_row_of_the_comparison_has_its_limit() -> None:
+    row = runpy.run_path(str(COMPARE))["Row"]
+    verdicts = [
+        row(network="taming", compared="latents", difference=value).is_ok
+        for value in (1e-5, 1.1e-4, float("nan"))
+    ]
+    assert verdicts == [True, False, False]
 
 
 def test_log_mel_is_that_of_specvqgan() -> None:

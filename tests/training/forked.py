@@ -18,7 +18,7 @@ import torch
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
-from echoes_training.stages import refine, tokenize, transformer, vocoder  # noqa: F401
+from echoes_training.stages import refine, tokenize_shards, transformer, vocoder  # noqa: F401
 
 
 def _die() -> None:
@@ -50,7 +50,38 @@ def _die_while_writing() -> None:
     checkpoint.save_file = save_file  # type: ignore[assignment]
 
 
-DEATHS = {"within a step": _die_within_a_step, "while writing": _die_while_writing}
+def _die_after_two_steps() -> None:
+    """As soon as the second step's checkpoint is there."""
+    save = checkpoint.save
+
+    def save_and_die(*arguments: Any, **options: Any) -> Path:
+        folder = save(*arguments, **options)
+        if folder.name == checkpoint.step_name(2):
+            _die()
+        return folder
+
+    checkpoint.save = save_and_die
+
+
+def _die_while_writing_a_shard() -> None:
+    """In the middle of the second shard's codes."""
+    write = tokenize_shards.save_file
+    numbers = itertools.count(1)
+
+    def save_file(tensors: Any, path: Path, **options: Any) -> None:
+        write(tensors, path, **options)
+        if next(numbers) == 2:
+            _die()
+
+    tokenize_shards.save_file = save_file
+
+
+DEATHS = {
+    "within a step": _die_within_a_step,
+    "while writing": _die_while_writing,
+    "after two steps": _die_after_two_steps,
+    "while writing a shard": _die_while_writing_a_shard,
+}
 
 
 def _run(job: dict[str, Any], environment: dict[str, str]) -> int:

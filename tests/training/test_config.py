@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from echoes_rt.errors import InputError
+from echoes_training.bundles import open_source
 from echoes_training.config import (
     TransformerStageConfig,
     VQGANStageConfig,
@@ -9,6 +12,9 @@ from echoes_training.config import (
     to_dict,
 )
 from echoes_training.presets import PRESETS
+from echoes_training.stages.finetune import finetuning
+
+RECIPE = Path(__file__).parents[2] / "docs" / "finetune.md"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
@@ -57,3 +63,15 @@ def test_a_bad_setting_is_one_clear_line(assignment: str, message: str) -> None:
         override(PRESETS["tiny"].image_vqgan, (assignment,))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_recipe_of_fine_tuning_names_its_own_numbers(tiny_bundle: Path) -> None:
+    loop = finetuning(PRESETS["mini"].transformer, open_source(str(tiny_bundle))).loop
+    text = " ".join(RECIPE.read_text("utf-8").split())
+    assert f"(of `mini`: {loop.steps} steps at {loop.learning_rate:g})" in text
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0])
+def test_dropout_leaves_something(dropout: float) -> None:
+    with pytest.raises(InputError, match=r"dropout must be in \[0, 1\), got "):
+        override(PRESETS["tiny"].transformer, (f"model.dropout={dropout}",))

@@ -22,8 +22,10 @@ DEATHS = {
     "image-vqgan": "within a step",
     "mel-vqgan": "while writing",
     "refine-mel": "within a step",
+    "refine-image": "while writing",
     "vocoder": "within a step",
     "transformer": "while writing",
+    "fine-tuning": "within a step",
 }
 
 
@@ -37,24 +39,28 @@ def train(*arguments: str) -> None:
 def folder(
     media_index: Path, random_tokens: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Runs ``whole-STAGE``, and ``killed-STAGE`` as the kill left them; commands.json."""
+    """Runs ``whole-NAME``, and ``killed-NAME`` as the kill left them; commands.json."""
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
-    sources = {
-        "image-vqgan": index,
-        "mel-vqgan": index,
-        "refine-mel": [*index, "--codec", str(folder / "whole-mel-vqgan")],
-        "vocoder": index,
-        "transformer": ["--tokens", str(random_tokens)],
+    tokens = ["transformer", "--tokens", str(random_tokens)]
+    whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
+    stages = {
+        "image-vqgan": ["image-vqgan", *index],
+        "mel-vqgan": ["mel-vqgan", *index],
+        "refine-mel": ["refine-mel", *index, "--codec", whole["mel-vqgan"]],
+        "refine-image": ["refine-image", *index, "--codec", whole["image-vqgan"]],
+        "vocoder": ["vocoder", *index],
+        "transformer": tokens,
+        "fine-tuning": [*tokens, "--start-from", whole["transformer"]],
     }
-    each_step = ["--preset", "tiny", "--set", "loop.checkpoint_minutes=0"]
-    averaged = ["--set", "loop.ema_decay=0.9"]
-    commands = {stage: [stage, *sources[stage], *each_step, *averaged] for stage in DEATHS}
-    for stage, command in commands.items():
-        train(*command, "--out", str(folder / f"whole-{stage}"))
+    settings = ("loop.steps=4", "loop.checkpoint_minutes=0", "loop.ema_decay=0.9")
+    options = ["--preset", "tiny", *(part for s in settings for part in ("--set", s))]
+    commands = {name: [*stages[name], *options] for name in DEATHS}
+    for name, command in commands.items():
+        train(*command, "--out", whole[name])
     jobs = [
-        {"commands": [[*command, "--out", str(folder / f"killed-{stage}")]], "death": DEATHS[stage]}
-        for stage, command in commands.items()
+        {"commands": [[*command, "--out", str(folder / f"killed-{name}")]], "death": DEATHS[name]}
+        for name, command in commands.items()
     ]
     (folder / "commands.json").write_text(json.dumps(commands), "utf-8")
     (folder / "jobs.json").write_text(json.dumps(jobs), "utf-8")
@@ -69,23 +75,23 @@ def folder(
     return folder
 
 
-@pytest.mark.parametrize("stage", DEATHS)
-def test_a_killed_run_goes_on_as_if_nothing_had_been(stage: str, folder: Path) -> None:
-    whole, killed = folder / f"whole-{stage}", folder / f"killed-{stage}"
+@pytest.mark.parametrize("name", DEATHS)
+def test_a_killed_run_goes_on_as_if_nothing_had_been(name: str, folder: Path) -> None:
+    whole, killed = folder / f"whole-{name}", folder / f"killed-{name}"
     left = checkpoint.newest(killed)
     assert left is not None
     assert left.name in ("step-0000001", "step-0000002", "step-0000003")
-    was_writing = DEATHS[stage] == "while writing"
+    was_writing = DEATHS[name] == "while writing"
     assert (killed / "step-0000003.partial").is_dir() == was_writing
-    command = json.loads((folder / "commands.json").read_text("utf-8"))[stage]
+    command = json.loads((folder / "commands.json").read_text("utf-8"))[name]
     train(*command, "--out", str(killed), "--resume")
     last = whole / "step-0000004"
     assert sorted(p.name for p in killed.glob("step-*")) == [last.name]
     files = sorted(p.name for p in last.iterdir())
     assert files == sorted(p.name for p in (killed / last.name).iterdir())
-    assert any(name.endswith("_ema.safetensors") for name in files)
-    for name in files:
-        expected, found = load_file(last / name), load_file(killed / last.name / name)
+    assert any(file.endswith("_ema.safetensors") for file in files)
+    for file in files:
+        expected, found = load_file(last / file), load_file(killed / last.name / file)
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
-            assert torch.equal(tensor, found[key]), f"{name}: {key}"
+            assert torch.equal(tensor, found[key]), f"{file}: {key}"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -28,7 +27,7 @@ SETTINGS = {
     "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
-    "transformer": ("group_steps=2",),
+    "transformer": ("group_steps=2", "model.dropout=0.1"),
 }
 
 
@@ -57,22 +56,6 @@ class World:
         return [stage, *source, *out, *sets, *(["--resume"] if resume else [])]
 
 
-def interrupt(command: list[str], steps: int) -> None:
-    """Leaves the run as if it had been stopped after ``steps`` steps."""
-    save = checkpoint.save
-
-    def save_and_stop(*arguments: Any, **options: Any) -> Path:
-        folder = save(*arguments, **options)
-        if folder.name == checkpoint.step_name(steps):
-            raise KeyboardInterrupt
-        return folder
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_and_stop)
-        result = CliRunner().invoke(main, [*command, "--set", "loop.checkpoint_minutes=0"])
-    assert result.exit_code == 1
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -87,27 +70,38 @@ def world(
     world = World(folder=tmp_path_factory.mktemp("many"), index=media_index, tokens=random_tokens)
     for stage in STAGES:
         train(world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
-    transformer = SETTINGS["transformer"]
-    interrupt(world.command("transformer", "resumed", *transformer), steps=2)
+    plain = SETTINGS["transformer"]
+    sharded, parts = (*plain, "sharded=True"), (*plain, "loop.accumulate=2")
+
+    def transformer(run: str, *settings: str, resume: bool = False) -> list[str]:
+        return world.command("transformer", run, *settings, resume=resume)
+
+    each_step = "loop.checkpoint_minutes=0"
     commands = [world.command(s, f"two-{s}", *SETTINGS.get(s, ())) for s in STAGES]
-    sharded, parts = (*transformer, "sharded=True"), (*transformer, "loop.accumulate=2")
     commands += [
-        world.command("transformer", "sharded", *sharded),
-        world.command("transformer", "two-parts", *parts),
-        world.command("transformer", "resumed", *sharded, resume=True),
+        transformer("sharded", *sharded),
+        transformer("two-parts", *parts),
+        transformer("sharded-parts", *sharded, "loop.accumulate=2"),
+        transformer("more", *sharded, resume=True),
     ]
-    jobs = world.folder / "jobs.json"
-    jobs.write_text(
-        json.dumps([{"processes": 2, "port": free_port(), "commands": commands}]), "utf-8"
-    )
+    killed = {"death": "after two steps"}
+    two = {"processes": 2}
+    jobs = [
+        {**killed, "commands": [transformer("more", *plain, each_step)]},
+        {**killed, **two, "commands": [transformer("fewer", *sharded, each_step)]},
+        {**two, "commands": commands},
+        {"commands": [transformer("fewer", *plain, resume=True)]},
+    ]
+    file = world.folder / "jobs.json"
+    file.write_text(json.dumps([{"port": free_port(), **job} for job in jobs]), "utf-8")
     result = subprocess.run(
-        [sys.executable, str(FORKED), str(jobs)],
+        [sys.executable, str(FORKED), str(file)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert json.loads(result.stdout) == [[0, 0]], result.stderr
+    assert json.loads(result.stdout) == [[-9], [-9, -9], [0, 0], [0]], result.stderr
     return world
 
 
@@ -151,19 +145,36 @@ def test_two_processes_equal_one(stage: str, world: World) -> None:
     assert_alike(world.folder / f"one-{stage}", world.folder / f"two-{stage}")
 
 
-def test_processes_that_share_the_weights_equal_one(world: World) -> None:
-    assert_alike(world.folder / "one-transformer", world.folder / "sharded")
+@pytest.mark.parametrize("run", ["sharded", "sharded-parts"])
+def test_processes_that_share_the_weights_equal_one(run: str, world: World) -> None:
+    assert_alike(world.folder / "one-transformer", world.folder / run)
 
 
-def test_a_run_goes_on_with_more_processes(world: World) -> None:
-    """One process made two steps; two went on, each with half of the weights and of the batch."""
-    assert_alike(world.folder / "one-transformer", world.folder / "resumed")
+@pytest.mark.parametrize("run", ["more", "fewer"])
+def test_a_run_goes_on_with_another_number_of_processes(run: str, world: World) -> None:
+    """After two steps by one process, two went on, each with half of the weights; or reversed."""
+    assert_alike(world.folder / "one-transformer", world.folder / run)
 
 
 def test_parts_equal_the_whole_batch(world: World) -> None:
     train(world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
     assert_alike(world.folder / "one-transformer", world.folder / "parts")
     assert_alike(world.folder / "one-transformer", world.folder / "two-parts")
+
+
+@pytest.mark.slow
+def test_torchrun_starts_what_equals_one_process(world: World) -> None:
+    command = world.command("transformer", "torchrun", *SETTINGS["transformer"], "loop.device=cpu")
+    launcher = ["torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
+    launcher += ["--master-port", str(free_port())]
+    result = subprocess.run(
+        [sys.executable, "-m", *launcher, "-m", "echoes_training.cli", *command],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert_alike(world.folder / "one-transformer", world.folder / "torchrun")
 
 
 def test_only_one_process_writes(world: World) -> None:

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +29,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.stages import tokenize_shards
 from echoes_training.stages.codecs import load_codec
 
+FORKED = Path(__file__).with_name("forked.py")
 TINY = PRESETS["tiny"]
 N_CLIPS, N_FRAMES, SPOILT, SHORT = 11, 3, 2, 5
 FORM = ClipForm(
@@ -87,11 +91,14 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return runs
 
 
+def command(folder: Path, codecs: dict[str, Path], out: Path) -> list[str]:
+    options = [f"--{stage}={run}" for stage, run in codecs.items()]
+    return ["tokenize", "--shards", str(folder), *options, "--out", str(out)]
+
+
 def tokenize(folder: Path, codecs: dict[str, Path], out: Path) -> Result:
     torch.set_num_threads(1)
-    options = [f"--{stage}={run}" for stage, run in codecs.items()]
-    arguments = ["tokenize", "--shards", str(folder), *options, "--out", str(out)]
-    return CliRunner().invoke(main, arguments)
+    return CliRunner().invoke(main, command(folder, codecs, out))
 
 
 def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
@@ -145,6 +152,29 @@ def test_a_run_that_was_broken_off_goes_on_with_the_next_shard(
     first, read = read, []
     assert tokenize(folder, codecs, out).exit_code == 0
     assert sorted(first + read) == sorted(path.stem for path in folder.glob("*.tar"))
+    assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
+    folder: Path, codecs: dict[str, Path], tmp_path: Path
+) -> None:
+    whole, out = tmp_path / "whole.safetensors", tmp_path / "tokens.safetensors"
+    assert tokenize(folder, codecs, whole).exit_code == 0
+    jobs = tmp_path / "jobs.json"
+    job = {"commands": [command(folder, codecs, out)], "death": "while writing a shard"}
+    jobs.write_text(json.dumps([job]), "utf-8")
+    result = subprocess.run(
+        [sys.executable, str(FORKED), str(jobs)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout) == [[-9]], result.stderr
+    assert not out.exists()
+    left = sorted(path.suffix for path in out.with_name("tokens.safetensors.parts").iterdir())
+    assert left == [".partial", ".safetensors"]
+    assert tokenize(folder, codecs, out).exit_code == 0
     assert out.read_bytes() == whole.read_bytes()
 
 

@@ -93,7 +93,7 @@ def _tiny() -> Preset:
 
 
 def _mini() -> Preset:
-    """The bundled model: about two hours on two laptop cores without bf16."""
+    """The bundled model, as training/runs/mini.sh trains it."""
     image = ImageSpec()
     mel = MelSpec()
     layout = TokenLayout(

@@ -3,6 +3,8 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_training.models.dropout import Dropout
+
 
 class SelfAttention(nn.Module):
     """Full (bidirectional) multi-head self-attention: (B, N, D) -> (B, N, D)."""
@@ -30,6 +32,8 @@ class SelfAttention(nn.Module):
 class Block(nn.Module):
     """Attention, then a feed-forward layer of four times the width, each behind a LayerNorm."""
 
+    DROPOUTS = 2
+
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
@@ -38,15 +42,21 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def mix(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         return self.attention.mix(self.attention_norm(x), visible)
 
-    def finish(self, x: Tensor, mixed: Tensor) -> Tensor:
-        """The rest of the block, position by position: (..., D) and what ``mix`` gave of it."""
-        x = x + self.dropout(self.attention.out(mixed))
-        return x + self.dropout(self.mlp(self.mlp_norm(x)))
+    def finish(self, x: Tensor, mixed: Tensor, kept: Tensor | None = None) -> Tensor:
+        """The rest of the block, position by position: (..., D) and what ``mix`` gave of it.
 
-    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        return self.finish(x, self.mix(x, visible))
+        ``kept`` (B, DROPOUTS, N, D) is true where dropout leaves a value as it is.
+        """
+        first, second = (None, None) if kept is None else kept.unbind(dim=1)
+        x = x + self.dropout(self.attention.out(mixed), first)
+        return x + self.dropout(self.mlp(self.mlp_norm(x)), second)
+
+    def forward(
+        self, x: Tensor, visible: Tensor | None = None, kept: Tensor | None = None
+    ) -> Tensor:
+        return self.finish(x, self.mix(x, visible), kept)

@@ -1,5 +1,6 @@
 """The bidirectional transformer over the tokens of both media."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch.nn import functional as F
 
 from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training.models.attention import Block
+from echoes_training.models.dropout import Dropout, draw_kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class TransformerConfig:
             raise ValueError(
                 f"unknown_medium must be masked or absent, got {self.unknown_medium!r}"
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.width % self.heads:
             raise ValueError(
                 f"width must be a multiple of heads, got {self.width} and {self.heads}"
@@ -88,18 +92,26 @@ class MaskedTransformer(nn.Module):
         self.unknown_medium = config.unknown_medium
         self.image = MediumEmbedding(layout.image, config.width, layout.vocab_size)
         self.audio = MediumEmbedding(layout.audio, config.width, layout.vocab_size)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, config.dropout) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
 
-    def embed(self, tokens: Tensor) -> Tensor:
+    def draw_kept(self, seeds: Sequence[int]) -> Tensor | None:
+        """(B, n, N, D): what dropout keeps in its n places, one sample a seed; or no dropout."""
+        if self.dropout.rate == 0:
+            return None
+        n_places = 1 + Block.DROPOUTS * len(self.blocks)
+        shape = (n_places, self.layout.n_tokens, self.norm.normalized_shape[0])
+        return draw_kept(seeds, shape, self.dropout.rate, self.norm.weight.device)
+
+    def embed(self, tokens: Tensor, kept: Tensor | None = None) -> Tensor:
         n_image = self.layout.image.n_tokens
         h = torch.cat(
             [self.image.embed(tokens[:, :n_image]), self.audio.embed(tokens[:, n_image:])], dim=1
         )
-        return self.dropout(h)
+        return self.dropout(h, kept)
 
     def visible(self, tokens: Tensor) -> Tensor | None:
         """(B, 1, N, N) for attention, if not every position may look at every other one."""
@@ -113,11 +125,17 @@ class MaskedTransformer(nn.Module):
         is_same_medium = ~(is_image[:, None] ^ is_image)
         return (is_same_medium | is_known_medium[:, None])[:, None]
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D)."""
-        h, visible = self.embed(tokens), self.visible(tokens)
-        for block in self.blocks:
-            h = block(h, visible)
+    def hidden(self, tokens: Tensor, kept: Tensor | None = None) -> Tensor:
+        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D).
+
+        ``kept`` is from ``draw_kept``; without it there is no dropout.
+        """
+        sizes = (1, *(Block.DROPOUTS for _ in self.blocks))
+        first, *others = [None] * len(sizes) if kept is None else kept.split(sizes, dim=1)
+        h = self.embed(tokens, None if first is None else first.squeeze(1))
+        visible = self.visible(tokens)
+        for block, places in zip(self.blocks, others, strict=True):
+            h = block(h, visible, places)
         return self.norm(h)
 
     def forward(self, tokens: Tensor) -> Tensor:

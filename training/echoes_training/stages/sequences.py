@@ -19,12 +19,16 @@ NO_GROUP = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,)."""
+    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,).
+
+    seeds: of what is drawn for each sample later, in the network.
+    """
 
     codes: Tensor
     mask: Tensor
     asked: Tensor
     groups: Tensor
+    seeds: list[int]
 
 
 class Sequences:
@@ -71,13 +75,15 @@ class Sequences:
     def batch(self, step: int, places: range) -> Batch:
         """The samples of a step at these places in the batch of all processes."""
         seed = self.config.loop.seed
-        drawn = [self._draw(np.random.default_rng((seed, step, place))) for place in places]
+        generators = [np.random.default_rng((seed, step, place)) for place in places]
+        drawn = [self._draw(rng) for rng in generators]
         codes, masks, asked, groups = zip(*drawn, strict=True)
         return Batch(
             codes=torch.from_numpy(np.stack(codes)).long(),
             mask=torch.from_numpy(np.stack(masks)),
             asked=torch.from_numpy(np.stack(asked)),
             groups=torch.tensor(groups),
+            seeds=[int(rng.integers(2**63)) for rng in generators],
         )
 
     def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], Mask, Mask, int]:

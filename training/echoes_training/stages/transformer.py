@@ -1,5 +1,6 @@
 """Trains the masked transformer on cached codes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,14 +54,13 @@ def train_transformer(
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
         """Cross-entropy of held-out sounds given the picture, and given nothing but themselves."""
-        objective.eval()
         scalars = {}
         for name, (tokens, codes, asked) in checks.items():
             parts = zip(tokens.split(32), codes.split(32), asked.split(32), strict=True)
             values = []
             for part in parts:
                 t, c, a = (x.to(processes.device) for x in part)
-                values.append(objective(t, c, a, None, 0.0)[0] / a.sum())
+                values.append(objective(t, c, a, None, 0.0, None)[0] / a.sum())
             scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
         return scalars
 
@@ -92,10 +92,20 @@ class Objective(nn.Module):
         self.group_head = group_head
 
     def forward(
-        self, tokens: Tensor, codes: Tensor, asked: Tensor, groups: Tensor | None, smoothing: float
+        self,
+        tokens: Tensor,
+        codes: Tensor,
+        asked: Tensor,
+        groups: Tensor | None,
+        smoothing: float,
+        seeds: Sequence[int] | None,
     ) -> tuple[Tensor, Tensor]:
-        """The sums of ``masked_loss`` and, if there are ``groups``, of ``group_loss``."""
-        hidden = self.model.hidden(tokens)
+        """The sums of ``masked_loss`` and, if there are ``groups``, of ``group_loss``.
+
+        ``seeds`` are those of each sample's dropout, if there is to be any.
+        """
+        kept = None if seeds is None else self.model.draw_kept(seeds)
+        hidden = self.model.hidden(tokens, kept)
         masked = masked_loss(self.model, hidden, codes, asked, smoothing)
         if groups is None:
             return masked, torch.zeros_like(masked)
@@ -117,7 +127,6 @@ class TransformerStep:
         self.sequences = sequences
         self.processes = processes
         self.places = processes.parts(loop.batch_size, loop.accumulate)
-        self.objective = objective
         self.group_steps = config.group_steps if objective.group_head.out_features > 1 else 0
         objective.group_head.requires_grad_(self.group_steps > 0)
         self.learner = Learner(objective, loop, processes, may_idle=self.group_steps > 0)
@@ -128,16 +137,11 @@ class TransformerStep:
         counts = torch.tensor([[b.asked.sum(), (b.groups != NO_GROUP).sum()] for b in parts])
         n_asked, n_named = self.processes.sum(counts.sum(dim=0)).to(self.processes.device)
         names_groups = step < self.group_steps and bool(n_named)
-        self.objective.train()
         # The learner takes the mean of all parts, so that a sum is to be as many times larger.
         n_parts = len(parts) * self.processes.size
         rows: list[Scalars] = []
 
-        def loss_of(numbered: tuple[int, Batch]) -> Tensor:
-            number, batch = numbered
-            # Dropout is the only draw that torch makes itself.
-            part = number * self.processes.size + self.processes.rank
-            torch.manual_seed(loop.seed * 1_000_003 + step + part * 2**40)
+        def loss_of(batch: Batch) -> Tensor:
             with autocast(loop.precision, self.processes.device):
                 masked, named = self._sums(batch, names_groups)
             loss = n_parts * masked / n_asked
@@ -148,7 +152,7 @@ class TransformerStep:
                 loss = loss + self.config.group_weight * naming
             return loss
 
-        norm = self.learner.update(step, list(enumerate(parts)), loss_of)
+        norm = self.learner.update(step, parts, loss_of)
         return {**mean(rows), "train/grad_norm": norm}
 
     def _sums(self, batch: Batch, names_groups: bool) -> tuple[Tensor, Tensor]:
@@ -161,6 +165,7 @@ class TransformerStep:
             batch.asked.to(device),
             groups,
             self.config.label_smoothing,
+            batch.seeds,
         )
         return sums
 

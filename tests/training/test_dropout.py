@@ -1,0 +1,70 @@
+"""Dropout belongs to a sample: no neighbour, part or process changes what is drawn for it."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from echoes_training.models.dropout import Dropout, draw_kept
+from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.presets import PRESETS
+
+TINY = PRESETS["tiny"]
+CPU = torch.device("cpu")
+
+
+def transformer(dropout: float) -> MaskedTransformer:
+    torch.manual_seed(0)
+    model = MaskedTransformer(
+        replace(TINY.transformer.model, layers=2, dropout=dropout), TINY.layout
+    )
+    return model.requires_grad_(False)
+
+
+def test_a_sample_is_drawn_from_its_own_seed() -> None:
+    together = draw_kept([7, 5], (3, 4, 50), 0.5, CPU)
+    for row, seed in zip(together, (7, 5), strict=True):
+        assert torch.equal(row, draw_kept([seed], (3, 4, 50), 0.5, CPU)[0])
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
+def test_as_much_is_dropped_as_was_asked_for(rate: float) -> None:
+    n = 400_001  # not a multiple of what a random number gives
+    kept = draw_kept([1, 2], (n,), rate, CPU).double()
+    sigma = (rate * (1 - rate) / n) ** 0.5
+    assert (kept.mean(dim=1) - (1 - rate)).abs().max().item() < 4 * sigma
+    neighbours = ((kept[:, 1:] - 1 + rate) * (kept[:, :-1] - 1 + rate)).mean(dim=1)
+    assert neighbours.abs().max().item() < 4 * rate * (1 - rate) / n**0.5
+
+
+def test_what_stays_makes_up_for_what_does_not() -> None:
+    kept = draw_kept(range(4), (1000,), 0.25, CPU)
+    x = torch.full((4, 1000), 3.0)
+    found = Dropout(0.25)(x, kept)
+    assert found.unique().tolist() == [0.0, 4.0]
+    assert found.mean().item() == pytest.approx(3.0, abs=0.2)
+    assert Dropout(0.25)(x, None) is x
+
+
+def test_the_network_drops_in_every_place_and_for_each_sample_alone() -> None:
+    model = transformer(0.3)
+    tokens = torch.randint(32, (3, TINY.layout.n_tokens))
+    seeds = [2, 3, 2**63 - 1]
+    kept = model.draw_kept(seeds)
+    assert kept is not None
+    hidden = model.hidden(tokens, kept)
+    for row, seed in enumerate(seeds):
+        alone = model.hidden(tokens[row : row + 1], model.draw_kept([seed]))
+        torch.testing.assert_close(hidden[row : row + 1], alone)
+    for place in range(kept.shape[1]):
+        changed = kept.clone()
+        changed[:, place] = False
+        assert not torch.allclose(model.hidden(tokens, changed), hidden)
+
+
+def test_without_seeds_or_a_rate_nothing_is_dropped() -> None:
+    tokens = torch.randint(32, (2, TINY.layout.n_tokens))
+    assert transformer(0.0).draw_kept([1, 2]) is None
+    with_a_rate = transformer(0.3).train()
+    torch.testing.assert_close(with_a_rate(tokens), transformer(0.0)(tokens), rtol=0, atol=0)
