@@ -42,7 +42,9 @@ Device with_engines(const std::shared_ptr<const OrtLibrary> &library, const Bund
 
 std::unique_ptr<Session> Device::open(const Bundle &bundle, const std::string &graph) const {
   if (has_engine(graph)) return engines->open(graph, bundle.manifest.graphs.at(graph));
-  return open_session(ort, bundle, graph);
+  const std::string half = graph + "_half";  // the same, computing in float16
+  const bool is_half = ort.name != "cpu" && bundle.manifest.has_graph(half);
+  return open_session(ort, bundle, is_half ? half : graph);
 }
 
 Device choose_device(std::shared_ptr<const OrtLibrary> library, const Bundle &bundle,

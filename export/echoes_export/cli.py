@@ -203,6 +203,31 @@ def fuse(bundle_path: Path) -> None:
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 
+@main.command()
+@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--pictures", type=click.IntRange(1, 1000), default=8, show_default=True)
+def half(bundle_path: Path, pictures: int) -> None:
+    """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
+
+    Prints how far they move what each graph gives, on noise. Devices cuda, tensorrt-rtx and webgpu
+    run them from then on. Build TensorRT engines afterwards: older ones are then stale.
+
+    Example: echoes-export half my-bundle
+    """
+    from echoes_export.checks import table
+    from echoes_export.half_bundle import add_half_graphs, half_effect
+    from echoes_export.verify_int8 import noise_pictures
+    from echoes_rt.bundle import Bundle
+
+    def accept(folder: Path) -> None:
+        bundle = Bundle.open(folder)
+        asked = noise_pictures(bundle.manifest.image, pictures)
+        click.echo(table(half_effect(bundle, asked)))
+
+    manifest = add_half_graphs(bundle_path, accept=accept)
+    click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
+
+
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
     from echoes_export.checks import table
     from echoes_export.verify import verify_bundle

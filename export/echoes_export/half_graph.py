@@ -171,7 +171,8 @@ class _Halver:
             tensor = self.initializers.get(name)
             is_inside = tensor is not None and tensor.data_location != TensorProto.EXTERNAL
             if tensor is not None and is_inside and np.prod(tensor.dims) <= _SMALL:
-                array = numpy_helper.to_array(tensor).astype(np.float16)
+                with np.errstate(over="ignore"):  # what masks becomes -inf
+                    array = numpy_helper.to_array(tensor).astype(np.float16)
                 self.new.append(numpy_helper.from_array(array, self.halves[name]))
             else:
                 self._cast(name, self.halves[name], TensorProto.FLOAT16)

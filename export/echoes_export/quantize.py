@@ -18,6 +18,7 @@ from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensor
 from echoes_rt import __version__
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
+from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import MANIFEST_NAME, Manifest
 
 MODULES = ("transformer",)
@@ -110,6 +111,7 @@ def quantize_bundle(
     graphs = {
         graph: onnx.load(bundle.graph_path(graph), load_external_data=False)
         for graph in bundle.manifest.graphs
+        if not graph.endswith(HALF)  # GPUs have those
     }
     counts = {
         graph: quantize_graph(model.graph, weights.find, weights.load)
@@ -159,7 +161,8 @@ def _refer(tensor: TensorProto, place: StoredTensor) -> None:
 def _manifest(folder: Path, old: Manifest, name: str, counts: dict[str, int]) -> Manifest:
     shared = data_file(folder / WEIGHTS_NAME)
     graphs = {}
-    for graph, entry in old.graphs.items():
+    for graph in counts:
+        entry = old.graphs[graph]
         file = data_file(folder / f"{graph}.onnx")
         graphs[graph] = replace(
             entry,

@@ -12,7 +12,7 @@ import numpy as np
 from echoes_rt.audio import clip_mel, read_audio
 from echoes_rt.backends.base import Session
 from echoes_rt.backends.bound import BoundStep
-from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
@@ -26,6 +26,7 @@ from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
 from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
+from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_rt.spec.tokens import TokenLayout
@@ -191,6 +192,12 @@ class Engine:
         graph = wanted.get(self.choice.kind, "step")
         return graph if graph in self.manifest.graphs else "step"
 
+    def variant(self, name: str) -> str:
+        """The name of what ONNX Runtime runs for a graph: in float16 where a GPU can have it."""
+        half = f"{name}{HALF}"
+        kind = parse_device(self.choice.device_of(name)).kind
+        return half if kind in HALF_KINDS and half in self.manifest.graphs else name
+
     def logits(self, tokens: IntArray) -> FloatArray:
         """(B, N) tokens, ``mask_token_id`` where unknown, to (B, N, V) logits."""
         return np.asarray(self._session("step").run({"tokens": tokens})["logits"])
@@ -238,7 +245,7 @@ class Engine:
             return self._sessions[name]
 
     def _load(self, name: str) -> Session:
-        path = self.bundle.graph_path(name)  # says if the bundle has no such graph
+        path = self.bundle.graph_path(self.variant(name))  # says if the bundle has no such graph
         signature = self.manifest.graphs[name].signature
         engine = self.choice.engines.get(name)
         if engine is not None:

@@ -12,6 +12,9 @@ providers of ONNX Runtime, ``tensorrt-rtx`` among them."""
 NUMBERED = ("cuda", "tensorrt", "tensorrt-rtx")
 """Kinds of which a machine may have several: ``cuda:1``."""
 
+HALF_KINDS = ("cuda", "tensorrt-rtx", "webgpu")
+"""Execution providers of GPUs, which compute faster in float16; engines say theirs themselves."""
+
 _NAME = re.compile(r"([a-z-]+)(?::(\d{1,3}))?")
 
 

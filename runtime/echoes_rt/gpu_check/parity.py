@@ -78,9 +78,14 @@ def check_one_call(cpu: Engine, other: Engine) -> Outcome:
 
 
 def _precision(engine: Engine, graphs: Iterable[str]) -> str:
-    """The lowest in which one of them computes; ONNX Runtime's providers all do in float32."""
+    """The lowest in which one of them computes: an engine's own, or that of the graph's variant."""
     engines = engine.choice.engines
-    found = {engines[name].record.key.precision for name in graphs if name in engines}
+    found = set()
+    for name in graphs:
+        if name in engines:
+            found.add(engines[name].record.key.precision)
+        elif engine.variant(name) != name:
+            found.add("fp16")
     return max(found, key=PRECISIONS.index, default="fp32")
 
 

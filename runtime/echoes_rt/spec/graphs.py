@@ -15,6 +15,10 @@ STEPS = "steps"
 GUIDED = "guided"
 """As large as the batch, or 0 where nothing guides."""
 
+HALF = "_half"
+"""Behind a graph's name: the same graph, computing in float16 where that is safe. A device of
+``backends.device.HALF_KINDS`` runs it instead, if the bundle has it."""
+
 Dim = int | str
 
 

@@ -1,0 +1,111 @@
+"""Graphs in float16 beside the others, and the devices that run them."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto
+
+from echoes_export.cli import main
+from echoes_export.half_bundle import GRAPHS, add_half_graphs, half_effect
+from echoes_export.quantize import quantize_bundle
+from echoes_export.verify_int8 import noise_pictures
+from echoes_rt import engine as engine_module
+from echoes_rt.backends.select import DeviceChoice
+from echoes_rt.bundle import Bundle
+from echoes_rt.engine import Engine
+from echoes_rt.errors import BundleError
+from echoes_rt.gpu_check.parity import check_parity
+
+
+def accept(_: Path) -> None:
+    """Anything."""
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("half") / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    add_half_graphs(folder, accept=accept)
+    return Bundle.open(folder)
+
+
+def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bundle: Path) -> None:
+    before = Bundle.open(tiny_bundle).manifest.graphs
+    graphs = bundle.manifest.graphs
+    assert graphs.keys() == before.keys() | {f"{name}_half" for name in GRAPHS}
+    assert {name: graphs[name] for name in before} == before
+    for name in GRAPHS:
+        half = graphs[f"{name}_half"]
+        assert (half.precision, half.signature) == ("fp16", graphs[name].signature)
+        assert half.external_data == graphs[name].external_data
+    model = onnx.shape_inference.infer_shapes(onnx.load(bundle.graph_path("step_half")))
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    assert products
+    assert {kinds.get(node.output[0]) for node in products} <= {TensorProto.FLOAT16, None}
+
+
+def test_effect_is_small_and_told_of_every_graph(bundle: Bundle) -> None:
+    checks = {
+        c.graph: c.value for c in half_effect(bundle, noise_pictures(bundle.manifest.image, 4))
+    }
+    assert checks.keys() == set(GRAPHS)
+    assert checks["step"] > 50
+    assert checks["vocoder"] > 50
+    assert checks["decode_step"] > 0.95
+    assert checks["image_encoder"] > 0.95
+
+
+def test_a_gpu_runs_them_and_the_cpu_does_not(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def note(path: Path, *_: Any, **__: Any) -> Any:
+        opened.append(path.name)
+        return type("Session", (), {"device": "-"})()
+
+    monkeypatch.setattr(engine_module, "OnnxSession", note)
+    monkeypatch.setattr(engine_module, "BoundStep", note)
+    mixed = DeviceChoice(device="tensorrt:0", reason="", engines={}, others="cuda:0")
+    for choice in (
+        DeviceChoice(device="cpu", reason=""),
+        DeviceChoice(device="cuda:0", reason=""),
+        mixed,
+    ):
+        Engine(bundle, choice).prepare("vocoder", "decode_step")
+    halves = ["vocoder_half.onnx", "decode_step_half.onnx"]
+    assert opened == ["vocoder.onnx", "decode_step.onnx", *halves, *halves]
+
+
+def test_parity_expects_float16_of_them(bundle: Bundle) -> None:
+    cpu = Engine.load(bundle, device="cpu")
+    other = Engine.load(bundle, device="cpu")
+    other.variant = lambda name: f"{name}_half"  # type: ignore[method-assign]
+    other.loop_graph = lambda _=None: "step"  # type: ignore[method-assign]
+    outcome = check_parity(cpu, other)
+    assert outcome.figures["precision"] == "fp16"
+    assert outcome.figures["precision_of_sound"] == "fp16"
+    assert outcome.status == "passed", outcome.said
+
+
+def test_an_int8_bundle_has_none_and_gets_none(bundle: Bundle, tmp_path: Path) -> None:
+    manifest = quantize_bundle(bundle, tmp_path / "int8", "tiny-int8", accept=accept)
+    assert not any(name.endswith("_half") for name in manifest.graphs)
+    with pytest.raises(BundleError, match="computes in int8 for CPUs; give the bundle that it was"):
+        add_half_graphs(tmp_path / "int8", accept=accept)
+
+
+def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    for _ in range(2):
+        result = CliRunner().invoke(main, ["half", str(folder), "--pictures", "2"])
+        assert result.exit_code == 0, result.output
+        assert "decode_step    equal tokens of one step" in result.stdout
+    assert np.all([(folder / f"{name}_half.onnx").is_file() for name in GRAPHS])
