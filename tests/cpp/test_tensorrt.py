@@ -36,7 +36,7 @@ def program(build: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(
         cmake,
         *("-S", SOURCE, "-B", folder, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"),
-        *("-DCMAKE_BUILD_TYPE=Debug", "-DECHOES_STRICT=ON"),
+        *("-DCMAKE_BUILD_TYPE=Release", "-DECHOES_STRICT=ON"),
         *(f"-DECHOES_NVINFER_INCLUDE={FAKES}", f"-DECHOES_CUDA_INCLUDE={FAKES}"),
     )
     run(cmake, "--build", folder, "--target", "print_codes", "fake_nvinfer")
@@ -187,6 +187,12 @@ def test_what_tensorrt_says_is_told(ask: Ask, engines: Engines) -> None:
 def test_the_refusal_of_the_nearest_engine_is_told(ask: Ask, engines: Engines) -> None:
     engines("decode", flavour="rtx")
     assert "was built for sm_87" in ask(engines("decode", sm=87)).stderr
+
+
+def test_with_tensorrt_it_is_small_too(program: Path, tmp_path: Path) -> None:
+    library = program.parents[1] / "libechoes_rt.so"
+    run(str(tool("strip")), "-o", tmp_path / "stripped", library)
+    assert (tmp_path / "stripped").stat().st_size < 500_000
 
 
 def test_a_bundle_without_engines(ask: Ask, tiny_bundle: Path) -> None:
