@@ -1,5 +1,5 @@
 // A TensorRT that is not there: "engine of FOLDER/GRAPH.onnx" is that graph of the bundle FOLDER,
-// run by ONNX Runtime. It takes plans of 3 to 6 steps, and batches of 1 or as many as the
+// run by ONNX Runtime. It takes plans of 5 and 6 steps, and batches of 1 or as many as the
 // environment's FAKE_MAX_BATCH says.
 #include <NvInfer.h>
 
@@ -23,7 +23,7 @@ struct Limits {
 
 Limits limits_of(const echoes::Dim &dim) {
   if (dim.name.empty()) return {dim.size, dim.size};
-  if (dim.name == "steps") return {3, 6};
+  if (dim.name == "steps") return {5, 6};
   const char *most = std::getenv("FAKE_MAX_BATCH");
   if (dim.name == "batch") return {1, most != nullptr ? std::atoi(most) : 1};
   return {1, 100000};
