@@ -102,7 +102,9 @@ std::shared_ptr<const Engines> find_engines(const Bundle &bundle, const fs::path
     try {
       const EngineFile file = read_engine_file(path);
       const std::string &graph = file.key.graph;
-      if (!is_run(graph) || !bundle.manifest.has_graph(graph)) continue;
+      // Checking a large file takes a while: only the preferred one of each graph is.
+      const bool is_wanted = is_run(graph) && bundle.manifest.has_graph(graph);
+      if (!is_wanted || found.count(graph) > 0) continue;
       check_engine(path, file, wanted);
       found.emplace(graph, Found{path, file.key.precision});
     } catch (const Error &error) {

@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from echoes_rt.audio import is_sound_path, read_audio, read_sound
+from echoes_rt.audio import read_sound
 from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.engine import Engine
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray, check_array, read_image
+from echoes_rt.image import RgbArray
 from echoes_rt.options import Options
 from echoes_rt.results import Picture, Result, Sound
+from echoes_rt.sources import AudioLike, ImageLike, check_no_start, clip_of, is_sound, rgb_of
 from echoes_rt.tasks import fill_picture, fill_sound, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Echoes", "Picture", "Result", "Sound"]
-
-ImageLike = Path | str | RgbArray
-"""A picture file, or an (H, W, 3) uint8 RGB array."""
-
-AudioLike = Path | str | FloatArray
-"""A sound file, or (S,) float samples at the bundle's sample rate."""
 
 
 class Echoes(Engine):
@@ -142,9 +135,9 @@ class Echoes(Engine):
             audio: what is to be seen there.
         """
         call = Call.of(self, options)
-        hidden = _rgb(mask).mean(axis=2) > 127
+        hidden = rgb_of(mask).mean(axis=2) > 127
         codes = None if audio is None else self._audio_codes(call, audio, 0.0)
-        return fill_picture.inpaint_picture(call, _rgb(image), hidden, codes)
+        return fill_picture.inpaint_picture(call, rgb_of(image), hidden, codes)
 
     def continue_(
         self,
@@ -184,8 +177,8 @@ class Echoes(Engine):
         call = Call.of(self, options)
         if is_sound(source):
             return fill_sound.vary_sound(call, self._clip(source, start), keep, None)
-        _check_no_start(source, start)
-        return fill_picture.vary_picture(call, _rgb(source), keep, None)
+        check_no_start(source, start)
+        return fill_picture.vary_picture(call, rgb_of(source), keep, None)
 
     def stream(
         self,
@@ -254,20 +247,20 @@ class Echoes(Engine):
         if is_sound(source):
             codes = self._audio_codes(call, source, start)
             return [*whole.pictures_of(call, codes, count, rank)]
-        _check_no_start(source, start)
+        check_no_start(source, start)
         return [*self._sounds(call, source, count, rank)]
 
     def _sounds(
         self, call: Call, image: ImageLike | AudioLike, count: int = 1, rank: int | None = None
     ) -> list[Sound]:
         if self.is_one_call and rank is None:
-            return whole.sounds_at_once(call, _rgb(image), count)
+            return whole.sounds_at_once(call, rgb_of(image), count)
         return whole.sounds_of(call, self._image_codes(call, image), count, rank)
 
     def _image_codes(self, call: Call, image: ImageLike | AudioLike) -> IntArray:
         call.load("image_encoder")
         with call.clock.stage("encode_image"):
-            return self.encode_image(_rgb(image))
+            return self.encode_image(rgb_of(image))
 
     def _audio_codes(self, call: Call, audio: ImageLike | AudioLike, start: float) -> IntArray:
         call.load("mel_encoder")
@@ -275,35 +268,4 @@ class Echoes(Engine):
             return self.encode_audio(self._clip(audio, start))
 
     def _clip(self, audio: ImageLike | AudioLike, start: float) -> FloatArray:
-        """(S,) samples from ``start`` seconds on."""
-        rate = self.manifest.mel.sample_rate
-        if isinstance(audio, np.ndarray):
-            samples = np.asarray(audio, dtype=np.float32)
-            if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
-                raise InputError(
-                    f"sound samples must be (S,) finite floats, got shape {audio.shape}"
-                )
-        else:
-            samples = read_audio(audio, rate)
-        if not 0 <= start * rate < len(samples):
-            raise InputError(
-                f"start must be within the {len(samples) / rate:.2f} s of the sound, got {start:g}"
-            )
-        return samples[round(start * rate) :]
-
-
-def is_sound(source: ImageLike | AudioLike) -> bool:
-    """Whether it is meant as a sound: by its suffix, or by having one dimension."""
-    if isinstance(source, np.ndarray):
-        return source.ndim == 1
-    return is_sound_path(source)
-
-
-def _check_no_start(source: ImageLike | AudioLike, start: float) -> None:
-    if start:
-        name = "an array" if isinstance(source, np.ndarray) else source
-        raise InputError(f"start is for sounds, and {name} is a picture; leave it out")
-
-
-def _rgb(image: ImageLike | AudioLike) -> RgbArray:
-    return check_array(image) if isinstance(image, np.ndarray) else read_image(image)
+        return clip_of(audio, start, self.manifest.mel.sample_rate)

@@ -11,15 +11,9 @@ from typing import Any
 
 import pytest
 from programs import SOURCE, run, tool
+from tests.runtime.fakes.engines import write_engine
 
-from echoes_rt.spec.engine_file import (
-    EngineFile,
-    EngineKey,
-    file_sha256,
-    model_sha256,
-    record_path,
-)
-from echoes_rt.spec.manifest import Manifest
+from echoes_rt.spec.engine_file import file_sha256, record_path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="LD_LIBRARY_PATH is of Linux")
 
@@ -66,23 +60,8 @@ def engines(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
     shutil.copytree(tiny_bundle, folder)
 
     def write(*graphs: str, **changes: Any) -> Path:
-        manifest = Manifest.read(folder / "manifest.json")
         for graph in graphs:
-            facts = {
-                "graph": graph,
-                "flavour": "tensorrt",
-                "version": "10.16.2.10",
-                "sm": 89,
-                "precision": "fp16",
-                "model_sha256": model_sha256(manifest.files.values()),
-            }
-            key = EngineKey(**(facts | changes))
-            path = folder / "engines" / key.file_name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"engine of {folder / graph}.onnx", "utf-8")
-            EngineFile(
-                key=key, engine_sha256=file_sha256(path), inputs={}, outputs={}, ranges={}
-            ).write(path)
+            write_engine(folder, graph, **changes)
         return folder
 
     return write

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 from tests.runtime.fakes import fake_tensorrt
+from tests.runtime.fakes.engines import write_engine
 
 from echoes_rt.backends import cuda_driver
-from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256
-from echoes_rt.spec.manifest import Manifest
 
 _SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")
@@ -74,27 +73,7 @@ def add_engine(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
     shutil.copytree(tiny_bundle, folder)
 
     def add(graph: str, **changes: Any) -> Path:
-        manifest = Manifest.read(folder / "manifest.json")
-        signature = manifest.graphs[graph].signature
-        facts = {
-            "graph": graph,
-            "flavour": "tensorrt",
-            "version": fake_tensorrt.__version__,
-            "sm": 89,
-            "precision": "fp16",
-            "model_sha256": model_sha256(manifest.files.values()),
-        }
-        key = EngineKey(**(facts | changes))
-        path = folder / "engines" / key.file_name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"engine of " + str(folder / f"{graph}.onnx").encode())
-        EngineFile(
-            key=key,
-            engine_sha256=file_sha256(path),
-            inputs=signature.inputs,
-            outputs=signature.outputs,
-            ranges={},
-        ).write(path)
+        write_engine(folder, graph, **changes)
         return folder
 
     return add

@@ -16,6 +16,8 @@ from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.tensorrt import _make_log
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
+from echoes_rt.spec import engine_file
+from echoes_rt.spec.engine_file import file_sha256
 
 AddEngine = Callable[..., Path]
 
@@ -166,6 +168,22 @@ def test_auto_takes_engines_that_fit(tensorrt: Any, add_engine: AddEngine) -> No
         "decode fp16 by tensorrt 10.16.2.10"
     ]
     assert (choice.device_of("decode"), choice.device_of("vocoder")) == ("tensorrt:0", "cpu")
+
+
+def test_only_the_preferred_engine_of_a_graph_is_read(
+    tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_engine("decode", precision="fp32")
+    folder = add_engine("decode")
+    read: list[str] = []
+
+    def note(path: Path) -> str:
+        read.append(path.name)
+        return file_sha256(path)
+
+    monkeypatch.setattr(engine_file, "file_sha256", note)
+    assert choose_device("tensorrt", Bundle.open(folder)).engines.keys() == {"decode"}
+    assert read == ["decode.tensorrt.sm89.fp16.engine"]
 
 
 def test_bundle_without_engines_says_what_builds_them(tensorrt: Any, tiny_bundle: Path) -> None:

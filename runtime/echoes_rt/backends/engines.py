@@ -60,11 +60,11 @@ def find_engines(bundle: Bundle, index: int = 0) -> dict[str, FoundEngine]:
     refusals: list[str] = []
     for path in _candidates(bundle):
         try:
-            engine = _fitting(bundle, path, gpu, versions)
+            record = EngineFile.read(path)
+            if record.key.graph not in found:  # checking a large file takes a while
+                found[record.key.graph] = _fitting(bundle, path, record, gpu, versions)
         except BackendError as error:
             refusals.append(str(error))
-            continue
-        found.setdefault(engine.record.key.graph, engine)
     if not found.keys() & set(LOOPS):
         if refusals:
             raise BackendError(refusals[0])
@@ -101,8 +101,9 @@ def _candidates(bundle: Bundle) -> list[Path]:
     return sorted(paths, key=order)
 
 
-def _fitting(bundle: Bundle, path: Path, gpu: GpuInfo, versions: dict[str, str]) -> FoundEngine:
-    record = EngineFile.read(path)
+def _fitting(
+    bundle: Bundle, path: Path, record: EngineFile, gpu: GpuInfo, versions: dict[str, str]
+) -> FoundEngine:
     flavour = record.key.flavour
     if flavour not in versions:
         raise BackendError(

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from tests.runtime.fakes.engines import VERSION
 
-__version__ = "10.16.2.10"
+__version__ = VERSION
 
 
 class TensorIOMode(Enum):
