@@ -8,8 +8,6 @@ import numpy as np
 
 from bench.contenders import Contender, Sound
 
-SLOW = 4.0
-"""Times as long as the fastest: such contenders run twice, which tells enough of them."""
 PAUSE_S = 0.2
 """Between two runs: threads of the last one still spin for a while."""
 
@@ -19,13 +17,11 @@ class Result:
     """Medians of one contender, or why there are none.
 
     Attributes:
-        runs: how many, after one to warm up.
         equal_tokens: with the first contender that ran, for the same seed.
     """
 
     name: str
     is_ours: bool
-    runs: int = 0
     total_ms: float | None = None
     total_min_ms: float | None = None
     loop_ms: float | None = None
@@ -58,21 +54,13 @@ def measure(contenders: Iterable[Contender], runs: int, say: Callable[[str], Non
     sounds: dict[str, list[Sound]] = {entry.contender.name: [] for entry in loaded}
     for i in range(runs):
         say(f"run {i + 1} of {runs}")
-        # Not the first run of all, in which some engines compile.
-        fastest_ms = min((_least_ms(made) for made in sounds.values()), default=0.0) if i else 0.0
         for entry in loaded:
-            made = sounds[entry.contender.name]
-            if i < 2 or _least_ms(made) <= SLOW * fastest_ms:
-                time.sleep(PAUSE_S)
-                made.append(entry.run())
+            time.sleep(PAUSE_S)
+            sounds[entry.contender.name].append(entry.run())
     return [
         entry if isinstance(entry, Result) else _result(entry, sounds, loaded[0].contender.name)
         for entry in order
     ]
-
-
-def _least_ms(made: list[Sound]) -> float:
-    return min(sound.total_ms for sound in made)
 
 
 def _load(contender: Contender) -> _Loaded | Result:
@@ -94,7 +82,6 @@ def _result(entry: _Loaded, sounds: dict[str, list[Sound]], reference: str) -> R
     return Result(
         name=entry.contender.name,
         is_ours=entry.contender.is_ours,
-        runs=len(made),
         total_ms=float(np.median([sound.total_ms for sound in made])),
         total_min_ms=min(sound.total_ms for sound in made),
         loop_ms=float(np.median(loops)) if loops else None,
