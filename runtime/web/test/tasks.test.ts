@@ -15,6 +15,19 @@ const clip: number = answers.clip_s;
 
 let echoes: Echoes;
 
+/** Fails after the last seed, naming all that failed: one tie does not hide the others. */
+async function forEverySeed(
+  check: (seed: bigint, run: (typeof answers.runs)[number]) => Promise<void>,
+): Promise<void> {
+  const failures: string[] = [];
+  for (const run of answers.runs) {
+    await check(BigInt(run.seed), run).catch((error: Error) =>
+      failures.push(`seed ${run.seed}: ${error.message}`),
+    );
+  }
+  expect(failures).toEqual([]);
+}
+
 beforeAll(async () => {
   echoes = await Echoes.load(serve(TEST_BUNDLE), { threads: 1 });
 });
@@ -35,13 +48,13 @@ describe("the Python runtime's", () => {
     stream: (seed) => whole(echoes.stream(image, { duration: 2.5 * clip, seed })),
   };
 
-  it.each(Object.keys(sounds))("codes and samples for every seed: %s", async (verb) => {
-    for (const run of answers.runs) {
-      const sound = await sounds[verb]!(BigInt(run.seed));
-      expect([...sound.codes], `seed ${run.seed}`).toEqual(run[verb]);
+  it.each(Object.keys(sounds))("codes and samples for every seed: %s", (verb) =>
+    forEverySeed(async (seed, run) => {
+      const sound = await sounds[verb]!(seed);
+      expect([...sound.codes]).toEqual(run[verb]);
       expect(distance(sound.samples, floats(run.waveforms[verb]))).toBeLessThan(1e-4);
-    }
-  });
+    }),
+  );
 
   const pictures: Record<string, (seed: bigint) => Promise<Picture>> = {
     audioToImage: (seed) => echoes.audioToImage(samples, { seed }),
@@ -49,21 +62,19 @@ describe("the Python runtime's", () => {
     inpaintImage: (seed) => echoes.inpaintImage(image, mask, { seed }),
   };
 
-  it.each(Object.keys(pictures))("codes for every seed: %s", async (verb) => {
-    for (const run of answers.runs) {
-      const { codes } = await pictures[verb]!(BigInt(run.seed));
-      expect([...codes], `seed ${run.seed}`).toEqual(run[verb]);
-    }
-  });
+  it.each(Object.keys(pictures))("codes for every seed: %s", (verb) =>
+    forEverySeed(async (seed, run) => {
+      const { codes } = await pictures[verb]!(seed);
+      expect([...codes]).toEqual(run[verb]);
+    }),
+  );
 
-  it("codes and samples for every seed: cogenerate", async () => {
-    for (const run of answers.runs) {
-      const { sound, picture } = await echoes.cogenerate({ seed: BigInt(run.seed) });
-      const codes = [[...sound.codes], [...picture.codes]];
-      expect(codes, `seed ${run.seed}`).toEqual(run.cogenerate);
+  it("codes and samples for every seed: cogenerate", () =>
+    forEverySeed(async (seed, run) => {
+      const { sound, picture } = await echoes.cogenerate({ seed });
+      expect([[...sound.codes], [...picture.codes]]).toEqual(run.cogenerate);
       expect(distance(sound.samples, floats(run.waveforms.cogenerate))).toBeLessThan(1e-4);
-    }
-  });
+    }));
 
   it("codes with every dial", async () => {
     for (const { options, codes } of answers.options) {
