@@ -94,7 +94,7 @@ void check_mel(const MelSpec &mel) {
   }
 }
 
-MelSpec mel(const Object &part) {
+MelSpec mel(const Object &part, const TokenLayout &layout) {
   MelSpec mel;
   mel.sample_rate = small_integer(part["sample_rate"], 1, 384'000);
   mel.n_fft = small_integer(part["n_fft"], 1, kMaxFftSize);
@@ -105,6 +105,9 @@ MelSpec mel(const Object &part) {
   mel.f_min = part["f_min"].number(0.0, 192'000.0);
   mel.f_max = part["f_max"].number(0.0, 192'000.0);
   check_mel(mel);
+  if (mel.n_frames % layout.audio.width != 0) {
+    throw part["n_frames"].wrong(sentence("a multiple of tokens.audio.width, ", layout.audio.width));
+  }
   return mel;
 }
 
@@ -253,7 +256,7 @@ Manifest parse_manifest(std::string_view json) {
   }
   check_labels(root["labels"]);
   manifest.image = image(root["image"].object());
-  manifest.mel = mel(root["mel"].object());
+  manifest.mel = mel(root["mel"].object(), manifest.tokens);
   manifest.sampling = sampling(root["sampling"], manifest.tokens);
   manifest.graphs = graphs(root["graphs"].object());
   check_signatures(manifest);

@@ -64,7 +64,7 @@ class Manifest:
             description=rules.text(root.get("description", "")),
             labels=rules.labels(root["labels"]),
             image=rules.image(root["image"]),
-            mel=rules.mel(root["mel"]),
+            mel=rules.mel(root["mel"], tokens),
             tokens=tokens,
             sampling=rules.sampling(root["sampling"], tokens),
             graphs=rules.graphs(root["graphs"]),

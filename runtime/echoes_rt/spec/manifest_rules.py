@@ -65,7 +65,7 @@ def image(field: Field) -> ImageSpec:
     return field.build(lambda: ImageSpec(height=height, width=width, mean=mean, std=std))  # type: ignore[arg-type]
 
 
-def mel(field: Field) -> MelSpec:
+def mel(field: Field, tokens: TokenLayout) -> MelSpec:
     part = field.object()
     sizes = {
         key: part[key].integer(1, limit)
@@ -79,7 +79,10 @@ def mel(field: Field) -> MelSpec:
         )
     }
     f_min, f_max = (part[key].number(0.0, 192_000.0) for key in ("f_min", "f_max"))
-    return field.build(lambda: MelSpec(**sizes, f_min=f_min, f_max=f_max))
+    mel = field.build(lambda: MelSpec(**sizes, f_min=f_min, f_max=f_max))
+    if mel.n_frames % tokens.audio.width:
+        raise part["n_frames"].wrong(f"a multiple of tokens.audio.width, {tokens.audio.width}")
+    return mel
 
 
 def tokens(field: Field) -> TokenLayout:

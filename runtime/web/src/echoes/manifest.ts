@@ -86,7 +86,7 @@ export function readManifest(data: unknown): Manifest {
       .string(TEXT, "text of at most 10000 characters"),
     labels: readLabels(root.field("labels")),
     image: readImage(root.field("image").object()),
-    mel: readMel(root.field("mel").object()),
+    mel: readMel(root.field("mel").object(), tokens),
     tokens,
     sampling: readSampling(root.field("sampling").object(), tokens),
     graphs: readGraphs(root.field("graphs").object()),
@@ -138,7 +138,7 @@ function readImage(part: ObjectField): ImageSpec {
   };
 }
 
-function readMel(part: ObjectField): MelSpec {
+function readMel(part: ObjectField, tokens: TokenLayout): MelSpec {
   const size = (name: string, limit: number) => part.field(name).integer(1, limit);
   const mel: MelSpec = {
     sample_rate: size("sample_rate", 384_000),
@@ -152,6 +152,10 @@ function readMel(part: ObjectField): MelSpec {
   };
   const problem = melProblem(mel);
   if (problem) throw new ManifestError(`manifest key mel is refused: ${problem}`);
+  const { width } = tokens.audio;
+  if (mel.n_frames % width !== 0) {
+    throw part.field("n_frames").wrong(`a multiple of tokens.audio.width, ${width}`);
+  }
   return mel;
 }
 
