@@ -220,12 +220,15 @@ class Engine:
         return _levelled(self.vocode(self.decode_mel(codes)))
 
     def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> SamplingDefaults:
-        """The bundle's defaults with what is not None in their place.
+        """The bundle's defaults with what is not None in their place, and at most one step a token.
 
         Raises:
-            InputError: if a value is out of range; ``steps`` may not exceed ``n_unknown``.
+            InputError: if a value is out of range, which for ``steps`` ends at all tokens.
         """
-        return apply_options(self.manifest.sampling, n_unknown, options or {})
+        max_steps = self.manifest.tokens.n_tokens
+        return apply_options(
+            self.manifest.sampling, options or {}, n_unknown=n_unknown, max_steps=max_steps
+        )
 
     def _finite(self, values: FloatArray, graph: str) -> FloatArray:
         if not np.isfinite(values).all():

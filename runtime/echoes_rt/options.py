@@ -40,23 +40,23 @@ class Options(SamplingOptions, total=False):
 
 
 def apply_options(
-    defaults: SamplingDefaults, n_unknown: int, options: SamplingOptions
+    defaults: SamplingDefaults, options: SamplingOptions, *, n_unknown: int, max_steps: int
 ) -> SamplingDefaults:
-    """The defaults with what is not None in their place.
-
-    Without an option for it there are no more steps than unknown tokens.
+    """The defaults with what is not None in their place, and no more steps than unknown tokens.
 
     Raises:
-        InputError: if a value is out of range; ``steps`` may not exceed ``n_unknown``.
+        InputError: if a value is out of range; ``steps`` may not exceed ``max_steps``, however
+            many tokens are unknown: decodings of one call ask for different numbers of them.
     """
     changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
     for name in changes.keys() - {"guidance_schedule", "guidance_interval"}:
         value = changes[name]
         if isinstance(value, bool) or not isinstance(value, Real):
             raise InputError(f"{name} must be a number, got {value!r}")
-    steps = changes.setdefault("steps", min(defaults.steps, max(1, n_unknown)))
-    if not isinstance(steps, int | np.integer) or not 1 <= steps <= max(1, n_unknown):
-        raise InputError(f"steps must be a whole number in [1, {n_unknown}], got {steps}")
+    steps = changes.get("steps", defaults.steps)
+    if not isinstance(steps, int | np.integer) or not 1 <= steps <= max_steps:
+        raise InputError(f"steps must be a whole number in [1, {max_steps}], got {steps}")
+    changes["steps"] = min(steps, max(1, n_unknown))
     try:
         return replace(defaults, **changes)
     except (TypeError, ValueError) as error:

@@ -167,8 +167,8 @@ def test_bad_output_is_one_line_before_any_work(out: str, line: str, run: Run) -
 @pytest.mark.parametrize(
     ("option", "value", "line"),
     [
-        ("--steps", "0", "steps must be a whole number in [1, 8], got 0"),
-        ("--steps", "9", "steps must be a whole number in [1, 8], got 9"),
+        ("--steps", "0", "steps must be a whole number in [1, 24], got 0"),
+        ("--steps", "25", "steps must be a whole number in [1, 24], got 25"),
         ("--guidance-scale", "-1", "guidance_scale must be in [0, 100], got -1"),
         ("--guidance-scale", "nan", "guidance_scale must be in [0, 100], got nan"),
         ("--temperature", "11", "temperature must be in [0, 10], got 11"),

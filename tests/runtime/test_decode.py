@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from echoes_rt.decode import reference, stepwise
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import DecodePlan, make_plan
-from echoes_rt.errors import CancelledError
+from echoes_rt.errors import BundleError, CancelledError
 from echoes_rt.spec.sampling import SamplingDefaults
 
 LogitsFn = Callable[[NDArray[np.int32]], NDArray[np.float32]]
@@ -217,6 +217,17 @@ def test_callback_can_cancel() -> None:
     with pytest.raises(CancelledError, match="cancelled after step 2 of 4"):
         stepwise.decode(session, **ask(), on_step=lambda step, _: step < 1)
     assert len(session.batches) == 2
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_logits_that_are_not_numbers_are_an_error(value: float) -> None:
+    def logits(tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        made = rough_logits(tokens)
+        made[-1, -1, 0] = value
+        return made
+
+    with pytest.raises(BundleError, match="the step graph gave logits that are not numbers"):
+        stepwise.decode(MockSession(logits), **ask(guidance_scale=1.0))
 
 
 def test_temperature_zero_takes_the_likeliest_token() -> None:

@@ -103,9 +103,9 @@ def test_options_are_kept_with_the_sound(echoes: Echoes, picture: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"steps": 0}, r"steps must be a whole number in \[1, 8\], got 0"),
-        ({"steps": 9}, r"steps must be a whole number in \[1, 8\], got 9"),
-        ({"steps": 2.0}, r"steps must be a whole number in \[1, 8\], got 2.0"),
+        ({"steps": 0}, r"steps must be a whole number in \[1, 24\], got 0"),
+        ({"steps": 25}, r"steps must be a whole number in \[1, 24\], got 25"),
+        ({"steps": 2.0}, r"steps must be a whole number in \[1, 24\], got 2.0"),
         ({"steps": "4"}, r"steps must be a number, got '4'"),
         ({"guidance_scale": -1}, r"guidance_scale must be in \[0, 100\], got -1"),
         ({"guidance_scale": float("nan")}, r"guidance_scale must be in \[0, 100\], got nan"),
@@ -165,6 +165,20 @@ def test_a_few_unknown_tokens_need_no_more_steps_than_they_are(echoes: Echoes) -
     tokens = np.zeros(mask.shape, dtype=np.int32)
     echoes.decode_tokens(tokens, mask, seeds=[1], on_step=lambda _, of: steps.append(of))
     assert steps == [2, 2]
+
+
+def test_more_steps_than_unknown_tokens_are_those_that_are_needed(
+    echoes: Echoes, picture: Path
+) -> None:
+    sound = echoes.generate(picture, seed=1, steps=24)
+    assert sound.sampling.steps == 8
+    np.testing.assert_array_equal(sound.codes, echoes.generate(picture, seed=1, steps=8).codes)
+    # Later decodings of one call know more than the first.
+    both = echoes.cogenerate(seed=1, steps=24)
+    assert [made.sampling.steps for made in both] == [24, 24]
+    long = 3 * echoes.manifest.mel.n_samples
+    parts = echoes.stream(picture, duration=long / 22_050, seed=1, steps=8)
+    assert sum(len(part) for part in parts) == long
 
 
 def test_tokens_of_another_shape_are_refused(echoes: Echoes) -> None:

@@ -209,7 +209,7 @@ def test_command_passes_every_dial_on(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--steps", "9"), "steps must be a whole number in [1, 8], got 9"),
+        (("--steps", "25"), "steps must be a whole number in [1, 24], got 25"),
         (("--temperature", "11"), "temperature must be in [0, 10], got 11"),
         (("--out", "nowhere/report.json"), "there is no folder nowhere"),
         (("--bundle", "nothing"), "no bundle 'nothing'"),

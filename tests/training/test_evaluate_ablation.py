@@ -96,7 +96,7 @@ def test_command_resumes_and_adds(
     [
         (("--bundle", "nameless"), "--bundle must be NAME=PATH, got 'nameless'"),
         (("--guidance", "101"), "guidance_scale must be in [0, 100], got 101"),
-        (("--steps", "9"), "steps must be a whole number in [1, 8], got 9"),
+        (("--steps", "25"), "steps must be a whole number in [1, 24], got 25"),
         (("--out", "nowhere/a.json"), "there is no folder nowhere"),
     ],
 )

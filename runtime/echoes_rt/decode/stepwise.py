@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from echoes_rt.backends.base import Session
 from echoes_rt.decode.plan import BoolArray, DecodePlan
 from echoes_rt.decode.reference import LOGIT_FLOOR, REAL, FloatArray, IntArray
-from echoes_rt.errors import CancelledError
+from echoes_rt.errors import BundleError, CancelledError
 
 OnStep = Callable[[int, int], bool | None]
 """Called after each step with its 0-based index and the number of steps; False cancels."""
@@ -31,6 +31,7 @@ def decode(
 
     Raises:
         CancelledError: if ``on_step`` returned False.
+        BundleError: if the graph's logits are not numbers.
     """
     n_members = len(tokens)
     branches = np.empty((2 * n_members, tokens.shape[1]), dtype=np.int32)
@@ -75,7 +76,13 @@ def _draw(
     logits: FloatArray, temperature: np.float32, uniforms: FloatArray
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """``reference.draw`` for (M, V) logits and (M,) uniforms at once."""
-    below_best = (logits - logits.max(axis=1, keepdims=True)).astype(REAL)
+    best = logits.max(axis=1, keepdims=True)
+    if not np.isfinite(best).all():
+        raise BundleError(
+            "the step graph gave logits that are not numbers; "
+            "get the bundle again or use device cpu"
+        )
+    below_best = (logits - best).astype(REAL)
     weights = np.exp(below_best)
     log_totals = np.log(weights.sum(axis=1))
     if temperature == 0:

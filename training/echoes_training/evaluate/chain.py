@@ -10,7 +10,6 @@ from echoes_rt import BundleError, Echoes
 from echoes_rt.audio import clip_mel
 from echoes_rt.image import RgbArray
 from echoes_rt.options import SamplingOptions
-from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip
 
@@ -52,14 +51,6 @@ def question(
     return tokens
 
 
-def sampling_for(echoes: Echoes, options: SamplingOptions, n_unknown: int) -> SamplingDefaults:
-    """The dials of a question; a question with few unknown tokens takes fewer steps."""
-    fitting = options.copy()
-    if (steps := options.get("steps")) is not None:
-        fitting["steps"] = min(steps, max(1, n_unknown))
-    return echoes.sampling(n_unknown, fitting)
-
-
 def fill_in(
     echoes: Echoes,
     questions: Codes,
@@ -71,7 +62,7 @@ def fill_in(
 ) -> Iterator[Codes]:
     """(B, N) answers at a time, what the runtime gives for each of (M, N) questions alone."""
     mask = questions == echoes.manifest.tokens.mask_token_id
-    sampling = sampling_for(echoes, options, int(mask.sum(axis=1).max()))
+    sampling = echoes.sampling(int(mask.sum(axis=1).max()), options)
     for part in batches(len(questions), batch_size):
         yield echoes.decode_tokens(
             questions[part], mask[part], seeds=seeds[part], sampling=sampling, window=window

@@ -88,10 +88,9 @@ class Evaluation:
         self._cache = cache
         self._image_codes: dict[str, Codes] = {}
         self._audio_codes: dict[Clip, Codes] = {}
-        # A dial out of range is to be said before any work; either medium may be asked for.
-        layout = echoes.manifest.tokens
-        fewest = min(layout.image.n_tokens, layout.audio.n_tokens)
-        self.sampling: SamplingDefaults = echoes.sampling(fewest, options)
+        # A dial out of range is to be said before any work.
+        n_unknown = echoes.manifest.tokens.audio.n_tokens
+        self.sampling: SamplingDefaults = echoes.sampling(n_unknown, options)
 
     @cached_property
     def judge(self) -> Judge:

@@ -64,13 +64,9 @@ def _middle(evaluation: Evaluation) -> slice:
 def _filled(evaluation: Evaluation, clip: Clip, number: int) -> Samples:
     """(S,) of a real sound with its middle made anew, by the runtime's own task."""
     echoes = evaluation.echoes
-    spec, grid = echoes.manifest.mel, echoes.manifest.tokens.audio
+    spec = echoes.manifest.mel
     middle = _middle(evaluation)
-    # Fewer tokens are unknown than in a whole clip, where as many steps may have been asked for.
-    least = max(1, (middle.stop - middle.start) * grid.width // spec.n_samples) * grid.height
-    sampling = chain.sampling_for(echoes, evaluation.options, least)
-    own = {"steps": sampling.steps, "seed": evaluation.config.seed + number}
-    options = cast(Options, {**evaluation.options, **own})
+    options = cast(Options, {**evaluation.options, "seed": evaluation.config.seed + number})
     start_s, stop_s = middle.start / spec.sample_rate, middle.stop / spec.sample_rate
     original = evaluation.samples(clip)[:, None]
     call = Call.of(echoes, options)
