@@ -63,7 +63,8 @@ def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
         av = _import_av()
         try:
             with replacing(out) as partial, av.open(str(partial), "w") as container:
-                _mux(container, copied, chunks, echoes.manifest.mel.sample_rate)
+                streams = _add_streams(container, copied, echoes.manifest.mel.sample_rate, out)
+                _mux(container, copied, chunks, *streams)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"cannot write {out}: {error}") from error
     return duration_s
@@ -95,13 +96,32 @@ class FramesByTime:
         frame = self._shown or self._next
         if frame is None:
             raise InputError(f"video {self._source} has no frame that can be decoded")
-        return np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+        return _upright(frame)
 
 
-def _mux(container: Any, copied: Any, chunks: Iterator[FloatArray], sample_rate: int) -> None:
+def _upright(frame: Any) -> RgbArray:
+    """Phones write the sensor's rows and say how far to turn them, counterclockwise."""
+    rgb = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)), dtype=np.uint8)
+
+
+def _add_streams(container: Any, copied: Any, sample_rate: int, out: Path) -> tuple[Any, Any]:
+    """For the pictures and the sound; not every container takes every kind of pictures."""
+    try:
+        # Opaque: else an encoder is looked up that has the decoder's name, and many have none.
+        pictures = container.add_stream_from_template(copied.streams.video[0], opaque=True)
+        return pictures, container.add_stream("aac", rate=sample_rate, layout="mono")
+    except ValueError as error:
+        raise InputError(
+            f"cannot write {out}: {error}; .mkv takes nearly every kind of pictures"
+        ) from error
+
+
+def _mux(
+    container: Any, copied: Any, chunks: Iterator[FloatArray], pictures: Any, sound: Any
+) -> None:
     av = _import_av()
-    pictures = container.add_stream_from_template(copied.streams.video[0])
-    sound = container.add_stream("aac", rate=sample_rate, layout="mono")
+    sample_rate = sound.rate
     packets = (packet for packet in copied.demux(video=0) if packet.dts is not None)
     packet = next(packets, None)
     done = 0
@@ -145,12 +165,17 @@ def _opened(source: Path) -> Iterator[Any]:
     if not source.is_file():
         raise InputError(f"no video at {source}")
     try:
-        container = av.open(str(source))
-    except (av.FFmpegError, OSError) as error:
+        # Titles in another encoding are no reason to refuse it.
+        container = av.open(str(source), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{source} is not a video that can be read: {error}") from error
     with container:
         if not container.streams.video:
             raise InputError(f"{source} has no pictures in it")
+        if container.streams.video[0].codec_context is None:
+            raise InputError(
+                f"{source} has pictures of a kind that FFmpeg does not know; make it H.264"
+            )
         yield container
 
 

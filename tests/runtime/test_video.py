@@ -1,6 +1,7 @@
 """The sound of a video."""
 
 import json
+import struct
 import sys
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,6 +19,13 @@ from echoes_rt.video import FramesByTime
 
 Run = Callable[..., Result]
 FPS = 10
+TITLE = "A walk"
+
+
+# Of a track's header (ISO 14496-12, 8.3.2), in sixteenths of bits: x' = a x + c y, y' = b x + d y,
+# with y downwards. So what is at the right (x) comes to lie below (y').
+UNTURNED = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+QUARTER_CLOCKWISE = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
 
 
 @pytest.fixture
@@ -27,16 +35,24 @@ def av() -> Any:
 
 @pytest.fixture
 def clip(av: Any, tmp_path: Path) -> Path:
-    """One second in which each frame is brighter than the one before, with a silent sound."""
-    path = tmp_path / "clip.mp4"
+    """One second in which each frame is brighter than the one before, without a sound."""
+    levels = np.arange(FPS, dtype=np.uint8)[:, None, None, None] * 25
+    return write_clip(av, tmp_path / "clip.mp4", np.broadcast_to(levels, (FPS, 64, 64, 3)))
+
+
+def write_clip(av: Any, path: Path, frames: NDArray[np.uint8], codec: str = "mpeg4") -> Path:
+    """(T, H, W, 3) RGB."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=FPS)
-        stream.width = stream.height = 64
+        container.metadata["title"] = TITLE
+        try:
+            stream = container.add_stream(codec, rate=FPS)
+        except ValueError:
+            pytest.skip(f"this PyAV cannot write {codec}")
+        stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, FPS)
-        for i in range(FPS):
-            pixels = np.full((64, 64, 3), 25 * i, np.uint8)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        for i, pixels in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
             frame.pts = i
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -111,6 +127,58 @@ def test_frames_are_found_by_time(av: Any, clip: Path) -> None:
         frames = FramesByTime(container, clip)
         levels = [float(frames.at(t).mean()) for t in (0.0, 0.05, 0.1, 0.52, 0.9, 5.0)]
     np.testing.assert_allclose(levels, [0, 0, 25, 125, 225, 225], atol=4)
+
+
+def test_phone_held_upright_is_heard_upright(av: Any, run: Run, tmp_path: Path) -> None:
+    frames = np.zeros((FPS, 48, 64, 3), np.uint8)
+    frames[:, :, 32:] = 200
+    source, out = write_clip(av, tmp_path / "phone.mp4", frames), tmp_path / "out.mp4"
+    header = source.read_bytes()
+    track = header.index(b"tkhd")
+    assert header.index(UNTURNED, track) == track + 44
+    source.write_bytes(header[: track + 44] + QUARTER_CLOCKWISE + header[track + 80 :])
+    assert run("generate", source, out).exit_code == 0
+    for path in (source, out):  # players turn the copy, too
+        with av.open(str(path)) as container:
+            upright = FramesByTime(container, path).at(0.0)
+        assert upright.shape == (64, 48, 3)
+        assert upright[:30].mean() < 20 < 180 < upright[34:].mean()
+
+
+def test_pictures_are_copied_whatever_reads_them(av: Any, run: Run, tmp_path: Path) -> None:
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    source = write_clip(av, tmp_path / "clip.mp4", frames, codec="libsvtav1")
+    result = run("generate", source, "out.mp4", "-q")
+    assert (result.exit_code, result.output) == (0, "")
+    assert len(pictures(av, tmp_path / "out.mp4")) == 4
+
+
+def test_pictures_that_the_container_cannot_hold_are_one_line(
+    av: Any, run: Run, tmp_path: Path
+) -> None:
+    source = write_clip(av, tmp_path / "clip.mkv", np.zeros((4, 64, 64, 3), np.uint8), "libvpx")
+    result = run("generate", source, "out.mp4")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: cannot write out.mp4: 'mp4' format does not support 'vp8' ")
+    assert line.endswith("; .mkv takes nearly every kind of pictures")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mkv"]
+
+
+def test_pictures_of_an_unknown_kind_are_one_line(av: Any, run: Run, tmp_path: Path) -> None:
+    frames = np.zeros((4, 64, 64, 3), np.uint8)
+    clip = write_clip(av, tmp_path / "clip.mp4", frames, codec="libx264")
+    clip.write_bytes(clip.read_bytes().replace(b"avc1", b"zzzz"))
+    result = run("generate", "clip.mp4", "out.mp4")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: clip.mp4 has pictures of a kind that FFmpeg does not know; ")
+
+
+def test_title_in_another_encoding_does_no_harm(av: Any, clip: Path, run: Run) -> None:
+    clip.write_bytes(clip.read_bytes().replace(TITLE.encode(), b"A w\xe4lk"))
+    result = run("generate", "clip.mp4", "out.mp4", "-q")
+    assert (result.exit_code, result.output) == (0, "")
 
 
 def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
