@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import socket
+import socketserver
 from collections.abc import Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -70,7 +71,9 @@ class DemoServer(ThreadingHTTPServer):
             BackendError: if the page is not there.
             InputError: if the address cannot be had.
         """
+        self.bundle = bundle  # held on to: the unpacked files of a zip go with it
         self.routes = _routes(bundle, page or PAGE_FOLDER)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
@@ -78,14 +81,17 @@ class DemoServer(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """As the parent's parent: the parent asks the network for this machine's name."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     @property
     def url(self) -> str:
-        is_local = self.server_name in ("127.0.0.1", "0.0.0.0")
-        return f"http://{'localhost' if is_local else self.server_name}:{self.server_port}/"
+        host = self.server_name
+        if host in ("127.0.0.1", "0.0.0.0", "::"):
+            host = "localhost"
+        elif ":" in host:
+            host = f"[{host}]"
+        return f"http://{host}:{self.server_port}/"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -156,6 +162,10 @@ def _refusal(host: str, port: int, error: OSError) -> str:
         return f"port {port} is taken; give another with --port, or 0 for any that is free"
     if isinstance(error, PermissionError):
         return f"port {port} may not be used by this user; give one of 1024 or above with --port"
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+    # EAFNOSUPPORT: a machine without IPv6.
+    if isinstance(error, socket.gaierror) or error.errno in (
+        errno.EADDRNOTAVAIL,
+        errno.EAFNOSUPPORT,
+    ):
         return f"host {host} is not an address of this machine; use 127.0.0.1 or 0.0.0.0"
     return f"{host}:{port} cannot be used: {error.strerror or error}"

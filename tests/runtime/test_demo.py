@@ -1,7 +1,10 @@
 import http.client
 import json
+import shutil
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,10 +28,17 @@ def page(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(tiny_bundle: Path, page: Path) -> Iterator[DemoServer]:
-    with DemoServer(Bundle.open(tiny_bundle), "127.0.0.1", 0, page) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with DemoServer(Bundle.open(tiny_bundle), "127.0.0.1", 0, page) as server, serving(server):
         yield server
+
+
+@contextmanager
+def serving(server: DemoServer) -> Iterator[None]:
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()
 
@@ -36,7 +46,7 @@ def server(tiny_bundle: Path, page: Path) -> Iterator[DemoServer]:
 def ask(
     server: DemoServer, path: str, method: str = "GET"
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection = http.client.HTTPConnection(server.server_name, server.server_port, timeout=10)
     try:
         connection.request(method, path)
         response = connection.getresponse()
@@ -69,6 +79,15 @@ def test_bundle_is_served_file_by_file(server: DemoServer, tiny_bundle: Path) ->
         _, headers, body = ask(server, f"/bundle/{entry['file']}?sha256={entry['sha256']}")
         assert body == (tiny_bundle / entry["file"]).read_bytes()
         assert "immutable" in headers["Cache-Control"]
+
+
+def test_bundle_of_a_zip_is_there_as_long_as_the_server(
+    tiny_bundle: Path, page: Path, tmp_path: Path
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle)
+    with DemoServer(Bundle.open(archive), "127.0.0.1", 0, page) as server, serving(server):
+        for name in ("manifest.json", "step.onnx"):
+            assert ask(server, f"/bundle/{name}")[::2] == (200, (tiny_bundle / name).read_bytes())
 
 
 def test_head_has_no_body(server: DemoServer) -> None:
@@ -111,9 +130,31 @@ def test_taken_port_is_one_sentence(server: DemoServer, tiny_bundle: Path, page:
         DemoServer(Bundle.open(tiny_bundle), "127.0.0.1", server.server_port, page)
 
 
-def test_foreign_address_is_one_sentence(tiny_bundle: Path, page: Path) -> None:
-    with pytest.raises(InputError, match=r"host 192\.0\.2\.1 is not an address of this machine"):
-        DemoServer(Bundle.open(tiny_bundle), "192.0.2.1", 0, page)
+def test_port_can_be_had_again_at_once(tiny_bundle: Path, page: Path) -> None:
+    bundle = Bundle.open(tiny_bundle)
+    with DemoServer(bundle, "127.0.0.1", 0, page) as server, serving(server):
+        port = server.server_port
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+            while client.recv(1 << 16):  # until the server ends it: its side lingers then
+                pass
+    DemoServer(bundle, "127.0.0.1", port, page).server_close()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no such host"])
+def test_foreign_address_is_one_sentence(host: str, tiny_bundle: Path, page: Path) -> None:
+    with pytest.raises(InputError, match=f"host {host} is not an address of this machine"):
+        DemoServer(Bundle.open(tiny_bundle), host, 0, page)
+
+
+def test_ipv6_address_is_served(tiny_bundle: Path, page: Path) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with DemoServer(Bundle.open(tiny_bundle), "::1", 0, page) as server, serving(server):
+        assert server.url == f"http://[::1]:{server.server_port}/"
+        assert ask(server, "/")[0] == 200
 
 
 def test_page_that_is_not_built_is_one_sentence(tiny_bundle: Path, tmp_path: Path) -> None:
