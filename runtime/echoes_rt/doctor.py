@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +19,20 @@ from echoes_rt.doctor_gpu import examine_gpu
 from echoes_rt.errors import EchoesError
 from echoes_rt.spec.engine_file import ENGINES_FOLDER
 
-_PACKAGES = ("numpy", "opencv-python-headless", "soundfile", "soxr", "click")
+_PACKAGES = {
+    "numpy": "numpy",
+    "opencv-python-headless": "cv2",
+    "soundfile": "soundfile",
+    "soxr": "soxr",
+    "click": "click",
+}
+"""What is installed, and the module that it is."""
 
 
 def examine() -> dict[str, object]:
     """A report that JSON can hold; ``problems`` is empty if a sound can be made here."""
     problems: list[str] = []
+    packages = _examine_packages(problems)
     onnxruntime, runtime = _examine_onnxruntime(problems)
     bundle, opened = _examine_bundle(problems)
     choice = choose_device("auto", opened) if onnxruntime is not None else None
@@ -33,7 +41,7 @@ def examine() -> dict[str, object]:
         "python": f"{platform.python_version()} ({sys.executable})",
         "os": platform.platform(),
         "cpu": f"{cpu_name()}, {os.cpu_count()} logical cores",
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": packages,
         "onnxruntime": runtime,
         "nvidia": examine_gpu(onnxruntime),
         "device": choice.device if choice is not None else None,
@@ -41,6 +49,22 @@ def examine() -> dict[str, object]:
         "bundle": bundle,
         "problems": problems,
     }
+
+
+def _examine_packages(problems: list[str]) -> dict[str, str | None]:
+    """What is listed need not load, so each of them is imported."""
+    versions: dict[str, str | None] = {}
+    for name, module in _PACKAGES.items():
+        try:
+            imported = import_module(module)
+        except (ImportError, OSError) as error:  # OSError: soundfile's, without libsndfile
+            problems.append(
+                f"{name} cannot be imported ({' '.join(str(error).split())}); "
+                f"pip install --force-reinstall {name}"
+            )
+            imported = None
+        versions[name] = _version(name, imported)
+    return versions
 
 
 def _examine_onnxruntime(problems: list[str]) -> tuple[ModuleType | None, dict[str, object]]:
@@ -75,18 +99,12 @@ def _examine_bundle(problems: list[str]) -> tuple[dict[str, object], Bundle | No
     return about | {"engines": engines}, bundle
 
 
-def _version(package: str) -> str | None:
+def _version(package: str, module: ModuleType | None) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         # OpenCV's four builds share one module.
-        return _opencv_version() if package.startswith("opencv") else None
-
-
-def _opencv_version() -> str:
-    import cv2
-
-    return cv2.__version__
+        return getattr(module, "__version__", None)
 
 
 def cpu_name() -> str:

@@ -1,4 +1,6 @@
+import json
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ from echoes_rt import doctor_advice, doctor_gpu
 from echoes_rt.backends import nvidia_system
 from echoes_rt.backends.fatbin import architectures, runs_on
 from echoes_rt.commands.inspect import _nvidia_lines
+from echoes_rt.doctor import examine
 from echoes_rt.doctor_gpu import examine_gpu
 
 TEGRA = (
@@ -68,6 +71,30 @@ def write_fatbin(path: Path, machine_code: list[int], ptx: list[int]) -> None:
         entries += struct.pack("<I", sm).ljust(36, b"\0") + b"x" * 8
     header = struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries))
     path.write_bytes(b"\x7fELF" + b"." * 100 + header + entries + b"." * 100)
+
+
+def test_packages_that_do_not_load_are_problems() -> None:
+    code = (
+        "import sys; sys.modules.update(cv2=None, soundfile=None, soxr=None); "
+        "from echoes_rt.cli import main; main()"
+    )
+    command = [sys.executable, "-c", code, "doctor", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (1, "")
+    packages = ("opencv-python-headless", "soundfile", "soxr")
+    for package, problem in zip(packages, json.loads(result.stdout)["problems"], strict=True):
+        assert problem.startswith(f"{package} cannot be imported (")
+        assert problem.endswith(f"; pip install --force-reinstall {package}")
+
+
+def test_sound_library_that_is_missing_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "soundfile.py").write_text("raise OSError('sndfile library\\nnot found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "soundfile", raising=False)
+    (problem,) = examine()["problems"]  # type: ignore[misc]
+    assert problem.startswith("soundfile cannot be imported (sndfile library not found); ")
 
 
 def test_architectures_are_read_off_a_library(tmp_path: Path) -> None:
