@@ -15,7 +15,12 @@ CARD_NAME = "README.md"
 
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the name ``out`` if nothing goes wrong."""
+    """A folder to fill, which takes the name ``out`` if nothing goes wrong.
+
+    Raises:
+        InputError: if it cannot be made or cannot get that name; what was there before stays.
+    """
+    out = out.resolve()  # a link to a bundle stays one
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
@@ -24,11 +29,27 @@ def appearing(out: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.chmod(0o755)  # mkdtemp's folders are private
-        if out.exists():
-            shutil.rmtree(out)
-        partial.rename(out)
+        _replace(out, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(out: Path, partial: Path) -> None:
+    """By renaming alone: at every moment one of the two is whole."""
+    old = partial.with_name(f"{partial.name}.old")
+    try:
+        if out.exists():
+            out.rename(old)
+        try:
+            partial.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
+    except OSError as error:
+        kept = f"; what was there is now at {old}" if old.exists() else ""
+        raise InputError(f"{out} cannot be written: {error.strerror}{kept}") from error
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def check_free(out: Path, overwrite: bool) -> None:
