@@ -13,6 +13,7 @@ from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.image import read_image
+from echoes_rt.tasks import whole
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +156,24 @@ def test_sound_to_image_is_the_same_question(echoes: Echoes) -> None:
     assert (decoded < layout.vocab_size).all()
     alone = echoes.decode_tokens(tokens[:1], mask[:1], seeds=[1])
     np.testing.assert_array_equal(decoded[:1], alone)
+
+
+def test_many_pictures_are_decoded_in_parts(
+    echoes: Echoes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, 22_050).astype(np.float32)
+    sizes: list[int] = []
+    decode = Echoes.decode_image
+
+    def note(engine: Echoes, codes: Any) -> Any:
+        sizes.append(len(codes))
+        return decode(engine, codes)
+
+    monkeypatch.setattr(Echoes, "decode_image", note)
+    (pictures,) = echoes.generate_many([samples], count=whole.BATCH + 3, seed=5)
+    assert sizes == [whole.BATCH, 3]
+    for made in (pictures[0], pictures[-1]):
+        np.testing.assert_array_equal(echoes.decode_image(made.codes[None])[0], made.pixels)  # type: ignore[union-attr]
 
 
 def test_a_few_unknown_tokens_need_no_more_steps_than_they_are(echoes: Echoes) -> None:

@@ -1,6 +1,9 @@
 import gc
 import importlib.util
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.spec import engine_file
 from echoes_rt.spec.engine_file import file_sha256
+from echoes_rt.tasks import whole
 
 AddEngine = Callable[..., Path]
 
@@ -94,6 +98,28 @@ def test_sound_in_one_call_is_that_of_the_parts(
     assert [*made[0].timings_ms] == ["load", "image_to_audio"]
 
 
+def test_many_sounds_in_one_call_go_through_it_in_parts(
+    tensorrt: Any, add_engine: AddEngine, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_engine("decode")
+    gpu = Echoes.load(add_engine("image_to_audio"), device="tensorrt")
+    sizes: list[int] = []
+    at_once = Echoes.image_to_samples
+
+    def note(echoes: Echoes, *given: Any, seeds: list[int], **options: Any) -> Any:
+        sizes.append(len(seeds))
+        return at_once(echoes, *given, seeds=seeds, **options)
+
+    monkeypatch.setattr(Echoes, "image_to_samples", note)
+    (sounds,) = gpu.generate_many([picture], count=whole.BATCH + 3, seed=5)
+    assert sizes == [whole.BATCH, 3]
+    assert [sound.seed for sound in sounds] == [*range(5, 5 + whole.BATCH + 3)]
+    for sound in (sounds[0], sounds[-1]):
+        alone = gpu.generate(picture, seed=sound.seed)
+        np.testing.assert_array_equal(sound.codes, alone.codes)
+        np.testing.assert_allclose(sound.samples, alone.samples, atol=1e-5)  # type: ignore[union-attr]
+
+
 def test_steps_of_one_call_are_told_after_it(tensorrt: Any, add_engine: AddEngine) -> None:
     gpu = Echoes.load(add_engine("decode"), device="tensorrt")
     told: list[tuple[int, int]] = []
@@ -101,6 +127,32 @@ def test_steps_of_one_call_are_told_after_it(tensorrt: Any, add_engine: AddEngin
     assert told[:4] == [(0, 4), (1, 4), (2, 4), (3, 4)]
     with pytest.raises(CancelledError, match="after step 1 of 4"):
         gpu.cogenerate(seed=1, on_step=lambda *_: False)
+
+
+def test_engines_of_one_gpu_take_turns_in_its_stream(
+    driver: FakeDriver, tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_engine("step")
+    gpu = Echoes.load(add_engine("mel_decoder"), device="tensorrt")
+    tokens, _ = question(gpu, 1)
+    codes = np.zeros((1, gpu.manifest.tokens.audio.n_tokens), dtype=np.int32)
+    expected = gpu.logits(tokens), gpu.decode_mel(codes)
+    execute = fake_tensorrt.IExecutionContext.execute_async_v3
+    meeting = threading.Barrier(2, timeout=1)
+    met: list[int] = []
+
+    def meet(context: fake_tensorrt.IExecutionContext, stream_handle: int) -> bool:
+        with suppress(threading.BrokenBarrierError):  # nobody else is in the stream
+            met.append(meeting.wait())
+        return execute(context, stream_handle)
+
+    monkeypatch.setattr(fake_tensorrt.IExecutionContext, "execute_async_v3", meet)
+    with ThreadPoolExecutor(2) as pool:  # the second call of each is recorded
+        made = pool.submit(gpu.logits, tokens), pool.submit(gpu.decode_mel, codes)
+    for future, array in zip(made, expected, strict=True):
+        np.testing.assert_array_equal(future.result(), array)
+    assert met == []
+    assert driver.get("launches") == 2
 
 
 def test_memory_goes_with_the_session(

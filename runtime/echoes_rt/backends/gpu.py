@@ -1,6 +1,7 @@
 """One NVIDIA GPU: what it is, its stream, and time as it sees it."""
 
 import ctypes
+import threading
 from ctypes import c_float, c_int, c_size_t
 from dataclasses import dataclass
 
@@ -75,11 +76,17 @@ def _info(driver: CudaDriver, index: int) -> GpuInfo:
 
 
 class Gpu:
-    """A GPU made ready, with one stream of its own."""
+    """A GPU made ready, with one stream of its own.
+
+    Attributes:
+        lock: held by whoever uses the stream. What another thread put into it would become a part
+            of the graph that is being recorded, and waiting for it would fail.
+    """
 
     def __init__(self, driver: CudaDriver, index: int = 0) -> None:
         """Raises BackendError if there is no such GPU."""
         self.driver = driver
+        self.lock = threading.Lock()
         self.info = find_gpu(driver, index)
         # One context for each GPU and process, the same that TensorRT and ONNX Runtime use.
         device = driver.get("cuDeviceGet", c_int, index)

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -31,7 +30,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class TensorRTSession:
-    """One engine; calls of several threads take turns, since its buffers are its own."""
+    """One engine; calls of several threads take turns, also with the GPU's other engines."""
 
     def __init__(self, engine: FoundEngine, signature: GraphSpec, gpu: Gpu) -> None:
         """Loads an engine and checks that it takes and gives what the graph does.
@@ -44,7 +43,6 @@ class TensorRTSession:
         self._name = engine.path.name
         self._gpu = gpu
         self._signature = signature
-        self._lock = threading.Lock()
         gpu.enter()
         library = import_tensorrt(flavour)
         self._log = _make_log(library)
@@ -72,7 +70,7 @@ class TensorRTSession:
             InputError: if the engine was not built for so many steps.
             BackendError: if TensorRT or the driver fails.
         """
-        with self._lock:
+        with self._gpu.lock:
             self._gpu.enter()
             parts = [self._run(part) for part in fit(inputs, self._signature, self._shapes)]
         if len(parts) == 1:

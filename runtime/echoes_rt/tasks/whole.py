@@ -40,11 +40,13 @@ def sounds_at_once(call: Call, image: RgbArray, count: int = 1) -> list[Sound]:
     engine, seeds = call.engine, call.seeds(count)
     sampling = engine.sampling(engine.manifest.tokens.audio.n_tokens, call.options)
     with call.clock.stage("image_to_audio"):
-        samples, codes = engine.image_to_samples(image, seeds=seeds, sampling=sampling)
+        parts = [
+            engine.image_to_samples(image, seeds=seeds[i : i + BATCH], sampling=sampling)
+            for i in range(0, count, BATCH)
+        ]
     report_steps(call.on_step, sampling.steps)
-    return [
-        call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
-    ]
+    members = (member for part in parts for member in zip(*part, strict=True))
+    return [call.sound(s, c, sampling, seed) for (s, c), seed in zip(members, seeds, strict=True)]
 
 
 def pictures_of(
@@ -57,7 +59,10 @@ def pictures_of(
     codes = tokens[:, layout.image_slice]
     sampling = call.engine.sampling(layout.image.n_tokens, call.options)
     with call.clock.stage("decode_image"):
-        pixels = call.engine.decode_image(codes)
+        parts = [
+            call.engine.decode_image(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)
+        ]
+    pixels = np.concatenate(parts)
     return [
         call.picture(p, c, sampling, seed) for p, c, seed in zip(pixels, codes, seeds, strict=True)
     ]
