@@ -1,5 +1,6 @@
 """From a picture file or array to what the image codec reads."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
 _SILENT = 0  # of OpenCV's log levels
+_LOG_LEVEL = threading.Lock()  # it is the process's: two who set it would put back each other's
 
 # Blending is done in floats, a few rows at a time to keep large pictures small in memory.
 _STRIP_ROWS = 64
@@ -169,16 +171,17 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _decode(data: bytes) -> Pixels | None:
-    # Left to itself OpenCV writes to stderr what we say in our own sentence.
-    level = _set_log_level(_SILENT)
-    try:
-        # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
-        # because OpenCV's versions differ in the formats for which they do it.
-        return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        return None
-    finally:
-        _set_log_level(level)
+    with _LOG_LEVEL:
+        # Left to itself OpenCV writes to stderr what we say in our own sentence.
+        level = _set_log_level(_SILENT)
+        try:
+            # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
+            # because OpenCV's versions differ in the formats for which they do it.
+            return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return None
+        finally:
+            _set_log_level(level)
 
 
 def _set_log_level(level: int) -> int:

@@ -1,8 +1,11 @@
 import struct
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
-from echoes_rt.image import load_image, read_image, resize
+from echoes_rt.image import _set_log_level, load_image, read_image, resize
 from echoes_rt.spec.image import ImageSpec
 
 SPEC = ImageSpec(height=32, width=32)
@@ -196,6 +199,39 @@ def test_channels_are_normalised_one_by_one() -> None:
 def test_other_arrays_are_refused(array: NDArray[np.generic]) -> None:
     with pytest.raises(InputError, match=r"must be \(height, width, 3\) uint8 RGB, got \("):
         load_image(array, SPEC)  # type: ignore[arg-type]
+
+
+def test_threads_do_not_leave_opencv_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(encode(".png", np.zeros((4, 4, 3), np.uint8)))
+    decode = cv2.imdecode
+    begun, is_second_in, is_one_done = [], threading.Event(), threading.Event()
+
+    def overlap(*given: Any) -> Any:
+        """The first that set the level is the first to put it back, if the second can begin."""
+        begun.append(given)
+        if len(begun) == 1:
+            is_second_in.wait(0.5)
+        else:
+            is_second_in.set()
+            is_one_done.wait(10)
+        return decode(*given)
+
+    def read() -> None:
+        read_image(path)
+        is_one_done.set()
+
+    monkeypatch.setattr(cv2, "imdecode", overlap)
+    level = _set_log_level(2)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for future in [pool.submit(read), pool.submit(read)]:
+                future.result()
+    finally:
+        left = _set_log_level(level)
+    assert left == 2
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
