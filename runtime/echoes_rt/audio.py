@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +32,9 @@ MAX_DURATION_S = 3600
 # libsndfile's Vorbis encoder overflows its stack when it is given minutes at once.
 _BLOCK_SAMPLES = 1 << 16
 
+# To either side of a part, at the lower of two rates: soxr's filter ends within 128.
+_RESAMPLER_SAMPLES = 256
+
 
 def is_sound_path(path: Path | str) -> bool:
     """Whether the suffix is one of a sound format, so that it cannot be meant as a picture."""
@@ -46,22 +51,41 @@ def read_sound(path: Path | str) -> tuple[FloatArray, int]:
     Raises:
         InputError: if the file cannot be read, is empty or longer than an hour.
     """
-    path = Path(path)
+    with _opened(Path(path)) as file:
+        return _part(file, 0, file.frames), int(file.samplerate)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         if not path.is_file():
             raise InputError(f"no sound file at {path}")
+        if path.suffix.lower() == ".raw":
+            raise InputError(
+                f"{path} is not a sound that can be read: raw samples do not say their rate; "
+                "make a .wav of them"
+            )
         with soundfile.SoundFile(path) as file:
             if file.frames > MAX_DURATION_S * file.samplerate:
                 raise InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed")
-            samples = file.read(dtype="float32", always_2d=True)
-            sample_rate = file.samplerate
+            yield file
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"{path} is not a sound that can be read: {error}") from error
+
+
+def _part(file: soundfile.SoundFile, begin: int, end: int) -> FloatArray:
+    """(S, C) of the frames [begin, end), or fewer where the file is cut off."""
+    if file.seekable():
+        file.seek(begin)
+    else:  # GSM and some ADPCM can only be read from the start
+        for block in range(0, begin, _BLOCK_SAMPLES):
+            file.read(min(_BLOCK_SAMPLES, begin - block))
+    samples = file.read(end - begin, dtype="float32", always_2d=True)
     if not len(samples):
-        raise InputError(f"sound {path} is empty")
+        raise InputError(f"sound {file.name} is empty or cut off")
     if not np.isfinite(samples).all():
-        raise InputError(f"sound {path} has samples that are not numbers")
-    return np.asarray(samples), int(sample_rate)
+        raise InputError(f"sound {file.name} has samples that are not numbers")
+    return np.asarray(samples)
 
 
 def to_mono(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
@@ -76,14 +100,46 @@ def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatAr
     return np.asarray(samples, dtype=np.float32)
 
 
-def read_audio(path: Path | str, sample_rate: int) -> FloatArray:
+def read_audio(
+    path: Path | str, sample_rate: int, *, start_s: float = 0.0, n_samples: int | None = None
+) -> FloatArray:
     """Any format of libsndfile, mixed to one channel and resampled: (S,) at ``sample_rate``.
 
+    A part is what the whole has there, to float32's precision, and no more of the file is read than
+    it needs.
+
+    Args:
+        path: as in ``read_sound``.
+        sample_rate: in Hz.
+        start_s: second of the file at which the samples begin.
+        n_samples: how many at most; None: up to the end.
+
     Raises:
-        InputError: as ``read_sound``.
+        InputError: as ``read_sound``, or if ``start_s`` is not within the sound.
     """
-    samples, source_rate = read_sound(path)
-    return to_mono(samples, source_rate, sample_rate)
+    with _opened(Path(path)) as file:
+        source_rate = file.samplerate
+        check_start(start_s, file.frames, source_rate)
+        first = round(start_s * sample_rate)
+        margin = math.ceil(_RESAMPLER_SAMPLES * max(1, source_rate / sample_rate))
+        # The file's frames lie exactly on samples of the other rate once in so many.
+        period = source_rate // math.gcd(source_rate, sample_rate)
+        begin = max(0, first * source_rate // sample_rate - margin) // period * period
+        end = file.frames
+        if n_samples is not None:
+            end = min(end, (first + n_samples) * source_rate // sample_rate + margin)
+        samples = to_mono(_part(file, begin, end), source_rate, sample_rate)
+    samples = samples[first - begin * sample_rate // source_rate :]
+    return samples[:n_samples]
+
+
+def check_start(start_s: float, n_samples: int, sample_rate: int) -> None:
+    """Raises InputError if a sound has no sample at that second."""
+    if not 0 <= start_s * sample_rate <= max(0, n_samples - 1):
+        raise InputError(
+            f"start must be within the {n_samples / sample_rate:.2f} s of the sound, "
+            f"got {start_s:g}"
+        )
 
 
 def log_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:

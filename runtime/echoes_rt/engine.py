@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from echoes_rt.audio import clip_mel, read_audio
+from echoes_rt.audio import clip_mel
 from echoes_rt.backends.base import Session
 from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.device import HALF_KINDS, parse_device
@@ -26,6 +26,7 @@ from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
 from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
+from echoes_rt.sources import AudioLike, clip_of
 from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
 from echoes_rt.spec.sampling import SamplingDefaults
@@ -93,11 +94,10 @@ class Engine:
         pixels = load_image(image, self.manifest.image)
         return np.asarray(self._session("image_encoder").run({"image": pixels})["codes"])
 
-    def encode_audio(self, audio: Path | str | FloatArray) -> IntArray:
+    def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
         mel = self.manifest.mel
-        samples = audio if isinstance(audio, np.ndarray) else read_audio(audio, mel.sample_rate)
-        return self.encode_mel(clip_mel(samples, mel)[None])
+        return self.encode_mel(clip_mel(clip_of(audio, 0.0, mel), mel)[None])
 
     def encode_mel(self, mel: FloatArray) -> IntArray:
         """(B, n_mels, n_frames) log-mels to (B, N_a) audio codes."""

@@ -268,4 +268,4 @@ class Echoes(Engine):
             return self.encode_audio(self._clip(audio, start))
 
     def _clip(self, audio: ImageLike | AudioLike, start: float) -> FloatArray:
-        return clip_of(audio, start, self.manifest.mel.sample_rate)
+        return clip_of(audio, start, self.manifest.mel)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from echoes_rt.audio import is_sound_path, read_audio
+from echoes_rt.audio import check_start, is_sound_path, read_audio
 from echoes_rt.decode.reference import FloatArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, check_array, read_image
+from echoes_rt.spec.mel import MelSpec
 
 ImageLike = Path | str | RgbArray
 """A picture file, or an (H, W, 3) uint8 RGB array."""
@@ -27,24 +28,25 @@ def rgb_of(image: ImageLike | AudioLike) -> RgbArray:
     return check_array(image) if isinstance(image, np.ndarray) else read_image(image)
 
 
-def clip_of(audio: ImageLike | AudioLike, start: float, sample_rate: int) -> FloatArray:
-    """(S,) samples from ``start`` seconds on.
+def clip_of(audio: ImageLike | AudioLike, start: float, spec: MelSpec) -> FloatArray:
+    """(S,) samples from ``start`` seconds on, at most a clip of ``spec``.
 
     Raises:
         InputError: if it is no sound, or ``start`` is not within it.
     """
-    if isinstance(audio, np.ndarray):
-        samples = np.asarray(audio, dtype=np.float32)
-        if samples.ndim != 1 or not samples.size or not np.isfinite(samples).all():
-            raise InputError(f"sound samples must be (S,) finite floats, got shape {audio.shape}")
-    else:
-        samples = read_audio(audio, sample_rate)
-    if not 0 <= start * sample_rate < len(samples):
+    if not isinstance(audio, np.ndarray):
+        return read_audio(audio, spec.sample_rate, start_s=start, n_samples=spec.n_samples)
+    if audio.ndim != 1 or not audio.size or not np.issubdtype(audio.dtype, np.floating):
         raise InputError(
-            f"start must be within the {len(samples) / sample_rate:.2f} s of the sound, "
-            f"got {start:g}"
+            f"sound samples must be (S,) floats in [-1, 1], got {audio.shape} {audio.dtype}; "
+            "mix channels to one and divide 16-bit samples by 32768"
         )
-    return samples[round(start * sample_rate) :]
+    check_start(start, len(audio), spec.sample_rate)
+    first = round(start * spec.sample_rate)
+    samples = np.asarray(audio[first : first + spec.n_samples], dtype=np.float32)
+    if not np.isfinite(samples).all():
+        raise InputError("sound samples must be finite, got some that are not numbers")
+    return samples
 
 
 def check_no_start(source: ImageLike | AudioLike, start: float) -> None:

@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,60 @@ def test_channels_are_mixed_and_rates_converted(tmp_path: Path) -> None:
     mono = read_audio(tmp_path / "stereo.wav", RATE)
     assert abs(len(mono) - RATE) <= 1
     assert np.abs(mono[1000:-1000] - 0.5 * tone()[1000:-1000]).max() < 1e-3
+
+
+def noise(path: Path, seconds: float, rate: int, channels: int, subtype: str | None) -> None:
+    samples = np.random.default_rng(0).normal(0, 0.1, (round(seconds * rate), channels))
+    soundfile.write(path, samples, rate, subtype=subtype)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels", "subtype"),
+    [
+        ("a.wav", RATE, 2, None),
+        ("a.wav", 44_100, 2, None),
+        ("a.wav", 48_000, 1, None),
+        ("a.wav", 16_000, 1, None),
+        ("a.wav", 44_101, 1, None),  # the two rates meet once a second
+        ("a.flac", 96_000, 1, None),
+        ("a.ogg", 44_100, 2, "VORBIS"),
+        ("a.ogg", 48_000, 1, "OPUS"),
+        ("a.mp3", 44_100, 2, None),
+        ("a.wav", 44_100, 1, "GSM610"),  # cannot seek
+    ],
+)
+def test_part_is_what_the_whole_has_there(
+    name: str, rate: int, channels: int, subtype: str | None, tmp_path: Path
+) -> None:
+    noise(tmp_path / name, 2.5, rate, channels, subtype)
+    whole = read_audio(tmp_path / name, RATE)
+    for start_s in (0.0, 0.1234, 1.9, 2.45):
+        part = read_audio(tmp_path / name, RATE, start_s=start_s, n_samples=2000)
+        there = whole[round(start_s * RATE) :][:2000]
+        assert len(part) == len(there)
+        if rate == RATE:
+            np.testing.assert_array_equal(part, there)
+        np.testing.assert_allclose(part, there, atol=2e-6)
+    rest = read_audio(tmp_path / name, RATE, start_s=2.0)
+    np.testing.assert_allclose(rest, whole[2 * RATE :], atol=2e-6)
+
+
+def test_no_more_is_read_than_the_part(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((20 * 48_000, 2), np.float32), 48_000)
+    peaks = []
+    for start_s in (0.0, 15.0):
+        tracemalloc.start()
+        read_audio(tmp_path / "a.wav", RATE, start_s=start_s, n_samples=RATE // 10)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(peaks) < 1_000_000  # the whole has 7,680,000 bytes
+
+
+@pytest.mark.parametrize("start_s", [-0.1, 1.0, float("nan"), float("inf")])
+def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(rate=44_100), 44_100)
+    with pytest.raises(InputError, match=r"start must be within the 1\.00 s of the sound, got"):
+        read_audio(tmp_path / "a.wav", RATE, start_s=start_s)
 
 
 def test_log_mel_is_the_one_of_specvqgan() -> None:
@@ -150,6 +205,9 @@ def test_unreadable_sounds_are_refused(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     with pytest.raises(InputError, match="is empty"):
         read_audio(tmp_path / "empty.wav", RATE)
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(InputError, match=r"do not say their rate; make a \.wav of them"):
+        read_audio(tmp_path / "a.raw", RATE)
     soundfile.write(tmp_path / "long.wav", np.zeros(3601), 1)
     with pytest.raises(InputError, match="is longer than the 3600 s allowed"):
         read_audio(tmp_path / "long.wav", RATE)

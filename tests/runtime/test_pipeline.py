@@ -6,8 +6,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import soundfile
 
 from echoes_rt import BundleError, CancelledError, Echoes, InputError, Sound
+from echoes_rt.audio import read_audio
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
@@ -217,6 +219,35 @@ def test_sound_becomes_codes(echoes: Echoes, tmp_path: Path, picture: Path) -> N
     codes = echoes.encode_audio(tmp_path / "a.flac")
     assert codes.shape == (1, sound.codes.size)
     assert codes.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (np.zeros(9, np.int16), r"must be \(S,\) floats in \[-1, 1\], got \(9,\) int16; mix chann"),
+        (np.zeros((9, 2), np.float32), r"got \(9, 2\) float32; mix channels to one and divide 16-"),
+        (np.zeros(0, np.float32), r"got \(0,\) float32"),
+        (np.array([0, np.nan], np.float32), "must be finite, got some that are not numbers"),
+    ],
+)
+def test_samples_of_another_kind_are_refused(samples: Any, sentence: str, echoes: Echoes) -> None:
+    for verb in (echoes.encode_audio, echoes.audio_to_image):
+        with pytest.raises(InputError, match=sentence):
+            verb(samples)
+
+
+def test_start_gives_the_codes_that_the_whole_file_gives(echoes: Echoes, tmp_path: Path) -> None:
+    path = tmp_path / "in.wav"
+    samples = np.random.default_rng(0).normal(0, 0.1, (3 * 48_000, 2))
+    soundfile.write(path, samples, 48_000)
+    mel = echoes.manifest.mel
+    whole = read_audio(path, mel.sample_rate)
+    for start in (0.0, 0.7, 2.95):
+        rest = whole[round(start * mel.sample_rate) :]
+        expected = echoes.encode_audio(rest)[0]
+        for source, second in ((path, start), (whole, start), (rest.astype(np.float64), 0.0)):
+            varied = echoes.vary(source, keep=1, start=second, seed=1)
+            np.testing.assert_array_equal(varied.codes, expected)
 
 
 class FakeVocoder:
