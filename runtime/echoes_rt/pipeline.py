@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from echoes_rt.audio import read_sound
 from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.engine import Engine
-from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray
 from echoes_rt.options import Options
 from echoes_rt.results import Picture, Result, Sound
@@ -217,12 +216,9 @@ class Echoes(Engine):
         duration: float | None,
     ) -> Iterator[FloatArray]:
         """``stream`` for a call whose seed and timings are of interest."""
-        if duration is not None and not 0 < duration <= streaming.MAX_DURATION_S:
-            raise InputError(
-                f"duration must be in (0, {streaming.MAX_DURATION_S}] seconds, got {duration:g}"
-            )
         n_samples = None
         if duration is not None:
+            streaming.check_duration(duration)
             n_samples = max(1, round(duration * self.manifest.mel.sample_rate))
         if callable(image):
             picture_at = image
@@ -234,6 +230,7 @@ class Echoes(Engine):
 
     def windows(self, duration: float) -> int:
         """How many decodings a stream of ``duration`` seconds takes, for a progress bar."""
+        streaming.check_duration(duration)
         return streaming.count_windows(self.manifest.mel, self.manifest.tokens.audio, duration)
 
     def _generate(

@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echoes_rt import CancelledError, Echoes, InputError
+from echoes_rt import BundleError, CancelledError, Echoes, InputError
 from echoes_rt.audio import write_audio
 from echoes_rt.decode.reference import FloatArray
 from echoes_rt.image import read_image
@@ -164,10 +165,20 @@ def test_stream_can_be_cancelled(echoes: Echoes, picture: Path) -> None:
         list(echoes.stream(picture, duration=5, seed=1, on_step=on_step))
 
 
-@pytest.mark.parametrize("duration", [0, -1, float("nan"), 1e9])
+@pytest.mark.parametrize("duration", [0, -1, float("nan"), float("inf"), 1e9])
 def test_impossible_length_is_refused(duration: float, echoes: Echoes, picture: Path) -> None:
     with pytest.raises(InputError, match=r"duration must be in \(0, 86400\] seconds, got"):
         next(echoes.stream(picture, duration=duration))
+    with pytest.raises(InputError, match=r"duration must be in \(0, 86400\] seconds, got"):
+        echoes.windows(duration)
+
+
+def test_clips_of_one_column_cannot_go_on(echoes: Echoes, picture: Path) -> None:
+    tokens = echoes.manifest.tokens
+    layout = replace(tokens, audio=replace(tokens.audio, height=8, width=1))
+    bundle = replace(echoes.bundle, manifest=replace(echoes.manifest, tokens=layout))
+    with pytest.raises(BundleError, match="has one token column a clip; long sound needs two"):
+        next(Echoes(bundle, echoes.choice).stream(picture, duration=1))
 
 
 def test_limiter_is_gentle_and_never_clips() -> None:

@@ -307,6 +307,19 @@ PICTURE_PART = (
             "duration must be in (0, 86400] seconds, got 0",
         ),
         (
+            ("generate", "picture.jpg", "out.wav", "--duration", "inf"),
+            "duration must be in (0, 86400] seconds, got inf",
+        ),
+        (
+            ("generate", "picture.jpg", "out.wav", "--duration", "nan"),
+            "duration must be in (0, 86400] seconds, got nan",
+        ),
+        (
+            ("generate", "in.raw", "out.png"),
+            "in.raw is not a sound that can be read: raw samples do not say their rate; "
+            "make a .wav of them",
+        ),
+        (
             ("generate", "in.wav", "out.png", "--duration", 9),
             "duration is for the sound of a picture, and in.wav is a sound",
         ),
@@ -325,6 +338,10 @@ PICTURE_PART = (
             ("continue", "in.wav", "out.wav", "--duration", -1),
             "duration must be in (0, 3600] seconds, got -1",
         ),
+        (
+            ("continue", "in.wav", "out.wav", "--duration", "inf"),
+            "duration must be in (0, 3600] seconds, got inf",
+        ),
         (("vary", "in.wav", "out.wav", "--keep", 2), "keep must be in [0, 1], got 2"),
         (
             ("vary", "picture.jpg", "out.wav"),
@@ -335,5 +352,6 @@ PICTURE_PART = (
 def test_what_makes_no_sense_is_one_line(
     arguments: tuple[object, ...], line: str, run: Run, tmp_path: Path
 ) -> None:
+    (tmp_path / "in.raw").write_bytes(bytes(100))
     refused(run(*arguments), line)
     assert not written(tmp_path)

@@ -106,10 +106,13 @@ def continue_(
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.tasks.fill_sound import MAX_ADDED_S
+    from echoes_rt.tasks.stream import check_duration
 
     begin = time.perf_counter()
     if not _same_medium(source, out):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
+    check_duration(duration, MAX_ADDED_S)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         made = echoes.continue_(source, duration=duration, image=image, on_step=on_step, **options)

@@ -13,10 +13,13 @@ from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.results import Sound
 from echoes_rt.tasks.call import Call
-from echoes_rt.tasks.stream import Past, overlap_columns, stream
+from echoes_rt.tasks.stream import Past, check_duration, overlap_columns, stream
 
 FADE_S = 0.02
 """Length of the cross-fade at a seam, taken from what was given: a click is shorter."""
+
+MAX_ADDED_S = 3600
+"""Seconds that ``extend`` adds at most: they are held in memory."""
 
 VARY_WINDOW = (1 << 64) - 1
 """The noise that chooses which codes ``vary`` keeps; no stream ever gets that far."""
@@ -78,8 +81,7 @@ def extend(
     others are the end of what was added.
     """
     mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
-    if not 0 < more_s <= 3600:
-        raise InputError(f"duration must be in (0, 3600] seconds, got {more_s:g}")
+    check_duration(more_s, MAX_ADDED_S)
     per_column = mel_spec.n_samples // grid.width
     tail = original[-math.ceil(mel_spec.duration_s * sample_rate) :]
     mono = to_mono(tail, sample_rate, mel_spec.sample_rate)

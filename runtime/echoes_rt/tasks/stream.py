@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from echoes_rt.decode.reference import FloatArray, IntArray
-from echoes_rt.errors import BundleError
+from echoes_rt.errors import BundleError, InputError
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid
 from echoes_rt.tasks.call import Call
@@ -53,6 +53,12 @@ def dropped_columns(n_columns: int) -> int:
 def fresh_columns(n_columns: int) -> int:
     """By how many columns the windows of a stream follow one another."""
     return max(1, n_columns - overlap_columns(n_columns) - dropped_columns(n_columns))
+
+
+def check_duration(duration_s: float, most_s: int = MAX_DURATION_S) -> None:
+    """Raises InputError if no sound of that length can be made."""
+    if not 0 < duration_s <= most_s:  # also refuses NaN
+        raise InputError(f"duration must be in (0, {most_s}] seconds, got {duration_s:g}")
 
 
 def count_windows(mel: MelSpec, audio: Grid, duration_s: float) -> int:
