@@ -2,9 +2,10 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from echoes_rt.cli import main
 from echoes_rt.engine import Engine
-from echoes_rt.profile import gemm_peak
+from echoes_rt.pipeline import Echoes, Sound
+from echoes_rt.profile import cold_start, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
 from echoes_rt.profile.flop import node_flop
 from echoes_rt.profile.measure import Times, measure
@@ -161,6 +163,33 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     assert "warning           step ran on the CPU: TopK" in said
     assert "CPU 1 nodes (10% of the time), CUDA 1 nodes (90% of the time)" in said
     assert "not told by this system" in said
+
+
+def test_cold_start_makes_the_sound_that_is_profiled(
+    subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {
+        "steps": 2,
+        "guidance_scale": 1.5,
+        "temperature": 0.5,
+        "choice_temperature": 2.5,
+        "guidance_schedule": "annealed",
+        "guidance_interval": (0.2, 0.8),
+    }
+    sampling = subject.engine.sampling(8, asked)  # type: ignore[arg-type]
+    assert all(getattr(sampling, name) == value for name, value in asked.items())
+    question = replace(subject.question, sampling=sampling, seed=7)
+    task = report._cold_task(replace(subject, question=question))
+    made: list[Sound] = []
+    image_to_audio = Echoes.image_to_audio
+
+    def spy(*arguments: Any, **options: Any) -> Sound:
+        made.append(image_to_audio(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(Echoes, "image_to_audio", spy)
+    cold_start._run(cold_start.Task.from_json(json.dumps(asdict(task))), began=0)
+    assert [(sound.seed, sound.sampling) for sound in made] == [(7, sampling)]
 
 
 def test_sweep_predicts_by_what_it_counts(subject: Subject) -> None:

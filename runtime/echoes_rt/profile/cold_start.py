@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echoes_rt.errors import BackendError
+from echoes_rt.spec.sampling import SamplingDefaults
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,16 @@ class Task:
     device: str
     threads: int | None
     picture: str
-    steps: int
-    guidance_scale: float
+    seed: int
+    sampling: SamplingDefaults
+
+    @classmethod
+    def from_json(cls, text: str) -> "Task":
+        """The task whose ``asdict`` was written as JSON, which has lists for tuples."""
+        fields = json.loads(text)
+        dials = fields["sampling"]
+        dials["guidance_interval"] = tuple(dials["guidance_interval"])
+        return cls(**{**fields, "sampling": SamplingDefaults(**dials)})
 
 
 def cold_start(task: Task) -> ColdStart:
@@ -82,9 +91,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
     echoes.prepare("image_encoder", echoes.loop_graph(), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with tempfile.TemporaryDirectory() as folder:
-        sound = echoes.image_to_audio(
-            task.picture, seed=0, steps=task.steps, guidance_scale=task.guidance_scale
-        )
+        sound = echoes.image_to_audio(task.picture, seed=task.seed, **asdict(task.sampling))
         sound.save(Path(folder) / "out.wav")
         first_sound_ms = lap_ms()
     return {
@@ -122,4 +129,4 @@ def _status_mb(key: str) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_run(Task(**json.loads(sys.argv[1])), time.time())))
+    sys.stdout.write(json.dumps(_run(Task.from_json(sys.argv[1]), time.time())))

@@ -154,6 +154,6 @@ def _cold_task(subject: Subject) -> Task:
         device=subject.engine.choice.device,
         threads=subject.threads,
         picture=str(subject.question.picture.resolve()),
-        steps=subject.question.sampling.steps,
-        guidance_scale=subject.question.sampling.guidance_scale,
+        seed=subject.question.seed,
+        sampling=subject.question.sampling,
     )
