@@ -119,7 +119,7 @@ def engine(
     Prints one line for each. An engine is built again if the bundle, TensorRT, the
     architecture, the precision, the sizes, the driver or Jetson Linux is another one.
 
-    Example: echoes-export engine echoes-mini --sm 75,86,89,120
+    Example: echoes-export engine my-bundle --sm 75,86,89,120
     """
     from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
     from echoes_export.engine_pictures import compared_pictures, measured_pictures

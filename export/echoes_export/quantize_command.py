@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
 @click.option("--name", help="Of the new bundle. [default: the old one's, and -int8]")
 @click.option(
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that lies at --out.")
 def quantize(
-    bundle_path: Path,
+    bundle: str,
     out: Path,
     name: str | None,
     index: Path | None,
@@ -37,6 +37,8 @@ def quantize(
     overwrite: bool,
 ) -> None:
     """Make an int8 bundle of BUNDLE for CPUs: the transformer's matrices in 8-bit integers.
+
+    BUNDLE is a folder, a zip or the name of a bundled one.
 
     Prints how far its scores and tokens move. What that does to the sounds, echoes-train evaluate
     tells; what it gains on a machine, echoes-rt profile BUNDLE --compare OUT.
@@ -46,9 +48,9 @@ def quantize(
     from echoes_export.checks import table
     from echoes_export.quantize import quantize_bundle
     from echoes_export.verify_int8 import int8_effect
-    from echoes_rt.bundle import Bundle
+    from echoes_rt.bundle import Bundle, find_bundle
 
-    before = Bundle.open(bundle_path)
+    before = find_bundle(bundle)
     asked = heldout_pictures(before, index, pictures)
 
     def accept(folder: Path) -> None:

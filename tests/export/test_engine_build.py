@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +18,12 @@ from echoes_export.checks import Check
 from echoes_export.engine_build import Plan, Target, build_engines, free_ranges, make_targets
 from echoes_export.engine_builder import Job
 from echoes_export.engine_command import engine
-from echoes_rt.bundle import Bundle
+from echoes_rt.bundle import Bundle, bundled_names
 from echoes_rt.errors import BackendError
 from echoes_rt.spec.engine_file import EngineFile, EngineKey, record_path
 from echoes_training.data.index import Clip, write_index
 
+DOCS = Path(__file__).parents[2] / "docs"
 TARGET = Target(flavour="rtx", version="1.7.1", sm=89)
 
 
@@ -237,6 +239,13 @@ def test_index_without_training_pictures_is_refused(
     asked = [str(tiny_bundle), "--precision", "int8", "--index", str(index)]
     result = CliRunner().invoke(engine, asked)
     assert "has no training picture" in str(result.exception)
+
+
+def test_shown_commands_write_to_a_copy_of_the_bundled_model() -> None:
+    texts = [(DOCS / name).read_text("utf-8") for name in ("hardware.md", "jetson.md")]
+    shown = re.findall(r"echoes-export engine (\w\S*)", "\n".join([engine.help or "", *texts]))
+    assert "my-bundle" in shown
+    assert not set(shown) & set(bundled_names())
 
 
 def test_architectures_are_whole_numbers(tiny_bundle: Path) -> None:

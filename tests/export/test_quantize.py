@@ -93,6 +93,16 @@ def test_command_prints_how_far_it_moves(tiny_bundle: Path, tmp_path: Path) -> N
     assert "exists already; pass --overwrite" in str(again.exception)
 
 
+def test_command_knows_bundled_names(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echoes_rt.bundle.BUNDLED_FOLDER", tiny_bundle.parent)
+    monkeypatch.chdir(tmp_path)
+    asked = [tiny_bundle.name, "--out", "out", "--pictures", "1"]
+    CliRunner().invoke(quantize, asked, catch_exceptions=False)
+    assert Bundle.open(tmp_path / "out").manifest.name == "echoes-tiny-int8"
+
+
 def test_int8_bundle_has_nothing_left_to_quantize(int8_path: Path, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="no products of transformer to quantize"):
         quantize_bundle(Bundle.open(int8_path), tmp_path / "o", "x", accept=lambda _: None)
