@@ -33,7 +33,7 @@ fmt: $(VENV)/.installed
 	$(VENV)/bin/ruff format .
 
 bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
-	$(BENCH_VENV)/bin/python -m bench --work $(BENCH_VENV)/bundles $(BENCH) > /dev/null
+	$(BENCH_VENV)/bin/python -m bench $(BENCH) > /dev/null
 
 gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/hardware.md
 	$(GPU_PYTHON) -m echoes_rt.gpu_check $(GPU_CHECK)

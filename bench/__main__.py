@@ -3,7 +3,6 @@
 import json
 import os
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -41,7 +40,6 @@ def _say(what: str) -> None:
 @click.option("--runs", type=click.IntRange(1), default=7, show_default=True)
 @click.option("--steps", type=click.IntRange(1), default=12, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="[default: as many as cores]")
-@click.option("--work", type=click.Path(path_type=Path), help="Keeps the bundles between runs.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -58,7 +56,6 @@ def main(
     runs: int,
     steps: int,
     threads: int | None,
-    work: Path | None,
     out: Path,
     busy: bool,
 ) -> None:
@@ -81,11 +78,16 @@ def main(
         "gemm_peak_gflops": round(peak, 1),
     }
     sampling = SamplingDefaults(steps=steps)
-    with ExitStack() as stack:
-        folder = work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    with tempfile.TemporaryDirectory() as work:
         document["sizes"] = [
             _measured(
-                size, folder, sampling, runs, n_threads, peak, is_swept=size in sweeps.split(",")
+                size,
+                Path(work),
+                sampling,
+                runs,
+                n_threads,
+                peak,
+                is_swept=size in sweeps.split(","),
             )
             for size in sizes.split(",")
         ]

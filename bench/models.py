@@ -12,7 +12,6 @@ from echoes_export.precision import rounded
 from echoes_export.quantize import quantize_bundle
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import Bundle
-from echoes_rt.spec.manifest import MANIFEST_NAME
 from echoes_rt.spec.sampling import SamplingDefaults
 from echoes_training.presets import PRESETS
 
@@ -40,16 +39,14 @@ class Subject:
 
 
 def make_subject(size: str, work: Path, sampling: SamplingDefaults) -> Subject:
-    """Exports what does not lie in ``work`` yet; speed does not depend on what weights know."""
+    """Exports to ``work``; speed does not depend on what weights know."""
     preset = PRESETS[size]
     models = rounded(random_models(preset, seed=0), "fp16")
     sampling = replace(sampling, steps=min(sampling.steps, preset.layout.audio.n_tokens))
     plain, small = work / size, work / f"{size}-int8"
-    if not (plain / MANIFEST_NAME).is_file():
-        about = About(name=f"bench-{size}", description="Random weights.", sampling=sampling)
-        write_bundle(plain, models, about, weights="fp16", accept=lambda _: None)
-    if not (small / MANIFEST_NAME).is_file():
-        quantize_bundle(Bundle.open(plain), small, f"bench-{size}-int8", accept=lambda _: None)
+    about = About(name=f"bench-{size}", description="Random weights.", sampling=sampling)
+    write_bundle(plain, models, about, weights="fp16", accept=lambda _: None)
+    quantize_bundle(Bundle.open(plain), small, f"bench-{size}-int8", accept=lambda _: None)
     return Subject(
         size=size,
         models=models,

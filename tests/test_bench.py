@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from bench import __main__ as program
 from bench.contenders import Contender, Sound, contenders
 from bench.measure import Result, measure
-from bench.models import Subject
+from bench.models import Subject, make_subject
 from bench.page import page, write_page
 from echoes_export.quantize import quantize_bundle
 from echoes_export.stored_models import stored_models
 from echoes_rt.bundle import Bundle
+from echoes_rt.spec.sampling import SamplingDefaults
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,20 @@ def subject(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Subj
         int8=Bundle.open(out),
         sampling=replace(bundle.manifest.sampling, steps=3),
     )
+
+
+def test_graphs_are_never_those_of_an_older_run(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    for name in ("tiny", "tiny-int8"):
+        (tmp_path / name).symlink_to(tiny_bundle)
+    monkeypatch.setattr("bench.models.write_bundle", lambda out, *_, **__: written.append(out))
+    monkeypatch.setattr(
+        "bench.models.quantize_bundle", lambda _, out, *__, **___: written.append(out)
+    )
+    make_subject("tiny", tmp_path, SamplingDefaults(steps=1))
+    assert written == [tmp_path / "tiny", tmp_path / "tiny-int8"]
 
 
 def said(_: str) -> None:
