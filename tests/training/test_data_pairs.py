@@ -9,8 +9,9 @@ from click.testing import CliRunner
 
 from echoes_rt.errors import InputError
 from echoes_training.data.index import read_index
-from echoes_training.data.pairs import read_pairs, stable_split
+from echoes_training.data.pairs import read_pairs
 from echoes_training.data.prepare import prepare
+from echoes_training.data.splits import stable_split
 
 
 def write_table(path: Path, text: str) -> Path:
@@ -48,6 +49,70 @@ def test_the_default_split_holds_out_one_in_ten_for_good() -> None:
         35,
         38,
     ]
+
+
+def splits_of(tmp_path: Path, rows: list[str], columns: str = "image,audio") -> list[str]:
+    table = write_table(tmp_path / "pairs.csv", "\n".join([columns, *rows]) + "\n")
+    return [clip.split for clip in read_pairs(table)]
+
+
+def test_rows_that_share_a_file_at_any_remove_get_one_split(tmp_path: Path) -> None:
+    """Frames of a recording, and two sounds of a picture; 1 and 3 would be held out alone."""
+    rows = [f"photos/{number}.jpg,{sound}.wav" for number, sound in enumerate("aabbcdefgh")]
+    rows.append("photos/2.jpg,./x/../d.wav")
+    splits = splits_of(tmp_path, rows)
+    assert splits[0] == splits[1]
+    # 2 and 3 share b.wav, 5 shares d.wav with the last row, which is another sound of 2.
+    assert splits[2] == splits[3] == splits[5] == splits[10]
+    assert set(splits) == {"train", "heldout"}
+    # The order of the rows does not count.
+    assert splits_of(tmp_path, rows[::-1]) == splits[::-1]
+
+
+def test_without_shared_files_every_picture_keeps_its_split(tmp_path: Path) -> None:
+    rows = [f"photos/{number}.jpg,{number}.wav" for number in range(40)]
+    expected = [stable_split(f"photos/{number}.jpg") for number in range(40)]
+    assert splits_of(tmp_path, rows) == expected
+
+
+def test_of_few_pictures_one_is_held_out_with_all_its_rows(tmp_path: Path) -> None:
+    assert splits_of(tmp_path, ["0.jpg,0.wav", "1.jpg,1.wav", "2.jpg,2.wav"]).count("heldout") == 1
+    alone = splits_of(tmp_path, ["a.jpg,a.wav", "b.jpg,b.wav"])
+    held = "ab"[alone.index("heldout")]
+    rows = ["a.jpg,a.wav", "b.jpg,b.wav", f"more.jpg,{held}.wav"]
+    expected = [*alone, "heldout"]
+    assert splits_of(tmp_path, rows) == expected
+
+
+def test_rows_that_are_all_of_one_recording_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert len(set(splits_of(tmp_path, ["a.jpg,a.wav", "b.jpg,a.wav"]))) == 1
+    assert "pairs.csv share files with one another" in caplog.text
+    caplog.clear()
+    splits_of(tmp_path, ["a.jpg,a.wav"])
+    assert not caplog.text
+
+
+def test_a_row_without_a_split_follows_the_given_one(tmp_path: Path) -> None:
+    rows = ["0.jpg,a.wav,heldout", "1.jpg,a.wav,", "2.jpg,b.wav,train", "3.jpg,b.wav,"]
+    splits = splits_of(tmp_path, rows, "image,audio,split")
+    assert splits == ["heldout", "heldout", "train", "train"]
+
+
+def test_a_given_split_that_shares_a_file_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = ["a.jpg,a.wav,train", "b.jpg,a.wav,heldout", "a.jpg,b.wav,heldout"]
+    splits = splits_of(tmp_path, rows, "image,audio,split")
+    assert splits == ["train", "heldout", "heldout"]
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert "pairs.csv puts 2 files into both splits" in message
+    assert message.endswith(f"{tmp_path / 'a.wav'}, ...")
+    caplog.clear()
+    splits_of(tmp_path, ["a.jpg,a.wav,train", "b.jpg,b.wav,heldout"], "image,audio,split")
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from echoes_rt.errors import InputError
-from echoes_training.data.pairs import stable_split
+from echoes_training.data.splits import stable_split
 from echoes_training.data.videos.table import VideoClip, folder_clips, read_table
 
 

@@ -1,18 +1,17 @@
 """Reads a user's own table of pictures with their sounds, CSV or JSON lines."""
 
 import csv
-import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from echoes_rt.errors import InputError
 from echoes_training.data.index import Clip, Split
+from echoes_training.data.splits import Row, with_splits
 
 REQUIRED = ("image", "audio")
 OPTIONAL = ("start", "label", "split", "licence")
-HELDOUT_EVERY = 10  # one picture in ten, where the table has no split
+SPLITS: dict[str, Split | None] = {"": None, "train": "train", "heldout": "heldout"}
 
 
 def read_pairs(table: Path) -> list[Clip]:
@@ -24,39 +23,19 @@ def read_pairs(table: Path) -> list[Clip]:
     """
     if table.suffix.lower() not in (".csv", ".jsonl"):
         raise InputError(f"a table of pairs must be a .csv or .jsonl file, got {table}")
-    rows = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
-    clips, is_split = [], False
+    lines = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
+    rows = []
     try:
-        for line, row in rows:
-            is_split = is_split or bool(row.get("split"))
+        for line, cells in lines:
             try:
-                clips.append(_clip(row, table.parent))
+                rows.append(_row(cells, table.parent))
             except ValueError as error:
                 raise InputError(f"{table}:{line}: {error}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read the table {table}: {error}") from error
-    if not clips:
+    if not rows:
         raise InputError(f"{table} has no rows")
-    return _with_heldout(clips, is_split)
-
-
-def stable_split(image: str) -> Split:
-    """The split of a picture by its path as the table spells it: the same on every machine."""
-    return "heldout" if _draw(image) % HELDOUT_EVERY == 0 else "train"
-
-
-def _draw(image: str) -> int:
-    digest = hashlib.sha256(PurePath(image).as_posix().encode()).digest()
-    return int.from_bytes(digest[:8], "big")
-
-
-def _with_heldout(clips: list[Clip], is_split: bool) -> list[Clip]:
-    """Of a few pictures the draw may hold out none, and a training needs one."""
-    pictures = {str(clip.image) for clip in clips}
-    if is_split or len(pictures) < 2 or any(clip.split == "heldout" for clip in clips):
-        return clips
-    chosen = min(pictures, key=lambda image: _draw(PurePath(image).name))
-    return [replace(c, split="heldout") if c.image == chosen else c for c in clips]
+    return with_splits(rows, table)
 
 
 def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
@@ -94,26 +73,27 @@ def _check_columns(place: str, names: Collection[str]) -> None:
         )
 
 
-def _clip(row: Mapping[str, object], folder: Path) -> Clip:
+def _row(row: Mapping[str, object], folder: Path) -> Row:
     if unknown := [name for name in row if name not in (*REQUIRED, *OPTIONAL)]:
         raise ValueError(f"the row has {unknown[0]}: {row[unknown[0]]!r}")
     cells = {name: "" if value is None else str(value).strip() for name, value in row.items()}
     if empty := [name for name in REQUIRED if not cells[name]]:
         raise ValueError(f"{' and '.join(empty)} is empty")
-    split = cells.get("split") or stable_split(cells["image"])
-    if split not in ("train", "heldout"):
+    split = cells.get("split", "")
+    if split not in SPLITS:
         raise ValueError(f"split must be train or heldout, got {split!r}")
     label = cells.get("label") or None
-    return Clip(
+    clip = Clip(
         image=str(folder.resolve() / cells["image"]),
         audio=str(folder.resolve() / cells["audio"]),
         start=_seconds(cells.get("start") or "0"),
         label=label,
         category=label or "pairs",
-        split="heldout" if split == "heldout" else "train",
+        split="train",  # until all rows are known
         licence=cells.get("licence") or "unstated",
         source="pairs",
     )
+    return Row(clip=clip, picture=cells["image"], split=SPLITS[split])
 
 
 def _seconds(text: str) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from echoes_rt.errors import InputError
 from echoes_training.data.index import Split
-from echoes_training.data.pairs import stable_split
+from echoes_training.data.splits import stable_split
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 

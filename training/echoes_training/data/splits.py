@@ -1,0 +1,111 @@
+"""Decides which rows of a table are held out, so that no file is trained on and judged on."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath
+
+from echoes_training.data.index import Clip, Split
+
+logger = logging.getLogger(__name__)
+
+HELDOUT_EVERY = 10  # one picture in ten, where the table has no split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of a table of pairs.
+
+    Attributes:
+        clip: all but its split, which is not decided yet.
+        picture: as the table spells its path.
+        split: what the table says, or None.
+    """
+
+    clip: Clip
+    picture: str
+    split: Split | None
+
+
+def stable_split(picture: str) -> Split:
+    """The split of a picture by its path as the table spells it: the same on every machine."""
+    return "heldout" if _draw(picture) % HELDOUT_EVERY == 0 else "train"
+
+
+def with_splits(rows: Sequence[Row], table: Path) -> list[Clip]:
+    """The clips of ``table``; where it gives no split, those that share a file get the same one."""
+    names = _group_names(rows)
+    groups: dict[str, list[Row]] = {}
+    for name, row in zip(names, rows, strict=True):
+        groups.setdefault(name, []).append(row)
+    splits = {name: _split_of(group) for name, group in groups.items()}
+    if not any(row.split for row in rows):
+        if len(groups) == 1 and len(rows) > 1:
+            logger.warning(
+                "all rows of %s share files with one another, so all are %s; add a column split",
+                table,
+                *splits.values(),
+            )
+        elif len(groups) > 1 and "heldout" not in splits.values():
+            splits[_least_drawn(names, rows)] = "heldout"
+    clips = [
+        replace(row.clip, split=row.split or splits[name])
+        for name, row in zip(names, rows, strict=True)
+    ]
+    _warn_of_files_in_both(clips, table)
+    return clips
+
+
+def _draw(picture: str) -> int:
+    digest = hashlib.sha256(PurePath(picture).as_posix().encode()).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
+def _files(clip: Clip) -> list[str]:
+    return [os.path.normpath(file) for file in (clip.image, clip.audio) if file is not None]
+
+
+def _group_names(rows: Sequence[Row]) -> list[str]:
+    """Of each row one file that stands for all rows that share a file with it, at any remove."""
+    leaders: dict[str, str] = {}
+
+    def leader(file: str) -> str:
+        while leaders.setdefault(file, file) != file:
+            leaders[file] = file = leaders[leaders[file]]  # keeps the way short
+        return file
+
+    for row in rows:
+        first, *others = _files(row.clip)
+        for other in others:
+            leaders[leader(other)] = leader(first)
+    return [leader(_files(row.clip)[0]) for row in rows]
+
+
+def _split_of(group: Sequence[Row]) -> Split:
+    """Of the rows of a group for which the table does not say."""
+    given = {row.split for row in group if row.split}
+    if given:
+        return "train" if "train" in given else "heldout"
+    return stable_split(min((row.picture for row in group), key=_draw))
+
+
+def _least_drawn(names: Sequence[str], rows: Sequence[Row]) -> str:
+    """Of a few pictures the draw may hold out none, and a training needs one."""
+    draws = [_draw(PurePath(row.picture).name) for row in rows]
+    return names[draws.index(min(draws))]
+
+
+def _warn_of_files_in_both(clips: Sequence[Clip], table: Path) -> None:
+    files: dict[Split, dict[str, None]] = {"train": {}, "heldout": {}}  # ordered sets
+    for clip in clips:
+        files[clip.split].update(dict.fromkeys(_files(clip)))
+    if shared := [file for file in files["heldout"] if file in files["train"]]:
+        logger.warning(
+            "%s puts %d files into both splits, so held-out figures will be too good: %s%s",
+            table,
+            len(shared),
+            shared[0],
+            ", ..." if len(shared) > 1 else "",
+        )
