@@ -9,6 +9,8 @@
 set -euo pipefail
 [ $# -eq 2 ] || { sed -n '2,8p' "$0" >&2; exit 2; }
 media=$1 work=$2
+# However this ends, no training goes on behind it, which the next run would train beside.
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}  # two trainings run side by side, a core each
 mkdir -p "$work"
 
