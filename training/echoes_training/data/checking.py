@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import soundfile
 
+from echoes_rt.errors import InputError
+from echoes_rt.image import read_image
 from echoes_training.data.index import Clip
 
 
@@ -21,14 +22,10 @@ def fault(clip: Clip) -> str | None:
 
 def _picture_fault(path: Path) -> str | None:
     try:
-        data = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        return f"{path}: {error.strerror or error}"
-    try:
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except cv2.error as error:
-        return f"{path}: {error.err}"
-    return f"{path}: not a picture that OpenCV can decode" if picture is None else None
+        read_image(path)
+    except InputError as error:
+        return str(error)
+    return None
 
 
 def _sound_fault(path: Path, start: float) -> str | None:

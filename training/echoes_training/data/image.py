@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echoes_rt.errors import InputError
+from echoes_rt.image import read_image
 from echoes_rt.spec.image import ImageSpec
 from echoes_training.data import crop
 from echoes_training.data.crop import Pixels as Pixels
@@ -23,20 +25,24 @@ class ImageStore:
         self._kept: dict[str, Pixels] = {}
 
     def get(self, path: str) -> Pixels:
-        """(H, W, 3) RGB.
+        """(H, W, 3) RGB, read as the runtime reads it.
 
         Raises:
-            OSError: if the picture cannot be read; ``prepare`` lists only those that can.
+            InputError: if the picture cannot be read; ``prepare`` lists only those that can.
         """
         if path not in self._kept:
-            pixels = cv2.imread(path, cv2.IMREAD_COLOR)
-            if pixels is None:
-                raise OSError(f"cannot decode {path}; run echoes-train prepare again")
+            try:
+                pixels = read_image(path)
+            except InputError as error:
+                raise InputError(
+                    f"cannot read the picture {path}; run echoes-train prepare again"
+                ) from error
             side = SHORT_SIDE * min(self.spec.height, self.spec.width)
             scale = min(1.0, side / min(pixels.shape[:2]))
             if scale < 1.0:
-                pixels = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            self._kept[path] = np.ascontiguousarray(pixels[:, :, ::-1])
+                small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+                pixels = np.asarray(small, dtype=np.uint8)
+            self._kept[path] = pixels
         return self._kept[path]
 
     def centred(self, path: str) -> Pixels:

@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import cv2
 import matplotlib
 
 matplotlib.use("Agg")
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 
 from echoes_rt.audio import clip_mel
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray
+from echoes_rt.image import RgbArray, read_image
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
@@ -106,7 +105,7 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
     figure = Figure(figsize=(3.2 * (n_made + 3), 1.75 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), n_made + 3, squeeze=False)
     for line, (label, row), clip, picture in zip(axes, rows, real, pictures, strict=True):
-        _draw_picture(line[0], _read(row[0].clip.image or ""), _plain(label))
+        _draw_picture(line[0], read_image(row[0].clip.image or ""), _plain(label))
         for axis, job in zip(line[1:], row, strict=False):
             sound = next(made)
             heard = evaluation.labels[evaluation.judge.judge(sound[None]).predicted[0]]
@@ -127,13 +126,6 @@ def _sounds_of(evaluation: Evaluation, jobs: list[chain.Job]) -> Samples:
 
 def _pictures_of(evaluation: Evaluation, jobs: list[chain.Job]) -> RgbArray:
     return np.concatenate([*chain.pictures_of(evaluation.echoes, evaluation.answers(jobs))])
-
-
-def _read(path: str) -> RgbArray:
-    pixels = cv2.imread(path, cv2.IMREAD_COLOR)
-    if pixels is None:
-        raise InputError(f"cannot decode the picture {path}; give another index")
-    return np.asarray(pixels[:, :, ::-1], dtype=np.uint8)
 
 
 def _draw_picture(axis: Axes, pixels: RgbArray, title: str) -> None:

@@ -1,0 +1,69 @@
+"""The pictures that are trained on are those that the runtime shows the model."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from echoes_rt.errors import InputError
+from echoes_rt.image import load_image, read_image
+from echoes_rt.spec.image import ImageSpec
+from echoes_training.data.checking import fault
+from echoes_training.data.image import ImageStore, to_batch
+from echoes_training.data.index import Clip
+
+SPEC = ImageSpec(height=32, width=32)
+
+
+def clip(picture: Path) -> Clip:
+    return Clip(
+        image=str(picture),
+        audio=None,
+        start=0.0,
+        label=None,
+        category="pairs",
+        split="train",
+        licence="CC0 1.0",
+        source="pairs",
+    )
+
+
+def pictures() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    bgra = rng.integers(0, 256, (36, 40, 4), dtype=np.uint8)
+    bgra[:18, :, 3] = 0
+    return {
+        "transparent": bgra,
+        "16 bits": rng.integers(0, 1 << 16, (36, 40, 3), dtype=np.uint16),
+        "grey": bgra[:, :, 0],
+        "colour": bgra[:, :, :3],
+    }
+
+
+@pytest.mark.parametrize("kind", pictures())
+def test_training_sees_what_the_runtime_sees(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), pictures()[kind])
+    store = ImageStore(SPEC)
+    np.testing.assert_array_equal(store.get(str(path)), read_image(path))
+    seen = to_batch([store.centred(str(path))], SPEC).numpy()
+    np.testing.assert_allclose(seen, load_image(path, SPEC), atol=1e-6)
+
+
+def test_transparency_is_white(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    cv2.imwrite(str(path), pictures()["transparent"])
+    assert (ImageStore(SPEC).get(str(path))[:18] == 255).all()
+
+
+def test_what_the_runtime_cannot_read_is_not_listed(tmp_path: Path) -> None:
+    """A TIFF, which OpenCV reads and the runtime does not."""
+    good, bad = tmp_path / "a.png", tmp_path / "a.tiff"
+    for path in (good, bad):
+        cv2.imwrite(str(path), pictures()["colour"])
+    assert fault(clip(good)) is None
+    reason = f"{bad} is not a picture that can be read; give a JPEG, PNG, WebP or BMP file"
+    assert fault(clip(bad)) == reason
+    with pytest.raises(InputError, match="cannot read the picture .*a.tiff; run echoes-train prep"):
+        ImageStore(SPEC).get(str(bad))
