@@ -95,7 +95,7 @@ def make_targets(flavour: str, sms: tuple[int, ...]) -> list[Target]:
 
 
 _HINTS = {
-    "rtx": 'install it with pip install "echoes-rt[rtx]"',
+    "rtx": "install echoes-rt[rtx]",
     "tensorrt": "it comes with JetPack; make the environment with --system-site-packages, or use "
     "--backend rtx on a PC",
 }

@@ -155,7 +155,9 @@ def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
         raise ImportError(f"No module named {flavour!r}")
 
     monkeypatch.setattr(engine_build, "import_tensorrt", no_library)
-    with pytest.raises(BackendError, match=r"tensorrt_rtx cannot be imported: .*echoes-rt\[rtx\]"):
+    with pytest.raises(
+        BackendError, match=r"tensorrt_rtx cannot be imported: .*; install echoes-rt\[rtx\]$"
+    ):
         make_targets("rtx", (89,))
     with pytest.raises(BackendError, match="comes with JetPack"):
         make_targets("tensorrt", ())
