@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import cv2
@@ -254,25 +253,36 @@ def test_a_second_run_does_nothing_and_other_settings_are_refused(
     assert "holds shards of another set: digest, seconds, shortest_s differ" in result.stderr
 
 
+DIE_MIDWAY = """
+import os, signal, sys
+from echoes_training.cli import main
+from echoes_training.data.videos import shards
+
+entry, clips = shards._entry, []
+
+def die_within_the_second_shard(clip, extract):
+    clips.append(clip)
+    if len(clips) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return entry(clip, extract)
+
+shards._entry = die_within_the_second_shard
+main(sys.argv[1:])
+"""
+
+
 def test_after_a_kill_the_rest_is_made_and_all_is_the_same(
     shards: Path, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-m", "echoes_training.cli", *arguments(table, out, "--workers", 1)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not list(out.glob("*.tar")) and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    left = {path.name for path in out.glob("*.tar")}
-    assert left
-    assert left < {path.name for path in shards.glob("*.tar")}
-    for name in left:
-        assert (out / name).read_bytes() == (shards / name).read_bytes()
+    command = [sys.executable, "-c", DIE_MIDWAY, *arguments(table, out, "--workers", 1)]
+    process = subprocess.run(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    assert process.returncode == -signal.SIGKILL
+    (tar,) = out.glob("*.tar")
+    assert tar.read_bytes() == (shards / tar.name).read_bytes()
+    assert (out / "train-000001.tar.partial").exists()
     kept = {path: path.stat().st_mtime_ns for path in lists(out)}
-    (out / "train-000001.tar.partial").write_bytes(b"half")
+    assert [path.name for path in kept] == ["train-000000.jsonl"]
     result = prepare(table, out, "--workers", 2)
     assert result.exit_code == 0, result.output
     assert content(out) == content(shards)
