@@ -22,7 +22,8 @@ class LoopConfig:
     """What every training loop needs.
 
     Attributes:
-        batch_size: of a step, over all processes: how many there are changes no result.
+        batch_size: of a step, over all processes: how many there are changes no result, but
+            for the rounding of a codec's ``decoded_share`` in the part of each.
         accumulate: into how many parts each process divides its share of a batch, to save memory.
         learning_rate: peak, after ``warmup_steps`` and before a cosine fall to zero at ``steps``.
         ema_decay: of the moving average of the weights that is evaluated and exported; 0 for none.

@@ -15,7 +15,10 @@ P = TypeVar("P")
 
 
 def make_optimizer(module: nn.Module, loop: LoopConfig) -> torch.optim.AdamW:
-    """Weight decay on matrices and kernels only, not on biases, norms, embeddings or codebooks."""
+    """Weight decay on all that has two or more dimensions, but for embeddings and codebooks.
+
+    Biases and norms have one; the transformer's vectors of rows and columns count as a matrix.
+    """
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for owner in module.modules():

@@ -34,7 +34,8 @@ class VectorQuantizer(nn.Module):
         else:
             nn.init.uniform_(self.embedding.weight, -1 / codebook_size, 1 / codebook_size)
         # Running share of latents that chose each code. All start dead, so that the first call of
-        # revive() puts the whole codebook onto latents of the first batch.
+        # revive() puts all codes but the most chosen ones onto latents of the first batch, as far
+        # as there are latents.
         self.register_buffer("usage", torch.zeros(codebook_size))
 
     @property
@@ -44,7 +45,7 @@ class VectorQuantizer(nn.Module):
         return F.normalize(weight, dim=-1) if self.normalize else weight
 
     def nearest(self, latents: Tensor) -> Tensor:
-        """(..., D) latents to (...) int64 codes; on the sphere any length of latent will do."""
+        """(..., D) latents to (...) int64 codes; on the sphere the latents' norm does not count."""
         codebook = self.codebook
         scores = latents @ codebook.t()
         if not self.normalize:

@@ -140,7 +140,7 @@ def _evaluate(
     model: VQGAN,
     head: CategoryHead,
 ) -> Scalars:
-    """Error, label accuracy and codebook use on up to 256 held-out clips, evenly spread."""
+    """Error, label accuracy and codebook use on up to 511 held-out clips, evenly spread."""
     model.eval()
     head.eval()
     medium, device = batches.medium, batches.device
