@@ -163,10 +163,10 @@ def _refine(
     from echoes_training.stages.codecs import load_codec
     from echoes_training.stages.refine import refine, with_new_decoder
 
-    config = _configure("refine", run, preset, assignments, resume)
     model, codec = load_codec(codec_run)
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
     head = vqgan.load_head(codec_run, medium, codec)
+    config = _configure("refine", run, preset, assignments, resume)
     if config.decoder_channels:
         model, codec = with_new_decoder(model, codec, config)
     # The result is a codec like any other, and its settings say so.
@@ -178,7 +178,7 @@ def _refine(
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
 
-codec_option = click.option("--codec", type=_RUN, required=True, help="Run of the codec to refine.")
+codec_option = click.option("--codec", type=_RUN, required=True, help="Training run of the codec.")
 
 
 @main.command("refine-image")
