@@ -64,6 +64,6 @@ def test_what_the_runtime_cannot_read_is_not_listed(tmp_path: Path) -> None:
         cv2.imwrite(str(path), pictures()["colour"])
     assert fault(clip(good)) is None
     reason = f"{bad} is not a picture that can be read; give a JPEG, PNG, WebP or BMP file"
-    assert fault(clip(bad)) == reason
+    assert fault(clip(bad)) == f"{bad}: {reason}"
     with pytest.raises(InputError, match=r"cannot read the picture .*a.tiff; run echoes-"):
         ImageStore(SPEC).get(str(bad))

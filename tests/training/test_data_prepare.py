@@ -80,7 +80,8 @@ def test_a_broken_file_is_skipped_and_moves_no_other_to_another_split(media: Pat
     (media / "esc10" / "008 - Saw" / "2-12-A.ogg").write_bytes(b"OggS, but no more")
     result = invoke(media)
     assert result.exit_code == 0, result.output
-    assert f"skipped {photos / 'image_0002.jpg'}: not a picture" in result.stderr
+    empty = photos / "image_0002.jpg"
+    assert f"skipped {empty}: picture {empty} is empty; give a JPEG" in result.stderr
     assert "2-12-A.ogg" in result.stderr
     assert "11 rows, 2 files skipped" in result.stdout
     clips = read_index(media / "out" / "index.jsonl")

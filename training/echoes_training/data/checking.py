@@ -24,7 +24,7 @@ def _picture_fault(path: Path) -> str | None:
     try:
         read_image(path)
     except InputError as error:
-        return str(error)
+        return f"{path}: {error}"
     return None
 
 
