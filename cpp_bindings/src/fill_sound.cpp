@@ -58,7 +58,9 @@ struct Columns {
   int end;
 };
 
-// The columns of codes that sound in [first, last) of a window.
+// The columns of codes that sound in [first, last) of a window. The manifest's n_frames is a
+// multiple of the grid's width, so columns share a window's samples out without a rest, and what
+// lies in the window lies in the grid; clamped all the same, for codes are written there.
 Columns columns_of(const Call &call, int64_t first, int64_t last) {
   const MelSpec &mel = call.manifest().mel;
   const Grid &grid = call.manifest().tokens.audio;
@@ -72,7 +74,10 @@ Columns columns_of(const Call &call, int64_t first, int64_t last) {
                               static_cast<double>(last - first) / mel.sample_rate,
                               " s; give a shorter part, or use echoes_continue"));
   }
-  return {static_cast<int>(begin), static_cast<int>(std::min<int64_t>(end, grid.width))};
+  const auto inside = [&](int64_t column) {
+    return static_cast<int>(std::clamp<int64_t>(column, 0, grid.width));
+  };
+  return {inside(begin), inside(end)};
 }
 
 }  // namespace

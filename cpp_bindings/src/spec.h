@@ -21,7 +21,7 @@ struct MelSpec {
   int win_length = 0;
   int hop_length = 0;
   int n_mels = 0;
-  int n_frames = 0;
+  int n_frames = 0;  // a multiple of the audio grid's width
   double f_min = 0;
   double f_max = 0;
 

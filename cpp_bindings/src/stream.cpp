@@ -31,6 +31,7 @@ Mel frames_of(const Mel &mel, int from, int to) {
 
 Mel joined(const Mel &first, const Mel &second) {
   if (first.frames == 0) return second;
+  if (second.frames == 0) return first;  // the first window of two columns after a past of one
   Mel mel;
   mel.frames = first.frames + second.frames;
   auto left = first.values.begin();

@@ -13,6 +13,11 @@ import numpy as np
 import pytest
 from native import Native, NativeError
 
+from echoes_rt.spec.graphs import graph_specs
+from echoes_rt.spec.image import ImageSpec
+from echoes_rt.spec.mel import MelSpec
+from echoes_rt.spec.tokens import Grid, TokenLayout
+
 CASES = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
 )
@@ -78,6 +83,82 @@ def test_every_broken_rule_is_named(
 def same_words(sentence: str) -> str:
     """Without the marks of Python's repr and the case of its escapes, which C does not copy."""
     return sentence.lower().replace('"', "'")
+
+
+def with_sizes(data: dict[str, Any], grid: tuple[int, int], n_frames: int) -> dict[str, Any]:
+    """The manifest with another audio grid, (height, width), and clips of another length."""
+    data["tokens"]["audio"] |= {"height": grid[0], "width": grid[1]}
+    data["mel"]["n_frames"] = n_frames
+    data["sampling"]["steps"] = 1
+    image, mel = ImageSpec(height=32, width=32), MelSpec(**data["mel"])
+    tokens = TokenLayout(**{name: Grid(**data["tokens"][name]) for name in ("image", "audio")})
+    for name, spec in graph_specs(image, mel, tokens).items():
+        for side in ("inputs", "outputs"):
+            data["graphs"][name][side] = {
+                tensor: [of.dtype, list(of.shape)] for tensor, of in getattr(spec, side).items()
+            }
+    return data
+
+
+@pytest.mark.parametrize(("width", "n_frames"), [(4, 3), (4, 34), (1023, 2045)])
+def test_columns_share_out_the_frames_without_a_rest(
+    width: int,
+    n_frames: int,
+    copy: Path,
+    tiny_manifest: Fresh,
+    library: Path,
+    refused: Callable[..., tuple[str, str]],
+) -> None:
+    """Else a part of a sound would have columns outside of the grid; nothing else is wrong here."""
+    data = with_sizes(tiny_manifest(), (2, width), width)
+    (copy / "manifest.json").write_text(json.dumps(data))
+    Native(library, copy, device=b"cpu").close()  # accepted
+    data = with_sizes(tiny_manifest(), (2, width), n_frames)
+    (copy / "manifest.json").write_text(json.dumps(data))
+    assert refused(copy) == (
+        "bundle",
+        f"{copy}/manifest.json: manifest key mel.n_frames must be a multiple of "
+        f"tokens.audio.width, {width}, got {n_frames}",
+    )
+
+
+@pytest.mark.parametrize("grid", [(4, 2), (2, 4), (1, 8)])
+def test_every_part_of_a_sound_has_its_columns(
+    grid: tuple[int, int], copy: Path, tiny_manifest: Fresh, library: Path, build: Path
+) -> None:
+    """The same graphs, for the codes of a clip are as many in every grid."""
+    data = with_sizes(tiny_manifest(), grid, 32)
+    (copy / "manifest.json").write_text(json.dumps(data))
+    native = Native(library, copy, device=b"cpu", threads=1)
+    clip, rate = native.info.num_samples, native.info.sample_rate
+    options, _ = native.options(steps=1)
+    column = clip // grid[1]
+    for size in (1, clip, clip + 1, 2 * clip):
+        sound = np.full(size, 0.25, np.float32)
+        part = min(size, column)
+        middle = (size - part) // 2 if grid[1] > 2 else 0  # two columns meet in the middle
+        for start in {0, middle, size - part}:
+            filled = native.inpaint(sound, start / rate, (start + part) / rate, None, options)
+            assert (filled != sound)[start : start + part].any()
+        assert len(native.extend(sound, (clip + 1) / rate, None, options)) == size + clip + 1
+    native.close()
+
+
+def test_one_column_cannot_be_continued(
+    copy: Path, tiny_manifest: Fresh, library: Path, build: Path
+) -> None:
+    (copy / "manifest.json").write_text(json.dumps(with_sizes(tiny_manifest(), (8, 1), 32)))
+    native = Native(library, copy, device=b"cpu", threads=1)
+    options, _ = native.options()
+    sound = np.full(100, 0.25, np.float32)
+    for task in (
+        lambda: native.inpaint(sound, 0.0, 0.001, None, options),
+        lambda: native.extend(sound, 0.1, None, options),
+        lambda: native.stream(np.zeros((9, 9, 3), np.uint8), 0.1, options, lambda _: True),
+    ):
+        with pytest.raises(NativeError, match="cannot be continued: they have 1 column of codes"):
+            task()
+    native.close()
 
 
 @pytest.mark.parametrize(
