@@ -1,4 +1,5 @@
 // The C++ wrapper: values, exceptions, and exceptions of callbacks. Usage: test_wrapper BUNDLE
+#include <algorithm>
 #include <echoes_rt/echoes_rt.hpp>
 #include <numeric>
 
@@ -10,13 +11,15 @@ using echoes_rt::Model;
 
 struct Unusual {};
 
+// The sentence of an error must have the words.
 template <typename Body>
-echoes_status status_of(Body &&body) {
+echoes_status status_of(Body &&body, const std::string &words = "") {
   try {
     body();
     return ECHOES_OK;
   } catch (const echoes_rt::Error &error) {
-    CHECK(std::string(error.what()) == echoes_last_error() || !std::string(error.what()).empty());
+    const std::string sentence = error.what();
+    CHECK(!sentence.empty() && sentence.find(words) != std::string::npos);
     return error.status();
   }
 }
@@ -67,6 +70,48 @@ void test_steps_behind(Model &model) {
   CHECK(model.decode_audio(audio).size() == static_cast<size_t>(info.num_samples));
 }
 
+// Sounds and parts of them as short and as long as can be.
+void test_edges_of_sounds(Model &model) {
+  const echoes_model_info info = model.info();
+  const auto clip = static_cast<size_t>(info.num_samples);
+  const auto seconds = [&](size_t samples) {
+    return static_cast<double>(samples) / info.sample_rate;
+  };
+  for (const size_t size : {size_t{1}, size_t{65}, clip - 1, clip, clip + 1, 3 * clip + 7}) {
+    const echoes_rt::Samples sound(size, 0.25f);
+    for (const size_t part : {std::min(size, clip / 5), size_t{1}}) {
+      for (const size_t start : {size_t{0}, (size - part) / 2, size - part}) {
+        const auto filled =
+            model.inpaint(sound, seconds(start), seconds(start + part), {}, model.options());
+        CHECK(filled.size() == size);
+      }
+    }
+    CHECK(model.extend(sound, seconds(1), {}, model.options()).size() == size + 1);
+    CHECK(model.extend(sound, seconds(clip + 1), {}, model.options()).size() == size + clip + 1);
+  }
+}
+
+void test_pictures_of_other_sizes(Model &model) {
+  const echoes_rt::Samples sound(100, 0.25f);
+  const auto options = model.options();
+  const auto is_refused = [](auto &&body) {
+    return status_of(body, "pixels must have 3 bytes for each, got ") == ECHOES_ERROR_INPUT;
+  };
+  const std::vector<uint8_t> bytes(3 * 8 * 8, 9);
+  for (const echoes_rt::Picture &wrong :
+       {echoes_rt::Picture{{bytes.begin(), bytes.end() - 1}, 8, 8}, echoes_rt::Picture{bytes, 8, 7},
+        echoes_rt::Picture{bytes, -8, -8}, echoes_rt::Picture{bytes, INT32_MAX, INT32_MAX},
+        echoes_rt::Picture{{}, 8, 8}}) {
+    CHECK(is_refused([&] { model.image_to_audio(wrong, options); }));
+    CHECK(is_refused([&] { model.inpaint(sound, 0, 0.001, wrong, options); }));
+    CHECK(is_refused([&] { model.extend(sound, 0.001, wrong, options); }));
+    CHECK(is_refused([&] { model.vary(wrong, 0.5, options); }));
+    CHECK(is_refused(
+        [&] { model.stream(wrong, 0.001, options, [](const float *, size_t) { return true; }); }));
+    CHECK(is_refused([&] { model.encode(wrong); }));
+  }
+}
+
 void test_exceptions(Model &model) {
   const echoes_rt::Picture picture{std::vector<uint8_t>(3 * 64, 9), 8, 8};
   CHECK(status_of([] { Model("nowhere"); }) == ECHOES_ERROR_BUNDLE);
@@ -92,6 +137,8 @@ int main(int argc, char **argv) {
     Model model(argv[1]);
     test_every_task(model);
     test_steps_behind(model);
+    test_edges_of_sounds(model);
+    test_pictures_of_other_sizes(model);
     test_exceptions(model);
   } catch (const echoes_rt::Error &error) {
     std::fprintf(stderr, "%s\n", error.what());

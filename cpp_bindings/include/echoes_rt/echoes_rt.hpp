@@ -25,7 +25,7 @@ class Error : public std::runtime_error {
   echoes_status status_;
 };
 
-// RGB, 8 bits, height x width x 3.
+// RGB, 8 bits, height x width x 3; other sizes are an error.
 struct Picture {
   std::vector<uint8_t> pixels;
   int32_t width = 0;
@@ -122,7 +122,7 @@ class Model {
   Samples image_to_audio(const Picture &picture, const Options &options) {
     detail::Call call(options);
     return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_image_to_audio(get(), picture.pixels.data(), picture.width, picture.height,
+      return echoes_image_to_audio(get(), pixels_of(picture), picture.width, picture.height,
                                    call.options(), samples, size);
     });
   }
@@ -152,7 +152,7 @@ class Model {
     detail::Call call(options);
     return detail::filled<float>(call, [&](float *samples, size_t *size) {
       return echoes_inpaint(get(), sound.data(), sound.size(), start_s, stop_s,
-                            pixels_or_null(picture), picture.width, picture.height, call.options(),
+                            pixels_of(picture), picture.width, picture.height, call.options(),
                             samples, size);
     });
   }
@@ -162,7 +162,7 @@ class Model {
                  const Options &options) {
     detail::Call call(options);
     return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_continue(get(), sound.data(), sound.size(), duration_s, pixels_or_null(picture),
+      return echoes_continue(get(), sound.data(), sound.size(), duration_s, pixels_of(picture),
                              picture.width, picture.height, call.options(), samples, size);
     });
   }
@@ -178,7 +178,7 @@ class Model {
   Picture vary(const Picture &picture, double keep, const Options &options) {
     detail::Call call(options);
     return picture_of(detail::filled<uint8_t>(call, [&](uint8_t *pixels, size_t *size) {
-      return echoes_vary_image(get(), picture.pixels.data(), picture.width, picture.height, keep,
+      return echoes_vary_image(get(), pixels_of(picture), picture.width, picture.height, keep,
                                call.options(), pixels, size);
     }));
   }
@@ -191,7 +191,7 @@ class Model {
       return call.kept([&](detail::Call &) { return on_samples(samples, size); });
     };
     call.check(echoes_stream(
-        get(), pixels_or_null(picture), picture.width, picture.height, duration_s, call.options(),
+        get(), pixels_of(picture), picture.width, picture.height, duration_s, call.options(),
         [](const float *samples, size_t size, void *self) {
           return (*static_cast<decltype(&next)>(self))(samples, size);
         },
@@ -200,7 +200,7 @@ class Model {
 
   Codes encode(const Picture &picture) {
     return codes([&](int32_t *codes, size_t *size) {
-      return echoes_encode_image(get(), picture.pixels.data(), picture.width, picture.height, codes,
+      return echoes_encode_image(get(), pixels_of(picture), picture.width, picture.height, codes,
                                  size);
     });
   }
@@ -251,7 +251,18 @@ class Model {
     return detail::filled<int32_t>(detail::Call(Options{}), std::forward<Ask>(ask));
   }
 
-  static const uint8_t *pixels_or_null(const Picture &picture) {
+  // NULL of an empty picture: C sees an address, not how much lies behind it.
+  static const uint8_t *pixels_of(const Picture &picture) {
+    const int64_t area = int64_t{picture.width} * picture.height;
+    const bool is_whole = picture.width >= 0 && picture.height >= 0 &&
+                          picture.pixels.size() % 3 == 0 &&
+                          picture.pixels.size() / 3 == static_cast<uint64_t>(area);
+    if (!is_whole) {
+      const std::string sentence =
+          "a picture of " + std::to_string(picture.width) + " x " + std::to_string(picture.height) +
+          " pixels must have 3 bytes for each, got " + std::to_string(picture.pixels.size());
+      throw Error(ECHOES_ERROR_INPUT, sentence.c_str());
+    }
     return picture.pixels.empty() ? nullptr : picture.pixels.data();
   }
 
