@@ -107,7 +107,7 @@ void shrink_by_whole_number(const Crop &crop, int by_x, int by_y, const ImageSpe
   for (int y = 0; y < spec.height; ++y) {
     for (int x = 0; x < spec.width; ++x) {
       for (int c = 0; c < kChannels; ++c) {
-        int sum = 0;
+        int64_t sum = 0;  // of as many as 100 million pixels
         for (int dy = 0; dy < by_y; ++dy) {
           const uint8_t *source = crop.row(y * by_y + dy) + x * by_x * kChannels + c;
           for (int dx = 0; dx < by_x; ++dx) sum += source[dx * kChannels];

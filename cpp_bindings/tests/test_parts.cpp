@@ -192,6 +192,15 @@ void test_pixels_survive() {
   CHECK(to_pixels(normalise(rgb, spec).data(), spec) == rgb);
 }
 
+// The sum of nine million white pixels is more than an int can hold.
+void test_a_large_picture_in_one_pixel() {
+  constexpr int kSide = 3000;
+  const std::vector<uint8_t> white(size_t{3} * kSide * kSide, 255);
+  ImageSpec spec;
+  spec.width = spec.height = 1;
+  CHECK(crop_and_resize({white.data(), kSide, kSide}, spec) == std::vector<uint8_t>(3, 255));
+}
+
 void test_manifest(const std::string &fixtures) {
   const std::string json = read(fixtures + "/tiny_bundle/manifest.json");
   CHECK(parse_manifest(json).tokens.n_tokens() == 24);
@@ -249,6 +258,7 @@ int main(int argc, char **argv) {
   test_sha256();
   test_fft();
   test_pixels_survive();
+  test_a_large_picture_in_one_pixel();
   test_manifest(fixtures);
   test_releases();
   return 0;
