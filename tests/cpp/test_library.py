@@ -1,10 +1,13 @@
 """What is built: its symbols, its size, its headers, its package, its own tests, its examples."""
 
 import ctypes
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +137,58 @@ def test_pkg_config_finds_what_is_installed(installed: Path, tmp_path: Path) -> 
     run(needs("cc"), tmp_path / "consumer.c", "-o", program, *said.split())
     where = {**os.environ, "LD_LIBRARY_PATH": str(folder.parent)}
     assert run(program, env=where).strip().count(".") == 2
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Configures one folder, again and again, and builds nothing."""
+    folder = tmp_path_factory.mktemp("configured")
+
+    def configure(*options: str) -> Path:
+        run(
+            needs("cmake"),
+            *("-S", SOURCE, "-B", folder, "-G", "Ninja"),
+            f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
+            *("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DECHOES_BUILD_TESTS=OFF", *options),
+        )
+        return folder
+
+    return configure
+
+
+def test_a_folder_configured_again_forgets_tensorrt(configured: Callable[..., Path]) -> None:
+    """It was compiled for size because of it."""
+    fakes = SOURCE / "tests" / "fake_tensorrt"
+    with_it = (f"-DECHOES_NVINFER_INCLUDE={fakes}", f"-DECHOES_CUDA_INCLUDE={fakes}")
+    for options, level, other in (
+        (with_it, "-Os", "-O2"),
+        (("-DECHOES_TENSORRT=OFF",), "-O2", "-Os"),
+        (("-DECHOES_TENSORRT=ON",), "-Os", "-O2"),
+        (("-DECHOES_NVINFER_INCLUDE=ECHOES_NVINFER_INCLUDE-NOTFOUND",), "-O2", "-Os"),
+    ):
+        commands = json.loads((configured(*options) / "compile_commands.json").read_text("utf-8"))
+        (command,) = (entry["command"] for entry in commands if "unity_0_cxx" in entry["file"])
+        assert level in command.split()
+        assert other not in command.split()
+        assert ("-DECHOES_TENSORRT" in command.split()) == (level == "-Os")
+
+
+@pytest.mark.parametrize(
+    ("libdir", "includedir"), [("lib", "include"), ("lib/x86_64-linux-gnu", "include/of/it")]
+)
+def test_pkg_config_finds_the_prefix(
+    libdir: str, includedir: str, configured: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Debian's LIBDIR has a folder more."""
+    options = (f"-DCMAKE_INSTALL_LIBDIR={libdir}", f"-DCMAKE_INSTALL_INCLUDEDIR={includedir}")
+    folder = tmp_path / libdir / "pkgconfig"
+    folder.mkdir(parents=True)
+    shutil.copy(configured(*options) / "echoes_rt.pc", folder)
+    (tmp_path / includedir).mkdir(parents=True)
+    env = {**os.environ, "PKG_CONFIG_PATH": str(folder)}
+    for name, expected in (("prefix", ""), ("libdir", libdir), ("includedir", includedir)):
+        said = run(needs("pkg-config"), f"--variable={name}", "echoes_rt", env=env)
+        assert Path(said.strip()).resolve() == (tmp_path / expected).resolve()
 
 
 @pytest.mark.parametrize("example", ["generate", "generate_cpp"])
