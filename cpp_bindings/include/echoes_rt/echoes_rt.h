@@ -5,7 +5,7 @@
      echoes_model *model = NULL;
      echoes_generate_options options = {sizeof options};
      size_t num_samples = 0;
-     if (echoes_model_create("echoes-mini", NULL, &model) != ECHOES_OK) return fail();
+     if (echoes_model_create("bundles/echoes-mini", NULL, &model) != ECHOES_OK) return fail();
      echoes_generate_options_init(model, &options);
      options.seed = 7;
      echoes_image_to_audio(model, pixels, width, height, &options, NULL, &num_samples);
@@ -89,9 +89,9 @@ typedef struct echoes_model_options {
   int32_t threads;
 } echoes_model_options;
 
-/* Opens a bundle's folder (UTF-8 path), verifies every file that its manifest lists, opens ONNX
-   Runtime and chooses a device. Graphs are loaded when they are first needed. options may be
-   NULL. *model is NULL after a failure. */
+/* Opens a bundle's folder (a UTF-8 path; names of bundles are for Python alone), verifies every
+   file that its manifest lists, opens ONNX Runtime and chooses a device. Graphs are loaded when
+   they are first needed. options may be NULL. *model is NULL after a failure. */
 ECHOES_API echoes_status echoes_model_create(const char *bundle_path,
                                              const echoes_model_options *options,
                                              echoes_model **model);
