@@ -81,15 +81,21 @@ Bundle open_folder(const fs::path &folder) {
 
 }  // namespace
 
-fs::path Bundle::graph_path(const std::string &graph) const {
-  const auto found = manifest.graphs.find(graph);
+const GraphEntry &Bundle::graph(const std::string &name) const {
+  const auto found = manifest.graphs.find(name);
   if (found == manifest.graphs.end()) {
     std::string names;
-    for (const auto &[name, entry] : manifest.graphs) names += (names.empty() ? "" : ", ") + name;
+    for (const auto &[other, entry] : manifest.graphs) {
+      names += (names.empty() ? "" : ", ") + other;
+    }
     throw BundleError(
-        sentence("bundle ", manifest.name, " has no graph '", graph, "'; it has ", names));
+        sentence("bundle ", manifest.name, " has no graph '", name, "'; it has ", names));
   }
-  return folder / fs::u8path(found->second.file.file);
+  return found->second;
+}
+
+fs::path Bundle::graph_path(const std::string &name) const {
+  return folder / fs::u8path(graph(name).file.file);
 }
 
 Bundle open_bundle(const std::string &path) {

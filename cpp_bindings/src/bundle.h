@@ -12,8 +12,10 @@ struct Bundle {
   std::filesystem::path folder;
   Manifest manifest;
 
-  // Where the ONNX file of a graph lies; throws BundleError if there is no such graph.
-  std::filesystem::path graph_path(const std::string &graph) const;
+  // Throws BundleError if there is no such graph; also below.
+  const GraphEntry &graph(const std::string &name) const;
+  // Where its ONNX file lies.
+  std::filesystem::path graph_path(const std::string &name) const;
 };
 
 // Verifies every file that the manifest lists; throws BundleError.

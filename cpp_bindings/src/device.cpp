@@ -41,10 +41,12 @@ Device with_engines(const std::shared_ptr<const OrtLibrary> &library, const Bund
 }  // namespace
 
 std::unique_ptr<Session> Device::open(const Bundle &bundle, const std::string &graph) const {
-  if (has_engine(graph)) return engines->open(graph, bundle.manifest.graphs.at(graph));
+  // What is read of the outputs goes by this entry, whichever file runs.
+  const GraphEntry &signature = bundle.graph(graph);
+  if (has_engine(graph)) return engines->open(graph, signature);
   const std::string half = graph + "_half";  // the same, computing in float16
   const bool is_half = ort.name != "cpu" && bundle.manifest.has_graph(half);
-  return open_session(ort, bundle, is_half ? half : graph);
+  return open_session(ort, bundle.graph_path(is_half ? half : graph), signature);
 }
 
 Device choose_device(std::shared_ptr<const OrtLibrary> library, const Bundle &bundle,

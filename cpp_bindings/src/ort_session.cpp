@@ -158,7 +158,7 @@ class OrtGraph : public Session {
     if (!is_same) {
       throw BundleError(sentence(kind, " ", name, " of ", name_, " is ", dtype_name(element),
                                  " with ", shape.size(),
-                                 " dimensions of other sizes than the manifest says"));
+                                 " dimensions, which is not what the manifest says"));
     }
   }
 
@@ -171,10 +171,9 @@ class OrtGraph : public Session {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(const OrtDevice &device, const Bundle &bundle,
-                                      const std::string &graph) {
-  const std::filesystem::path path = bundle.graph_path(graph);
-  return std::make_unique<OrtGraph>(device, path, bundle.manifest.graphs.at(graph));
+std::unique_ptr<Session> open_session(const OrtDevice &device, const std::filesystem::path &path,
+                                      const GraphEntry &entry) {
+  return std::make_unique<OrtGraph>(device, path, entry);
 }
 
 }  // namespace echoes

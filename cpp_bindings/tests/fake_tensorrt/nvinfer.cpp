@@ -175,7 +175,8 @@ class Runtime : public IRuntime {
     graph->name = path.stem().string();
     const echoes::OrtDevice cpu =
         echoes::choose_ort_device(echoes::OrtLibrary::open(""), "cpu", 1);
-    graph->session = echoes::open_session(cpu, graph->bundle, graph->name);
+    graph->session =
+        echoes::open_session(cpu, graph->bundle.graph_path(graph->name), graph->entry());
     return new Engine(graph);
   }
 
