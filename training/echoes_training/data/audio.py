@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from echoes_rt.errors import InputError
 from echoes_rt.spec.mel import MelSpec
 from echoes_training.data.silence import events_first
 
@@ -45,20 +46,33 @@ class AudioStore:
         self._kept: dict[tuple[str, float], NDArray[np.int16]] = {}
 
     def get(self, path: str, start: float) -> Samples:
-        """(n_samples,) from ``start`` seconds on, silence after the end of the file."""
+        """(n_samples,) from ``start`` seconds on, silence after the end of the file.
+
+        Raises:
+            InputError: if the sound cannot be read; ``prepare`` lists only those that can.
+        """
         key = (path, start)
         if key not in self._kept:
-            with soundfile.SoundFile(path) as file:
-                file.seek(min(round(start * file.samplerate), file.frames))
-                wanted = int(np.ceil(self.spec.duration_s * file.samplerate)) + 1
-                samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
-                if file.samplerate != self.spec.sample_rate:
-                    samples = soxr.resample(samples, file.samplerate, self.spec.sample_rate)
+            try:
+                samples = self._read(path, start)
+            except (soundfile.SoundFileError, OSError) as error:
+                raise InputError(
+                    f"cannot read the sound {path}; run echoes-train prepare again"
+                ) from error
             clip = np.zeros(self.spec.n_samples, np.int16)
             pcm = np.round(np.clip(samples[: len(clip)], -1, 1) * 32767)
             clip[: len(pcm)] = pcm
             self._kept[key] = clip
         return self._kept[key].astype(np.float32) / np.float32(32767)
+
+    def _read(self, path: str, start: float) -> Samples:
+        with soundfile.SoundFile(path) as file:
+            file.seek(min(round(start * file.samplerate), file.frames))
+            wanted = int(np.ceil(self.spec.duration_s * file.samplerate)) + 1
+            samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+            if file.samplerate != self.spec.sample_rate:
+                samples = soxr.resample(samples, file.samplerate, self.spec.sample_rate)
+        return np.asarray(samples, dtype=np.float32)
 
     def augmented(
         self, path: str, start: float, rng: np.random.Generator, variation: Variation
