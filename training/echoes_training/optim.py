@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from echoes_rt.errors import InputError
 from echoes_training.config import LoopConfig
 from echoes_training.processes import Processes, gathered
 
@@ -70,7 +71,11 @@ class Learner:
         return self.wrapped(*inputs)
 
     def update(self, step: int, parts: Sequence[P], loss_of: Callable[[P], Tensor]) -> float:
-        """One step down the mean of the parts' losses; returns its norm before clipping."""
+        """One step down the mean of the parts' losses; returns its norm before clipping.
+
+        Raises:
+            InputError: if the gradient is no number; then nothing has been learnt from it.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.loop, step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -79,6 +84,14 @@ class Learner:
                 if number < len(parts):
                     stack.enter_context(self.processes.without_exchange(self.wrapped))
                 (loss_of(part) / len(parts)).backward()
-        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.loop.grad_clip)
+        clipped = nn.utils.clip_grad_norm_(self.trained.parameters(), self.loop.grad_clip)
+        norm = float(gathered(clipped))
+        if not math.isfinite(norm):
+            raise InputError(
+                f"the training diverged in step {step + 1}: the norm of its gradient is {norm}; "
+                "lower the rate: --set loop.learning_rate with less than "
+                f"{self.loop.learning_rate:g}, for a new run or with --resume from the newest "
+                "checkpoint, which is kept"
+            )
         self.optimizer.step()
-        return float(gathered(norm))
+        return norm
