@@ -11,6 +11,7 @@ from echoes_training.config import (
     override,
     to_dict,
 )
+from echoes_training.device import pick_device
 from echoes_training.presets import PRESETS
 from echoes_training.stages.finetune import finetuning
 
@@ -56,6 +57,10 @@ def test_override_reaches_nested_fields_and_losses() -> None:
         ("loop.steps=0", "--set loop.steps: steps and batch_size must be positive, got 0, 2"),
         ("loss_weights.x=1", "--set: no 'loss_weights.x'; 'x' must be one of reconstruction"),
         ("loop.precision=fp8", "precision must be auto, bf16 or fp32, got 'fp8'"),
+        ("loop.log_every=0", "log_every and evaluate_every must be positive, got 0, 2"),
+        ("loop.evaluate_every=0", "log_every and evaluate_every must be positive, got 25, 0"),
+        ("loop.steps.x=1", "--set: no 'loop.steps.x'; there is nothing below the value 4"),
+        ("loop={}", "--set loop: set its parts, e.g. loop.steps"),
     ],
 )
 def test_a_bad_setting_is_one_clear_line(assignment: str, message: str) -> None:
@@ -63,6 +68,33 @@ def test_a_bad_setting_is_one_clear_line(assignment: str, message: str) -> None:
         override(PRESETS["tiny"].image_vqgan, (assignment,))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (("full_mask=0.6",), "whose sum is at most 1, got 0.6, 0.45"),
+        (("full_mask=-0.1",), "whose sum is at most 1, got -0.1, 0.45"),
+        (("unpaired=1.5",), "unpaired must be in [0, 1], got 1.5"),
+    ],
+)
+def test_probabilities_of_masks_are_probabilities(
+    assignments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        override(PRESETS["tiny"].transformer, assignments)
+    assert message in str(caught.value)
+
+
+def test_settings_need_no_order() -> None:
+    config = override(PRESETS["tiny"].transformer, ("full_mask=0.8", "no_mask=0.1"))
+    assert (config.full_mask, config.no_mask) == (0.8, 0.1)
+
+
+@pytest.mark.parametrize("name", ["cuad", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(name: str) -> None:
+    with pytest.raises(InputError, match=f"must be auto, cpu or cuda and be there, got '{name}'"):
+        pick_device(name)
 
 
 def test_the_recipe_of_fine_tuning_names_its_own_numbers(tiny_bundle: Path) -> None:

@@ -60,6 +60,11 @@ class LoopConfig:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
         if self.precision not in ("auto", "bf16", "fp32"):
             raise ValueError(f"precision must be auto, bf16 or fp32, got {self.precision!r}")
+        if self.log_every < 1 or self.evaluate_every < 1:
+            raise ValueError(
+                "log_every and evaluate_every must be positive, "
+                f"got {self.log_every}, {self.evaluate_every}"
+            )
 
 
 NEVER = 10**9
@@ -182,6 +187,13 @@ class TransformerStageConfig:
     def __post_init__(self) -> None:
         if self.masking not in ("independent", "joint"):
             raise ValueError(f"masking must be independent or joint, got {self.masking!r}")
+        if min(self.full_mask, self.no_mask) < 0 or self.full_mask + self.no_mask > 1:
+            raise ValueError(
+                "full_mask and no_mask must be probabilities whose sum is at most 1, "
+                f"got {self.full_mask}, {self.no_mask}"
+            )
+        if not 0 <= self.unpaired <= 1:
+            raise ValueError(f"unpaired must be in [0, 1], got {self.unpaired}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -204,35 +216,41 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
 
 
 def override(config: T, assignments: tuple[str, ...]) -> T:
-    """Applies ``a.b=value`` settings, e.g. ``loop.steps=100``.
+    """Applies ``a.b=value`` settings, e.g. ``loop.steps=100``, all at once: their order is free.
 
     Raises:
         InputError: for an unknown key, a value of the wrong type, or one that the config refuses.
     """
+    values = to_dict(config)
+    keys = []
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator:
             raise InputError(f"--set needs key=value, got {assignment!r}")
-        config = _replace(config, key.split("."), text, key)
-    return config
-
-
-def _replace(config: Any, path: list[str], text: str, key: str) -> Any:
-    name, *rest = path
-    if isinstance(config, dict):
-        if name not in config:
-            raise InputError(f"--set: no {key!r}; {name!r} must be one of {', '.join(config)}")
-        return {**config, name: _parse(text, config[name], key)}
-    names = [f.name for f in dataclasses.fields(config)]
-    if name not in names:
-        # Keys with a slash or a dot of their own live in dictionaries, so only fields fail here.
-        raise InputError(f"--set: no {key!r}; {name!r} must be one of {', '.join(names)}")
-    current = getattr(config, name)
-    value = _replace(current, rest, text, key) if rest else _parse(text, current, key)
+        _assign(values, key, text)
+        keys.append(key)
     try:
-        return dataclasses.replace(config, **{name: value})
+        return from_dict(type(config), values)
     except ValueError as error:
-        raise InputError(f"--set {key}: {error}") from error
+        raise InputError(f"--set {', '.join(keys)}: {error}") from error
+
+
+def _assign(values: dict[str, Any], key: str, text: str) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        values = _part(values, name, key)
+    current = _part(values, last, key)
+    if isinstance(current, dict):
+        raise InputError(f"--set {key}: set its parts, e.g. {key}.{next(iter(current))}")
+    values[last] = _parse(text, current, key)
+
+
+def _part(values: Any, name: str, key: str) -> Any:
+    if not isinstance(values, dict):
+        raise InputError(f"--set: no {key!r}; there is nothing below the value {values!r}")
+    if name not in values:
+        raise InputError(f"--set: no {key!r}; {name!r} must be one of {', '.join(values)}")
+    return values[name]
 
 
 def _parse(text: str, current: Any, key: str) -> Any:

@@ -8,14 +8,27 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from echoes_rt.errors import InputError
+
 M = TypeVar("M", bound=nn.Module)
 
 
 def pick_device(name: str) -> torch.device:
-    """``auto`` takes CUDA where it works; anything else is taken at its word."""
+    """``auto`` takes CUDA where it works; anything else is taken at its word.
+
+    Raises:
+        InputError: if there is no such device here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        exists = (device.index or 0) < torch.get_device_module(device).device_count()
+    except RuntimeError:
+        exists = False
+    if not exists:
+        raise InputError(f"loop.device must be auto, cpu or cuda and be there, got {name!r}")
+    return device
 
 
 def pick_precision(name: str, device: torch.device) -> str:
