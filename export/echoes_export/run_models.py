@@ -14,6 +14,7 @@ from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.models.vqgan import VQGAN
+from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import load_codec
 
 M = TypeVar("M")
@@ -62,6 +63,7 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
         if run is not None:
             _check_stage(run, name)
     parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
+    read_by_transformer = _codebooks(runs, base)
     _read(parts, "image_vqgan", runs.image_vqgan, load_codec, "image")
     _read(parts, "mel_vqgan", runs.mel_vqgan, load_codec, "mel")
     _read(parts, "vocoder", runs.vocoder, _load_vocoder, "mel")
@@ -72,6 +74,7 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
     image_codec, mel_codec = parts.modules["image_vqgan"], parts.modules["mel_vqgan"]
     _check_grid(image_place, layout.image, image_codec, (image.height, image.width))
     _check_grid(mel_place, layout.audio, mel_codec, (mel.n_mels, mel.n_frames))
+    _check_codes(runs, codebooks.of_codecs(image_codec, mel_codec), read_by_transformer)
     vocoder_mel = parts.specs["vocoder"]
     if replace(vocoder_mel, n_frames=mel.n_frames) != mel:
         raise InputError(
@@ -79,6 +82,25 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
             f"({vocoder_mel} and {mel}); train one of them again"
         )
     return Models(**parts.modules, image=image, mel=mel, layout=layout, configs=parts.configs)
+
+
+def _codebooks(runs: Runs, base: Models | None) -> codebooks.Codebooks:
+    """Those of the codecs that the transformer was trained with, where that is known."""
+    if runs.transformer is not None:
+        return codebooks.of_run(runs.transformer)
+    return {} if base is None else codebooks.of_codecs(base.image_vqgan, base.mel_vqgan)
+
+
+def _check_codes(
+    runs: Runs, made: codebooks.Codebooks, read_by_transformer: codebooks.Codebooks
+) -> None:
+    places = {"image": runs.place("image_vqgan"), "audio": runs.place("mel_vqgan")}
+    for medium in codebooks.others(made, read_by_transformer):
+        raise InputError(
+            f"the transformer of {runs.place('transformer')} was trained on the codes of another "
+            f"codec than that of {places[medium]}; export it with that codec, or train the "
+            "transformer on the codes of this one"
+        )
 
 
 def _parts_of(base: Models) -> _Parts:

@@ -35,6 +35,11 @@ class Source:
     bundle: Bundle | None
 
     @property
+    def place(self) -> str:
+        """For messages."""
+        return str(self.folder if self.bundle is None else self.bundle.source)
+
+    @property
     def manifest(self) -> Manifest:
         """Raises InputError if this is a run."""
         if self.bundle is None:

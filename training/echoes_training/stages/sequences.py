@@ -42,6 +42,13 @@ class Sequences:
                 f"the token cache has {widths[0]} + {widths[1]} codes a pair, the preset needs "
                 f"{layout.image.n_tokens} + {layout.audio.n_tokens}; tokenize with its codecs"
             )
+        sizes = (len(cache.image_codebook), len(cache.audio_codebook))
+        if sizes != (layout.image.codebook_size, layout.audio.codebook_size):
+            raise InputError(
+                f"the token cache has codes of {sizes[0]} + {sizes[1]} kinds, the preset needs "
+                f"{layout.image.codebook_size} + {layout.audio.codebook_size}; tokenize with its "
+                "codecs"
+            )
         self.cache = cache
         self.config = config
         self.rows = {

@@ -17,6 +17,7 @@ from echoes_training.ema import averages
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
+from echoes_training.stages import codebooks
 from echoes_training.stages.loop import Scalars, mean, train
 from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, heldout_questions
 
@@ -39,6 +40,8 @@ def train_transformer(
     processes = Processes(loop.device)
     torch.manual_seed(loop.seed)
     sequences = Sequences(cache, config)
+    if processes.is_main:
+        codebooks.keep(run, codebooks.of_cache(cache))
     objective = _new_objective(cache, config, start_from).to(processes.device)
     if config.sharded:
         processes.shard(objective, objective.model.blocks)

@@ -1,0 +1,53 @@
+"""Which trained parts may go into one bundle."""
+
+from pathlib import Path
+
+import pytest
+
+from echoes_export.models import Models, random_models
+from echoes_export.run_models import Runs, load_models
+from echoes_rt.errors import InputError
+from echoes_training import checkpoint
+from echoes_training.checkpoint import TrainState
+from echoes_training.presets import PRESETS
+from echoes_training.stages import codebooks
+
+
+def codec_run(like: Path, models: Models, folder: Path) -> Path:
+    """A run of a mel codec of the same sizes as ``like``."""
+    checkpoint.save_config(folder, checkpoint.load_config(like))
+    checkpoint.save(folder, 4, TrainState(modules={"vqgan": models.mel_vqgan}, optimizers={}))
+    return folder
+
+
+def test_a_transformer_goes_with_the_codecs_whose_codes_it_was_trained_on(
+    runs: dict[str, Path], models: Models, tmp_path: Path
+) -> None:
+    others = random_models(PRESETS["tiny"], seed=1)
+    right = codec_run(runs["mel_vqgan"], models, tmp_path / "right")
+    wrong = codec_run(runs["mel_vqgan"], others, tmp_path / "wrong")
+    transformer = tmp_path / "transformer"
+    transformer.mkdir()
+    for file in runs["transformer"].iterdir():
+        (transformer / file.name).symlink_to(file)
+    codebooks.keep(transformer, codebooks.of_codecs(models.image_vqgan, models.mel_vqgan))
+    trained = {**runs, "transformer": transformer}
+    load_models(Runs(**{**trained, "mel_vqgan": right}))
+    with pytest.raises(InputError) as caught:
+        load_models(Runs(**{**trained, "mel_vqgan": wrong}))
+    assert str(caught.value) == (
+        f"the transformer of {transformer} was trained on the codes of another codec than that of "
+        f"{wrong}; export it with that codec, or train the transformer on the codes of this one"
+    )
+    # Runs of older versions kept no codebooks.
+    load_models(Runs(**{**runs, "mel_vqgan": wrong}))
+
+
+def test_the_transformer_of_a_base_keeps_its_codecs(
+    runs: dict[str, Path], models: Models, tmp_path: Path
+) -> None:
+    others = random_models(PRESETS["tiny"], seed=1)
+    wrong = codec_run(runs["mel_vqgan"], others, tmp_path / "wrong")
+    load_models(Runs(mel_vqgan=runs["mel_vqgan"]), models)
+    with pytest.raises(InputError, match="the transformer of the base bundle was trained on"):
+        load_models(Runs(mel_vqgan=wrong), models)
