@@ -1,33 +1,25 @@
 """What every stage's loop keeps from one start of a run to the next."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import LoopConfig, to_dict
 from echoes_training.metrics import MetricsLog
-from echoes_training.presets import PRESETS
-from echoes_training.stages.loop import resolve
-
-LOOP = LoopConfig(steps=4, batch_size=2, learning_rate=1.0, device="cpu")
 
 
-@pytest.mark.parametrize("refines", [False, True])
-def test_a_run_that_goes_on_keeps_its_precision(refines: bool, tmp_path: Path) -> None:
-    half = dataclasses.replace(LOOP, precision="bf16")
-    config = to_dict(dataclasses.replace(PRESETS["tiny"].refine, loop=half))
-    codec = to_dict(PRESETS["tiny"].mel_vqgan)
-    saved = {"config": codec, "refine": config} if refines else {"config": config}
-    checkpoint.save_config(tmp_path, {"stage": "any", **saved})
-    checkpoint.save(tmp_path, 2, TrainState(modules={"it": torch.nn.Linear(1, 1)}, optimizers={}))
-    assert resolve(LOOP, tmp_path)[0].precision == "bf16"
-    asked = dataclasses.replace(LOOP, precision="fp32")
-    assert resolve(asked, tmp_path)[0].precision == "fp32"
+def test_a_checkpoint_of_other_shapes_is_one_sentence(tmp_path: Path) -> None:
+    folder = checkpoint.save(
+        tmp_path, 2, TrainState(modules={"it": torch.nn.Linear(1, 1)}, optimizers={})
+    )
+    with pytest.raises(InputError) as caught:
+        checkpoint.load(folder, TrainState(modules={"it": torch.nn.Linear(2, 1)}, optimizers={}))
+    assert str(caught.value).startswith(f"the it of {folder} does not fit (size mismatch for wei")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")

@@ -128,6 +128,21 @@ def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str
     )
 
 
+def test_a_run_is_not_resumed_as_one_of_another_stage(
+    media_index: Path, codec_runs: dict[str, Path]
+) -> None:
+    run = codec_runs["image-vqgan"]
+    before = (run / "config.json").read_bytes()
+    command = ["mel-vqgan", "--index", str(media_index), "--out", str(run), "--resume"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == (
+        f"Error: {run} is a run of image-vqgan, not of mel-vqgan; pass another --out, or resume it "
+        "with echoes-train image-vqgan"
+    )
+    assert (run / "config.json").read_bytes() == before
+
+
 def _constant_world() -> TokenCache:
     """Pictures of group g hold code g everywhere, its sounds code g + 8."""
     layout = PRESETS["tiny"].layout

@@ -105,11 +105,20 @@ def load(folder: Path, state: TrainState) -> int:
     """Restores modules and optimizers exactly; returns the number of steps done.
 
     It does not matter how many processes wrote the checkpoint, or how they shared it.
+
+    Raises:
+        InputError: if a module has other shapes, as with other data.
     """
     for name, module in state.modules.items():
         tensors = load_file(folder / f"{name}.safetensors")
         current = module.state_dict()
-        module.load_state_dict({k: shared_like(current.get(k), v) for k, v in tensors.items()})
+        try:
+            module.load_state_dict({k: shared_like(current.get(k), v) for k, v in tensors.items()})
+        except RuntimeError as error:
+            raise InputError(
+                f"the {name} of {folder} does not fit ({str(error).splitlines()[1].strip()}); "
+                "resume with the data that the run began with, or pass another --out"
+            ) from error
     for name, average in state.averages.items():
         average.restart()  # from the weights just loaded, if the run had no average until now
         file = folder / f"{name}{AVERAGED}.safetensors"

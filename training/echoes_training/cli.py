@@ -1,6 +1,5 @@
 """The ``echoes-train`` command: arguments in, one call."""
 
-import dataclasses
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +13,10 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
-    from echoes_training.bundles import Source
     from echoes_training.data.index import Clip
     from echoes_training.stages.codecs import Codec
 
@@ -63,9 +61,7 @@ def run_options(function: F) -> F:
             required=True,
             help="Folder of the run: settings, metrics, samples, checkpoint.",
         ),
-        click.option(
-            "--preset", type=click.Choice(PRESET_NAMES), default="mini", show_default=True
-        ),
+        click.option("--preset", type=click.Choice(PRESET_NAMES), show_default=DEFAULT_PRESET),
         click.option(
             "--set",
             "assignments",
@@ -73,7 +69,11 @@ def run_options(function: F) -> F:
             metavar="KEY=VALUE",
             help="Override one setting, e.g. loop.steps=100; may be repeated.",
         ),
-        click.option("--resume", is_flag=True, help="Go on from the run's newest checkpoint."),
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on from the run's newest checkpoint, with the settings that it began with.",
+        ),
     ]
     for option in reversed(options):
         function = option(function)
@@ -88,92 +88,67 @@ index_option = click.option(
 )
 
 
-def _configure(
-    stage: str,
-    run: Path,
-    preset: str,
-    assignments: tuple[str, ...],
-    resume: bool,
-    start: "Source | None" = None,
-) -> Any:
-    """The resolved settings of a stage, saved with its run; gentler where it has a ``start``."""
-    from echoes_training.config import override
-    from echoes_training.presets import PRESETS
-    from echoes_training.stages.finetune import finetuning
-    from echoes_training.stages.loop import resolve, start_run
+def _train_codec(command: str, medium_name: str, index: Path, options: dict[str, Any]) -> None:
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages import categories, vqgan
+    from echoes_training.stages.settings import Asked, configure, save_settings
 
-    config = getattr(PRESETS[preset], stage)
-    if start is not None:
-        config = finetuning(config, start)
-    config = override(config, assignments)
-    loop, processes = resolve(config.loop, run)
-    config = dataclasses.replace(config, loop=loop)
-    start_run(run, config, stage, processes, resume=resume)
-    return config
+    asked = Asked(command=command, **options)
+    config = configure(asked)
+    medium = getattr(vqgan, medium_name)(read_index(index), config)
+    names = categories.names(medium.clips["train"])
+    save_settings(asked, config.loop, {"config": to_dict(config), "categories": names})
+    vqgan.train_vqgan(asked.run, medium, config)
 
 
 @main.command("image-vqgan")
 @index_option
 @run_options
-def image_vqgan(
-    index: Path, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
-) -> None:
+def image_vqgan(index: Path, **options: Any) -> None:
     """Train the picture codec.
 
     Example: echoes-train image-vqgan --index data/index.jsonl --out runs/image
     """
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.vqgan import Pictures, train_vqgan
-
-    config = _configure("image_vqgan", run, preset, assignments, resume)
-    train_vqgan(run, Pictures(read_index(index), config), config)
+    _train_codec("image-vqgan", "Pictures", index, options)
 
 
 @main.command("mel-vqgan")
 @index_option
 @run_options
-def mel_vqgan(
-    index: Path, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
-) -> None:
+def mel_vqgan(index: Path, **options: Any) -> None:
     """Train the log-mel codec.
 
     Example: echoes-train mel-vqgan --index data/index.jsonl --out runs/mel
     """
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.vqgan import Mels, train_vqgan
-
-    config = _configure("mel_vqgan", run, preset, assignments, resume)
-    train_vqgan(run, Mels(read_index(index), config), config)
+    _train_codec("mel-vqgan", "Mels", index, options)
 
 
 def _refine(
-    medium_name: str,
-    codec_run: Path,
-    index: Path,
-    run: Path,
-    preset: str,
-    assignments: tuple[str, ...],
-    resume: bool,
+    command: str, medium_name: str, codec_run: Path, index: Path, options: dict[str, Any]
 ) -> None:
-    from echoes_training.checkpoint import load_config, save_config
+    from echoes_training.checkpoint import load_config
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
-    from echoes_training.processes import Processes
-    from echoes_training.stages import vqgan
+    from echoes_training.stages import categories, vqgan
     from echoes_training.stages.codecs import load_codec
     from echoes_training.stages.refine import refine, with_new_decoder
+    from echoes_training.stages.settings import Asked, configure, save_settings
 
+    asked = Asked(command=command, **options)
+    config = configure(asked)
     model, codec = load_codec(codec_run)
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
-    head = vqgan.load_head(codec_run, medium, codec)
-    config = _configure("refine", run, preset, assignments, resume)
+    head, numbers = None, {}
+    if config.loss_weights["category"]:
+        numbers = categories.numbers(codec_run, medium.clips["train"])
+        head = vqgan.load_head(codec_run, codec, len(numbers))
     if config.decoder_channels:
         model, codec = with_new_decoder(model, codec, config)
     # The result is a codec like any other, and its settings say so.
-    if Processes(config.loop.device).is_main:
-        settings = {"config": to_dict(codec), "refine": to_dict(config)}
-        save_config(run, {**load_config(codec_run), **settings})
-    refine(run, medium, model, head, codec, config)
+    settings = {"config": to_dict(codec), "refine": to_dict(config)}
+    save_settings(asked, config.loop, {**load_config(codec_run), **settings})
+    refine(asked.run, medium, model, head, numbers, codec, config)
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -190,7 +165,7 @@ def refine_image(index: Path, codec: Path, **options: Any) -> None:
 
     Example: echoes-train refine-image --codec runs/image --index data/index.jsonl --out runs/image2
     """
-    _refine("Pictures", codec, index, **options)
+    _refine("refine-image", "Pictures", codec, index, options)
 
 
 @main.command("refine-mel")
@@ -202,24 +177,27 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
 
     Example: echoes-train refine-mel --codec runs/mel --index data/index.jsonl --out runs/mel2
     """
-    _refine("Mels", codec, index, **options)
+    _refine("refine-mel", "Mels", codec, index, options)
 
 
 @main.command()
 @index_option
 @run_options
-def vocoder(
-    index: Path, run: Path, preset: str, assignments: tuple[str, ...], resume: bool
-) -> None:
+def vocoder(index: Path, **options: Any) -> None:
     """Train the vocoder, which turns log-mels into sound.
 
     Example: echoes-train vocoder --index data/index.jsonl --out runs/vocoder
     """
+    from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
+    from echoes_training.stages.settings import Asked, configure, save_settings
     from echoes_training.stages.vocoder import train_vocoder
 
-    config = _configure("vocoder", run, preset, assignments, resume)
-    train_vocoder(run, read_index(index), config)
+    asked = Asked(command="vocoder", **options)
+    config = configure(asked)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    train_vocoder(asked.run, clips, config)
 
 
 @main.command("tokenize")
@@ -312,25 +290,25 @@ def _codecs(image_vqgan: Path | None, mel_vqgan: Path | None, bundle: str | None
     "Takes its shape, a tenth of the preset's steps and a fifth of its learning rate.",
 )
 @run_options
-def transformer(
-    tokens: Path,
-    start_from: str | None,
-    run: Path,
-    preset: str,
-    assignments: tuple[str, ...],
-    resume: bool,
-) -> None:
+def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
     """Train the masked transformer on cached codes.
 
     Example: echoes-train transformer --tokens runs/tokens.safetensors --out runs/transformer
     """
     from echoes_training.bundles import open_source
+    from echoes_training.config import to_dict
     from echoes_training.data.tokens import TokenCache
+    from echoes_training.stages.codebooks import check_tokens
+    from echoes_training.stages.settings import Asked, configure, save_settings
     from echoes_training.stages.transformer import train_transformer
 
+    asked = Asked(command="transformer", start_from=start_from, **options)
     start = None if start_from is None else open_source(start_from)
-    config = _configure("transformer", run, preset, assignments, resume, start)
-    train_transformer(run, TokenCache.load(tokens), config, None if start is None else start.folder)
+    config = configure(asked, start)
+    cache = TokenCache.load(tokens)
+    check_tokens(tokens, cache, asked.run, start)
+    save_settings(asked, config.loop, {"config": to_dict(config), "start_from": start_from})
+    train_transformer(asked.run, cache, config, None if start is None else start.folder)
 
 
 if __name__ == "__main__":

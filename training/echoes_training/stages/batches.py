@@ -1,5 +1,6 @@
 """Which clips a codec sees at which step."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from echoes_training.config import LoopConfig
 from echoes_training.data.index import Clip
+from echoes_training.stages.categories import UNKNOWN
 
 
 class Medium(Protocol):
@@ -24,11 +26,6 @@ class Medium(Protocol):
     def sheet(self, path: Path, real: Tensor, decoded: Tensor) -> None: ...
 
 
-def category_numbers(medium: Medium) -> dict[str, int]:
-    """The number of each category that is trained on."""
-    return {name: i for i, name in enumerate(sorted({c.category for c in medium.clips["train"]}))}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """x (b, C, H, W) and wanted (b,), the numbers of its categories."""
@@ -41,12 +38,17 @@ class Batches:
     """Draws the samples of a step, each by its place in the batch of all processes."""
 
     def __init__(
-        self, medium: Medium, loop: LoopConfig, labelled_share: float, device: torch.device
+        self,
+        medium: Medium,
+        loop: LoopConfig,
+        labelled_share: float,
+        device: torch.device,
+        categories: Mapping[str, int],
     ) -> None:
         self.medium = medium
         self.loop = loop
         self.device = device
-        self.categories = category_numbers(medium)
+        self.categories = categories
         self.members = medium.clips["train"]
         # The codec must know best what the transformer will pair.
         self.labelled = [c for c in self.members if c.label] or self.members
@@ -63,5 +65,6 @@ class Batches:
         return Part(x=x, wanted=self.wanted(clips))
 
     def wanted(self, clips: list[Clip]) -> Tensor:
-        """(B,) numbers of the clips' categories."""
-        return torch.tensor([self.categories[c.category] for c in clips], device=self.device)
+        """(B,) numbers of the clips' categories; what is held out may be of an unknown one."""
+        numbers = [self.categories.get(clip.category, UNKNOWN) for clip in clips]
+        return torch.tensor(numbers, device=self.device)

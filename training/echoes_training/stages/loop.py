@@ -6,15 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import LoopConfig, to_dict
+from echoes_training.config import LoopConfig
 from echoes_training.device import pick_device, pick_precision
 from echoes_training.metrics import MetricsLog
 from echoes_training.processes import Processes
@@ -24,39 +22,17 @@ logger = logging.getLogger(__name__)
 Scalars = dict[str, float]
 
 
-def resolve(loop: LoopConfig, run: Path) -> tuple[LoopConfig, Processes]:
+def resolve(loop: LoopConfig) -> LoopConfig:
     """Replaces ``auto`` by what this machine has, so that the saved settings say what ran.
 
-    A run that goes on keeps its precision.
-
     Raises:
-        InputError: if the processes cannot share a batch evenly.
+        InputError: if there is no such device, or the processes cannot share a batch evenly.
     """
     device = pick_device(loop.device)
     processes = Processes(device)
     processes.parts(loop.batch_size, loop.accumulate)
-    precision = loop.precision
-    if precision == "auto" and checkpoint.newest(run) is not None:
-        saved = checkpoint.load_config(run)
-        precision = saved.get("refine", saved["config"]).get("loop", {}).get("precision", "auto")
-    precision = processes.same(pick_precision(precision, device))
-    return dataclasses.replace(loop, device=str(device), precision=precision), processes
-
-
-def start_run(run: Path, config: Any, stage: str, processes: Processes, *, resume: bool) -> None:
-    """Writes the settings of a new run, or checks that an old one may be continued.
-
-    Raises:
-        InputError: if the folder holds a run and ``resume`` is off, or one that was imported.
-    """
-    folder = processes.same(checkpoint.newest(run))
-    if folder is not None and not resume:
-        raise InputError(f"{run} holds a run already; pass --resume or another --out")
-    if folder is not None and folder.name == checkpoint.step_name(0):
-        raise InputError(f"{run} was imported, so there is no training to resume; refine it")
-    if processes.is_main:
-        checkpoint.save_config(run, {"stage": stage, "config": to_dict(config)})
-    processes.wait()
+    precision = processes.same(pick_precision(loop.precision, device))
+    return dataclasses.replace(loop, device=str(device), precision=precision)
 
 
 def mean(values: Iterable[Scalars]) -> Scalars:

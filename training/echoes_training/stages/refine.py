@@ -1,6 +1,7 @@
 """Trains a codec's decoder alone: its codes, and all that was trained on them, stay valid."""
 
 import dataclasses
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def refine(
     medium: Medium,
     model: VQGAN,
     head: CategoryHead | None,
+    categories: Mapping[str, int],
     codec: VQGANStageConfig,
     config: RefineStageConfig,
 ) -> None:
@@ -39,7 +41,7 @@ def refine(
     A decoder trained on absolute error alone answers with the mean of all that a code may stand
     for, in which harmonics and edges cancel; the discriminator makes it choose, and the category
     that the codec's own encoder reads from the result makes it choose what the thing is (if the
-    codec has a ``head`` that reads categories).
+    codec has a ``head`` that reads ``categories``, by their numbers).
     """
     loop = config.loop
     processes = Processes(loop.device)
@@ -52,7 +54,7 @@ def refine(
     heads: dict[str, nn.Module] = {}
     if head is not None:
         heads["category_head"] = head = head.to(device).eval().requires_grad_(False)
-    batches = Batches(medium, loop, codec.labelled_share, device)
+    batches = Batches(medium, loop, codec.labelled_share, device, categories)
     step_once = RefineStep(config, batches, processes, model, trained, head, critic)
     state = TrainState(
         modules={"vqgan": model, **heads, "discriminator": critic},

@@ -26,7 +26,8 @@ from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
-from echoes_training.stages.batches import Batches, Medium, category_numbers
+from echoes_training.stages import categories
+from echoes_training.stages.batches import Batches, Medium
 from echoes_training.stages.codec_step import CodecLosses, CodecStep
 from echoes_training.stages.loop import Scalars, train
 
@@ -88,32 +89,45 @@ def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
     return splits
 
 
-def _new_head(medium: Medium, config: VQGANStageConfig) -> CategoryHead:
-    model = config.model
-    return CategoryHead(model.channels[-1], model.codebook_dim, len(category_numbers(medium)))
+def _new_head(config: VQGANStageConfig, n_categories: int) -> CategoryHead:
+    return CategoryHead(config.model.channels[-1], config.model.codebook_dim, n_categories)
 
 
-def load_head(run: Path, medium: Medium, config: VQGANStageConfig) -> CategoryHead | None:
-    """The classifier that was trained with a codec on the same categories; imports have none."""
+def load_head(run: Path, config: VQGANStageConfig, n_categories: int) -> CategoryHead | None:
+    """The classifier that was trained with a codec; imports have none.
+
+    Raises:
+        InputError: if it tells another number of categories apart.
+    """
     folder = checkpoint.newest(run)
     if folder is not None and not (folder / "category_head.safetensors").exists():
         return None
-    head = _new_head(medium, config)
-    checkpoint.load_module(run, "category_head", head)
+    head = _new_head(config, n_categories)
+    try:
+        checkpoint.load_module(run, "category_head", head)
+    except RuntimeError as error:
+        raise InputError(
+            f"{run} was not trained on the {n_categories} categories of the index; pass the "
+            "index of that run, or refine without categories: --set loss_weights.category=0"
+        ) from error
     return head
 
 
 def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
-    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``."""
+    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``.
+
+    The settings of the run are there already, and say what the categories are.
+    """
     loop = config.loop
     processes = Processes(loop.device)
     device = processes.device
     torch.manual_seed(loop.seed)
     model = channels_last(VQGAN(config.model).to(device))
-    head = _new_head(medium, config).to(device)
+    numbers = categories.numbers(run, medium.clips["train"])
+    head = _new_head(config, len(numbers)).to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
-    batches = Batches(medium, loop, config.labelled_share, device)
+    batches = Batches(medium, loop, config.labelled_share, device, numbers)
     losses = CodecLosses(model, head, config.decoded_share)
     step_once = CodecStep(config, batches, processes, losses, critic)
     state = TrainState(

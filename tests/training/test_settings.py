@@ -1,0 +1,124 @@
+"""With which settings a run begins, and with which it goes on."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from echoes_rt.errors import InputError
+from echoes_training import checkpoint
+from echoes_training.bundles import open_source
+from echoes_training.checkpoint import TrainState
+from echoes_training.config import RefineStageConfig, to_dict
+from echoes_training.presets import PRESETS
+from echoes_training.stages.settings import Asked, configure, save_settings
+
+
+def asked(
+    run: Path,
+    *assignments: str,
+    command: str = "mel-vqgan",
+    preset: str | None = None,
+    start_from: str | None = None,
+) -> Asked:
+    return Asked(
+        command=command,
+        run=run,
+        preset=preset,
+        assignments=assignments,
+        resume=True,
+        start_from=start_from,
+    )
+
+
+def trained(run: Path) -> None:
+    checkpoint.save(run, 2, TrainState(modules={"it": nn.Linear(1, 1)}, optimizers={}))
+
+
+def begun(run: Path, *assignments: str, command: str = "mel-vqgan") -> Any:
+    """The settings of a run of the tiny preset with a checkpoint."""
+    request = asked(run, *assignments, command=command, preset="tiny")
+    config = configure(request)
+    facts = {"config": to_dict(config), "categories": ["high", "low"]}
+    if command.startswith("refine"):
+        codec = to_dict(PRESETS["tiny"].mel_vqgan)
+        facts |= {"stage": "mel_vqgan", "config": codec, "refine": to_dict(config)}
+    save_settings(request, config.loop, facts)
+    trained(run)
+    return config
+
+
+@pytest.mark.parametrize("command", ["mel-vqgan", "refine-mel"])
+def test_a_run_goes_on_with_the_settings_that_it_began_with(command: str, tmp_path: Path) -> None:
+    began = begun(tmp_path, "loop.batch_size=6", "loop.precision=bf16", command=command)
+    before = (tmp_path / "config.json").read_text("utf-8")
+    request = asked(tmp_path, command=command)
+    config = configure(request)
+    assert config == began
+    key = "refine" if isinstance(config, RefineStageConfig) else "config"
+    save_settings(request, config.loop, {key: to_dict(config)})
+    assert (tmp_path / "config.json").read_text("utf-8") == before
+
+
+def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path) -> None:
+    began = begun(tmp_path, "loop.precision=bf16")
+    request = asked(tmp_path, "loop.steps=9", "loop.learning_rate=0.5", "loop.precision=fp32")
+    config = configure(request)
+    changed = {"steps": 9, "learning_rate": 0.5, "precision": "fp32"}
+    assert config == dataclasses.replace(began, loop=dataclasses.replace(began.loop, **changed))
+    save_settings(request, config.loop, {"config": to_dict(config), "categories": ["other"]})
+    saved = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert saved["config"]["loop"]["steps"] == 9
+    assert saved["categories"] == ["high", "low"]
+
+
+@pytest.mark.parametrize(
+    ("options", "assignment", "sentence"),
+    [
+        ({}, "model.stem=4", "began with model.stem=8 and cannot go on with 4; leave it out, or"),
+        ({}, "loop.seed=1", "began with loop.seed=0 and cannot go on with 1; leave it out, or"),
+        ({"preset": "base"}, None, "began with --preset tiny and cannot go on with base; leave"),
+        ({"command": "image-vqgan"}, None, "is a run of mel-vqgan, not of image-vqgan; pass an"),
+        ({"command": "refine-mel"}, None, "is a run of mel-vqgan, not of refine-mel; pass an"),
+    ],
+)
+def test_a_run_never_goes_on_as_another_one(
+    options: dict[str, str], assignment: str | None, sentence: str, tmp_path: Path
+) -> None:
+    begun(tmp_path)
+    with pytest.raises(InputError) as caught:
+        configure(asked(tmp_path, *([] if assignment is None else [assignment]), **options))
+    assert f"{tmp_path} {sentence}" in str(caught.value)
+
+
+def test_a_refined_codec_is_no_longer_a_training_of_all_of_it(tmp_path: Path) -> None:
+    begun(tmp_path, command="refine-mel")
+    with pytest.raises(InputError, match=r"is a run of refine-mel, not of mel-vqgan;"):
+        configure(asked(tmp_path))
+
+
+def test_a_fine_tuning_goes_on_as_one(tiny_bundle: Path, tmp_path: Path) -> None:
+    source = str(tiny_bundle)
+    first = asked(tmp_path, command="transformer", preset="tiny", start_from=source)
+    config = configure(first, open_source(source))
+    save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
+    trained(tmp_path)
+    assert config.loop.learning_rate < PRESETS["tiny"].transformer.loop.learning_rate
+    assert configure(asked(tmp_path, command="transformer")) == config
+    with pytest.raises(
+        InputError, match=r"began with --start-from .* and cannot go on with other;"
+    ):
+        configure(asked(tmp_path, command="transformer", start_from="other"))
+
+
+def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:
+    config = to_dict(PRESETS["tiny"].mel_vqgan)
+    del config["labelled_share"]
+    checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
+    trained(tmp_path)
+    for preset in (None, "tiny", "mini"):
+        model = configure(asked(tmp_path, preset=preset)).model
+        assert model == PRESETS["tiny"].mel_vqgan.model

@@ -1,0 +1,160 @@
+"""The settings of a run: a new one's come from a preset, those of one that goes on from itself."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from echoes_rt.errors import InputError
+from echoes_training import checkpoint
+from echoes_training.bundles import Source
+from echoes_training.config import LoopConfig, from_dict, override, to_dict
+from echoes_training.preset_names import DEFAULT_PRESET
+from echoes_training.presets import PRESETS
+from echoes_training.processes import Processes
+from echoes_training.stages.finetune import finetuning
+from echoes_training.stages.loop import resolve
+
+CHANGEABLE = (
+    "loop.steps",
+    "loop.learning_rate",
+    "loop.grad_clip",
+    "loop.precision",
+    "loop.device",
+    "loop.accumulate",
+    "loop.log_every",
+    "loop.evaluate_every",
+    "loop.checkpoint_minutes",
+    "sharded",
+)
+"""What may be set anew when a run goes on: all else belongs to its weights or its data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the command line asks of a run.
+
+    Attributes:
+        command: e.g. ``refine-mel``.
+        preset: None where the option was left out, as with ``start_from``.
+    """
+
+    command: str
+    run: Path
+    preset: str | None
+    assignments: tuple[str, ...]
+    resume: bool
+    start_from: str | None = None
+
+    @property
+    def stage(self) -> str:
+        """The preset's settings that it takes."""
+        return "refine" if self.command.startswith("refine") else self.command.replace("-", "_")
+
+
+def configure(asked: Asked, start: Source | None = None) -> Any:
+    """The settings to train with; nothing is written yet.
+
+    Args:
+        asked: what the command line says.
+        start: what is fine-tuned, if the run is new.
+
+    Raises:
+        InputError: if a setting cannot be used, or the run that is there cannot go on with it.
+    """
+    saved = _saved(asked)
+    if saved is None:
+        config = getattr(PRESETS[asked.preset or DEFAULT_PRESET], asked.stage)
+        if start is not None:
+            config = finetuning(config, start)
+        config = override(config, asked.assignments)
+    else:
+        config = _continued(asked, saved)
+    return dataclasses.replace(config, loop=resolve(config.loop))
+
+
+def save_settings(asked: Asked, loop: LoopConfig, facts: Mapping[str, Any]) -> None:
+    """Writes what is known of the run beside its checkpoints, before it trains.
+
+    Of a run that goes on only the settings of its stage are written anew.
+    """
+    key = _key(asked)
+    processes = Processes(loop.device)
+    if processes.is_main:
+        if checkpoint.newest(asked.run) is None:
+            values = {"stage": asked.stage, **facts, "preset": asked.preset or DEFAULT_PRESET}
+        else:
+            values = {**checkpoint.load_config(asked.run), key: facts[key]}
+        checkpoint.save_config(asked.run, values)
+    processes.wait()
+
+
+def _key(asked: Asked) -> str:
+    """Under which name the settings of the stage are saved; a refined run has its codec's, too."""
+    return "refine" if asked.stage == "refine" else "config"
+
+
+def _saved(asked: Asked) -> dict[str, Any] | None:
+    """What was saved of the run that goes on; None if it is new."""
+    run = asked.run
+    folder = checkpoint.newest(run)
+    if folder is None:
+        return None
+    if not asked.resume:
+        raise InputError(f"{run} holds a run already; pass --resume or another --out")
+    if folder.name == checkpoint.step_name(0):
+        raise InputError(f"{run} was imported, so there is no training to resume; refine it")
+    saved = checkpoint.load_config(run)
+    made_by = _command(saved)
+    if made_by != asked.command:
+        raise InputError(
+            f"{run} is a run of {made_by}, not of {asked.command}; pass another --out, or resume "
+            f"it with echoes-train {made_by}"
+        )
+    for name, value in (("preset", asked.preset), ("start_from", asked.start_from)):
+        # Runs of older versions do not say.
+        began = saved.get(name, value)
+        if value is not None and began != value:
+            option = f"--{name.replace('_', '-')}"
+            how = f"without {option}" if began is None else f"with {option} {began}"
+            raise InputError(
+                f"{run} began {how} and cannot go on with {value}; leave {option} out to resume "
+                "it, or pass another --out"
+            )
+    return saved
+
+
+def _command(saved: Mapping[str, Any]) -> str:
+    """The command that makes such a run."""
+    stage = str(saved.get("stage"))
+    if "refine" in saved:
+        return f"refine-{stage.removesuffix('_vqgan')}"
+    return stage.replace("_", "-")
+
+
+def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
+    cls = type(getattr(PRESETS[DEFAULT_PRESET], asked.stage))
+    before = from_dict(cls, saved[_key(asked)])
+    # The machine may be another one.
+    here = dataclasses.replace(before, loop=dataclasses.replace(before.loop, device="auto"))
+    config = override(here, asked.assignments)
+    for key, was, now in _differences(to_dict(before), to_dict(config)):
+        if key not in CHANGEABLE:
+            raise InputError(
+                f"{asked.run} began with {key}={was} and cannot go on with {now}; leave it out, or "
+                f"pass another --out (what may change: {', '.join(CHANGEABLE)})"
+            )
+    return config
+
+
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Key, old and new value of each setting that differs."""
+    for name, was in before.items():
+        now = after[name]
+        if isinstance(was, dict):
+            yield from _differences(was, now, f"{prefix}{name}.")
+        elif was != now:
+            yield f"{prefix}{name}", was, now
