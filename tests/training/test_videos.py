@@ -156,18 +156,31 @@ def test_a_turned_phone_gives_an_upright_picture(tmp_path: Path) -> None:
     assert frame[:30].mean() > 150 > 50 > frame[34:].mean()
 
 
-def test_a_cut_download_with_its_index_in_front_is_refused(videos: Path, tmp_path: Path) -> None:
-    path = tmp_path / "cut.mp4"
-    index_first = {"movflags": "faststart"}
+def copied(source_path: Path, path: Path, title: str = "", **options: str) -> Path:
+    """The same pictures and sound in another file."""
     with (
-        av.open(str(videos / "early.mp4")) as source,
-        av.open(str(path), "w", options=index_first) as copy,
+        av.open(str(source_path)) as source,
+        av.open(str(path), "w", options=options) as copy,
     ):
+        copy.metadata["title"] = title
         streams = {s.index: copy.add_stream_from_template(s) for s in source.streams}
         for packet in source.demux():
             if packet.dts is not None:
                 packet.stream = streams[packet.stream.index]
                 copy.mux(packet)
+    return path
+
+
+def test_a_title_in_another_encoding_does_no_harm(videos: Path, tmp_path: Path) -> None:
+    path = copied(videos / "early.mp4", tmp_path / "titled.mp4", title="A walk")
+    titled = path.read_bytes()
+    assert b"A walk" in titled
+    path.write_bytes(titled.replace(b"A walk", b"A w\xe4lk"))
+    assert extract(clip(path), FORM).fault is None
+
+
+def test_a_cut_download_with_its_index_in_front_is_refused(videos: Path, tmp_path: Path) -> None:
+    path = copied(videos / "early.mp4", tmp_path / "cut.mp4", movflags="faststart")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     result = extract(clip(path), FORM)
     assert result.files == {}

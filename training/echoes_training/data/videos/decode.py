@@ -121,7 +121,7 @@ def _seek(container: Any, stream: Any, offset: float) -> float:
 def _opened(path: Path) -> Iterator[Any]:
     """Turns whatever FFmpeg says of a broken file into a ClipError."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ClipError("unreadable", str(error).replace(str(path), path.name)) from error
