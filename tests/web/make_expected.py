@@ -8,6 +8,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.image import normalise, resize
 from echoes_rt.pipeline import Echoes
-from echoes_rt.results import Sound
+from echoes_rt.results import Picture, Sound
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import mel_filterbank
 from echoes_rt.spec.sampling import SamplingDefaults
@@ -27,6 +28,8 @@ from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream
 
 PictureAt = Callable[[float], np.ndarray]
+Made = tuple[list[Any], np.ndarray | None]
+"""Codes, and samples where there are any."""
 
 SIZES = [(1, 1), (2, 3), (31, 47), (32, 32), (33, 33), (40, 48), (64, 64), (96, 130), (128, 96)]
 SIZES += [(301, 199), (77, 500)]
@@ -35,6 +38,7 @@ SPECS = {"square": ImageSpec(height=32, width=32), "wide": ImageSpec(height=20, 
 
 OPTIONS: list[dict[str, Any]] = [
     {"steps": 1},
+    {"steps": 24},  # more than are unknown
     {"steps": 8, "temperature": 0.0},
     {"steps": 5, "temperature": 0.7, "choice_temperature": 0.0},
     {"guidance_scale": 1.0},
@@ -146,7 +150,7 @@ def long_sounds(echoes: Echoes, rgb: np.ndarray, samples: np.ndarray) -> dict[st
     other = picture(77, 500)
     short = extended(echoes, samples[:50], 0.7 * clip_s, 3, rgb)
     changing = streamed(echoes, lambda s: rgb if s < 1.5 * clip_s else other, 4 * clip_s, 3)
-    dials = {"steps": 2, "guidance_scale": 6.5, "guidance_schedule": "annealed"}
+    dials = {"steps": 24, "guidance_scale": 6.5, "guidance_schedule": "annealed"}
     dialled = streamed(echoes, lambda _: rgb, 2 * clip_s, 3, **dials)
     return {
         "other": {"height": 77, "width": 500, "rgb": packed(other)},
@@ -159,53 +163,81 @@ def long_sounds(echoes: Echoes, rgb: np.ndarray, samples: np.ndarray) -> dict[st
     }
 
 
-def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
-    mel = echoes.manifest.mel
-    rgb, samples = picture(96, 130), sound(mel.n_samples + 700, mel.sample_rate)
-    part = (0.2 * mel.duration_s, 0.5 * mel.duration_s)
-    hidden = np.zeros((*rgb.shape[:2], 3), dtype=np.uint8)
-    hidden[30:70, 20:60] = 255
-    runs = []
-    for seed in [*range(seeds - 1), 2**64 - 1]:
-        made, seen = echoes.cogenerate(seed=seed)
-        filled = inpainted(echoes, samples, part, seed)
-        heard = echoes.image_to_audio(rgb, seed=seed)
-        varied = echoes.vary(samples, keep=0.6, seed=seed)
-        longer = extended(echoes, samples, 1.2 * mel.duration_s, seed)
-        end, sea = streamed(echoes, lambda _: rgb, 2.5 * mel.duration_s, seed)
-        runs.append(
-            {
-                "seed": str(seed),
-                "imageToAudio": heard.codes.tolist(),
-                "audioToImage": echoes.audio_to_image(samples, seed=seed).codes.tolist(),
-                "cogenerate": [made.codes.tolist(), seen.codes.tolist()],
-                "varyAudio": varied.codes.tolist(),
-                "varyImage": echoes.vary(rgb, keep=0.4, seed=seed).codes.tolist(),
-                "continueAudio": longer.codes.tolist(),
-                "stream": end.tolist(),
-                "inpaintAudio": filled.codes.tolist(),
-                "inpaintImage": echoes.inpaint_image(rgb, hidden, seed=seed).codes.tolist(),
-                "waveforms": {
-                    "imageToAudio": packed(heard.samples),
-                    "cogenerate": packed(made.samples),
-                    "varyAudio": packed(varied.samples),
-                    "continueAudio": packed(longer.samples[:, 0]),
-                    "stream": packed(sea),
-                    "inpaintAudio": packed(filled.samples[:, 0]),
-                },
-            }
+@dataclass(frozen=True, kw_only=True)
+class Media:
+    """What every verb is asked about."""
+
+    rgb: np.ndarray
+    samples: np.ndarray
+    part: tuple[float, float]
+    hidden: np.ndarray
+
+    @classmethod
+    def of(cls, echoes: Echoes) -> "Media":
+        mel = echoes.manifest.mel
+        hidden = np.zeros((96, 130, 3), dtype=np.uint8)
+        hidden[30:70, 20:60] = 255
+        return cls(
+            rgb=picture(96, 130),
+            samples=sound(mel.n_samples + 700, mel.sample_rate),
+            part=(0.2 * mel.duration_s, 0.5 * mel.duration_s),
+            hidden=hidden,
         )
+
+
+def verbs(echoes: Echoes, media: Media) -> dict[str, Callable[[int], Made]]:
+    """What each verb makes with a seed, by the browser's names."""
+    rgb, samples, clip_s = media.rgb, media.samples, echoes.manifest.mel.duration_s
+
+    def one(made: Sound | Picture) -> Made:
+        return made.codes.tolist(), made.samples if isinstance(made, Sound) else None
+
+    def cogenerate(seed: int) -> Made:
+        heard, seen = echoes.cogenerate(seed=seed)
+        return [heard.codes.tolist(), seen.codes.tolist()], heard.samples
+
+    def streams(seed: int) -> Made:
+        codes, made = streamed(echoes, lambda _: rgb, 2.5 * clip_s, seed)
+        return codes.tolist(), made
+
+    return {
+        "imageToAudio": lambda seed: one(echoes.image_to_audio(rgb, seed=seed)),
+        "audioToImage": lambda seed: one(echoes.audio_to_image(samples, seed=seed)),
+        "cogenerate": cogenerate,
+        "varyAudio": lambda seed: one(echoes.vary(samples, keep=0.6, seed=seed)),
+        "varyImage": lambda seed: one(echoes.vary(rgb, keep=0.4, seed=seed)),
+        "continueAudio": lambda seed: one(extended(echoes, samples, 1.2 * clip_s, seed)),
+        "stream": streams,
+        "inpaintAudio": lambda seed: one(inpainted(echoes, samples, media.part, seed)),
+        "inpaintImage": lambda seed: one(echoes.inpaint_image(rgb, media.hidden, seed=seed)),
+    }
+
+
+def run(verbs: dict[str, Callable[[int], Made]], seed: int) -> dict[str, Any]:
+    made = {name: verb(seed) for name, verb in verbs.items()}
+    heard = {name: packed(samples) for name, (_, samples) in made.items() if samples is not None}
+    return {
+        "seed": str(seed),
+        **{name: codes for name, (codes, _) in made.items()},
+        "waveforms": heard,
+    }
+
+
+def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
+    media = Media.of(echoes)
+    rgb, samples = media.rgb, media.samples
+    asked = verbs(echoes, media)
     return {
         "image": {"height": 96, "width": 130, "rgb": packed(rgb)},
-        "hidden": packed((hidden[..., 0] > 127).astype(np.uint8)),
+        "hidden": packed((media.hidden[..., 0] > 127).astype(np.uint8)),
         "samples": packed(samples),
-        "part": part,
-        "clip_s": mel.duration_s,
+        "part": media.part,
+        "clip_s": echoes.manifest.mel.duration_s,
         "long": long_sounds(echoes, rgb, samples),
         "image_codes": echoes.encode_image(rgb)[0].tolist(),
         "audio_codes": echoes.encode_audio(samples)[0].tolist(),
-        "mel": packed(clip_mel(samples, mel)),
-        "runs": runs,
+        "mel": packed(clip_mel(samples, echoes.manifest.mel)),
+        "runs": [run(asked, seed) for seed in [*range(seeds - 1), 2**64 - 1]],
         "pixels": packed(echoes.audio_to_image(samples, seed=5).pixels),
         "options": [
             {
