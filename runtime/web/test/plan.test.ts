@@ -56,10 +56,16 @@ describe("the condition", () => {
 });
 
 describe("options", () => {
-  it("take no more steps than there are unknown tokens, unless asked to", () => {
-    expect(applyOptions(DEFAULTS, 5, {}).steps).toBe(5);
-    expect(() => applyOptions(DEFAULTS, 5, { steps: 6 })).toThrow(
-      "steps must be a whole number in [1, 5], got 6",
+  it.each([0, 136, 1.5, Number.NaN])("of %d steps are refused", (steps) => {
+    expect(() => applyOptions(DEFAULTS, 135, { steps })).toThrow(
+      new InputError(`steps must be a whole number in [1, 135], got ${steps}`),
+    );
+  });
+
+  it("of a schedule that there is not are refused", () => {
+    const options = { guidanceSchedule: "anealed" as never };
+    expect(() => applyOptions(DEFAULTS, 135, options)).toThrow(
+      new InputError("guidance_schedule must be one of constant, annealed, got 'anealed'"),
     );
   });
 
@@ -68,7 +74,6 @@ describe("options", () => {
     { temperature: -1 },
     { choiceTemperature: Number.NaN },
     { guidanceInterval: [0.5, 0.2] as const },
-    { steps: 1.5 },
   ])("such as %o are refused", (options) => {
     expect(() => applyOptions(DEFAULTS, 100, options)).toThrow(InputError);
   });

@@ -20,13 +20,17 @@ const VARY_WINDOW = 2n ** 64n - 1n;
 
 export class Call {
   readonly seed: bigint;
+  /** What is asked for, whatever is unknown. */
+  private readonly dials: Sampling;
   private readonly timings: Record<string, number> = {};
 
   constructor(
     readonly engine: Engine,
     private readonly options: Options,
   ) {
+    const { sampling, tokens } = engine.manifest;
     this.seed = checkSeed(options.seed);
+    this.dials = applyOptions(sampling, tokens.audio.nTokens, options);
   }
 
   async stage<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -45,10 +49,11 @@ export class Call {
     return tokens;
   }
 
+  /** The dials of one decoding, which takes no more steps than there are unknown tokens. */
   sampling(tokens: Int32Array): Sampling {
     const { maskTokenId } = this.engine.manifest.tokens;
     const nUnknown = tokens.reduce((sum, token) => sum + Number(token === maskTokenId), 0);
-    return applyOptions(this.engine.manifest.sampling, nUnknown, this.options);
+    return { ...this.dials, steps: Math.min(this.dials.steps, Math.max(1, nUnknown)) };
   }
 
   /** Fills in what is unknown; codes of both media. */

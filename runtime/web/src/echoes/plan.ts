@@ -75,17 +75,21 @@ export function knownMedia(mask: Uint8Array, layout: TokenLayout): Uint8Array {
   return condition;
 }
 
-/** The bundle's dials with what is given in their place; never more steps than unknown tokens. */
+/**
+ * The bundle's dials with what is given in their place.
+ *
+ * @param most - Steps that may be asked for: the number of audio tokens.
+ * @throws InputError if a value is out of range.
+ */
 export function applyOptions(
   defaults: Sampling,
-  nUnknown: number,
+  most: number,
   options: Partial<Sampling>,
 ): Sampling {
-  const most = Math.max(1, nUnknown);
   const given = Object.fromEntries(
     Object.entries(options).filter(([name, value]) => name in defaults && value !== undefined),
   ) as Partial<Sampling>;
-  const sampling: Sampling = { ...defaults, steps: Math.min(defaults.steps, most), ...given };
+  const sampling: Sampling = { ...defaults, ...given };
   if (!Number.isInteger(sampling.steps) || sampling.steps < 1 || sampling.steps > most) {
     throw new InputError(`steps must be a whole number in [1, ${most}], got ${sampling.steps}`);
   }

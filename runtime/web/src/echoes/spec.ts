@@ -53,6 +53,10 @@ export function samplingProblem(sampling: Sampling): string | undefined {
   for (const [name, value, limit] of dials) {
     if (!(value >= 0 && value <= limit)) return `${name} must be in [0, ${limit}], got ${value}`;
   }
+  if (!GUIDANCE_SCHEDULES.includes(sampling.guidanceSchedule)) {
+    const allowed = GUIDANCE_SCHEDULES.join(", ");
+    return `guidance_schedule must be one of ${allowed}, got '${sampling.guidanceSchedule}'`;
+  }
   const [start, stop] = sampling.guidanceInterval;
   if (!(start >= 0 && start <= stop && stop <= 1)) {
     return `guidance_interval must be two rising shares in [0, 1], got ${start}, ${stop}`;
