@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import { decode } from "../src/echoes/decode";
-import { CancelledError } from "../src/echoes/errors";
+import { BundleError, CancelledError } from "../src/echoes/errors";
 import { uniforms } from "../src/echoes/noise";
 import type { Plan } from "../src/echoes/plan";
 import { golden } from "./fixtures";
@@ -39,7 +39,11 @@ async function mockLogits(tokens: Int32Array, members: number): Promise<Float32A
   return logits;
 }
 
-function run(trace: Trace, onStep?: (step: number) => boolean | void) {
+function run(
+  trace: Trace,
+  onStep?: (step: number) => boolean | void,
+  logits: typeof mockLogits = mockLogits,
+) {
   const nTokens = trace.tokens[0]!.length;
   const tokens = Int32Array.from(trace.tokens.flat());
   const plan: Plan = {
@@ -58,7 +62,7 @@ function run(trace: Trace, onStep?: (step: number) => boolean | void) {
     vocabSize: vocab_size,
   };
   const noise = trace.seeds.map((seed) => uniforms(BigInt(seed), 2 * plan.steps * nTokens));
-  return decode(mockLogits, question, plan, noise, onStep);
+  return decode(logits, question, plan, noise, onStep);
 }
 
 describe("the decoding loop", () => {
@@ -74,5 +78,23 @@ describe("the decoding loop", () => {
     });
     await expect(stopped).rejects.toThrow(new CancelledError("cancelled after step 2 of 4"));
     expect(steps).toEqual([0, 1]);
+  });
+
+  it.each([Number.NaN, Infinity])("refuses logits that are not numbers: %d", async (wrong) => {
+    const logits = async (tokens: Int32Array, members: number) =>
+      (await mockLogits(tokens, members)).map((logit, i) => (i % vocab_size === 1 ? wrong : logit));
+    await expect(run(traces[0]!, undefined, logits)).rejects.toThrow(
+      new BundleError("the step graph gave logits that are not numbers; get the bundle again"),
+    );
+  });
+
+  it("never takes tokens of which the logit is minus infinity", async () => {
+    const logits = async (tokens: Int32Array, members: number) =>
+      (await mockLogits(tokens, members)).map((logit, i) =>
+        i % vocab_size === 1 ? logit : -Infinity,
+      );
+    const { tokens, mask_token_id } = traces[0]!;
+    const wanted = tokens.flat().map((token) => (token === mask_token_id ? 1 : token));
+    expect([...(await run(traces[0]!, undefined, logits))]).toEqual(wanted);
   });
 });

@@ -1,6 +1,6 @@
 /** The decoding loop, one call of the step graph per step; docs/manifest.md says it in words. */
 
-import { CancelledError } from "./errors";
+import { BundleError, CancelledError } from "./errors";
 import type { Plan } from "./plan";
 
 /** (members, N) tokens to (members, N, V) logits. */
@@ -38,6 +38,7 @@ const LOGIT_FLOOR = -1e30;
  *
  * @param noise - Of each member, `2 * steps * N` uniforms.
  * @returns (B, N) with no mask left.
+ * @throws CancelledError; BundleError if logits are not numbers.
  */
 export async function decode(
   logitsFn: LogitsFn,
@@ -175,6 +176,9 @@ function draw(
     total += share;
     if (temperature !== 0) weight += temperature === 1 ? share : Math.exp(belowBest / temperature);
     cumulative[v] = weight;
+  }
+  if (!Number.isFinite(total)) {
+    throw new BundleError("the step graph gave logits that are not numbers; get the bundle again");
   }
   let token = best;
   if (temperature !== 0) {

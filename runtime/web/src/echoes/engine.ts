@@ -11,7 +11,7 @@ import { uniforms } from "./noise";
 import { knownMedia, makePlan } from "./plan";
 import { Session } from "./session";
 import type { GraphName } from "./signatures";
-import type { Sampling } from "./spec";
+import type { Grid, Sampling } from "./spec";
 
 /** What is to be decoded: one sequence. */
 export interface Ask {
@@ -47,7 +47,7 @@ export class Engine {
     const spec = this.manifest.image;
     const normal = normalise(resize(checkPixels(image), spec), spec);
     const dims = [1, 3, spec.height, spec.width];
-    return this.int32("image_encoder", "image", normal, dims, "codes");
+    return this.codes("image_encoder", "image", normal, dims, this.manifest.tokens.image);
   }
 
   /** (N_a,) codes of the first clip of samples at the model's rate. */
@@ -57,7 +57,8 @@ export class Engine {
 
   async encodeMel(mel: Float32Array): Promise<Int32Array> {
     const { n_mels, n_frames } = this.manifest.mel;
-    return this.int32("mel_encoder", "mel", mel, [1, n_mels, n_frames], "codes");
+    const grid = this.manifest.tokens.audio;
+    return this.codes("mel_encoder", "mel", mel, [1, n_mels, n_frames], grid);
   }
 
   /** Fills in what is masked and keeps the rest. */
@@ -68,7 +69,7 @@ export class Engine {
     const { sampling } = ask;
     const nUnknown = mask.reduce((sum, isUnknown) => sum + isUnknown, 0);
     const step = await this.session("step");
-    return decode(
+    const decoded = await decode(
       async (tokens, members) =>
         (await step.run("tokens", tokens, [members, nTokens], "logits")) as Float32Array,
       {
@@ -83,6 +84,9 @@ export class Engine {
       [uniforms(ask.seed, 2 * sampling.steps * nTokens, ask.window)],
       ask.onStep,
     );
+    this.checkCodes(decoded.subarray(0, layout.image.nTokens), layout.image, "step");
+    this.checkCodes(decoded.subarray(layout.image.nTokens), layout.audio, "step");
+    return decoded;
   }
 
   async decodeImage(codes: Int32Array): Promise<Pixels> {
@@ -106,14 +110,26 @@ export class Engine {
     this.sessions.clear();
   }
 
-  private async int32(
+  private async codes(
     name: GraphName,
     input: string,
     values: Float32Array,
     dims: readonly number[],
-    output: string,
+    grid: Grid,
   ): Promise<Int32Array> {
-    return (await (await this.session(name)).run(input, values, dims, output)) as Int32Array;
+    const codes = await (await this.session(name)).run(input, values, dims, "codes");
+    this.checkCodes(codes as Int32Array, grid, name);
+    return codes as Int32Array;
+  }
+
+  /** Refuses what other graphs would look up outside of their tables, or take for unknown. */
+  private checkCodes(codes: Int32Array, grid: Grid, name: GraphName): void {
+    if (!codes.every((code) => code >= 0 && code < grid.codebookSize)) {
+      throw new BundleError(
+        `the ${name} of bundle ${this.manifest.name} gave other codes than the manifest says; ` +
+          "get the bundle again",
+      );
+    }
   }
 
   private async float32(

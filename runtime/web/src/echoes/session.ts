@@ -11,7 +11,7 @@ export type Values = Float32Array | Int32Array;
 
 export class Session {
   private constructor(
-    private readonly name: GraphName,
+    readonly name: GraphName,
     private readonly device: Device,
     private readonly session: InferenceSession,
   ) {}
