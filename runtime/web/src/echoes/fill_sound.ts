@@ -8,7 +8,7 @@ import { columnsOf } from "./matrix";
 import { clamp, roundHalfEven } from "./numbers";
 import type { Sound } from "./results";
 import { clipSamples } from "./spec";
-import { overlapColumns, stream } from "./stream";
+import { checkContinuable, overlapColumns, stream } from "./stream";
 
 /** A part of a sound in seconds. */
 export interface Part {
@@ -28,7 +28,7 @@ export async function inpaint(
   part: Part,
   image: Int32Array | null,
 ): Promise<Sound> {
-  const { mel: spec, tokens: layout } = call.engine.manifest;
+  const { mel: spec, tokens: layout } = checkContinuable(call.engine.manifest);
   const grid = layout.audio;
   checkPart(checkSamples(original), part, spec.sample_rate);
   const nSamples = clipSamples(spec);
@@ -67,7 +67,7 @@ export async function inpaint(
     return call.engine.vocode(mel);
   });
   const samples = patched(original, made, begin, [first, last], spec.sample_rate);
-  return call.sound(samples, mel, codes, call.sampling(tokens));
+  return call.sound(samples, logMel(samples, spec), codes, call.sampling(tokens));
 }
 
 /**
@@ -82,7 +82,7 @@ export async function extend(
   more: number,
   image: Int32Array | null,
 ): Promise<Sound> {
-  const { mel: spec, tokens: layout } = call.engine.manifest;
+  const { mel: spec, tokens: layout } = checkContinuable(call.engine.manifest);
   const { height, width } = layout.audio;
   if (!(more > 0 && more <= MAX_ADDED_S)) {
     throw new InputError(`duration must be in (0, ${MAX_ADDED_S}] seconds, got ${more}`);

@@ -70,10 +70,11 @@ export async function* stream(
   }
 }
 
-function checkContinuable(manifest: Manifest): Manifest {
+/** Refuses bundles of which a window cannot know a part and make the rest. */
+export function checkContinuable(manifest: Manifest): Manifest {
   if (manifest.tokens.audio.width < 2) {
     throw new BundleError(
-      `bundle ${manifest.name} has one token column a clip; long sound needs two`,
+      `bundle ${manifest.name} has one token column a clip; long sound and filling in need two`,
     );
   }
   return manifest;
