@@ -1,8 +1,10 @@
+import { createHash } from "node:crypto";
+
 import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { Bundle } from "../src/echoes/bundle";
 import { BundleError } from "../src/echoes/errors";
-import type { FileStore } from "../src/echoes/file_store";
+import { openStore, type FileStore } from "../src/echoes/file_store";
 import { serve, TINY_BUNDLE } from "./fixtures";
 
 class MemoryStore implements FileStore {
@@ -12,8 +14,13 @@ class MemoryStore implements FileStore {
     return this.files.get(url);
   }
 
+  /** @param refuses - What it has no room for. */
+  constructor(private readonly refuses: (url: string) => boolean = () => false) {}
+
   async put(url: string, bytes: Uint8Array<ArrayBuffer>) {
+    if (this.refuses(url)) return false;
     this.files.set(url, bytes);
+    return true;
   }
 
   async keepOnly(folder: string, urls: readonly string[]) {
@@ -24,6 +31,54 @@ class MemoryStore implements FileStore {
 }
 
 afterEach(() => vi.unstubAllGlobals());
+
+const STEP = Buffer.from("a newer step");
+const STEP_SHA256 = createHash("sha256").update(STEP).digest("hex");
+
+/** A newer bundle's manifest, which says that its step is STEP. */
+function newer(file: string, data: Buffer): Buffer {
+  if (file !== "manifest.json") return data;
+  const manifest = JSON.parse(data.toString());
+  manifest.description = "newer";
+  const { step } = manifest.graphs;
+  manifest.graphs.step = { ...step, sha256: STEP_SHA256, size_bytes: STEP.length };
+  return Buffer.from(JSON.stringify(manifest));
+}
+
+function unplug(): void {
+  vi.stubGlobal("fetch", async () => {
+    throw new TypeError("no network");
+  });
+}
+
+/** An answer that ends in the middle. */
+function cutOff(): Response {
+  let isFirst = true;
+  return new Response(
+    new ReadableStream({
+      pull(controller) {
+        if (isFirst) controller.enqueue(new Uint8Array(10));
+        else controller.error(new TypeError("network error"));
+        isFirst = false;
+      },
+    }),
+  );
+}
+
+/** A Cache, which has whole addresses, as browsers do. */
+function stubCache(kept: Map<string, Response>, isFull = false): void {
+  const whole = (url: string) => new URL(url, "http://bundle/").href;
+  const cache = {
+    match: async (url: string) => kept.get(whole(url))?.clone(),
+    put: async (url: string, response: Response) => {
+      if (isFull) throw new DOMException("no room", "QuotaExceededError");
+      kept.set(whole(url), response);
+    },
+    keys: async () => [...kept.keys()].map((url) => ({ url })),
+    delete: async (url: string) => kept.delete(whole(url)),
+  };
+  vi.stubGlobal("caches", { open: async () => cache });
+}
 
 describe("a bundle", () => {
   it("is fetched, each file once, and says how far it is", async () => {
@@ -73,6 +128,7 @@ describe("a bundle", () => {
     });
     const bundle = await Bundle.load("http://bundle", undefined, store);
     expect(bundle.manifest.name).toBe("echoes-tiny");
+    expect(bundle.isKept).toBe(true);
     await expect(Bundle.load("http://elsewhere/", undefined, store)).rejects.toThrow(
       "http://elsewhere/manifest.json cannot be fetched: no network",
     );
@@ -84,5 +140,63 @@ describe("a bundle", () => {
     for (const [url, bytes] of store.files) if (url.includes("?")) bytes[0]! ^= 1;
     const bundle = await Bundle.load(serve(TINY_BUNDLE), undefined, store);
     expect(bundle.manifest.name).toBe("echoes-tiny");
+  });
+
+  it("still loads without a network after an update that was cut off", async () => {
+    const store = new MemoryStore();
+    const url = serve(TINY_BUNDLE);
+    await Bundle.load(url, undefined, store);
+    serve(TINY_BUNDLE, newer);
+    await expect(Bundle.load(url, undefined, store)).rejects.toThrow(BundleError);
+    unplug();
+    const bundle = await Bundle.load(url, undefined, store);
+    expect(bundle.manifest.description).not.toBe("newer");
+  });
+
+  it("of which there is no room for a file is not kept, but what was kept before is", async () => {
+    const store = new MemoryStore((url) => url.endsWith(STEP_SHA256));
+    const url = serve(TINY_BUNDLE);
+    expect((await Bundle.load(url, undefined, store)).isKept).toBe(true);
+    serve(TINY_BUNDLE, (file, data) => newer(file, file === "step.onnx" ? STEP : data));
+    const bundle = await Bundle.load(url, undefined, store);
+    expect([bundle.manifest.description, bundle.isKept]).toEqual(["newer", false]);
+    unplug();
+    expect((await Bundle.load(url, undefined, store)).manifest.description).not.toBe("newer");
+  });
+
+  it("of which the connection is lost while a file comes is refused", async () => {
+    const url = serve(TINY_BUNDLE);
+    const answer = fetch;
+    vi.stubGlobal("fetch", async (address: string) =>
+      address.includes("step.onnx") ? cutOff() : answer(address),
+    );
+    const loading = Bundle.load(url);
+    await expect(loading).rejects.toThrow(BundleError);
+    await expect(loading).rejects.toThrow(/step\.onnx\S* cannot be fetched: network error$/);
+  });
+
+  it("with an address that is none is refused", async () => {
+    await expect(Bundle.load("http://[")).rejects.toThrow(BundleError);
+  });
+});
+
+describe("the browser's cache", () => {
+  it("forgets the files of an older bundle, also under an address without its host", async () => {
+    const kept = new Map<string, Response>();
+    stubCache(kept);
+    vi.stubGlobal("location", { href: "http://bundle/page.html" });
+    const [old, other] = ["http://bundle/step.onnx?sha256=old", "http://bundle.example/old"];
+    for (const url of [old, other]) kept.set(url, new Response("old"));
+    serve(TINY_BUNDLE);
+    const bundle = await Bundle.load("/");
+    expect([bundle.url, bundle.isKept]).toEqual(["http://bundle/", true]);
+    expect(kept.has(old)).toBe(false);
+    expect([other, "http://bundle/manifest.json"].every((url) => kept.has(url))).toBe(true);
+  });
+
+  it("that is full only costs the offline copy", async () => {
+    stubCache(new Map(), true);
+    expect(await (await openStore()).put("http://bundle/a", new Uint8Array(1))).toBe(false);
+    expect((await Bundle.load(serve(TINY_BUNDLE))).isKept).toBe(false);
   });
 });

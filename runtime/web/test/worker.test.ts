@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vites
 
 import { BackendError, CancelledError, InputError } from "../src/echoes/errors";
 import { EchoesWorker } from "../src/echoes/client";
+import type { Progress, Response } from "../src/echoes/protocol";
 import type { Sound } from "../src/echoes/results";
 import { bytes, EXPECTED, readJson, serve, TEST_BUNDLE, whole } from "./fixtures";
 
@@ -26,9 +27,15 @@ function channel(): [Port, Port] {
 let echoes: EchoesWorker;
 let url: string;
 const said: { kind: string }[] = [];
+const answered: Response[] = [];
 
 beforeAll(async () => {
   const [here, there] = channel();
+  const reply = there.postMessage.bind(there) as (data: unknown) => void;
+  there.postMessage = (data: Response) => {
+    answered.push(data);
+    reply(data);
+  };
   vi.stubGlobal("self", there);
   await import("../src/echoes/worker");
   const send = here.postMessage.bind(here) as (data: unknown) => void;
@@ -44,7 +51,10 @@ beforeAll(async () => {
 });
 
 afterAll(() => vi.unstubAllGlobals());
-beforeEach(() => void said.splice(0));
+beforeEach(() => {
+  said.splice(0);
+  answered.splice(0);
+});
 
 const codesOf = (sound: Sound) => [...sound.codes];
 const first = answers.runs[1];
@@ -102,6 +112,52 @@ describe("a worker's stream", () => {
     await parts.next();
     await echoes.load({ url, threads: 1 });
     await expect(parts.next()).rejects.toThrow(BackendError);
+  });
+});
+
+describe("a call that is cancelled", () => {
+  it("after its last step ends with a CancelledError", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const onProgress = ({ done, total }: Progress) => void (done === total && controller.abort());
+    const made = echoes.run("imageToAudio", { image }, {}, { onProgress, signal });
+    await expect(made).rejects.toThrow(CancelledError);
+    expect(answered.at(-1)!.kind).toBe("result"); // the worker did not see it in time
+  });
+
+  it("while another one runs is not begun", async () => {
+    const controller = new AbortController();
+    const before = echoes.run("imageToAudio", { image }, {});
+    const replaced = echoes.run("cogenerate", {}, {}, { signal: controller.signal });
+    setTimeout(() => controller.abort());
+    await expect(replaced).rejects.toThrow(CancelledError);
+    expect((await before).codes.length).toBeGreaterThan(0);
+    const { id } = answered.at(-1)!;
+    expect(answered.filter((response) => response.id === id)).toEqual([
+      { id, kind: "error", name: "CancelledError", message: "cancelled before it began" },
+    ]);
+  });
+
+  it("hears no more of it, whatever the worker says", async () => {
+    const worker = { postMessage: vi.fn() } as unknown as Worker;
+    const client = new EchoesWorker(worker);
+    const say = (data: Response) => worker.onmessage!({ data } as MessageEvent);
+    const onProgress = vi.fn();
+    const answers: Response[] = [
+      { id: 0, kind: "result", result: {} },
+      { id: 1, kind: "error", name: "BackendError", message: "out of memory" },
+    ];
+    for (const answer of answers) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const made = client.run("cogenerate", {}, {}, { onProgress, signal });
+      controller.abort();
+      const progress: Progress = { stage: "decode", done: 1, total: 2 };
+      say({ id: answer.id, kind: "progress", progress });
+      say(answer);
+      await expect(made).rejects.toThrow(CancelledError);
+    }
+    expect(onProgress).not.toHaveBeenCalled();
   });
 });
 

@@ -18,6 +18,8 @@ export class Bundle {
   private constructor(
     readonly url: string,
     readonly manifest: Manifest,
+    /** Whether it loads without a network from now on. */
+    readonly isKept: boolean,
     private readonly files: ReadonlyMap<string, Bytes>,
   ) {}
 
@@ -28,22 +30,30 @@ export class Bundle {
    * or is damaged.
    */
   static async load(url: string, onBytes?: OnBytes, store?: FileStore): Promise<Bundle> {
-    const folder = url.endsWith("/") ? url : `${url}/`;
+    const folder = folderUrl(url);
     const kept = store ?? (await openStore());
-    const manifest = await loadManifest(folder, kept);
+    const { manifest, bytes } = await loadManifest(folder, kept);
     const parts = filesOf(manifest, GRAPHS);
     const total = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
     const files = new Map<string, Bytes>();
     let before = 0;
+    let isKept = true;
     for (const part of parts) {
       const onPart = (loaded: number) => onBytes?.(before + loaded, total);
-      files.set(part.file, await loadFile(folder, part, kept, onPart));
+      const file = await loadFile(folder, part, kept, onPart);
+      files.set(part.file, file.bytes);
+      isKept &&= file.isKept;
       before += part.sizeBytes;
       onPart(0);
     }
-    const urls = parts.map((part) => fileUrl(folder, part));
-    await kept.keepOnly(folder, [...urls, `${folder}${MANIFEST_NAME}`]);
-    return new Bundle(folder, manifest, files);
+    // Last of all, so that what was kept before works until all of this is there.
+    const manifestUrl = `${folder}${MANIFEST_NAME}`;
+    isKept &&= await kept.put(manifestUrl, bytes);
+    if (isKept) {
+      const urls = parts.map((part) => fileUrl(folder, part));
+      await kept.keepOnly(folder, [...urls, manifestUrl]);
+    }
+    return new Bundle(folder, manifest, isKept, files);
   }
 
   get sizeBytes(): number {
@@ -63,13 +73,25 @@ export class Bundle {
   }
 }
 
+/** The whole address of a bundle's folder. */
+function folderUrl(url: string): string {
+  const folder = url.endsWith("/") ? url : `${url}/`;
+  try {
+    return new URL(folder, globalThis.location?.href).href;
+  } catch (error) {
+    throw notFetched(url, error);
+  }
+}
+
 /** The manifest as it is now; without a network, as it was. */
-async function loadManifest(folder: string, store: FileStore): Promise<Manifest> {
+async function loadManifest(
+  folder: string,
+  store: FileStore,
+): Promise<{ manifest: Manifest; bytes: Bytes }> {
   const url = `${folder}${MANIFEST_NAME}`;
   let bytes: Bytes;
   try {
     bytes = await fetchBytes(url, { cache: "no-cache" }, MAX_MANIFEST_BYTES);
-    await store.put(url, bytes);
   } catch (error) {
     const kept = await store.get(url);
     if (!kept) throw error;
@@ -83,7 +105,7 @@ async function loadManifest(folder: string, store: FileStore): Promise<Manifest>
     throw new ManifestError(`${url}: ${why}`, { cause: error });
   }
   try {
-    return readManifest(data);
+    return { manifest: readManifest(data), bytes };
   } catch (error) {
     throw new ManifestError(`${url}: ${messageOf(error)}`, { cause: error });
   }
@@ -94,15 +116,14 @@ async function loadFile(
   part: DataFile,
   store: FileStore,
   onBytes: (loaded: number) => void,
-): Promise<Bytes> {
+): Promise<{ bytes: Bytes; isKept: boolean }> {
   const url = fileUrl(folder, part);
   const kept = await store.get(url);
-  if (kept && (await sha256Hex(kept)) === part.sha256) return kept;
+  if (kept && (await sha256Hex(kept)) === part.sha256) return { bytes: kept, isKept: true };
   const bytes = await fetchBytes(url, {}, part.sizeBytes, onBytes);
   const problem = await damage(part, bytes);
   if (problem) throw new BundleError(`file ${part.file} of ${folder} ${problem}; reload the page`);
-  await store.put(url, bytes);
-  return bytes;
+  return { bytes, isKept: await store.put(url, bytes) };
 }
 
 /** The checksum in the address makes it another address when the file becomes another. */
@@ -120,6 +141,10 @@ async function damage(part: DataFile, bytes: Bytes): Promise<string | undefined>
   return `has the checksum ${is}, the manifest says ${must}`;
 }
 
+function notFetched(url: string, error: unknown): BundleError {
+  return new BundleError(`${url} cannot be fetched: ${messageOf(error)}`, { cause: error });
+}
+
 /** What lies at an address, of which no more than `most` bytes are read. */
 async function fetchBytes(
   url: string,
@@ -127,12 +152,9 @@ async function fetchBytes(
   most: number,
   onBytes?: (loaded: number) => void,
 ): Promise<Bytes> {
-  let response: Response;
-  try {
-    response = await fetch(url, init);
-  } catch (error) {
-    throw new BundleError(`${url} cannot be fetched: ${messageOf(error)}`, { cause: error });
-  }
+  const response = await fetch(url, init).catch((error: unknown) => {
+    throw notFetched(url, error);
+  });
   if (!response.ok || !response.body) {
     throw new BundleError(`${url} cannot be fetched: the server answered ${response.status}`);
   }
@@ -140,7 +162,9 @@ async function fetchBytes(
   let loaded = 0;
   const reader = response.body.getReader();
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      throw notFetched(url, error); // the connection was lost
+    });
     if (done) break;
     loaded += value.length;
     if (loaded > most) {

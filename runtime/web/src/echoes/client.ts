@@ -23,7 +23,7 @@ export interface Watch {
 interface Pending {
   readonly resolve: (result: never) => void;
   readonly reject: (error: Error) => void;
-  readonly onProgress: ((progress: Progress) => void) | undefined;
+  readonly watch: Watch;
 }
 
 /** Calls are answered one after the other, in the order in which they were made. */
@@ -38,7 +38,7 @@ export class EchoesWorker {
   }
 
   load(options: LoadRequest, watch: Watch = {}): Promise<Loaded> {
-    return this.ask((id) => ({ id, kind: "load", options }), watch);
+    return this.ask({ id: this.nextId++, kind: "load", options }, watch);
   }
 
   run<V extends Verb>(
@@ -47,7 +47,7 @@ export class EchoesWorker {
     dials: Dials = {},
     watch: Watch = {},
   ): Promise<Verbs[V]["gives"]> {
-    return this.ask((id) => ({ id, kind: "run", verb, asks, dials }), watch);
+    return this.ask({ id: this.nextId++, kind: "run", verb, asks, dials }, watch);
   }
 
   /**
@@ -59,10 +59,11 @@ export class EchoesWorker {
     dials: Dials = {},
     watch: Watch = {},
   ): AsyncGenerator<Sound, void, undefined> {
-    const stream = await this.ask<number>((id) => ({ id, kind: "stream", asks, dials }), watch);
+    const stream = this.nextId++;
     try {
+      await this.ask<null>({ id: stream, kind: "stream", asks, dials }, watch);
       for (;;) {
-        const next = (id: number): Request => ({ id, kind: "next", stream });
+        const next: Request = { id: this.nextId++, kind: "next", stream };
         const part = await this.ask<Sound | null>(next, watch);
         if (!part) return;
         yield part;
@@ -77,18 +78,15 @@ export class EchoesWorker {
     this.failAll("the worker was ended");
   }
 
-  private async ask<T>(
-    request: (id: number) => Request,
-    { onProgress, signal }: Watch,
-  ): Promise<T> {
+  private async ask<T>(request: Request, watch: Watch): Promise<T> {
+    const { signal } = watch;
     if (signal?.aborted) throw new errors.CancelledError("cancelled before it began");
-    const id = this.nextId++;
-    const cancel = () => this.send({ id, kind: "cancel" });
+    const cancel = () => this.send({ id: request.id, kind: "cancel" });
     signal?.addEventListener("abort", cancel);
     try {
       return await new Promise<T>((resolve, reject) => {
-        this.pending.set(id, { resolve, reject, onProgress });
-        this.send(request(id));
+        this.pending.set(request.id, { resolve, reject, watch });
+        this.send(request);
       });
     } finally {
       signal?.removeEventListener("abort", cancel);
@@ -102,12 +100,15 @@ export class EchoesWorker {
   private receive(response: Response): void {
     const pending = this.pending.get(response.id);
     if (!pending) return;
+    const { onProgress, signal } = pending.watch;
     if (response.kind === "progress") {
-      pending.onProgress?.(response.progress);
+      if (!signal?.aborted) onProgress?.(response.progress);
       return;
     }
     this.pending.delete(response.id);
-    if (response.kind === "result") pending.resolve(response.result as never);
+    // The worker looks for cancellation between steps alone: what came after the last is dropped.
+    if (signal?.aborted) pending.reject(new errors.CancelledError("cancelled"));
+    else if (response.kind === "result") pending.resolve(response.result as never);
     else pending.reject(revived(response.name, response.message));
   }
 

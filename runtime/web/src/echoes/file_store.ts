@@ -1,8 +1,10 @@
 /** Where verified files of a bundle are kept, so that they load without a network. */
 
 export interface FileStore {
+  /** Addresses are whole ones, as the browser's Cache has them. */
   get(url: string): Promise<Uint8Array<ArrayBuffer> | undefined>;
-  put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Says whether it is kept from now on. */
+  put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<boolean>;
   /** Forgets what lies under a folder's URL and is not in `urls`. */
   keepOnly(folder: string, urls: readonly string[]): Promise<void>;
 }
@@ -18,8 +20,11 @@ class CacheStore implements FileStore {
     return response && new Uint8Array(await response.arrayBuffer());
   }
 
-  async put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    await this.cache.put(url, new Response(bytes)).catch(() => undefined);
+  async put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
+    return this.cache.put(url, new Response(bytes)).then(
+      () => true,
+      () => false,
+    );
   }
 
   async keepOnly(folder: string, urls: readonly string[]): Promise<void> {
@@ -32,7 +37,7 @@ class CacheStore implements FileStore {
 /** For where there is no Cache: nothing is kept. */
 const noStore: FileStore = {
   get: async () => undefined,
-  put: async () => undefined,
+  put: async () => false,
   keepOnly: async () => undefined,
 };
 

@@ -62,6 +62,8 @@ export interface Loaded {
   readonly license: string;
   readonly labels: readonly string[];
   readonly sizeBytes: number;
+  /** Whether it loads without a network from now on. */
+  readonly isKept: boolean;
   readonly mel: MelSpec;
   readonly image: { readonly height: number; readonly width: number };
   readonly sampling: Sampling;

@@ -2,7 +2,7 @@
 
 import type { Options } from "./call";
 import type { OnStep } from "./decode";
-import { BackendError, messageOf } from "./errors";
+import { BackendError, CancelledError, messageOf } from "./errors";
 import { Echoes } from "./pipeline";
 import type { Loaded, LoadRequest, Progress, Request, Response, Verb, Verbs } from "./protocol";
 import type { Sound } from "./results";
@@ -55,6 +55,7 @@ async function answer(request: Asked): Promise<void> {
   const { id } = request;
   current = id;
   try {
+    if (cancelled.has(id)) throw new CancelledError("cancelled before it began");
     say({ id, kind: "result", result: await resultOf(request) });
   } catch (error) {
     const name = error instanceof Error ? error.name : "Error";
@@ -72,7 +73,7 @@ async function resultOf(request: Asked): Promise<unknown> {
   if (request.kind === "stream") {
     const { image, ...asks } = request.asks;
     streams.set(request.id, loaded.stream(image, { ...options, ...asks }));
-    return request.id;
+    return null;
   }
   const runner = RUNNERS[request.verb] as Runner<Verb>;
   return runner(loaded, request.asks as Verbs[Verb]["asks"] & never, options);
@@ -99,6 +100,7 @@ async function load({ url, ...options }: LoadRequest): Promise<Loaded> {
     license: manifest.license,
     labels: manifest.labels,
     sizeBytes: engine.bundle.sizeBytes,
+    isKept: engine.bundle.isKept,
     mel: manifest.mel,
     image: { height: manifest.image.height, width: manifest.image.width },
     sampling: manifest.sampling,
