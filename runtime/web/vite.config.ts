@@ -6,20 +6,24 @@ import { defineConfig, type Plugin } from "vite";
 const BUILT = fileURLToPath(new URL("../echoes_rt/web", import.meta.url));
 const SERVICE_WORKER = "service_worker.js";
 
-/** Tells the service worker what to keep: every built file, but for WebGPU's, which few need. */
+/** Tells the service worker what to keep: every asset, WebGPU's only once they are used. */
 function listedForOffline(): Plugin {
   return {
     name: "listed-for-offline",
     generateBundle(_, bundle) {
-      const files = Object.keys(bundle).filter(
-        (file) => file !== SERVICE_WORKER && !file.includes(".jspi") && !file.endsWith(".map"),
-      );
+      const assets = Object.keys(bundle)
+        .filter((file) => file.startsWith("assets/") && !file.endsWith(".map"))
+        .toSorted();
+      const files = {
+        atOnce: assets.filter((file) => !file.includes(".jspi")),
+        whenUsed: assets.filter((file) => file.includes(".jspi")),
+      };
       const source = readFileSync(new URL("src/page/service_worker.js", import.meta.url), "utf8");
       this.emitFile({
         type: "asset",
         fileName: SERVICE_WORKER,
         // Names of assets hold their checksums, so that the list is also a version.
-        source: source.replace("__FILES__", JSON.stringify(files.toSorted())),
+        source: source.replace("__FILES__", JSON.stringify(files)),
       });
     },
   };

@@ -1,8 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
-import { CancelledError, InputError } from "../src/echoes/errors";
+import type { Bundle } from "../src/echoes/bundle";
+import { Engine } from "../src/echoes/engine";
+import { BundleError, CancelledError, InputError } from "../src/echoes/errors";
+import { logMel } from "../src/echoes/mel";
 import { Echoes } from "../src/echoes/pipeline";
 import type { Picture, Sound } from "../src/echoes/results";
+import { Session } from "../src/echoes/session";
+import { Grid, TokenLayout } from "../src/echoes/spec";
 import { camel } from "./camel";
 import { bytes, distance, EXPECTED, floats, readJson, serve, TEST_BUNDLE, whole } from "./fixtures";
 
@@ -110,7 +115,6 @@ describe("a call", () => {
     ["a picture of the wrong size", () => echoes.imageToAudio({ ...image, width: 3 })],
     ["a sound without samples", () => echoes.audioToImage(new Float32Array(0))],
     ["samples that are no numbers", () => echoes.audioToImage(Float32Array.of(1, Number.NaN))],
-    ["too many steps", () => echoes.imageToAudio(image, { steps: 9 })],
     ["a share above 1", () => echoes.varyImage(image, 1.5)],
     ["a part beyond the end", () => echoes.inpaintAudio(samples, { start: 0, stop: 99 })],
     ["a part as long as the clip", () => echoes.inpaintAudio(samples, { start: 0, stop: 0.09 })],
@@ -121,4 +125,95 @@ describe("a call", () => {
   ])("with %s is refused", async (_, run) => {
     await expect(run()).rejects.toThrow(InputError);
   });
+
+  it("that fills in a part gives the log-mel of all that comes back", async () => {
+    const sound = await echoes.inpaintAudio(samples, { start, stop });
+    expect(sound.mel).toEqual(logMel(sound.samples, echoes.manifest.mel));
+  });
 });
+
+describe("steps", () => {
+  let most: number;
+  beforeAll(() => {
+    most = echoes.manifest.tokens.audio.nTokens;
+  });
+
+  it("are as many as are asked for, but no more than there are unknown tokens", async () => {
+    const part = { start, stop };
+    const made = [
+      await echoes.imageToAudio(image, { steps: most }),
+      await echoes.inpaintAudio(samples, part, { image, steps: most }),
+      await echoes.audioToImage(samples, { steps: most }),
+    ];
+    const [all, some, picture] = made.map(({ sampling }) => sampling.steps);
+    expect(all).toBe(most);
+    expect(some).toBeLessThan(most);
+    expect(picture).toBe(Math.min(most, echoes.manifest.tokens.image.nTokens));
+  });
+
+  it("may be more than a later window has unknown tokens", async () => {
+    const decode = vi.spyOn(echoes.engine, "decodeTokens");
+    await whole(echoes.stream(image, { duration: 2 * clip, seed: 1, steps: most }));
+    const steps = decode.mock.calls.map(([{ sampling }]) => sampling.steps);
+    decode.mockRestore();
+    expect(steps[0]).toBe(most);
+    expect(steps.at(-1)).toBeLessThan(most);
+  });
+
+  it.each([
+    ["imageToAudio", (steps: number) => echoes.imageToAudio(image, { steps })],
+    ["audioToImage", (steps: number) => echoes.audioToImage(samples, { steps })],
+    ["cogenerate", (steps: number) => echoes.cogenerate({ steps })],
+    ["stream", (steps: number) => whole(echoes.stream(image, { steps }))],
+  ])("are checked before anything is made: %s", async (_, run) => {
+    const graphs = vi.spyOn(Session.prototype, "run");
+    const sentence = `steps must be a whole number in [1, ${most}], got ${most + 1}`;
+    await expect(run(most + 1)).rejects.toThrow(new InputError(sentence));
+    expect(graphs).not.toHaveBeenCalled();
+    graphs.mockRestore();
+  });
+});
+
+describe("a bundle", () => {
+  it.each(["image_encoder", "mel_encoder", "step"])("with a strange %s is refused", async (name) => {
+    const { run } = Session.prototype;
+    const strange = vi.spyOn(Session.prototype, "run").mockImplementation(async function (
+      this: Session,
+      ...args
+    ) {
+      const values = await run.apply(this, args);
+      if (this.name !== name) return values;
+      return args[3] === "codes" ? values.map(() => -1) : values.map(() => Number.NaN);
+    });
+    const made = name === "mel_encoder" ? echoes.audioToImage(samples) : echoes.imageToAudio(image);
+    await expect(made).rejects.toThrow(BundleError);
+    strange.mockRestore();
+  });
+
+  it("with small codebooks is refused if its step gives codes beyond them", async () => {
+    const { image: grid, audio } = echoes.manifest.tokens;
+    const tokens = new TokenLayout(grid, new Grid(audio.height, audio.width, 1));
+    await expect(withTokens(tokens).imageToAudio(image, { seed: 1 })).rejects.toThrow(
+      /the step of bundle [\w-]+ gave other codes than the manifest says; get the bundle again/,
+    );
+  });
+
+  it("with one column of audio codes makes no part of a sound", async () => {
+    const { image: grid, audio } = echoes.manifest.tokens;
+    const one = withTokens(new TokenLayout(grid, new Grid(audio.nTokens, 1, audio.codebookSize)));
+    for (const made of [
+      one.inpaintAudio(samples, { start, stop }),
+      one.continueAudio(samples),
+      whole(one.stream(image)),
+    ]) {
+      await expect(made).rejects.toThrow("has one token column a clip");
+    }
+  });
+});
+
+/** The same graphs, under a manifest that says something else of their codes. */
+function withTokens(tokens: TokenLayout): Echoes {
+  const { bundle, device } = echoes.engine;
+  const other = { manifest: { ...bundle.manifest, tokens }, graph: bundle.graph.bind(bundle) };
+  return new Echoes(new Engine(other as unknown as Bundle, device));
+}

@@ -31,7 +31,7 @@ export const page = {
   player: byId("player"),
   play: button("play"),
   seek: input("seek"),
-  time: byId<HTMLOutputElement>("time"),
+  time: byId("time"),
   playhead: byId("playhead"),
 
   make: byId<HTMLFormElement>("make"),

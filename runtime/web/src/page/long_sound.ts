@@ -1,22 +1,8 @@
 /** Makes a long sound, which is seen as it grows. */
 
-import { InputError, type Dials, type EchoesWorker, type MelSpec, type Pixels } from "../echoes";
-import type { Sound } from "../echoes";
+import type { Dials, EchoesWorker, MelSpec, Pixels, Sound } from "../echoes";
 import { page } from "./elements";
 import { clearCard, showGrowing } from "./show";
-
-const MAX_S = 600; // what a page can well hold, show and save
-
-/** The seconds that are asked for; undefined: one clip. */
-export function askedLength(): number | undefined {
-  const { value, validity } = page.length;
-  if (value === "" && !validity.badInput) return undefined;
-  const seconds = Number(value);
-  if (!(seconds > 0 && seconds <= MAX_S)) {
-    throw new InputError(`the length must be in (0, ${MAX_S}] seconds, got ${value || "no number"}`);
-  }
-  return seconds;
-}
 
 export async function makeLong(
   echoes: EchoesWorker,
@@ -29,15 +15,17 @@ export async function makeLong(
   const onProgress = ({ done, total }: { done: number; total: number }) =>
     showLength(nSamples / spec.sample_rate, asks.duration, `step ${done} of ${total}`);
   const mel = silence(spec, Math.ceil((asks.duration * spec.sample_rate) / spec.hop_length));
+  // At once: what a newer wish shows in this card comes after it.
+  signal.addEventListener("abort", () => clearCard("sound"));
   try {
     for await (const part of echoes.stream(asks, dials, { onProgress, signal })) {
       copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
       parts.push(part);
       nSamples += part.samples.length;
-      showGrowing(mel, spec);
+      showGrowing(mel, nSamples, spec);
     }
   } catch (error) {
-    clearCard("sound");
+    if (!signal.aborted) clearCard("sound");
     throw error;
   }
   const samples = new Float32Array(nSamples);

@@ -2,12 +2,12 @@
 
 import sampleUrl from "../../../../docs/demo/watch.jpg?url";
 import {
+  BackendError,
   CancelledError,
   clipMel,
   EchoesWorker,
   InputError,
   messageOf,
-  missingWebGpu,
   type DeviceName,
   type Dials,
   type Loaded,
@@ -17,12 +17,15 @@ import {
   type Progress,
   type Sound,
 } from "../echoes";
+import { askedDials, askedLength, askedSeed } from "./dials";
 import { page } from "./elements";
-import { askedLength, makeLong } from "./long_sound";
+import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
+import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
 import { RUNTIME_FILES } from "./runtime_files";
 import { clearCard, showAbout, showFacts, showPicture, showSound } from "./show";
+import { offerWebGpu } from "./webgpu_offer";
 
 type Source =
   | { readonly kind: "picture"; readonly pixels: Pixels }
@@ -32,7 +35,10 @@ type Source =
 const echoes = new EchoesWorker(
   new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
 );
+/** Undefined while a model is being loaded, and if none could be. */
 let loaded: Loaded | undefined;
+let isLoading = true;
+let isPageKept = false;
 let source: Source | undefined;
 let made: { sound?: Sound; picture?: Picture } = {};
 let running: AbortController | undefined;
@@ -47,7 +53,7 @@ async function attempt(work: () => Promise<void>): Promise<void> {
       // By another call, if one is running: then its own words count.
       if (!running) page.status.textContent = "Cancelled";
     } else {
-      page.status.textContent = "";
+      if (!running) page.status.textContent = "";
       page.problem.textContent = messageOf(error);
     }
   }
@@ -69,15 +75,20 @@ function showProgress({ stage, done, total }: Progress): void {
 }
 
 /** Buttons stay enabled while something is made: a new wish replaces it, and focus is not lost. */
-function setReady(isReady: boolean): void {
-  page.another.disabled = page.remake.disabled = !isReady || !source;
-  page.nothing.disabled = !isReady;
-  page.progress.classList.toggle("idle", isReady);
+function showState(): void {
+  page.another.disabled = page.remake.disabled = !loaded || !source;
+  page.nothing.disabled = !loaded;
+  const isBusy = isLoading || running !== undefined;
+  page.progress.classList.toggle("idle", !isBusy);
+  page.progress.removeAttribute("value"); // nothing is known yet
   page.step.textContent = "";
+  showAbout(loaded, isPageKept);
 }
 
 async function load(device: DeviceName): Promise<void> {
-  setReady(false);
+  [loaded, isLoading] = [undefined, true];
+  page.device.value = device;
+  showState();
   const url = new URL("bundle/", document.baseURI).href;
   const options = { url, device, wasmPaths: RUNTIME_FILES };
   try {
@@ -87,6 +98,9 @@ async function load(device: DeviceName): Promise<void> {
     await load("wasm");
     page.problem.textContent = `WebGPU failed, so WebAssembly is used: ${messageOf(error)}`;
     return;
+  } finally {
+    isLoading = false;
+    showState();
   }
   const { sampling } = loaded;
   page.steps.placeholder = String(sampling.steps);
@@ -95,44 +109,33 @@ async function load(device: DeviceName): Promise<void> {
   page.length.placeholder = clipSeconds(loaded.mel).toFixed(1);
   page.device.value = loaded.device.name;
   page.status.textContent = "Ready";
-  showAbout(loaded, "caches" in window && "serviceWorker" in navigator);
-  setReady(true);
+}
+
+/** @throws if there is none, and says why. */
+function model(): Loaded {
+  if (loaded) return loaded;
+  throw isLoading
+    ? new InputError("the model is still being loaded; try again in a moment")
+    : new BackendError("the model could not be loaded; reload the page to try again");
 }
 
 function clipSeconds(mel: MelSpec): number {
   return (mel.n_frames * mel.hop_length) / mel.sample_rate;
 }
 
-/** The seed in its field, and the dials that are set. */
-function dials(): Dials {
-  const text = page.seed.value.trim();
-  if (!/^\d{1,20}$/.test(text)) {
-    throw new InputError(`the seed must be a whole number from 0 on, got ${text || "nothing"}`);
-  }
-  const set = (field: HTMLInputElement, name: string) =>
-    field.value === "" ? {} : { [name]: Number(field.value) };
-  return {
-    seed: BigInt(text),
-    ...set(page.steps, "steps"),
-    ...set(page.guidance, "guidanceScale"),
-    ...set(page.temperature, "temperature"),
-  };
-}
-
 async function make(): Promise<void> {
-  if (!source || !loaded) return;
+  if (!source) return;
+  const { mel } = model();
   running?.abort();
   const controller = new AbortController();
   running = controller;
   const watch = { onProgress: showProgress, signal: controller.signal };
-  setReady(true);
-  page.progress.classList.remove("idle");
-  page.progress.removeAttribute("value"); // nothing is known yet
+  showState();
   page.cancel.hidden = false;
   page.status.textContent = "Making it";
   const start = performance.now();
   try {
-    await makeFrom(source, loaded, dials(), watch);
+    await makeFrom(source, mel, askedDials(), watch);
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     page.status.textContent = `Made in ${seconds} s`;
   } finally {
@@ -140,20 +143,20 @@ async function make(): Promise<void> {
       running = undefined;
       if (document.activeElement === page.cancel) page.another.focus();
       page.cancel.hidden = true;
-      setReady(true);
+      showState();
     }
   }
 }
 
 async function makeFrom(
   from: Source,
-  { mel }: Loaded,
+  mel: MelSpec,
   dials: Dials,
   watch: { onProgress: (progress: Progress) => void; signal: AbortSignal },
 ): Promise<void> {
   if (from.kind === "picture") {
-    clearCard("sound");
     const [image, duration] = [from.pixels, askedLength()];
+    clearCard("sound");
     const sound =
       duration === undefined
         ? await echoes.run("imageToAudio", { image }, dials, watch)
@@ -180,6 +183,7 @@ async function makeFrom(
 
 /** Takes a picture as what to make a sound of. */
 async function givePicture(pixels: Pixels): Promise<void> {
+  model(); // else nothing is taken
   source = { kind: "picture", pixels };
   showPicture(pixels, "given");
   await make();
@@ -187,8 +191,8 @@ async function givePicture(pixels: Pixels): Promise<void> {
 
 /** Takes the first clip of a sound as what to make a picture of. */
 async function giveSound(samples: Float32Array): Promise<void> {
-  if (!loaded) return;
-  const { mel } = loaded;
+  const { mel } = model();
+  running?.abort(); // before its card shows something else
   const clip = samples.slice(0, mel.n_frames * mel.hop_length);
   source = { kind: "sound", samples: clip };
   showSound({ samples: clip, mel: clipMel(clip, mel) }, mel, "given");
@@ -197,11 +201,11 @@ async function giveSound(samples: Float32Array): Promise<void> {
 
 async function giveFile(file: File | undefined): Promise<void> {
   if (!file) return;
-  if (!loaded) throw new InputError("the model is still being loaded; try again in a moment");
+  const { image, mel } = model();
   if (file.type.startsWith("image/")) {
-    await givePicture(await readPicture(file, file.name, loaded.image));
+    await givePicture(await readPicture(file, file.name, image));
   } else if (file.type.startsWith("audio/") || file.type === "") {
-    await giveSound(await readSound(file, file.name, loaded.mel.sample_rate));
+    await giveSound(await readSound(file, file.name, mel.sample_rate));
   } else {
     throw new InputError(`${file.name} is neither a picture nor a sound`);
   }
@@ -231,7 +235,7 @@ function listen(): void {
   on(page.hear, async () => made.picture && givePicture(made.picture.pixels));
   on(page.see, async () => made.sound && giveSound(made.sound.samples));
   on(page.another, async () => {
-    page.seed.value = String(BigInt.asUintN(64, (dials().seed as bigint) + 1n));
+    page.seed.value = String(BigInt.asUintN(64, askedSeed() + 1n));
     await make();
   });
   on(page.nothing, async () => {
@@ -277,21 +281,13 @@ function listenForFiles(): void {
   });
 }
 
-async function offerWebGpu(): Promise<void> {
-  const missing = await missingWebGpu();
-  page.device.querySelector<HTMLOptionElement>("[value=webgpu]")!.disabled = Boolean(missing);
-  page.deviceNote.textContent = missing
-    ? `${missing[0]!.toUpperCase()}${missing.slice(1)}.`
-    : "WebAssembly gives the same codes for the same seed as every other way to run the model; " +
-      "a graphics card nearly always does.";
-}
-
 listen();
 listenForFiles();
 startPlayer();
 // Asked only when it may be chosen: a browser without a card says so on its console.
 page.dials.addEventListener("toggle", () => void offerWebGpu(), { once: true });
 void attempt(() => load("wasm"));
-if ("serviceWorker" in navigator && import.meta.env.PROD) {
-  void navigator.serviceWorker.register("./service_worker.js");
-}
+void keepPage().then((isKept) => {
+  isPageKept = isKept;
+  showAbout(loaded, isPageKept);
+});

@@ -58,6 +58,6 @@ function showPosition(): void {
   const { audio, seek, time, playhead } = page;
   seek.value = String(audio.currentTime);
   seek.setAttribute("aria-valuetext", `${audio.currentTime.toFixed(1)} seconds`);
-  time.value = `${audio.currentTime.toFixed(1)} s`;
+  time.textContent = `${audio.currentTime.toFixed(1)} s`;
   playhead.style.setProperty("--at", String(Math.min(1, audio.currentTime / duration())));
 }

@@ -26,19 +26,30 @@ export interface ShownSound {
 }
 
 export function showSound(sound: ShownSound, spec: MelSpec, role: Role): void {
-  showGrowing(sound.mel, spec);
-  const seconds = (sound.samples.length / spec.sample_rate).toFixed(1);
-  const range = `${hertz(spec.f_min)} to ${hertz(spec.f_max)}`;
-  const label = `Spectrogram of the ${role} sound: ${seconds} seconds, ${range}`;
-  page.spectrogram.setAttribute("aria-label", label);
+  showSpectrogram(sound.mel, sound.samples.length, spec, `the ${role} sound`);
   page.soundRole.textContent = role;
   page.see.hidden = page.saveSound.hidden = role === "given";
   void put(sound.samples, spec.sample_rate, role === "made");
 }
 
-/** The log-mel of a sound that is not whole yet. */
-export function showGrowing(mel: Float32Array, spec: MelSpec): void {
+/** The log-mel of a sound of which so many samples are there. */
+export function showGrowing(mel: Float32Array, nSamples: number, spec: MelSpec): void {
+  showSpectrogram(mel, nSamples, spec, "the sound as far as it is made");
+}
+
+/** @param what - Whose spectrogram it is, for those who do not see it. */
+function showSpectrogram(
+  mel: Float32Array,
+  nSamples: number,
+  spec: MelSpec,
+  what: string,
+): void {
   drawSpectrogram(page.spectrogram, mel, spec);
+  const seconds = (nSamples / spec.sample_rate).toFixed(1);
+  const label =
+    `Spectrogram of ${what}: ${seconds} seconds, ` +
+    `${hertz(spec.f_min)} to ${hertz(spec.f_max)}`;
+  page.spectrogram.setAttribute("aria-label", label);
   page.spectrogram.hidden = false;
   page.soundFrame.classList.add("full");
   page.soundFrame.querySelector(".high")!.textContent = hertz(spec.f_max);
@@ -110,10 +121,15 @@ function described(sampling: Sampling): string {
   );
 }
 
-export function showAbout(loaded: Loaded, isKept: boolean): void {
-  const size = `${(loaded.sizeBytes / MILLION).toFixed(1)} MB`;
-  page.about.textContent =
-    `Model ${loaded.bundle} (${size}, ${loaded.license}) on ${loaded.device.label}: ` +
-    `${loaded.device.reason}. Nothing leaves this machine. ` +
-    (isKept ? "Works without a network." : "Needs the server at each start.");
+/** What runs, if anything does; `isPageKept` says that the page opens without its server. */
+export function showAbout(loaded: Loaded | undefined, isPageKept: boolean): void {
+  const sentences = ["Nothing leaves this machine."];
+  if (loaded) {
+    const size = `${(loaded.sizeBytes / MILLION).toFixed(1)} MB`;
+    const model = `Model ${loaded.bundle} (${size}, ${loaded.license})`;
+    sentences.unshift(`${model} on ${loaded.device.label}: ${loaded.device.reason}.`);
+    const isKept = isPageKept && loaded.isKept;
+    sentences.push(isKept ? "Works without a network." : "Needs the server at each start.");
+  }
+  page.about.textContent = sentences.join(" ");
 }
