@@ -221,9 +221,26 @@ function describeLongSound(): void {
     await page.getByRole("button", { name: "Make again" }).click();
     await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
     await page.screenshot({ path: `${SCREENSHOTS}/growing.png`, fullPage: true });
+    const label = await page.locator("#spectrogram").getAttribute("aria-label");
+    expect(label).toMatch(/^Spectrogram of the sound as far as it is made: [\d.]+ seconds/);
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
     expect(await page.locator("#spectrogram").isVisible()).toBe(false);
+  });
+
+  it("gives way to another wish, of which the card shows what was given", async () => {
+    await page.getByLabel("Seconds of sound").fill("600");
+    await page.getByRole("button", { name: "Make again" }).click();
+    await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
+    const choose = () => page.locator("#sound-file").setInputFiles(`${media}/sound.wav`);
+    expect((await codesAfter(page, choose))["Picture codes"]).toEqual(oneStep.audioToImage);
+    expect(await page.locator("#spectrogram").isVisible()).toBe(true);
+    const label = await page.locator("#spectrogram").getAttribute("aria-label");
+    expect(label).toMatch(/^Spectrogram of the given sound/);
+    await page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
+    await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
   });
 
   it.each(["0", "601"])("of %s seconds is refused in one sentence", async (seconds) => {

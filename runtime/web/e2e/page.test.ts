@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "v
 
 import { readJson } from "../test/fixtures";
 import { startBrowser, startDemo } from "./demo";
+import { describeFailures } from "./failures";
 import { describeHands } from "./hands";
 import {
   codesAfter as codesOn,
@@ -51,6 +52,7 @@ describe("the page", () => {
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
     const about = await page.locator("#about").textContent();
     expect(about).toMatch(/on WebAssembly, \d threads?: .+\. Nothing leaves this machine\./);
+    await page.getByText("Works without a network.").waitFor(WAIT);
   });
 
   it("makes the sound of a picture, in codes of the Python runtime", async () => {
@@ -150,6 +152,25 @@ describe("the page", () => {
     expect(nameless).toEqual([]);
   });
 
+  it("speaks up for what it does and what fails alone", async () => {
+    const live = page.locator("output, [aria-live], [role=status], [role=alert], [role=log]");
+    expect(await live.evaluateAll((items) => items.map(({ id }) => id))).toEqual([
+      "status",
+      "problem",
+    ]);
+  });
+
+  it("refuses a dial that is no number in one sentence", async () => {
+    await page.locator("#dials summary").click();
+    const field = page.getByLabel("Guidance scale");
+    await field.pressSequentially("1e");
+    await page.getByRole("button", { name: "Make again" }).click();
+    const sentence = "the guidance scale must be a number";
+    await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
+    await field.fill("");
+    await page.locator("#dials summary").click();
+  });
+
   it("fits a phone, in the dark", async () => {
     await page.setViewportSize(PHONE);
     await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
@@ -161,6 +182,8 @@ describe("the page", () => {
     await page.setViewportSize(DESKTOP);
   });
 });
+
+describe("the page", () => describeFailures(() => ({ browser, url })));
 
 describe("by hand, the page", () => describeHands(() => ({ browser, url, page })));
 
