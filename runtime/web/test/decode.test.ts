@@ -84,7 +84,9 @@ describe("the decoding loop", () => {
     const logits = async (tokens: Int32Array, members: number) =>
       (await mockLogits(tokens, members)).map((logit, i) => (i % vocab_size === 1 ? wrong : logit));
     await expect(run(traces[0]!, undefined, logits)).rejects.toThrow(
-      new BundleError("the step graph gave logits that are not numbers; get the bundle again"),
+      new BundleError(
+        "the step graph gave logits that are not numbers; get the bundle again or use WebAssembly",
+      ),
     );
   });
 

@@ -30,7 +30,7 @@ export class Call {
   ) {
     const { sampling, tokens } = engine.manifest;
     this.seed = checkSeed(options.seed);
-    this.dials = applyOptions(sampling, tokens.audio.nTokens, options);
+    this.dials = applyOptions(sampling, tokens.nTokens, options);
   }
 
   async stage<T>(name: string, work: () => Promise<T>): Promise<T> {

@@ -178,7 +178,9 @@ function draw(
     cumulative[v] = weight;
   }
   if (!Number.isFinite(total)) {
-    throw new BundleError("the step graph gave logits that are not numbers; get the bundle again");
+    throw new BundleError(
+      "the step graph gave logits that are not numbers; get the bundle again or use WebAssembly",
+    );
   }
   let token = best;
   if (temperature !== 0) {

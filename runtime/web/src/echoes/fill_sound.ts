@@ -28,7 +28,7 @@ export async function inpaint(
   part: Part,
   image: Int32Array | null,
 ): Promise<Sound> {
-  const { mel: spec, tokens: layout } = checkContinuable(call.engine.manifest);
+  const { mel: spec, tokens: layout } = call.engine.manifest;
   const grid = layout.audio;
   checkPart(checkSamples(original), part, spec.sample_rate);
   const nSamples = clipSamples(spec);

@@ -78,7 +78,7 @@ export function knownMedia(mask: Uint8Array, layout: TokenLayout): Uint8Array {
 /**
  * The bundle's dials with what is given in their place.
  *
- * @param most - Steps that may be asked for: the number of audio tokens.
+ * @param most - Steps that may be asked for: as many as there are tokens.
  * @throws InputError if a value is out of range.
  */
 export function applyOptions(

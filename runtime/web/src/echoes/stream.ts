@@ -70,11 +70,11 @@ export async function* stream(
   }
 }
 
-/** Refuses bundles of which a window cannot know a part and make the rest. */
+/** Refuses bundles of which a window cannot know a part and go on after it. */
 export function checkContinuable(manifest: Manifest): Manifest {
   if (manifest.tokens.audio.width < 2) {
     throw new BundleError(
-      `bundle ${manifest.name} has one token column a clip; long sound and filling in need two`,
+      `bundle ${manifest.name} has one token column a clip; long sound needs two`,
     );
   }
   return manifest;
