@@ -25,10 +25,11 @@ export function describeFailures(of: () => Served): void {
         expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
       }
       expect(await page.locator("#progress").isVisible()).toBe(false);
-      expect(await page.locator("#status").textContent()).toBe("");
+      const status = await page.locator("#status").textContent();
+      expect(status).toBe("No model; reload the page to try again");
       expect(await page.locator("#about").textContent()).toBe("Nothing leaves this machine.");
       await page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
-      await alert("the model could not be loaded; reload the page to try again");
+      await alert("the model could not be loaded, so nothing can be made");
       expect(await page.locator("#picture").isVisible()).toBe(false);
     }
 

@@ -53,7 +53,9 @@ async function attempt(work: () => Promise<void>): Promise<void> {
       // By another call, if one is running: then its own words count.
       if (!running) page.status.textContent = "Cancelled";
     } else {
-      if (!running) page.status.textContent = "";
+      const hasFailed = !loaded && !isLoading;
+      const words = hasFailed ? "No model; reload the page to try again" : "";
+      if (!running) page.status.textContent = words;
       page.problem.textContent = messageOf(error);
     }
   }
@@ -116,7 +118,7 @@ function model(): Loaded {
   if (loaded) return loaded;
   throw isLoading
     ? new InputError("the model is still being loaded; try again in a moment")
-    : new BackendError("the model could not be loaded; reload the page to try again");
+    : new BackendError("the model could not be loaded, so nothing can be made");
 }
 
 function clipSeconds(mel: MelSpec): number {
