@@ -129,8 +129,10 @@ def read_audio(
         if n_samples is not None:
             end = min(end, (first + n_samples) * source_rate // sample_rate + margin)
         samples = to_mono(_part(file, begin, end), source_rate, sample_rate)
-    samples = samples[first - begin * sample_rate // source_rate :]
-    return samples[:n_samples]
+    samples = samples[first - begin * sample_rate // source_rate :][:n_samples]
+    if not len(samples):  # the file ends before it says, or within half a sample of the start
+        raise InputError(f"sound {path} is empty or cut off")
+    return samples
 
 
 def check_start(start_s: float, n_samples: int, sample_rate: int) -> None:

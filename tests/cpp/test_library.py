@@ -143,6 +143,8 @@ def test_pkg_config_finds_what_is_installed(installed: Path, tmp_path: Path) -> 
 def configured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Configures one folder, again and again, and builds nothing."""
     folder = tmp_path_factory.mktemp("configured")
+    # Without flags of the user's own, which may have a level of optimisation.
+    ours = {key: value for key, value in os.environ.items() if key not in ("CFLAGS", "CXXFLAGS")}
 
     def configure(*options: str) -> Path:
         run(
@@ -150,6 +152,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             *("-S", SOURCE, "-B", folder, "-G", "Ninja"),
             f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
             *("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DECHOES_BUILD_TESTS=OFF", *options),
+            env=ours,
         )
         return folder
 
@@ -164,7 +167,7 @@ def test_a_folder_configured_again_forgets_tensorrt(configured: Callable[..., Pa
         (with_it, "-Os", "-O2"),
         (("-DECHOES_TENSORRT=OFF",), "-O2", "-Os"),
         (("-DECHOES_TENSORRT=ON",), "-Os", "-O2"),
-        (("-DECHOES_NVINFER_INCLUDE=ECHOES_NVINFER_INCLUDE-NOTFOUND",), "-O2", "-Os"),
+        (("-DECHOES_NVINFER_INCLUDE=",), "-O2", "-Os"),
     ):
         commands = json.loads((configured(*options) / "compile_commands.json").read_text("utf-8"))
         (command,) = (entry["command"] for entry in commands if "unity_0_cxx" in entry["file"])

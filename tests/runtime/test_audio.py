@@ -102,6 +102,13 @@ def test_no_more_is_read_than_the_part(tmp_path: Path) -> None:
     assert max(peaks) < 1_000_000  # the whole has 7,680,000 bytes
 
 
+def test_part_of_which_nothing_is_there_is_an_error(tmp_path: Path) -> None:
+    """One sample at 48 kHz is less than half a sample of the model."""
+    soundfile.write(tmp_path / "short.wav", np.ones(1, np.float32), 48_000)
+    with pytest.raises(InputError, match=r"sound .*short\.wav is empty or cut off"):
+        read_audio(tmp_path / "short.wav", RATE)
+
+
 @pytest.mark.parametrize("start_s", [-0.1, 1.0, float("nan"), float("inf")])
 def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(rate=44_100), 44_100)

@@ -77,21 +77,31 @@ def test_without_shared_files_every_picture_keeps_its_split(tmp_path: Path) -> N
 
 def test_of_few_pictures_one_is_held_out_with_all_its_rows(tmp_path: Path) -> None:
     assert splits_of(tmp_path, ["0.jpg,0.wav", "1.jpg,1.wav", "2.jpg,2.wav"]).count("heldout") == 1
-    alone = splits_of(tmp_path, ["a.jpg,a.wav", "b.jpg,b.wav"])
-    held = "ab"[alone.index("heldout")]
-    rows = ["a.jpg,a.wav", "b.jpg,b.wav", f"more.jpg,{held}.wav"]
-    expected = [*alone, "heldout"]
-    assert splits_of(tmp_path, rows) == expected
+    rows = [f"{name}.jpg,{sound}.wav" for name, sound in ("aa", "ba", "cc", "dd", "ec", "fd")]
+    splits = splits_of(tmp_path, rows)
+    assert [splits[0], splits[2], splits[3]] == [splits[1], splits[4], splits[5]]
+    assert splits.count("heldout") == 2
 
 
-def test_rows_that_are_all_of_one_recording_are_named(
+def test_pictures_of_one_recording_are_told_apart_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert len(set(splits_of(tmp_path, ["a.jpg,a.wav", "b.jpg,a.wav"]))) == 1
-    assert "pairs.csv share files with one another" in caplog.text
+    rows = [f"photos/{number}.jpg,a.wav" for number in range(40)]
+    expected = [stable_split(f"photos/{number}.jpg") for number in range(40)]
+    assert splits_of(tmp_path, rows) == expected
+    assert "pairs.csv puts 1 files into both splits" in caplog.text
     caplog.clear()
     splits_of(tmp_path, ["a.jpg,a.wav"])
     assert not caplog.text
+
+
+@pytest.mark.parametrize("table", range(20))
+def test_most_of_a_table_is_trained_on(table: int, tmp_path: Path) -> None:
+    """Frames of one recording, and two other pairs."""
+    rows = [f"{table}/{number}.jpg,long.wav" for number in range(20)]
+    splits = splits_of(tmp_path, [*rows, f"{table}/a.jpg,a.wav", f"{table}/b.jpg,b.wav"])
+    assert splits[:20] == ["train"] * 20
+    assert "heldout" in splits[20:]
 
 
 def test_a_row_without_a_split_follows_the_given_one(tmp_path: Path) -> None:

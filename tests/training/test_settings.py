@@ -14,7 +14,7 @@ from echoes_training.bundles import open_source
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, to_dict
 from echoes_training.presets import PRESETS
-from echoes_training.stages.settings import Asked, configure, save_settings
+from echoes_training.stages.settings import Asked, configure, save_settings, start_of
 
 
 def asked(
@@ -112,6 +112,40 @@ def test_a_fine_tuning_goes_on_as_one(tiny_bundle: Path, tmp_path: Path) -> None
         InputError, match=r"began with --start-from .* and cannot go on with other;"
     ):
         configure(asked(tmp_path, command="transformer", start_from="other"))
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    source = str(tiny_bundle)
+    first = asked(
+        tmp_path, "loop.batch_size=6", command="transformer", preset="tiny", start_from=source
+    )
+    assert start_of(first) == source
+    config = configure(first, open_source(source))
+    save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
+    again = asked(tmp_path, command="transformer")
+    assert start_of(again) == source
+    assert configure(again, open_source(source)) == config
+    saved = (tmp_path / "config.json").read_text("utf-8")
+    save_settings(again, config.loop, {"config": to_dict(config), "start_from": None})
+    assert (tmp_path / "config.json").read_text("utf-8") == saved
+    trained(tmp_path)
+    assert start_of(again) is None
+    other = dataclasses.replace(asked(tmp_path / "new", command="transformer"), resume=False)
+    assert start_of(other) is None
+
+
+def test_settings_of_a_run_that_never_trained_may_be_replaced(tmp_path: Path) -> None:
+    first = asked(tmp_path, preset="tiny")
+    config = configure(first)
+    save_settings(first, config.loop, {"config": to_dict(config)})
+    new = dataclasses.replace(asked(tmp_path, "loop.batch_size=6", preset="tiny"), resume=False)
+    changed = configure(new)
+    assert changed.loop.batch_size == 6
+    save_settings(new, changed.loop, {"config": to_dict(changed)})
+    saved = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    assert saved["config"]["loop"]["batch_size"] == 6
 
 
 def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:

@@ -299,11 +299,12 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
     from echoes_training.config import to_dict
     from echoes_training.data.tokens import TokenCache
     from echoes_training.stages.codebooks import check_tokens
-    from echoes_training.stages.settings import Asked, configure, save_settings
+    from echoes_training.stages.settings import Asked, configure, save_settings, start_of
     from echoes_training.stages.transformer import train_transformer
 
     asked = Asked(command="transformer", start_from=start_from, **options)
-    start = None if start_from is None else open_source(start_from)
+    begins_from = start_of(asked)
+    start = None if begins_from is None else open_source(begins_from)
     config = configure(asked, start)
     cache = TokenCache.load(tokens)
     check_tokens(tokens, cache, asked.run, start)

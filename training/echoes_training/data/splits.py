@@ -37,19 +37,15 @@ def stable_split(picture: str) -> Split:
 def with_splits(rows: Sequence[Row], table: Path) -> list[Clip]:
     """The clips of ``table``; where it gives no split, those that share a file get the same one."""
     names = _group_names(rows)
+    if len(set(names)) == 1:  # all hang together; a warning says what that means
+        names = [str(row.clip.image) for row in rows]
     groups: dict[str, list[Row]] = {}
     for name, row in zip(names, rows, strict=True):
         groups.setdefault(name, []).append(row)
-    splits = {name: _split_of(group) for name, group in groups.items()}
-    if not any(row.split for row in rows):
-        if len(groups) == 1 and len(rows) > 1:
-            logger.warning(
-                "all rows of %s share files with one another, so all are %s; add a column split",
-                table,
-                *splits.values(),
-            )
-        elif len(groups) > 1 and "heldout" not in splits.values():
-            splits[_least_drawn(names, rows)] = "heldout"
+    splits = {name: _split_of(group, len(rows)) for name, group in groups.items()}
+    if not any(row.split for row in rows) and len(groups) > 1 and "heldout" not in splits.values():
+        # Of a few pictures the draw may hold out none, and a training needs one.
+        splits[min(groups, key=lambda name: _size_and_draw(groups[name]))] = "heldout"
     clips = [
         replace(row.clip, split=row.split or splits[name])
         for name, row in zip(names, rows, strict=True)
@@ -83,18 +79,18 @@ def _group_names(rows: Sequence[Row]) -> list[str]:
     return [leader(_files(row.clip)[0]) for row in rows]
 
 
-def _split_of(group: Sequence[Row]) -> Split:
-    """Of the rows of a group for which the table does not say."""
+def _split_of(group: Sequence[Row], n_rows: int) -> Split:
+    """Of the rows of a group for which the table of ``n_rows`` does not say."""
     given = {row.split for row in group if row.split}
     if given:
         return "train" if "train" in given else "heldout"
+    if 2 * len(group) > n_rows:
+        return "train"  # else little would be left of the table
     return stable_split(min((row.picture for row in group), key=_draw))
 
 
-def _least_drawn(names: Sequence[str], rows: Sequence[Row]) -> str:
-    """Of a few pictures the draw may hold out none, and a training needs one."""
-    draws = [_draw(PurePath(row.picture).name) for row in rows]
-    return names[draws.index(min(draws))]
+def _size_and_draw(group: Sequence[Row]) -> tuple[int, int]:
+    return len(group), min(_draw(PurePath(row.picture).name) for row in group)
 
 
 def _warn_of_files_in_both(clips: Sequence[Clip], table: Path) -> None:

@@ -20,6 +20,7 @@ CHANGEABLE = (
     "loop.steps",
     "loop.learning_rate",
     "loop.grad_clip",
+    "loop.ema_decay",
     "loop.precision",
     "loop.device",
     "loop.accumulate",
@@ -82,12 +83,21 @@ def save_settings(asked: Asked, loop: LoopConfig, facts: Mapping[str, Any]) -> N
     key = _key(asked)
     processes = Processes(loop.device)
     if processes.is_main:
-        if checkpoint.newest(asked.run) is None:
+        saved = _saved(asked)
+        if saved is None:
             values = {"stage": asked.stage, **facts, "preset": asked.preset or DEFAULT_PRESET}
         else:
-            values = {**checkpoint.load_config(asked.run), key: facts[key]}
+            values = {**saved, key: facts[key]}
         checkpoint.save_config(asked.run, values)
     processes.wait()
+
+
+def start_of(asked: Asked) -> str | None:
+    """The run or bundle with whose weights the training begins; None once it has weights itself."""
+    if checkpoint.newest(asked.run) is not None:
+        return None
+    saved = _saved(asked)
+    return asked.start_from if saved is None else saved.get("start_from")
 
 
 def _key(asked: Asked) -> str:
@@ -100,13 +110,19 @@ def _saved(asked: Asked) -> dict[str, Any] | None:
     run = asked.run
     folder = checkpoint.newest(run)
     if folder is None:
-        return None
+        # A run may have been stopped before its first checkpoint.
+        is_begun = asked.resume and checkpoint.config_file(run).is_file()
+        return _checked(asked, checkpoint.load_config(run)) if is_begun else None
     if not asked.resume:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
     if folder.name == checkpoint.step_name(0):
         raise InputError(f"{run} was imported, so there is no training to resume; refine it")
-    saved = checkpoint.load_config(run)
-    made_by = _command(saved)
+    return _checked(asked, checkpoint.load_config(run))
+
+
+def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
+    """Raises InputError unless the command line asks for the run that was saved."""
+    run, made_by = asked.run, _command(saved)
     if made_by != asked.command:
         raise InputError(
             f"{run} is a run of {made_by}, not of {asked.command}; pass another --out, or resume "

@@ -123,7 +123,10 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     device = processes.device
     torch.manual_seed(loop.seed)
     model = channels_last(VQGAN(config.model).to(device))
-    numbers = categories.numbers(run, medium.clips["train"])
+    # Other processes may not see yet what the main one has written.
+    numbers = processes.same(
+        categories.numbers(run, medium.clips["train"]) if processes.is_main else {}
+    )
     head = _new_head(config, len(numbers)).to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))

@@ -37,7 +37,7 @@ export class EchoesWorker {
     worker.onerror = (event) => this.failAll(event.message || "the worker cannot be started");
   }
 
-  load(options: LoadRequest, watch: Watch = {}): Promise<Loaded> {
+  load(options: LoadRequest, watch: Pick<Watch, "onProgress"> = {}): Promise<Loaded> {
     return this.ask({ id: this.nextId++, kind: "load", options }, watch);
   }
 

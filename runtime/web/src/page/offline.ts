@@ -6,7 +6,10 @@ export async function keepPage(): Promise<boolean> {
   try {
     await navigator.serviceWorker.register("./service_worker.js");
     await navigator.serviceWorker.ready;
-    return (await caches.match("./")) !== undefined;
+    // Other programs may have kept theirs under the same address.
+    const names = (await caches.keys()).filter((name) => name.startsWith("echoes-rt-page "));
+    const pages = names.map((cacheName) => caches.match("./", { cacheName }));
+    return (await Promise.all(pages)).some((kept) => kept !== undefined);
   } catch {
     return false; // browsers have none of this on insecure pages, and may forbid it
   }
