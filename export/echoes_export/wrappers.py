@@ -10,17 +10,17 @@ from torch.nn import functional as F
 from echoes_export.models import Models
 from echoes_rt.spec.mel import MelSpec, hann_window
 from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_training.models.codec import Codec
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder
-from echoes_training.models.vqgan import VQGAN
 
 # A wrapper holds a model under the model's own name, so that every weight in a graph has the name
 # that it has in the bundle's weights file.
 
 
 class ImageEncoder(nn.Module):
-    def __init__(self, image_vqgan: VQGAN) -> None:
+    def __init__(self, image_vqgan: Codec) -> None:
         super().__init__()
         self.image_vqgan = image_vqgan
 
@@ -29,7 +29,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    def __init__(self, image_vqgan: VQGAN, grid: Grid) -> None:
+    def __init__(self, image_vqgan: Codec, grid: Grid) -> None:
         super().__init__()
         self.image_vqgan = image_vqgan
         self.grid = grid
@@ -40,7 +40,7 @@ class ImageDecoder(nn.Module):
 
 
 class MelEncoder(nn.Module):
-    def __init__(self, mel_vqgan: VQGAN) -> None:
+    def __init__(self, mel_vqgan: Codec) -> None:
         super().__init__()
         self.mel_vqgan = mel_vqgan
 
@@ -49,7 +49,7 @@ class MelEncoder(nn.Module):
 
 
 class MelDecoder(nn.Module):
-    def __init__(self, mel_vqgan: VQGAN, grid: Grid) -> None:
+    def __init__(self, mel_vqgan: Codec, grid: Grid) -> None:
         super().__init__()
         self.mel_vqgan = mel_vqgan
         self.grid = grid

@@ -14,7 +14,7 @@ from echoes_training import checkpoint
 from echoes_training.cli import main
 from echoes_training.data.index import Clip, read_index, write_index
 from echoes_training.stages import categories
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import load_vqgan
 from echoes_training.stages.vqgan import load_head
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
@@ -98,7 +98,7 @@ def test_older_runs_tell_categories_by_their_order(
     (tmp_path / "step-0000004").symlink_to(codec / "step-0000004")
     clips = [c for c in read_index(index) if c.split == "train"]
     assert categories.numbers(tmp_path, clips) == {"high": 0, "low": 1}
-    config = load_codec(tmp_path)[1]
+    config = load_vqgan(tmp_path)[1]
     assert load_head(tmp_path, config, 2) is not None
     with pytest.raises(InputError, match="was not trained on the 3 categories of the index; pass"):
         load_head(tmp_path, config, 3)

@@ -116,7 +116,7 @@ def losses(run: Path) -> list[dict[str, float]]:
 def weights(run: Path, name: str) -> dict[str, Tensor]:
     """Without what sits before a norm: its gradient is rounding alone, and Adam enlarges it."""
     tensors = load_file(run / f"{name}.safetensors")
-    hidden = (".bias", "running_mean") if name.startswith(("vqgan", "category_head")) else ()
+    hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 
 

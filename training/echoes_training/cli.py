@@ -18,9 +18,9 @@ from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Clip
-    from echoes_training.stages.codecs import Codec
+    from echoes_training.stages.codecs import TrainedCodec
 
-    Codecs = tuple[Codec, Codec]
+    Codecs = tuple[TrainedCodec, TrainedCodec]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -131,13 +131,13 @@ def _refine(
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
     from echoes_training.stages import categories, vqgan
-    from echoes_training.stages.codecs import load_codec
+    from echoes_training.stages.codecs import load_vqgan
     from echoes_training.stages.refine import refine, with_new_decoder
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command=command, **options)
     config = configure(asked)
-    model, codec = load_codec(codec_run)
+    model, codec = load_vqgan(codec_run)
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
     head, numbers = None, {}
     if config.loss_weights["category"]:

@@ -24,6 +24,7 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.batches import Batches, Medium, Part
 from echoes_training.stages.codec_step import Judgement, fool
+from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.loop import Scalars, mean, train
 
 
@@ -57,12 +58,12 @@ def refine(
     batches = Batches(medium, loop, codec.labelled_share, device, categories)
     step_once = RefineStep(config, batches, processes, model, trained, head, critic)
     state = TrainState(
-        modules={"vqgan": model, **heads, "discriminator": critic},
+        modules={CODEC: model, **heads, "discriminator": critic},
         optimizers={
             "decoder": step_once.decoder.optimizer,
             "discriminator": step_once.judge.optimizer,
         },
-        averages=averages({"vqgan": model}, loop.ema_decay),
+        averages=averages({CODEC: model}, loop.ema_decay),
     )
 
     @torch.no_grad()

@@ -29,6 +29,7 @@ from echoes_training.sample_sheets import write_mel_sheet
 from echoes_training.stages import categories
 from echoes_training.stages.batches import Batches, Medium
 from echoes_training.stages.codec_step import CodecLosses, CodecStep
+from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.loop import Scalars, train
 
 
@@ -134,12 +135,12 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     losses = CodecLosses(model, head, config.decoded_share)
     step_once = CodecStep(config, batches, processes, losses, critic)
     state = TrainState(
-        modules={"vqgan": model, "category_head": head, "discriminator": critic},
+        modules={CODEC: model, "category_head": head, "discriminator": critic},
         optimizers={
-            "vqgan": step_once.codec.optimizer,
+            CODEC: step_once.codec.optimizer,
             "discriminator": step_once.judge.optimizer,
         },
-        averages=averages({"vqgan": model, "category_head": head}, loop.ema_decay),
+        averages=averages({CODEC: model, "category_head": head}, loop.ema_decay),
     )
 
     def evaluate(step: int) -> Scalars:
