@@ -8,12 +8,13 @@ import pytest
 import soundfile
 
 from echoes_rt.spec.mel import MelSpec
-from echoes_training.data.index import Clip, write_index
+from echoes_training.data.index import Clip, Split, write_index
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.presets import PRESETS
 
 LABELS = ("low", "high")
-PER_LABEL = 5
+SPLITS: tuple[Split, ...] = ("train",) * 4 + ("validation", "heldout")
+PER_LABEL = len(SPLITS)
 
 
 def _picture(label: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,7 +31,7 @@ def _sound(label: int, spec: MelSpec, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two labels of five pictures and five sounds each; the last of each is held out."""
+    """Two labels of six pictures and six sounds each, split as ``SPLITS``."""
     folder = tmp_path_factory.mktemp("media")
     rng = np.random.default_rng(0)
     spec = PRESETS["tiny"].mel
@@ -48,7 +49,7 @@ def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         start=0.0,
                         label=label,
                         category=label,
-                        split="heldout" if i == PER_LABEL - 1 else "train",
+                        split=SPLITS[i],
                         licence="CC0 1.0",
                         source="pairs",
                     )

@@ -187,6 +187,27 @@ ear_option = click.option(
 )
 
 
+@main.command("mel-codec")
+@index_option
+@ear_option
+@run_options
+def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
+    """Train the codec of log-mels, whose decoder draws texture.
+
+    Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
+    """
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.mel_codec import train_mel_codec
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="mel-codec", **options)
+    config = configure(asked)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    train_mel_codec(asked.run, clips, config, ear)
+
+
 @main.command()
 @index_option
 @ear_option

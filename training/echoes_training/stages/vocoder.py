@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import VocoderStageConfig
+from echoes_training.config import MelCodecStageConfig, VocoderStageConfig
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
@@ -36,7 +36,9 @@ SILENT_PEAK = 0.003
 class Segments:
     """Random cuts of the clips; the recordings of short events are mostly silence."""
 
-    def __init__(self, clips: list[Clip], config: VocoderStageConfig) -> None:
+    def __init__(
+        self, clips: list[Clip], config: VocoderStageConfig | MelCodecStageConfig
+    ) -> None:
         splits = audio_splits(clips)
         self.draws = Draws(splits["train"], config.labelled_share)
         self.store = AudioStore(config.mel)
