@@ -142,7 +142,10 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
         ("image,audio\na.jpg,a.wav,extra\n", ":2: the row has a cell without a column: ['extra']"),
         ("image,audio,start\na.jpg,a.wav,soon\n", ":2: start must be a number of seconds"),
         ("image,audio,start\na.jpg,a.wav,-3\n", ":2: start must be 0 or more seconds, got -3"),
-        ("image,audio,split\na.jpg,a.wav,dev\n", ":2: split must be train, validation or heldout, got 'dev'"),
+        (
+            "image,audio,split\na.jpg,a.wav,dev\n",
+            ":2: split must be train, validation or heldout, got 'dev'",
+        ),
         ("image,audio\n", " has no rows"),
         ("", ":1: the column image and audio is missing"),
     ],

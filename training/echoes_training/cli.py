@@ -12,7 +12,7 @@ from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
-from echoes_training.evaluate.command import evaluate
+from echoes_training.evaluate.command import evaluate, listen
 from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
@@ -47,6 +47,7 @@ main.add_command(cost)
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(ablate)
+main.add_command(listen)
 main.add_command(metrics)
 main.add_command(import_command)
 

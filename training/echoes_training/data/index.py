@@ -133,7 +133,9 @@ def _clip_from_line(line: str) -> Clip:
         raise ValueError(f"a row must be a JSON object, got {type(row).__name__}")
     fields = dataclasses.fields(Clip)
     names = [field.name for field in fields]
-    if missing := [f.name for f in fields if f.default is dataclasses.MISSING and f.name not in row]:
+    if missing := [
+        f.name for f in fields if f.default is dataclasses.MISSING and f.name not in row
+    ]:
         raise ValueError(f"the row lacks {', '.join(missing)}")
     if unknown := [name for name in row if name not in names]:
         raise ValueError(f"unknown field {', '.join(unknown)}; allowed are {', '.join(names)}")

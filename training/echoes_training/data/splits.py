@@ -104,7 +104,7 @@ def _warn_of_files_in_both(clips: Sequence[Clip], table: Path) -> None:
         files[clip.split == "heldout"].update(dict.fromkeys(_files(clip)))
     if shared := [file for file in files[True] if file in files[False]]:
         logger.warning(
-            "%s holds out %d files that it also trains on, so held-out figures will be too good: %s%s",
+            "%s holds out %d files that it also trains on: held-out figures will be too good: %s%s",
             table,
             len(shared),
             shared[0],

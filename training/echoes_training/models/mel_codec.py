@@ -77,7 +77,7 @@ class Block(nn.Module):
 
 
 class ColumnMixer(nn.Module):
-    """Lets all bands of a moment know of one another, for harmonics: (B, C, rows, W) -> the same."""
+    """Lets all bands of a moment know of one another: (B, C, rows, W) -> the same."""
 
     def __init__(self, channels: int, rows: int, hidden: int) -> None:
         super().__init__()

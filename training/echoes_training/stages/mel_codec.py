@@ -156,9 +156,7 @@ def train_mel_codec(
 
 
 def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    blurred = [
-        (F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS
-    ]
+    blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
     return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}
 
 

@@ -105,7 +105,8 @@ def _encode(
         part = jobs[at : at + BATCH]
         views = [
             medium.batch(
-                [clip], None if clip.split == "validation" else np.random.default_rng((*seed, at + i))
+                [clip],
+                None if clip.split == "validation" else np.random.default_rng((*seed, at + i)),
             )
             for i, clip in enumerate(part)
         ]
