@@ -23,6 +23,7 @@ from echoes_rt.sound_file import (
     MAX_DURATION_S,
     Depth,
     Samples,
+    SoundSource,
     checked,
     open_sound,
 )
@@ -76,20 +77,23 @@ def read_recording(path: Path | str) -> Recording:
     """
     path = Path(path)
     with open_sound(path) as source:
+        _check_held(path, source, source.n_frames or 0)
         held = bytearray()
-        dtype = np.dtype(np.float32)
         for block in source.blocks(0, None):
-            dtype = block.dtype
             held += checked(block, path).data.cast("B")
-            if len(held) > MAX_HELD_BYTES:
-                raise InputError(
-                    f"sound {path} takes more than {MAX_HELD_BYTES // 1_000_000} MB when decoded: "
-                    f"{source.channels} channels at {source.sample_rate} Hz; give a part of it"
-                )
+            _check_held(path, source, len(held) // source.frame_bytes)
         if not held:
             raise InputError(f"sound {path} is empty or cut off")
-        samples = np.frombuffer(held, dtype).reshape(-1, source.channels)
+        samples = np.frombuffer(held, source.dtype).reshape(-1, source.channels)
         return Recording(samples=samples, sample_rate=source.sample_rate, depth=source.depth)
+
+
+def _check_held(path: Path, source: SoundSource, n_frames: int) -> None:
+    if n_frames * source.frame_bytes > MAX_HELD_BYTES:
+        raise InputError(
+            f"sound {path} takes more than the {MAX_HELD_BYTES // 1_000_000} MB allowed when "
+            f"decoded, by {source.channels} channels at {source.sample_rate} Hz; cut it"
+        )
 
 
 def read_sound(path: Path | str) -> tuple[FloatArray, int]:

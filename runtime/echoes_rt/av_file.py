@@ -62,8 +62,8 @@ def open_av(path: Path, kind: str) -> Iterator[Any]:
 
 
 def said(error: Exception) -> str:
-    """What went wrong, without the number and the name that PyAV puts round it."""
-    return getattr(error, "strerror", None) or str(error)
+    """What went wrong, without the numbers and names that PyAV and soundfile put round it."""
+    return getattr(error, "strerror", None) or getattr(error, "error_string", None) or str(error)
 
 
 def main_pictures(container: Any) -> Any:

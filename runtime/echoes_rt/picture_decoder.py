@@ -23,6 +23,8 @@ _SILENT = 0  # of OpenCV's log levels
 # Blending is done in floats, a few rows at a time to keep large pictures small in memory.
 _STRIP_PIXELS = 1 << 18
 
+_TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+
 _SUFFIXES = {"AVIF": ".avif", "GIF": ".gif", "TIFF": ".tiff"}
 """What not every build of OpenCV reads, and of which what it reads is what it writes."""
 
@@ -107,7 +109,8 @@ def _strip_to_rgb(
         alpha = (strip != header.clear_grey).astype(np.float32)
     elif strip.shape[2] == 4 and is_clear:
         alpha = strip[..., 3:].astype(np.float32) / white
-    colours = strip[..., 2::-1] if strip.shape[2] >= 3 else np.repeat(strip, 3, axis=2)
+    code = _TO_RGB[strip.shape[2]]
+    colours: Pixels = np.asarray(cv2.cvtColor(strip, code))
     if alpha is not None and header.fourth == "premultiplied":
         straight = np.minimum(colours / np.maximum(alpha, 1e-6), white)
         colours = np.rint(straight).astype(strip.dtype)

@@ -6,17 +6,17 @@ import itertools
 import math
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av
+from echoes_rt.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av, said
 from echoes_rt.errors import BackendError, InputError
 from echoes_rt.sound_count import why_miscounted
 
@@ -58,7 +58,7 @@ def is_sound_path(path: Path | str) -> bool:
     return is_known or suffix in AV_SOUND_SUFFIXES
 
 
-class SoundSource(Protocol):
+class SoundSource(ABC):
     """An open sound file.
 
     Attributes:
@@ -73,8 +73,18 @@ class SoundSource(Protocol):
     depth: Depth
     n_frames: int | None
 
+    @abstractmethod
     def blocks(self, begin: int, end: int | None) -> Iterator[Samples]:
         """(n, channels) of the frames from ``begin`` on, up to ``end`` or where the file ends."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the blocks."""
+        return np.dtype(np.float64 if self.depth in _WIDE else np.float32)
+
+    @property
+    def frame_bytes(self) -> int:
+        return self.channels * self.dtype.itemsize
 
 
 @contextmanager
@@ -103,7 +113,7 @@ def open_sound(path: Path) -> Iterator[SoundSource]:
             _check(source, path)
             yield source
     except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path} is not a sound that can be read: {error}") from error
+        raise InputError(f"{path} is not a sound that can be read: {said(error)}") from error
 
 
 def _check(source: SoundSource, path: Path) -> None:
@@ -120,11 +130,9 @@ def too_long(path: Path) -> InputError:
     return InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed; cut it")
 
 
-@dataclass
-class _BySndfile:
-    file: soundfile.SoundFile
-
-    def __post_init__(self) -> None:
+class _BySndfile(SoundSource):
+    def __init__(self, file: soundfile.SoundFile) -> None:
+        self.file = file
         self.sample_rate = int(self.file.samplerate)
         self.channels = int(self.file.channels)
         self.depth: Depth = _DEPTHS.get(self.file.subtype, "PCM_16")
@@ -138,9 +146,8 @@ class _BySndfile:
             for block in range(0, begin, n_block):
                 self.file.read(min(n_block, begin - block))
         left = (self.n_frames or 0 if end is None else end) - begin
-        dtype = "float64" if self.depth in _WIDE else "float32"
         while left > 0:
-            block = self.file.read(min(left, n_block), dtype=dtype, always_2d=True)
+            block = self.file.read(min(left, n_block), dtype=self.dtype.name, always_2d=True)
             if not len(block):
                 return
             left -= len(block)
@@ -155,13 +162,10 @@ def _open_by_libsndfile(path: Path) -> Iterator[SoundSource]:
         yield _BySndfile(file)
 
 
-@dataclass
-class _ByAv:
-    container: Any
-    path: Path
-
-    def __post_init__(self) -> None:
-        stream = next(iter(self.container.streams.audio), None)
+class _ByAv(SoundSource):
+    def __init__(self, container: Any, path: Path) -> None:
+        self.container, self.path = container, path
+        stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
             raise InputError(f"{self.path} has no sound in it that FFmpeg knows")
         codec = stream.codec_context
@@ -186,7 +190,7 @@ class _ByAv:
 
     def _blocks(self) -> Iterator[Samples]:
         av = import_av(str(self.path))
-        kind = "dbl" if self.depth in _WIDE else "flt"
+        kind = "dbl" if self.dtype == np.float64 else "flt"
         resampler: Any = None
         key: tuple[str, str, int] | None = None
         layout = None

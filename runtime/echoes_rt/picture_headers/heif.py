@@ -56,8 +56,8 @@ def read_heif(data: bytes) -> PictureHeader:
             depth = (12 if payload[2] & 0x20 else 10) if payload[2] & 0x40 else 8
     if size is None:
         raise DamagedPictureError("does not say its size")
-    # Planes of luma and chroma, then the pixels of them.
-    decoded_bytes = size[0] * size[1] * 7 * (1 if depth == 8 else 2)
+    # Measured: planes, frames of reference and the pixels of them.
+    decoded_bytes = size[0] * size[1] * 13 * (1 if depth == 8 else 2)
     return PictureHeader(
         format=name,
         width=size[0],

@@ -117,7 +117,9 @@ def _check_kind(
             f"interpretation {photometric}, sample format {sample_format}); make it a PNG"
         )
     if colours == 3 and samples == 4:
-        if not extra or extra[0] not in (_PREMULTIPLIED, _STRAIGHT):
+        if not extra:  # as OpenCV writes transparency
+            return "alpha"
+        if extra[0] not in (_PREMULTIPLIED, _STRAIGHT):
             return "unused"
         # libtiff multiplies what has 8 bits.
         return "premultiplied" if depth == 8 or extra[0] == _PREMULTIPLIED else "alpha"
