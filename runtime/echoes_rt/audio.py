@@ -136,7 +136,9 @@ def read_audio(
     with open_sound(path) as source:
         source_rate = source.sample_rate
         # Of some files only reading to the end tells how long they are.
-        check_start(start_s, source.n_frames or MAX_DURATION_S * source_rate, source_rate)
+        n_frames = source.n_frames
+        longest = MAX_DURATION_S * source_rate if n_frames is None else n_frames
+        check_start(start_s, longest, source_rate)
         first = round(start_s * sample_rate)
         margin = math.ceil(_RESAMPLER_SAMPLES * max(1, source_rate / sample_rate))
         # The file's frames lie exactly on samples of the other rate once in so many.
@@ -145,7 +147,7 @@ def read_audio(
         end = None
         if n_samples is not None:
             end = (first + n_samples) * source_rate // sample_rate + margin
-            end = end if source.n_frames is None else min(end, source.n_frames)
+            end = min(end, longest)
         mono = [
             checked(block, path).mean(axis=1, dtype=np.float32)
             for block in source.blocks(begin, end)
@@ -154,8 +156,8 @@ def read_audio(
     samples = resample(part, source_rate, sample_rate) if len(part) else part
     samples = samples[first - begin * sample_rate // source_rate :][:n_samples]
     if not len(samples):  # the file ends before it says, or within half a sample of the start
-        if source.n_frames is None and start_s:
-            check_start(start_s, begin + len(part), source_rate)
+        if source.n_frames:
+            check_start(start_s, source.n_frames, source_rate)
         raise InputError(f"sound {path} is empty or cut off")
     return samples
 

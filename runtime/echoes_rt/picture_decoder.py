@@ -152,8 +152,9 @@ def _decode_heic(data: bytes) -> Pixels | None:
         pixels = np.asarray(picture)
     except (ValueError, RuntimeError, EOFError, OSError):
         return None
-    channels = [2, 1, 0, 3][: pixels.shape[2]] if pixels.ndim == 3 else ...
-    return np.ascontiguousarray(pixels[..., channels])
+    if pixels.ndim == 3:  # to OpenCV's order
+        pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+    return pixels
 
 
 def _set_log_level(level: int) -> int:

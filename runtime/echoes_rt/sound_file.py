@@ -65,7 +65,7 @@ class SoundSource(ABC):
         sample_rate: in Hz.
         channels: of each frame.
         depth: what keeps every sample as it is.
-        n_frames: None if only reading to the end tells.
+        n_frames: None where only reading to the end tells, until then.
     """
 
     sample_rate: int
@@ -187,6 +187,7 @@ class _ByAv(SoundSource):
                 yield block[first:last]
             if end is not None and done >= end:
                 return
+        self.n_frames = done
 
     def _blocks(self) -> Iterator[Samples]:
         av = import_av(str(self.path))
