@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from echoes_rt.av_file import said
 from echoes_rt.errors import InputError
 from echoes_rt.output_file import check_place, check_suffix, replacing
+from echoes_rt.sound_file import (
+    MAX_DURATION_S,
+    Depth,
+    Samples,
+    SoundSource,
+    checked,
+    open_sound,
+)
 from echoes_rt.spec.mel import MelSpec, hann_window, log_scale, mel_filterbank
 
 FloatArray = NDArray[np.float32]
 
-_FORMATS = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+_logger = logging.getLogger(__name__)
 
-# Endings that libsndfile reads under the name of another format.
-_OTHER_SOUND_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd"}
+_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+
+# The deepest samples that a format holds, where it does not hold all.
+_DEEPEST: dict[str, str] = {"FLAC": "PCM_24"}
+_MAX_CHANNELS = {"FLAC": 8, "OGG": 255, "WAV": 1024}
 
 SOUND_SUFFIXES = tuple(_FORMATS)
-"""What can be written; what can be read is more: all that libsndfile knows."""
+"""What can be written; what can be read is more: all that libsndfile knows, and some of FFmpeg."""
 
-MAX_DURATION_S = 3600
+MAX_HELD_BYTES = 400_000_000
+"""Of a recording that is held as a whole: 37 minutes of one channel at 44.1 kHz."""
 
 # libsndfile's Vorbis encoder overflows its stack when it is given minutes at once.
 _BLOCK_SAMPLES = 1 << 16
@@ -36,56 +52,54 @@ _BLOCK_SAMPLES = 1 << 16
 _RESAMPLER_SAMPLES = 256
 
 
-def is_sound_path(path: Path | str) -> bool:
-    """Whether the suffix is one of a sound format, so that it cannot be meant as a picture."""
-    suffix = Path(path).suffix.lower().lstrip(".")
-    return suffix.upper() in soundfile.available_formats() or suffix in _OTHER_SOUND_SUFFIXES
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """A sound file as it is.
+
+    Attributes:
+        samples: (S, C), float64 where float32 would round.
+        sample_rate: in Hz.
+        depth: how the file holds them.
+    """
+
+    samples: Samples
+    sample_rate: int
+    depth: Depth
+
+
+def read_recording(path: Path | str) -> Recording:
+    """Any sound that can be read, whole.
+
+    Raises:
+        InputError: if the file cannot be read, is empty, longer than an hour or larger than
+            MAX_HELD_BYTES when decoded.
+        BackendError: if PyAV is needed and missing.
+    """
+    path = Path(path)
+    with open_sound(path) as source:
+        _check_held(path, source, source.n_frames or 0)
+        held = bytearray()
+        for block in source.blocks(0, None):
+            held += checked(block, path).data.cast("B")
+            _check_held(path, source, len(held) // source.frame_bytes)
+        if not held:
+            raise InputError(f"sound {path} is empty or cut off")
+        samples = np.frombuffer(held, source.dtype).reshape(-1, source.channels)
+        return Recording(samples=samples, sample_rate=source.sample_rate, depth=source.depth)
+
+
+def _check_held(path: Path, source: SoundSource, n_frames: int) -> None:
+    if n_frames * source.frame_bytes > MAX_HELD_BYTES:
+        raise InputError(
+            f"sound {path} takes more than the {MAX_HELD_BYTES // 1_000_000} MB allowed when "
+            f"decoded, by {source.channels} channels at {source.sample_rate} Hz; cut it"
+        )
 
 
 def read_sound(path: Path | str) -> tuple[FloatArray, int]:
-    """Any format of libsndfile, as it is.
-
-    Returns:
-        (S, C) and the sample rate in Hz.
-
-    Raises:
-        InputError: if the file cannot be read, is empty or longer than an hour.
-    """
-    with _opened(Path(path)) as file:
-        return _part(file, 0, file.frames), int(file.samplerate)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    try:
-        if not path.is_file():
-            raise InputError(f"no sound file at {path}")
-        if path.suffix.lower() == ".raw":
-            raise InputError(
-                f"{path} is not a sound that can be read: raw samples do not say their rate; "
-                "make a .wav of them"
-            )
-        with soundfile.SoundFile(path) as file:
-            if file.frames > MAX_DURATION_S * file.samplerate:
-                raise InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed")
-            yield file
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path} is not a sound that can be read: {error}") from error
-
-
-def _part(file: soundfile.SoundFile, begin: int, end: int) -> FloatArray:
-    """(S, C) of the frames [begin, end), or fewer where the file is cut off."""
-    if file.seekable():
-        file.seek(begin)
-    else:  # GSM and some ADPCM can only be read from the start
-        for block in range(0, begin, _BLOCK_SAMPLES):
-            file.read(min(_BLOCK_SAMPLES, begin - block))
-    samples = file.read(end - begin, dtype="float32", always_2d=True)
-    if not len(samples):
-        raise InputError(f"sound {file.name} is empty or cut off")
-    if not np.isfinite(samples).all():
-        raise InputError(f"sound {file.name} has samples that are not numbers")
-    return np.asarray(samples)
+    """``read_recording`` in float32: (S, C) and the sample rate in Hz."""
+    recording = read_recording(path)
+    return recording.samples.astype(np.float32, copy=False), recording.sample_rate
 
 
 def to_mono(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
@@ -103,34 +117,47 @@ def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatAr
 def read_audio(
     path: Path | str, sample_rate: int, *, start_s: float = 0.0, n_samples: int | None = None
 ) -> FloatArray:
-    """Any format of libsndfile, mixed to one channel and resampled: (S,) at ``sample_rate``.
+    """Any sound that can be read, mixed to one channel and resampled: (S,) at ``sample_rate``.
 
-    A part is what the whole has there, to float32's precision, and no more of the file is read than
+    A part is what the whole has there, to float32's precision, and no more of the file is held than
     it needs.
 
     Args:
-        path: as in ``read_sound``.
+        path: as in ``read_recording``.
         sample_rate: in Hz.
         start_s: second of the file at which the samples begin.
         n_samples: how many at most; None: up to the end.
 
     Raises:
-        InputError: as ``read_sound``, or if ``start_s`` is not within the sound.
+        InputError: as ``read_recording``, or if ``start_s`` is not within the sound.
+        BackendError: as ``read_recording``.
     """
-    with _opened(Path(path)) as file:
-        source_rate = file.samplerate
-        check_start(start_s, file.frames, source_rate)
+    path = Path(path)
+    with open_sound(path) as source:
+        source_rate = source.sample_rate
+        # Of some files only reading to the end tells how long they are.
+        n_frames = source.n_frames
+        longest = MAX_DURATION_S * source_rate if n_frames is None else n_frames
+        check_start(start_s, longest, source_rate)
         first = round(start_s * sample_rate)
         margin = math.ceil(_RESAMPLER_SAMPLES * max(1, source_rate / sample_rate))
         # The file's frames lie exactly on samples of the other rate once in so many.
         period = source_rate // math.gcd(source_rate, sample_rate)
         begin = max(0, first * source_rate // sample_rate - margin) // period * period
-        end = file.frames
+        end = None
         if n_samples is not None:
-            end = min(end, (first + n_samples) * source_rate // sample_rate + margin)
-        samples = to_mono(_part(file, begin, end), source_rate, sample_rate)
+            end = (first + n_samples) * source_rate // sample_rate + margin
+            end = min(end, longest)
+        mono = [
+            checked(block, path).mean(axis=1, dtype=np.float32)
+            for block in source.blocks(begin, end)
+        ]
+    part = np.concatenate([*mono, np.empty(0, np.float32)])
+    samples = resample(part, source_rate, sample_rate) if len(part) else part
     samples = samples[first - begin * sample_rate // source_rate :][:n_samples]
     if not len(samples):  # the file ends before it says, or within half a sample of the start
+        if source.n_frames:
+            check_start(start_s, source.n_frames, source_rate)
         raise InputError(f"sound {path} is empty or cut off")
     return samples
 
@@ -189,39 +216,97 @@ def check_sound_path(path: Path | str) -> Path:
 
 
 def write_audio(
-    path: Path | str, chunks: FloatArray | Iterable[FloatArray], sample_rate: int
+    path: Path | str,
+    chunks: Samples | Iterable[Samples],
+    sample_rate: int,
+    depth: Depth = "PCM_16",
 ) -> Path:
-    """Writes samples in [-1, 1] as 16-bit WAV or FLAC, or Ogg Vorbis, by suffix.
-
-    The file appears whole or not at all.
+    """Writes samples as WAV or FLAC, or Ogg Vorbis, by suffix; the file appears whole or not at all.
 
     Args:
         path: ends in one of SOUND_SUFFIXES.
-        chunks: (S,) or (S, C), or an iterable of such, of which only one is held at a time.
+        chunks: (S,) or (S, C) in [-1, 1], or an iterable of such, of which only one is held at a
+            time.
         sample_rate: in Hz.
+        depth: how WAV holds them; FLAC has 24 bits at most, and Vorbis no depth.
 
     Raises:
-        InputError: for an unknown suffix or a place that cannot be written.
+        InputError: for an unknown suffix or a place that cannot be written, or if the format cannot
+            hold such a sound.
     """
     path = check_sound_path(path)
-    container, encoding = _FORMATS[path.suffix.lower()]
+    container = _FORMATS[path.suffix.lower()]
     stream = iter([chunks] if isinstance(chunks, np.ndarray) else chunks)
     first = next(stream)
+    channels = 1 if first.ndim == 1 else first.shape[1]
+    if channels > _MAX_CHANNELS[container]:
+        raise InputError(
+            f"cannot write {path}: {container} holds {_MAX_CHANNELS[container]} channels, got "
+            f"{channels}; use .wav"
+        )
+    subtype = _subtype(path, container, depth)
     try:
-        with (
-            replacing(path) as partial,
-            soundfile.SoundFile(
-                partial,
-                "w",
-                sample_rate,
-                channels=1 if first.ndim == 1 else first.shape[1],
-                format=container,
-                subtype=encoding,
-            ) as file,
-        ):
-            for chunk in itertools.chain([first], stream):
-                for start in range(0, len(chunk), _BLOCK_SAMPLES):
-                    file.write(chunk[start : start + _BLOCK_SAMPLES])
+        with replacing(path) as partial, partial.open("xb+", buffering=0) as raw:
+            sink = _Sink(raw)
+            with soundfile.SoundFile(
+                sink, "w", sample_rate, channels, subtype, format=container
+            ) as file:
+                for chunk in itertools.chain([first], stream):
+                    for start in range(0, len(chunk), _BLOCK_SAMPLES):
+                        block = chunk[start : start + _BLOCK_SAMPLES]
+                        if depth in _FLOATS and subtype.startswith("PCM"):
+                            _check_peak(block, path)
+                        file.write(block)
+                        sink.check()
+            sink.check()
     except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"cannot write {path}: {error}") from error
+        raise InputError(f"cannot write {path}: {said(error)}") from error
     return path
+
+
+_FLOATS = ("FLOAT", "DOUBLE")
+
+
+class _Sink:
+    """A file of which libsndfile's failed writes are known: its own close does not tell of them."""
+
+    def __init__(self, file: RawIOBase) -> None:
+        self._file = file
+        self._error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data).cast("B")
+        try:
+            while len(left):
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = self._error or error
+        return len(data)
+
+    def check(self) -> None:
+        """Raises the OSError of what could not be written."""
+        if self._error is not None:
+            raise self._error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _subtype(path: Path, container: str, depth: Depth) -> str:
+    if container == "OGG":
+        return "VORBIS"
+    subtype = depth if soundfile.check_format(container, depth) else _DEEPEST[container]
+    if subtype != depth:
+        _logger.warning(
+            "%s holds %s, the recording's samples are %s: .wav keeps them", path, subtype, depth
+        )
+    return subtype
+
+
+def _check_peak(block: Samples, path: Path) -> None:
+    peak = float(np.abs(block).max(initial=0))
+    if peak > 1:
+        raise InputError(
+            f"cannot write {path}: the recording has samples up to {peak:g}, this format ends at 1; "
+            "use .wav"
+        )

@@ -1,34 +1,64 @@
-"""From a picture file or array to what the image codec reads."""
+"""From a picture file or array to what the image codec reads, and back to a file."""
 
-import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
 from echoes_rt.errors import InputError
 from echoes_rt.output_file import check_place, check_suffix, replacing
-from echoes_rt.picture_file import DamagedPictureError, PictureHeader, read_header
+from echoes_rt.picture_decoder import RgbArray, decode, to_rgb
+from echoes_rt.picture_headers import (
+    DamagedPictureError,
+    PictureHeader,
+    UnreadablePictureError,
+    read_header,
+)
+from echoes_rt.picture_profile import with_profile
 from echoes_rt.spec.image import ImageSpec
 
-RgbArray = NDArray[np.uint8]
 FloatArray = NDArray[np.float32]
-Pixels = NDArray[np.integer[Any] | np.floating[Any]]
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-_SILENT = 0  # of OpenCV's log levels
-_LOG_LEVEL = threading.Lock()  # it is the process's: two who set it would put back each other's
-
-# Blending is done in floats, a few rows at a time to keep large pictures small in memory.
-_STRIP_ROWS = 64
+MAX_DECODED_BYTES = 640_000_000
+"""The file and what its decoder holds; with the result of 300 MB that is below 1 GB."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+"""What can be written."""
 
-_FORMATS = "JPEG, PNG, WebP or BMP"
+READ_PICTURE_SUFFIXES = (*PICTURE_SUFFIXES, ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+"""Usual endings of what can be read; it is known by its content."""
+
+_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredPicture:
+    """A picture in its file's own colours.
+
+    Attributes:
+        pixels: upright (H, W, 3) RGB.
+        icc: the profile of its colours; None: sRGB.
+    """
+
+    pixels: RgbArray
+    icc: bytes | None
+
+    def to_srgb(self) -> RgbArray:
+        profile = _known_profile(self.icc)
+        return self.pixels if profile is None else profile.to_srgb(self.pixels)
+
+    def patched(self, rgb: RgbArray, mask: NDArray[np.bool_]) -> RgbArray:
+        """The pixels, with those of (H, W, 3) sRGB ``rgb`` where (H, W) ``mask`` is true."""
+        profile = _known_profile(self.icc)
+        pixels = self.pixels.copy()
+        pixels[mask] = rgb[mask] if profile is None else profile.from_srgb(rgb[mask])
+        return pixels
 
 
 def load_image(image: Path | str | RgbArray, spec: ImageSpec) -> FloatArray:
@@ -45,28 +75,26 @@ def load_image(image: Path | str | RgbArray, spec: ImageSpec) -> FloatArray:
 
 
 def read_image(path: Path | str) -> RgbArray:
-    """Decodes a file to upright (H, W, 3) RGB; 16 bits become 8, transparency becomes white.
+    """Decodes a file to upright (H, W, 3) sRGB; 16 bits become 8, transparency becomes white.
 
     Raises:
         InputError: naming the file and what is wrong with it.
+        BackendError: if this installation lacks the format's decoder.
     """
     path = Path(path)
     data = _read_bytes(path)
-    try:
-        header = read_header(data)
-    except DamagedPictureError as error:
-        raise InputError(f"picture {path} {error}; give a complete file") from error
-    if header is None:
-        raise InputError(f"{path} is not a picture that can be read; give a {_FORMATS} file")
-    if header.width * header.height > MAX_PIXELS:
-        raise InputError(
-            f"picture {path} has {header.width} x {header.height} pixels, at most "
-            f"{MAX_PIXELS // 1_000_000} million are allowed; make it smaller"
-        )
-    pixels = _decode(data)
-    if pixels is None:
-        raise InputError(f"picture {path} is damaged; give a complete {header.format} file")
-    return _upright(_to_rgb(pixels), header)
+    header = _checked_header(path, data)
+    return _decoded(path, data, header, _profile(header))
+
+
+def read_stored_image(path: Path | str) -> StoredPicture:
+    """As ``read_image``, in the file's own colours if it has an ICC profile that is understood."""
+    path = Path(path)
+    data = _read_bytes(path)
+    header = _checked_header(path, data)
+    if header.icc is None or not is_rgb_icc(header.icc):
+        return StoredPicture(pixels=_decoded(path, data, header, _profile(header)), icc=None)
+    return StoredPicture(pixels=_decoded(path, data, header, None), icc=header.icc)
 
 
 def check_image_path(path: Path | str) -> Path:
@@ -81,19 +109,28 @@ def check_image_path(path: Path | str) -> Path:
     return path
 
 
-def write_image(path: Path | str, rgb: RgbArray) -> Path:
+def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Path:
     """Writes (H, W, 3) RGB as PNG, JPEG, WebP or BMP, by suffix; whole or not at all.
+
+    Args:
+        path: ends in one of PICTURE_SUFFIXES.
+        rgb: in the colours of ``icc``.
+        icc: an ICC profile, which the file keeps, but for BMP: its pixels become sRGB.
 
     Raises:
         InputError: for an unknown suffix or a place that cannot be written.
     """
     path = check_image_path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".bmp" and icc is not None:
+        rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
     try:
         with replacing(path) as partial:
-            is_done, data = cv2.imencode(path.suffix.lower(), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+            is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
             if not is_done:
                 raise InputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
-            partial.write_bytes(data.tobytes())
+            data = encoded.tobytes()
+            partial.write_bytes(data if icc is None else with_profile(data, icc, rgb.shape))
     except (OSError, cv2.error) as error:
         raise InputError(f"cannot write {path}: {error}") from error
     return path
@@ -170,54 +207,44 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _decode(data: bytes) -> Pixels | None:
-    with _LOG_LEVEL:
-        # Left to itself OpenCV writes to stderr what we say in our own sentence.
-        level = _set_log_level(_SILENT)
-        try:
-            # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
-            # because OpenCV's versions differ in the formats for which they do it.
-            return cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            return None
-        finally:
-            _set_log_level(level)
+def _checked_header(path: Path, data: bytes) -> PictureHeader:
+    try:
+        header = read_header(data)
+    except DamagedPictureError as error:
+        raise InputError(f"picture {path} {error}; give a complete file") from error
+    except UnreadablePictureError as error:
+        raise InputError(f"picture {path} {error}") from error
+    if header is None:
+        raise InputError(f"{path} is not a picture that can be read; give a {_FORMATS} file")
+    if header.width * header.height > MAX_PIXELS:
+        raise InputError(
+            f"picture {path} has {header.width} x {header.height} pixels, at most "
+            f"{MAX_PIXELS // 1_000_000} million are allowed; make it smaller"
+        )
+    held = len(data) + header.decoded_bytes
+    if held > MAX_DECODED_BYTES:
+        raise InputError(
+            f"picture {path} of {header.width} x {header.height} pixels would take "
+            f"{held // 1_000_000} MB to decode, at most {MAX_DECODED_BYTES // 1_000_000} are "
+            "allowed; make it smaller or of 8 bits"
+        )
+    return header
 
 
-def _set_log_level(level: int) -> int:
-    """Gives the level that was; OpenCV 5 moved the function."""
-    setter = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    return int(setter(level))
+def _decoded(path: Path, data: bytes, header: PictureHeader, profile: Profile | None) -> RgbArray:
+    pixels = decode(data, header)
+    if pixels is None:
+        raise InputError(f"picture {path} is damaged; give a complete {header.format} file")
+    return to_rgb(pixels, header, profile)
 
 
-def _to_rgb(pixels: Pixels) -> RgbArray:
-    if pixels.dtype == np.uint16:
-        # 65535 / 255 = 257
-        pixels = np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257))
-    if pixels.ndim == 2 or pixels.shape[2] == 1:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
-    if pixels.shape[2] == 3:
-        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    return _on_white(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA), dtype=np.uint8))
+def _profile(header: PictureHeader) -> Profile | None:
+    if header.coding is not None:
+        return profile_of_coding(header.coding)
+    return _known_profile(header.icc)
 
 
-def _on_white(rgba: RgbArray) -> RgbArray:
-    """White, because that is what a page shows behind a transparent picture."""
-    rgb = np.empty((*rgba.shape[:2], 3), dtype=np.uint8)
-    for top in range(0, len(rgba), _STRIP_ROWS):
-        strip = rgba[top : top + _STRIP_ROWS].astype(np.float32)
-        alpha = strip[..., 3:] / 255
-        rgb[top : top + _STRIP_ROWS] = np.rint(strip[..., :3] * alpha + 255 * (1 - alpha))
-    return rgb
-
-
-def _upright(rgb: RgbArray, header: PictureHeader) -> RgbArray:
-    """Undoes the camera's rotation and mirroring (EXIF 2.3, tag Orientation)."""
-    orientation = header.orientation
-    if orientation >= 5:
-        rgb = rgb.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)
+def _known_profile(icc: bytes | None) -> Profile | None:
+    """None if the colours are sRGB's, or are taken for them."""
+    profile = None if icc is None else profile_of_icc(icc)
+    return None if profile is None or profile.is_srgb else profile

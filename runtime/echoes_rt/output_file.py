@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -40,15 +41,33 @@ def check_place(path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 
 
+def check_not_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raises InputError if ``path`` is one of ``inputs``, by this name or another, or a link."""
+    for source in inputs:
+        try:
+            is_same = path.samefile(source)
+        except OSError:
+            continue  # one of them is not there
+        if is_same:
+            raise InputError(f"cannot write {path}: it is the input {source}; give another name")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary name beside ``path``, and moves what was written there when all is well."""
     partial = _partial_path(path)
     try:
         yield partial
+        _sync(partial)
         partial.replace(path.resolve())
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Some file systems tell only now that the disk is full."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 def _partial_path(path: Path) -> Path:

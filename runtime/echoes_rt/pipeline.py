@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echoes_rt.audio import read_sound
+from echoes_rt import kept
+from echoes_rt.audio import read_recording
 from echoes_rt.decode.reference import FloatArray, IntArray
 from echoes_rt.engine import Engine
 from echoes_rt.image import RgbArray
@@ -108,15 +109,15 @@ class Echoes(Engine):
         """Makes a part of a recording anew; the rest stays, sample for sample.
 
         Args:
-            audio: a sound file; the result has its sample rate and channels.
+            audio: a sound file; the result has its sample rate, channels and depth.
             start: second at which the new part begins.
             stop: second at which it ends.
             image: what is to be heard in it.
         """
         call = Call.of(self, options)
-        original, sample_rate = read_sound(audio)
+        recording = read_recording(audio)
         codes = None if image is None else self._image_codes(call, image)
-        return fill_sound.inpaint(call, original, sample_rate, start, stop, codes)
+        return kept.inpaint(call, recording, start, stop, codes)
 
     def inpaint_image(
         self,
@@ -129,14 +130,14 @@ class Echoes(Engine):
         """Makes a part of a picture anew; the rest stays, pixel for pixel.
 
         Args:
-            image: the result has its size.
+            image: the result has its size and colour profile.
             mask: as large as the picture; what is nearer to white than to black is made anew.
             audio: what is to be seen there.
         """
         call = Call.of(self, options)
         hidden = rgb_of(mask).mean(axis=2) > 127
         codes = None if audio is None else self._audio_codes(call, audio, 0.0)
-        return fill_picture.inpaint_picture(call, rgb_of(image), hidden, codes)
+        return kept.inpaint_picture(call, image, hidden, codes)
 
     def continue_(
         self,
@@ -149,14 +150,14 @@ class Echoes(Engine):
         """A recording and more of it.
 
         Args:
-            audio: a sound file; the result has its sample rate and channels.
+            audio: a sound file; the result has its sample rate, channels and depth.
             duration: seconds to add.
             image: what is to be heard in them.
         """
         call = Call.of(self, options)
-        original, sample_rate = read_sound(audio)
+        recording = read_recording(audio)
         codes = None if image is None else self._image_codes(call, image)
-        return fill_sound.extend(call, original, sample_rate, duration, codes)
+        return kept.extend(call, recording, duration, codes)
 
     def vary(
         self,
@@ -200,7 +201,7 @@ class Echoes(Engine):
         """Writes a video with the sound of what it shows; docs/runtime.md says how.
 
         Args:
-            video: MP4, MOV or Matroska; its pictures are copied as they are.
+            video: MP4, MOV, Matroska or WebM; its pictures are copied as they are.
             out: ends in .mp4, .m4v, .mov or .mkv.
 
         Raises:

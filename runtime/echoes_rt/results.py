@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echoes_rt.audio import write_audio
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.reference import IntArray
 from echoes_rt.image import RgbArray, write_image
+from echoes_rt.sound_file import Depth, Samples
 from echoes_rt.spec.sampling import SamplingDefaults
 
 
@@ -40,12 +41,15 @@ class Sound(Result):
     """A generated sound.
 
     Attributes:
-        samples: (S,) or (S, C) float32 in [-1, 1].
+        samples: (S,) or (S, C) float32 in [-1, 1]. What was kept of a recording may go beyond, and
+            is float64 where float32 would round.
         codes: (rows * columns,) int32, the audio codes behind it, row-major.
+        depth: how a file of it holds the samples: as the recording did of which it is a part.
     """
 
-    samples: FloatArray
+    samples: Samples
     sample_rate: int
+    depth: Depth = "PCM_16"
 
     @property
     def duration_s(self) -> float:
@@ -53,7 +57,7 @@ class Sound(Result):
 
     def save(self, path: Path | str) -> Path:
         """Writes WAV, FLAC or OGG."""
-        return write_audio(path, self.samples, self.sample_rate)
+        return write_audio(path, self.samples, self.sample_rate, self.depth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +65,14 @@ class Picture(Result):
     """A generated picture.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB.
+        pixels: (H, W, 3) uint8 RGB, in the colours of ``icc``.
         codes: (rows * columns,) int32, the image codes behind it, row-major.
+        icc: the colour profile of the picture that was filled in; None: sRGB.
     """
 
     pixels: RgbArray
+    icc: bytes | None = None
 
     def save(self, path: Path | str) -> Path:
         """Writes PNG, JPEG, WebP or BMP."""
-        return write_image(path, self.pixels)
+        return write_image(path, self.pixels, self.icc)

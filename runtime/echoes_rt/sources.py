@@ -1,13 +1,17 @@
 """What a verb can be given: pictures and sounds, as files or as arrays."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from echoes_rt.audio import check_start, is_sound_path, read_audio
+from echoes_rt.audio import check_start, read_audio
+from echoes_rt.av_file import VIDEO_SUFFIXES
 from echoes_rt.decode.reference import FloatArray
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray, check_array, read_image
+from echoes_rt.image import READ_PICTURE_SUFFIXES, RgbArray, check_array, read_image
+from echoes_rt.picture_headers import is_picture
+from echoes_rt.sound_file import checked, is_sound_path
 from echoes_rt.spec.mel import MelSpec
 
 ImageLike = Path | str | RgbArray
@@ -16,12 +20,47 @@ ImageLike = Path | str | RgbArray
 AudioLike = Path | str | FloatArray
 """A sound file, or (S,) float samples at the bundle's sample rate."""
 
+Medium = Literal["picture", "sound", "video"]
+
 
 def is_sound(source: ImageLike | AudioLike) -> bool:
-    """Whether it is meant as a sound: by its suffix, or by having one dimension."""
+    """Whether it is meant as a sound: by its suffix, or by having one dimension.
+
+    Of a video it is the sound that counts.
+    """
     if isinstance(source, np.ndarray):
         return source.ndim == 1
-    return is_sound_path(source)
+    return medium_of(source) != "picture"
+
+
+def medium_of(path: Path | str) -> Medium:
+    """What a file is, by its suffix; by its content if the suffix is of no kind that is known.
+
+    Raises:
+        InputError: if it is of no kind that is read.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in READ_PICTURE_SUFFIXES:
+        return "picture"
+    if suffix in VIDEO_SUFFIXES:
+        return "video"
+    if is_sound_path(path):
+        return "sound"
+    if not path.is_file() or _is_picture(path):  # what is missing is said where it is read
+        return "picture"
+    raise InputError(
+        f"{path} is of no kind that is read; give a picture ({', '.join(READ_PICTURE_SUFFIXES)}), "
+        f"a sound (.wav, .flac, .ogg, .mp3, .m4a, ...) or a video ({', '.join(VIDEO_SUFFIXES)})"
+    )
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return is_picture(file.read(1024))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def rgb_of(image: ImageLike | AudioLike) -> RgbArray:
@@ -44,9 +83,7 @@ def clip_of(audio: ImageLike | AudioLike, start: float, spec: MelSpec) -> FloatA
     check_start(start, len(audio), spec.sample_rate)
     first = round(start * spec.sample_rate)
     samples = np.asarray(audio[first : first + spec.n_samples], dtype=np.float32)
-    if not np.isfinite(samples).all():
-        raise InputError("sound samples must be finite, got some that are not numbers")
-    return samples
+    return checked(samples, "of the array")
 
 
 def check_no_start(source: ImageLike | AudioLike, start: float) -> None:

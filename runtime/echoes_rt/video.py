@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from echoes_rt.av_file import VIDEO_SUFFIXES, import_av, main_pictures, open_av, said
 from echoes_rt.decode.reference import FloatArray
-from echoes_rt.errors import BackendError, InputError
+from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray
-from echoes_rt.output_file import check_place, check_suffix, replacing
+from echoes_rt.output_file import check_not_input, check_place, check_suffix, replacing
 from echoes_rt.tasks.stream import MAX_DURATION_S
 
 if TYPE_CHECKING:
     from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.call import Call
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
-"""What is read as a video, and what can be written."""
+WRITTEN_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
 
 def is_video_path(path: Path | str) -> bool:
@@ -35,14 +35,14 @@ def check_video_path(path: Path) -> Path:
         InputError: for an unknown suffix or a place that cannot be written.
         BackendError: if PyAV is missing.
     """
-    _import_av()
-    check_suffix(path, VIDEO_SUFFIXES)
+    import_av("video")
+    check_suffix(path, WRITTEN_VIDEO_SUFFIXES)
     check_place(path)
     return path
 
 
 def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
-    """Writes ``source``'s pictures, copied as they are, with a new sound.
+    """Writes ``source``'s pictures, copied as they are, with a new sound that starts with them.
 
     Each window of the sound is guided by the frame that is shown in its middle. A sound that the
     video had is replaced.
@@ -55,27 +55,34 @@ def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
         BackendError: if PyAV is missing.
     """
     check_video_path(out)
-    with _opened(source) as shown, _opened(source) as copied:
-        duration_s = _duration_s(shown, source)
+    check_not_input(out, [source])
+    with open_av(source, "video") as container:
+        timeline = _Timeline.of(container, source)
+    with open_av(source, "video") as shown, open_av(source, "video") as copied:
         frames = FramesByTime(shown, source)
-        middle_s = min(echoes.manifest.mel.duration_s, duration_s) / 2
-        chunks = echoes.stream_call(call, lambda second: frames.at(second + middle_s), duration_s)
-        av = _import_av()
+        middle_s = min(echoes.manifest.mel.duration_s, timeline.duration_s) / 2
+        chunks = echoes.stream_call(
+            call, lambda second: frames.at(second + middle_s), timeline.duration_s
+        )
+        av = import_av("video")
         try:
             with replacing(out) as partial, av.open(str(partial), "w") as container:
-                streams = _add_streams(container, copied, echoes.manifest.mel.sample_rate, out)
-                _mux(container, copied, chunks, *streams)
+                streams = _add_streams(
+                    container, _pictures(copied, source), echoes.manifest.mel.sample_rate, out
+                )
+                _mux(container, timeline.packets(copied, source), chunks, *streams)
         except (av.FFmpegError, OSError) as error:
-            raise InputError(f"cannot write {out}: {error}") from error
-    return duration_s
+            raise InputError(f"cannot write {out}: {said(error)}") from error
+    return timeline.duration_s
 
 
 class FramesByTime:
-    """The frame that is shown at a time; times must not fall."""
+    """The frame that is shown at a time, from the first one on; times must not fall."""
 
     def __init__(self, container: Any, source: Path) -> None:
-        self._frames = container.decode(video=0)
+        self._frames = container.decode(_pictures(container, source))
         self._source = source
+        self._begin: float | None = None
         self._shown: Any = None
         self._next: Any = None
 
@@ -86,17 +93,114 @@ class FramesByTime:
             InputError: if no frame can be decoded.
         """
         try:
-            while self._next is None or (self._next.time or 0.0) <= second:
+            while self._next is None or self._second(self._next) <= second:
                 self._shown = self._next or self._shown
                 self._next = next(self._frames)
         except StopIteration:
             self._shown = self._next or self._shown
-        except _import_av().FFmpegError as error:
-            raise InputError(f"video {self._source} cannot be decoded: {error}") from error
+        except import_av("video").FFmpegError as error:
+            raise InputError(f"video {self._source} cannot be decoded: {said(error)}") from error
         frame = self._shown or self._next
         if frame is None:
             raise InputError(f"video {self._source} has no frame that can be decoded")
         return _upright(frame)
+
+    def _second(self, frame: Any) -> float:
+        time = frame.time or 0.0
+        if self._begin is None:
+            self._begin = time
+        return float(time - self._begin)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Timeline:
+    """When packets are shown and decoded, in units of their stream.
+
+    Attributes:
+        origin: when the first picture is shown.
+        decoded: for each packet, rising.
+        duration_s: from the first picture's begin to the last one's end.
+    """
+
+    origin: int
+    decoded: list[int]
+    duration_s: float
+
+    @classmethod
+    def of(cls, container: Any, source: Path) -> _Timeline:
+        """Walks through the file once.
+
+        Raises:
+            InputError: if it has no pictures, or does not say when they are shown.
+        """
+        stream = _pictures(container, source)
+        # The last one that demux gives is empty: it tells a decoder that nothing follows.
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        shown = [packet.dts if packet.pts is None else packet.pts for packet in packets]
+        if not packets or None in shown:
+            raise InputError(
+                f"video {source} does not say when its pictures are shown; remux it, e.g. to .mp4"
+            )
+        is_kept = [not packet.is_discard for packet in packets]
+        origin = min(time for time, kept in zip(shown, is_kept, strict=True) if kept or not any(is_kept))
+        last = max(range(len(packets)), key=shown.__getitem__)
+        length = packets[last].duration or _usual_length(container, stream, shown)
+        duration_s = float((shown[last] + length - origin) * stream.time_base)
+        if not 0 < duration_s <= MAX_DURATION_S:
+            raise InputError(
+                f"video {source} lasts {duration_s:g} s, allowed are 0 to {MAX_DURATION_S}"
+            )
+        decoded = _decoding_times([packet.dts for packet in packets], shown)
+        return cls(origin=origin, decoded=decoded, duration_s=duration_s)
+
+    def packets(self, container: Any, source: Path) -> Iterator[Any]:
+        """What is to be copied, with the first picture at 0."""
+        stream = _pictures(container, source)
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        for packet, decoded in zip(packets, self.decoded, strict=False):
+            packet.pts = (packet.dts if packet.pts is None else packet.pts) - self.origin
+            packet.dts = decoded - self.origin
+            yield packet
+
+
+def _decoding_times(given: list[int | None], shown: list[int]) -> list[int]:
+    """As given where that makes sense.
+
+    Matroska does not store them, and FFmpeg does not know those of the first pictures; then they
+    are the times of showing in rising order, so much earlier that none is decoded too late.
+    """
+    known = [time for time in given if time is not None]
+    is_sound = (
+        len(known) == len(given)
+        and all(a < b for a, b in zip(known, known[1:], strict=False))
+        and all(a <= b for a, b in zip(known, shown, strict=True))
+    )
+    if is_sound:
+        return known
+    rising = sorted(shown)
+    delay = max(early - late for early, late in zip(rising, shown, strict=True))
+    return [time - delay for time in rising]
+
+
+def _usual_length(container: Any, stream: Any, shown: list[int]) -> int | Fraction:
+    """Of a picture whose packet does not say how long it is shown."""
+    if stream.average_rate:
+        return Fraction(1 / (stream.average_rate * stream.time_base))
+    if len(shown) > 1:
+        return Fraction(max(shown) - min(shown), len(shown) - 1)
+    seconds = Fraction(container.duration or 0, import_av("video").time_base)
+    return Fraction(seconds / stream.time_base)
+
+
+def _pictures(container: Any, source: Path) -> Any:
+    stream = main_pictures(container)
+    if stream is None:
+        raise InputError(f"{source} has no pictures in it")
+    if stream.codec_context is None:
+        raise InputError(
+            f"{source} has pictures of a kind that FFmpeg does not know; make it H.264"
+        )
+    return stream
 
 
 def _upright(frame: Any) -> RgbArray:
@@ -109,7 +213,7 @@ def _add_streams(container: Any, copied: Any, sample_rate: int, out: Path) -> tu
     """For the pictures and the sound; not every container takes every kind of pictures."""
     try:
         # Opaque: else an encoder is looked up that has the decoder's name, and many have none.
-        pictures = container.add_stream_from_template(copied.streams.video[0], opaque=True)
+        pictures = container.add_stream_from_template(copied, opaque=True)
         return pictures, container.add_stream("aac", rate=sample_rate, layout="mono")
     except ValueError as error:
         raise InputError(
@@ -118,11 +222,10 @@ def _add_streams(container: Any, copied: Any, sample_rate: int, out: Path) -> tu
 
 
 def _mux(
-    container: Any, copied: Any, chunks: Iterator[FloatArray], pictures: Any, sound: Any
+    container: Any, packets: Iterator[Any], chunks: Iterator[FloatArray], pictures: Any, sound: Any
 ) -> None:
-    av = _import_av()
+    av = import_av("video")
     sample_rate = sound.rate
-    packets = (packet for packet in copied.demux(video=0) if packet.dts is not None)
     packet = next(packets, None)
     done = 0
     for chunk in chunks:
@@ -141,48 +244,3 @@ def _mux(
         packet.stream = pictures
         container.mux(packet)
         packet = next(packets, None)
-
-
-def _duration_s(container: Any, source: Path) -> float:
-    """Of the pictures, or of the file where they do not say."""
-    stream = container.streams.video[0]
-    if stream.duration:
-        duration_s = float(stream.duration * stream.time_base)
-    elif container.duration:
-        duration_s = container.duration / _import_av().time_base
-    else:
-        raise InputError(f"video {source} does not say how long it is; remux it, e.g. to .mp4")
-    if not 0 < duration_s <= MAX_DURATION_S:
-        raise InputError(
-            f"video {source} lasts {duration_s:g} s, allowed are 0 to {MAX_DURATION_S}"
-        )
-    return duration_s
-
-
-@contextmanager
-def _opened(source: Path) -> Iterator[Any]:
-    av = _import_av()
-    if not source.is_file():
-        raise InputError(f"no video at {source}")
-    try:
-        # Titles in another encoding are no reason to refuse it.
-        container = av.open(str(source), metadata_errors="replace")
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{source} is not a video that can be read: {error}") from error
-    with container:
-        if not container.streams.video:
-            raise InputError(f"{source} has no pictures in it")
-        if container.streams.video[0].codec_context is None:
-            raise InputError(
-                f"{source} has pictures of a kind that FFmpeg does not know; make it H.264"
-            )
-        yield container
-
-
-def _import_av() -> ModuleType:
-    try:
-        import av
-    except ImportError as error:
-        raise BackendError("video needs PyAV; install echoes-rt[video]") from error
-    module: ModuleType = av
-    return module

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from echoes_rt import Echoes, InputError
 from echoes_rt.cli import main
-from echoes_rt.video import FramesByTime
+from echoes_rt.video import FramesByTime, _decoding_times
 
 Run = Callable[..., Result]
 FPS = 10
@@ -40,8 +40,17 @@ def clip(av: Any, tmp_path: Path) -> Path:
     return write_clip(av, tmp_path / "clip.mp4", np.broadcast_to(levels, (FPS, 64, 64, 3)))
 
 
-def write_clip(av: Any, path: Path, frames: NDArray[np.uint8], codec: str = "mpeg4") -> Path:
-    """(T, H, W, 3) RGB."""
+def write_clip(
+    av: Any,
+    path: Path,
+    frames: NDArray[np.uint8],
+    codec: str = "mpeg4",
+    *,
+    first: int = 0,
+    options: dict[str, str] | None = None,
+    cover: bool = False,
+) -> Path:
+    """(T, H, W, 3) RGB, of which the first is shown at ``first`` tenths of a second."""
     with av.open(str(path), "w") as container:
         container.metadata["title"] = TITLE
         try:
@@ -51,12 +60,47 @@ def write_clip(av: Any, path: Path, frames: NDArray[np.uint8], codec: str = "mpe
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.time_base = Fraction(1, FPS)
+        stream.options = options or {}
+        if cover:
+            picture = container.add_stream("mjpeg", rate=1)
+            picture.width = picture.height = 32
+            picture.pix_fmt = "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+            grey = np.full((32, 32, 3), 128, np.uint8)
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+            container.mux(picture.encode(None))
         for i, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts = i
+            frame.pts = first + i
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def brightening(n_frames: int = FPS) -> NDArray[np.uint8]:
+    """Each frame brighter than the one before."""
+    levels = np.arange(n_frames, dtype=np.uint8)[:, None, None, None] * 20
+    return np.ascontiguousarray(np.broadcast_to(levels, (n_frames, 64, 64, 3)))
+
+
+def boxes(data: bytes) -> dict[bytes, bytes]:
+    """Of an MP4 file or of one of its boxes, kind to whole box."""
+    found, at = {}, 0
+    while at < len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        found[data[at + 4 : at + 8]] = data[at : at + length]
+        at += length
+    return found
+
+
+def times(av: Any, path: Path) -> dict[str, tuple[float, float]]:
+    """When the first and the last frame of each kind begin."""
+    found = {}
+    for kind in ("video", "audio"):
+        with av.open(str(path)) as container:
+            seconds = [frame.time for frame in container.decode(**{kind: 0})]
+        found[kind] = seconds[0], seconds[-1]
+    return found
 
 
 @pytest.fixture
@@ -223,3 +267,127 @@ def test_video_without_pictures_is_refused(av: Any, tiny_bundle: Path, tmp_path:
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match=r"sound\.mp4 has no pictures in it"):
         Echoes.load(tiny_bundle, device="cpu").add_sound(path, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("first", [0, 50])
+def test_pictures_shown_in_another_order_all_arrive(
+    first: int, suffix: str, av: Any, run: Run, tmp_path: Path
+) -> None:
+    """FFmpeg does not know when the first of a Matroska file are decoded."""
+    given = write_clip(
+        *(av, tmp_path / f"clip{suffix}", brightening(), "libx264"),
+        first=first,
+        options={"bf": "2", "b_strategy": "0", "crf": "1"},
+    )
+    for out in ("out.mp4", "out.mkv"):
+        assert run("generate", given, out, "-q").output == ""
+        for before, after in zip(pictures(av, given), pictures(av, tmp_path / out), strict=True):
+            np.testing.assert_array_equal(before, after)
+
+
+def test_decoding_times_rise_and_are_never_after_showing() -> None:
+    assert _decoding_times([-1, 0, 1], [0, 2, 1]) == [-1, 0, 1]
+    for given in ([None, None, 1], [0, 0, 1], [5, 6, 7]):
+        made = _decoding_times(given, [0, 2, 1])
+        assert made == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize(("first", "shown"), [(50, 10), (-4, 6)])  # an edit list hides four
+def test_sound_and_pictures_begin_together(
+    first: int, shown: int, suffix: str, av: Any, run: Run, tmp_path: Path
+) -> None:
+    if first < 0 and suffix == ".mkv":
+        pytest.skip("Matroska has no edit lists")
+    given = write_clip(av, tmp_path / f"clip{suffix}", brightening(), first=first)
+    for out in ("out.mp4", "out.mkv"):
+        document = json.loads(run("generate", given, out, "--json").stdout)
+        assert document["duration_s"] == pytest.approx(shown / FPS)
+        found = times(av, tmp_path / out)
+        assert found["video"] == pytest.approx((0, (shown - 1) / FPS), abs=0.01)
+        assert found["audio"][0] == pytest.approx(0, abs=0.01)
+        assert found["audio"][1] < shown / FPS
+
+
+def test_frames_are_found_from_the_first_one_on(av: Any, tmp_path: Path) -> None:
+    late = write_clip(av, tmp_path / "late.mkv", brightening(), first=70)
+    with av.open(str(late)) as container:
+        frames = FramesByTime(container, late)
+        levels = [float(frames.at(t).mean()) for t in (0.0, 0.35, 5.0)]
+    np.testing.assert_allclose(levels, [0, 60, 180], atol=4)
+
+
+def test_cover_is_not_taken_for_the_film(av: Any, run: Run, tmp_path: Path) -> None:
+    given = write_clip(av, tmp_path / "clip.mp4", brightening(), cover=True)
+    parts = boxes(given.read_bytes())
+    film = boxes(parts[b"moov"][8:])
+    cover_first = {b"mvhd": film.pop(b"mvhd"), b"udta": film.pop(b"udta"), **film}
+    parts[b"moov"] = parts[b"moov"][:8] + b"".join(cover_first.values())
+    given.write_bytes(b"".join(parts.values()))
+    with av.open(str(given)) as container:
+        assert [stream.width for stream in container.streams.video] == [32, 64]
+    assert run("generate", given, "out.mp4", "-q").output == ""
+    assert [frame.shape for frame in pictures(av, tmp_path / "out.mp4")] == [(64, 64, 3)] * FPS
+
+
+def test_cover_alone_is_no_film(av: Any, run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream("aac", rate=22_050, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width = cover.height = 32
+        cover.pix_fmt = "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        grey = np.full((32, 32, 3), 128, np.uint8)
+        container.mux(cover.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(cover.encode(None))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        frame.sample_rate = 22_050
+        container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    result = run("generate", path, "out.mp4")
+    assert result.stderr.endswith("song.mp4 has no pictures in it\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_colons_in_a_name_are_no_protocol(
+    av: Any, clip: Path, run: Run, tmp_path: Path
+) -> None:
+    clip.rename(tmp_path / "12:30.mp4")
+    assert run("generate", "12:30.mp4", "13:00.mp4", "-q").output == ""
+    assert len(pictures(av, tmp_path / "13:00.mp4")) == FPS
+
+
+@pytest.mark.parametrize("out", ["clip.mp4", ".", "link.mp4", "hard.mp4", "sub/../clip.mp4"])
+def test_video_is_never_its_own_output(out: str, clip: Path, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.mp4").symlink_to(clip)
+    (tmp_path / "hard.mp4").hardlink_to(clip)
+    before = clip.read_bytes()
+    result = run("generate", "clip.mp4", out)
+    assert result.exit_code == 1
+    assert "it is the input clip.mp4; give another name" in result.stderr
+    assert clip.read_bytes() == before
+
+
+def test_python_refuses_an_output_that_is_the_input(clip: Path, tiny_bundle: Path) -> None:
+    before = clip.read_bytes()
+    with pytest.raises(InputError, match="it is the input"):
+        Echoes.load(tiny_bundle, device="cpu").add_sound(clip, clip)
+    assert clip.read_bytes() == before
+
+
+def test_playlist_under_a_videos_name_opens_nothing(run: Run, tmp_path: Path) -> None:
+    """FFmpeg goes by the content, and would open what the list names."""
+    pytest.importorskip("av")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    result = run("generate", "list.mp4", "out.mp4")
+    assert result.stderr.startswith("Error: list.mp4 is not a video that can be read: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_webm_is_read(av: Any, run: Run, tmp_path: Path) -> None:
+    write_clip(av, tmp_path / "screen.webm", brightening(), "libvpx")
+    assert run("generate", "screen.webm", "out.mkv", "-q").output == ""
+    assert len(pictures(av, tmp_path / "out.mkv")) == FPS

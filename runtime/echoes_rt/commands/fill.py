@@ -49,7 +49,7 @@ def inpaint(
     from echoes_rt.pipeline import Echoes, Picture, Sound
 
     begin = time.perf_counter()
-    is_sound = _same_medium(source, out)
+    is_sound = _same_medium(source, out, mask, image, sound)
     made: Sound | Picture
     if is_sound:
         if start is None or stop is None or mask is not None or sound is not None:
@@ -110,7 +110,7 @@ def continue_(
     from echoes_rt.tasks.stream import check_duration
 
     begin = time.perf_counter()
-    if not _same_medium(source, out):
+    if not _same_medium(source, out, image):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
     check_duration(duration, MAX_ADDED_S)
     echoes = Echoes.load(bundle, device=device, threads=threads)
@@ -169,11 +169,18 @@ def vary(
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
 
 
-def _same_medium(source: Path, out: Path) -> bool:
-    """Whether both are sounds; checks that OUT can be written and is of SOURCE's medium."""
-    from echoes_rt.audio import check_sound_path, is_sound_path
-    from echoes_rt.image import check_image_path
+def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
+    """Whether both are sounds; checks that OUT can be written and is of SOURCE's medium.
 
-    is_sound = is_sound_path(source)
-    (check_sound_path if is_sound else check_image_path)(out)
-    return is_sound
+    Raises:
+        InputError: if not, or if OUT is SOURCE or one of ``others``.
+    """
+    from echoes_rt.audio import check_sound_path
+    from echoes_rt.image import check_image_path
+    from echoes_rt.output_file import check_not_input
+    from echoes_rt.sources import is_sound
+
+    is_heard = is_sound(source)
+    (check_sound_path if is_heard else check_image_path)(out)
+    check_not_input(out, [source, *(other for other in others if other is not None)])
+    return is_heard

@@ -57,10 +57,10 @@ def generate(
 ) -> None:
     """Make the sound of a picture, or the picture of a sound.
 
-    A picture SOURCE is a JPEG, PNG, WebP or BMP file and gives a sound: OUT ends in .wav, .flac or
-    .ogg. A sound SOURCE is anything that libsndfile reads and gives a picture: OUT ends in .png,
-    .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what it shows. With
-    several SOURCEs OUT is a folder; with --count a number is added to the name.
+    A picture SOURCE gives a sound: OUT ends in .wav, .flac or .ogg. A sound SOURCE gives a picture:
+    OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what it
+    shows, or a picture OUT of its own sound. With several SOURCEs OUT is a folder; with --count a
+    number is added to the name.
 
     \b
     Example: echoes-rt generate dog.jpg dog.wav --seed 7
@@ -75,7 +75,7 @@ def generate(
 
     begin = time.perf_counter()
     check_count(count, rank)
-    videos = [is_video_path(source) for source in sources]
+    videos = [is_video_path(source) and not _is_heard(source, out) for source in sources]
     if any(videos) and (not all(videos) or count > 1 or duration is not None or start):
         raise InputError("videos go alone, without --count, --duration and --start")
     if duration is not None and (count > 1 or start):
@@ -148,23 +148,28 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
     """Where the results of each source go, checked before any work.
 
     Raises:
-        InputError: if a source and its result are of the same medium, or nothing can be written.
+        InputError: if a source and its result are of the same medium, or nothing can be written, or
+            a result would take the place of a source.
     """
-    from echoes_rt.audio import check_sound_path, is_sound_path
+    from echoes_rt.audio import check_sound_path
     from echoes_rt.image import check_image_path
-    from echoes_rt.video import check_video_path, is_video_path
+    from echoes_rt.output_file import check_not_input
+    from echoes_rt.sound_file import is_sound_path
+    from echoes_rt.sources import medium_of
+    from echoes_rt.video import check_video_path
 
     is_folder = out.is_dir() or len(sources) > 1
     if is_folder and not out.is_dir():
         raise InputError(f"with several sources OUT must be a folder, got {out}; make it first")
     files = []
     for source in sources:
-        if is_video_path(source):
+        medium = medium_of(source)
+        if medium == "video" and not _is_heard(source, out):
             suffix, check = ".mp4", check_video_path
-        elif is_sound_path(source):
-            suffix, check = ".png", check_image_path
-        else:
+        elif medium == "picture":
             suffix, check = ".wav", check_sound_path
+        else:
+            suffix, check = ".png", check_image_path
         name = out / source.with_suffix(suffix).name if is_folder else out
         if check is check_image_path and is_sound_path(name):
             raise InputError(
@@ -176,7 +181,17 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
     written = [path.resolve() for names in files for path in names]
     if len(set(written)) < len(written):
         raise InputError("two sources would give a file of the same name; rename one")
+    for path in written:
+        check_not_input(path, sources)
     return files
+
+
+def _is_heard(source: Path, out: Path) -> bool:
+    """Whether of a video the sound counts: where a picture is asked for."""
+    from echoes_rt.image import PICTURE_SUFFIXES
+    from echoes_rt.video import is_video_path
+
+    return is_video_path(source) and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir()
 
 
 def _long(
@@ -188,10 +203,11 @@ def _long(
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
-    from echoes_rt.audio import is_sound_path, write_audio
+    from echoes_rt.audio import write_audio
+    from echoes_rt.sources import is_sound
     from echoes_rt.tasks.call import Call
 
-    if is_sound_path(source):
+    if is_sound(source):
         raise InputError(f"duration is for the sound of a picture, and {source} is a sound")
     rate = echoes.manifest.mel.sample_rate
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
