@@ -1,5 +1,6 @@
 """Sessions of ONNX Runtime, as all of echoes-rt starts them."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -22,12 +23,17 @@ _CONFIG = {
 }
 
 
+# ONNX Runtime 1.29 and newer sends usage data to Microsoft unless this is set before it is loaded.
+TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
+
+
 def import_onnxruntime() -> ModuleType:
-    """The only place that imports it.
+    """The only place that imports it; its telemetry is off unless the environment says otherwise.
 
     Raises:
         BackendError: if it is missing or broken.
     """
+    os.environ.setdefault(TELEMETRY_VARIABLE, "1")
     try:
         import onnxruntime
     except ImportError as error:
@@ -36,6 +42,9 @@ def import_onnxruntime() -> ModuleType:
                 "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
             ) from error
         raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
+    if os.environ[TELEMETRY_VARIABLE] == "1":
+        # A program that loaded it before us had it start with telemetry; this ends most of it.
+        onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
 
