@@ -64,7 +64,7 @@ class Engine:
         Args:
             bundle: a folder, a zip or a bundled name; None is the default bundle.
             device: ``auto``, or what ``parse_device`` reads, such as ``cuda:1``.
-            threads: CPU threads for one operator; None leaves it to ONNX Runtime.
+            threads: CPU threads for one operator; None is one a core, or the quota.
 
         Raises:
             BundleError: if there is no such bundle, or it is damaged.

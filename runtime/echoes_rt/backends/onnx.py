@@ -50,7 +50,7 @@ class OnnxSession:
             path: the ONNX file.
             signature: as the manifest gives it.
             device: of those that ONNX Runtime runs, never ``auto``.
-            threads: for one operator; None leaves it to ONNX Runtime.
+            threads: for one operator; None is one a core, or the quota.
             dials: how the session is started, threads included.
 
         Raises:

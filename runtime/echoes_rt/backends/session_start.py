@@ -9,6 +9,7 @@ from typing import Any
 from echoes_rt.backends.coverage import RECORDING
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
+from echoes_rt.cpu_limit import thread_limit
 from echoes_rt.errors import BackendError
 
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
@@ -54,7 +55,8 @@ class SessionDials:
     """How a session is started.
 
     Attributes:
-        threads: for one operator of the CPU; None leaves it to ONNX Runtime.
+        threads: for one operator of the CPU; None is one a core, as far as the
+            process may use them.
         profile: how the file's name begins that tells of every node; None: none is written.
         is_packing: whether weights are laid out anew for the CPU's kernels, which is faster.
         is_strict: whether to refuse a graph of which any node would run on the CPU.
@@ -75,8 +77,10 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
     options.log_severity_level = _FATAL_ONLY
     for key, value in _CONFIG.items():
         options.add_session_config_entry(key, value)
-    if dials.threads is not None:
-        options.intra_op_num_threads = dials.threads
+    # Left to itself it starts a thread for each core of the machine, whatever the quota.
+    threads = thread_limit() if dials.threads is None else dials.threads
+    if threads is not None:
+        options.intra_op_num_threads = threads
     if dials.profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(dials.profile)

@@ -61,8 +61,9 @@ def profile(
     """  # noqa: D301 - \b keeps click from joining the lines
     import tempfile
 
+    from echoes_rt.cpu_limit import usable_cpus
     from echoes_rt.output_file import check_place
-    from echoes_rt.profile.gemm_peak import gemm_peak_gflops, usable_cores
+    from echoes_rt.profile.gemm_peak import gemm_peak_gflops
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
@@ -82,7 +83,7 @@ def profile(
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as folder:
         subjects = _subjects(bundle_path or bundle, device, compare, threads)
         subjects = [_asked(s, image, Path(folder), seed, dials) for s in subjects]
-        n_threads = threads or usable_cores()
+        n_threads = threads or usable_cpus()
         say(f"peak of matrix products with {n_threads} threads")
         peak = gemm_peak_gflops(n_threads)
         profiles = make_profiles(subjects, runs, say)
