@@ -71,7 +71,8 @@ double cpu_quota(const std::string &process) {
       // A container without a namespace of its own sees its group as the mount's root.
       fs::path below = fs::path(line.substr(second + 1)).lexically_relative(place[3]);
       if (below.empty() || *below.begin() == "..") below = ".";
-      for (fs::path folder = (place[4] / below).lexically_normal();; folder = folder.parent_path()) {
+      fs::path folder = (place[4] / below).lexically_normal();
+      for (;; folder = folder.parent_path()) {
         const double quota = quota_of(folder);
         if (quota > 0 && (strictest == 0 || quota < strictest)) strictest = quota;
         if (folder.native().size() <= place[4].size()) break;
