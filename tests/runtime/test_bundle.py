@@ -108,8 +108,11 @@ def damaged_directory(data: bytes) -> dict[str, bytes]:
     entry, end = data.rindex(b"PK\1\2"), data.rindex(b"PK\5\6")
     name = entry + 46
     return {
-        "name that is no text": data[: entry + 8] + b"\0\x08" + data[entry + 10 : name]
-        + b"\xff" + data[name + 1 :],
+        "name that is no text": data[: entry + 8]
+        + b"\0\x08"
+        + data[entry + 10 : name]
+        + b"\xff"
+        + data[name + 1 :],
         "offset outside": data[: entry + 42] + b"\xff\xff\xff\x7f" + data[entry + 46 :],
         "directory outside": data[: end + 16] + b"\xff\xff\xff\x7f" + data[end + 20 :],
         "unknown method": data[: entry + 10] + b"\x63\0" + data[entry + 12 :],

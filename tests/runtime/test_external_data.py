@@ -44,9 +44,7 @@ PLACES = {
     "list of sparse": field(7, node(field(5, field(23, field(1, TENSOR))))),
     "body": field(7, node(field(5, field(6, IN_A_GRAPH)))),
     "list of bodies": field(7, node(field(5, field(11, IN_A_GRAPH)))),
-    "body of a body": field(
-        7, node(field(5, field(6, node(field(5, field(6, IN_A_GRAPH))))))
-    ),
+    "body of a body": field(7, node(field(5, field(6, node(field(5, field(6, IN_A_GRAPH))))))),
     "function": field(25, field(7, field(5, field(5, TENSOR)))),
     "default of a function": field(25, field(11, field(5, TENSOR))),
     "training": field(20, field(2, IN_A_GRAPH)),

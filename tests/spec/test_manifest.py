@@ -89,7 +89,7 @@ def test_shared_weights_are_listed_once(tiny_manifest: Fresh) -> None:
         ("{", "the manifest is not valid JSON"),
         ("[1]", r"the manifest must be a JSON object, got \[1\]"),
         ('{"a": NaN}', "NaN is not a JSON number"),
-        ('{"a": 1, "a": 2}', "key \"a\" appears twice in one object"),
+        ('{"a": 1, "a": 2}', 'key "a" appears twice in one object'),
         ("[" * 100_000, "is nested deeper than the 64 levels allowed"),
         ('{"a": ' + "9" * 5000 + "}", "the manifest"),
         (" " * (1 << 20) + "{}", "is larger than the 1048576 bytes allowed"),
