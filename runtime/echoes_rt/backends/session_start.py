@@ -8,6 +8,7 @@ from typing import Any
 
 from echoes_rt.backends.coverage import RECORDING
 from echoes_rt.backends.device import Device
+from echoes_rt.backends.lifetime import starting
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
 from echoes_rt.cpu_limit import thread_limit
 from echoes_rt.errors import BackendError
@@ -93,13 +94,14 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
         options.add_session_config_entry(RECORDING, "1")
         providers = add_provider(onnxruntime, options, device, **dials.provider)
     # Without enable_fallback=0 a failing provider is replaced by the CPU's.
-    return onnxruntime.InferenceSession(
-        graph if isinstance(graph, bytes) else str(graph),
-        sess_options=options,
-        providers=providers,
-        enable_fallback=0,
-        disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
-    )
+    with starting():
+        return onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph),
+            sess_options=options,
+            providers=providers,
+            enable_fallback=0,
+            disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
+        )
 
 
 def _broken_optimizers(version: str) -> list[str] | None:
