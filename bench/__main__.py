@@ -15,8 +15,9 @@ from bench.machine import machine
 from bench.measure import measure
 from bench.models import Subject, make_subject
 from bench.page import write_page
+from echoes_rt.cpu_limit import usable_cpus
 from echoes_rt.engine import Engine
-from echoes_rt.profile.gemm_peak import gemm_peak_gflops, usable_cores
+from echoes_rt.profile.gemm_peak import gemm_peak_gflops
 from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
@@ -66,7 +67,7 @@ def main(
             f"the machine is busy (load {load:.1f}): figures would mean nothing; wait until it is "
             "idle, or pass --busy to try the program"
         )
-    n_threads = threads or usable_cores()
+    n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
     peak = gemm_peak_gflops(n_threads)
     document: dict[str, object] = {

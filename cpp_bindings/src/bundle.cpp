@@ -1,14 +1,18 @@
 #include "bundle.h"
 
 #include <fstream>
+#include <set>
 
 #include "errors.h"
+#include "external_data.h"
 #include "sha256.h"
 
 namespace echoes {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr int64_t kMaxGraphBytes = int64_t{1} << 31;
 
 std::string read_manifest(const fs::path &path) {
   std::ifstream file(path, std::ios::binary);
@@ -25,33 +29,74 @@ std::string read_manifest(const fs::path &path) {
   return text;
 }
 
-bool is_inside(const fs::path &path, const fs::path &root) {
-  const fs::path relative = fs::canonical(path).lexically_relative(root);
-  return !relative.empty() && *relative.begin() != "..";
+void compare(const fs::path &folder, const DataFile &file, const std::string &digest) {
+  if (digest == file.sha256) return;
+  throw BundleError(sentence("file ", file.file, " of bundle ", folder.u8string(),
+                             " has the checksum ", digest.substr(0, 12), "..., the manifest says ",
+                             file.sha256.substr(0, 12), "...; get the bundle again"));
 }
 
-void verify(const fs::path &folder, const DataFile &file) {
-  const fs::path path = folder / fs::u8path(file.file);
+std::string read_all(const fs::path &path, size_t size) {
+  std::ifstream file(path, std::ios::binary);
+  std::string data(size, '\0');
+  if (!file.read(data.data(), static_cast<std::streamsize>(size))) {
+    throw BundleError(sentence(path.u8string(), " cannot be read"));
+  }
+  return data;
+}
+
+// Its checksum, and that ONNX Runtime will read no other file of the machine for it.
+void verify_graph(const fs::path &folder, const DataFile &file,
+                  const std::map<std::string, DataFile> &listed) {
   const std::string where = folder.u8string();
-  if (!fs::is_regular_file(path)) {
+  if (file.size_bytes > kMaxGraphBytes) {
+    throw BundleError(sentence("graph ", file.file, " of bundle ", where, " has ", file.size_bytes,
+                               " bytes, ONNX allows ", kMaxGraphBytes,
+                               "; move its weights to a file of their own"));
+  }
+  const std::string data =
+      read_all(folder / fs::u8path(file.file), static_cast<size_t>(file.size_bytes));
+  Sha256 digest;
+  digest.update(data.data(), data.size());
+  compare(folder, file, digest.hex_digest());
+  std::set<std::string> locations;
+  try {
+    locations = external_locations(data);
+  } catch (const BundleError &error) {
     throw BundleError(
-        sentence("bundle ", where, " lacks the file ", file.file, "; get the bundle again"));
+        sentence(file.file, " of bundle ", where, " is no ONNX graph: ", error.what()));
   }
-  if (!is_inside(path, fs::canonical(folder))) {
-    throw BundleError(
-        sentence("file ", file.file, " of bundle ", where, " is a link that leaves it"));
+  const std::string beside = file.file.substr(0, file.file.rfind('/') + 1);
+  for (const std::string &location : locations) {
+    if (listed.count(beside + location) > 0) continue;
+    throw BundleError(sentence("graph ", file.file, " of bundle ", where, " reads the file '",
+                               location, "', which the manifest does not list; do not use this ",
+                               "bundle"));
   }
-  const uintmax_t size = fs::file_size(path);
-  if (size != static_cast<uintmax_t>(file.size_bytes)) {
-    throw BundleError(sentence("file ", file.file, " of bundle ", where, " has ", size,
-                               " bytes, the manifest says ", file.size_bytes,
-                               "; get the bundle again"));
-  }
-  const std::string digest = sha256_of_file(path);
-  if (digest != file.sha256) {
-    throw BundleError(sentence("file ", file.file, " of bundle ", where, " has the checksum ",
-                               digest.substr(0, 12), "..., the manifest says ",
-                               file.sha256.substr(0, 12), "...; get the bundle again"));
+}
+
+void verify(const fs::path &folder, const Manifest &manifest) {
+  std::set<std::string> graphs;
+  for (const auto &[name, entry] : manifest.graphs) graphs.insert(entry.file.file);
+  const std::map<std::string, DataFile> files = manifest.files();
+  for (const auto &[name, file] : files) {
+    const fs::path path = folder / fs::u8path(name);
+    const std::string where = folder.u8string();
+    if (!fs::is_regular_file(path)) {
+      throw BundleError(
+          sentence("bundle ", where, " lacks the file ", name, "; get the bundle again"));
+    }
+    const uintmax_t size = fs::file_size(path);
+    if (size != static_cast<uintmax_t>(file.size_bytes)) {
+      throw BundleError(sentence("file ", name, " of bundle ", where, " has ", size,
+                                 " bytes, the manifest says ", file.size_bytes,
+                                 "; get the bundle again"));
+    }
+    if (graphs.count(name) > 0) {
+      verify_graph(folder, file, files);
+    } else {
+      compare(folder, file, sha256_of_file(path));
+    }
   }
 }
 
@@ -75,7 +120,7 @@ Bundle open_folder(const fs::path &folder) {
   } catch (const ManifestError &error) {
     throw ManifestError(sentence(path.u8string(), ": ", error.what()));
   }
-  for (const auto &[name, file] : bundle.manifest.files()) verify(folder, file);
+  verify(folder, bundle.manifest);
   return bundle;
 }
 
@@ -95,7 +140,10 @@ const GraphEntry &Bundle::graph(const std::string &name) const {
 }
 
 fs::path Bundle::graph_path(const std::string &name) const {
-  return folder / fs::u8path(graph(name).file.file);
+  const DataFile &file = graph(name).file;
+  fs::path path = folder / fs::u8path(file.file);
+  compare(folder, file, sha256_of_file(path));  // it may be loaded long after it was verified
+  return path;
 }
 
 Bundle open_bundle(const std::string &path) {

@@ -11,6 +11,9 @@ namespace {
 
 constexpr size_t kShownChars = 60;
 
+// Objects and arrays within each other; a bundle's manifest has seven.
+constexpr int kMaxNesting = 64;
+
 std::string_view text_of(yyjson_val *value) {
   return {yyjson_get_str(value), yyjson_get_len(value)};
 }
@@ -48,17 +51,26 @@ void show(yyjson_val *value, std::string &text) {
   text += is_object ? '}' : ']';
 }
 
-void refuse_repeated_keys(yyjson_val *root) {
-  std::vector<yyjson_val *> open{root};  // a stack of ours: nesting may be as deep as the file
+// Refuses repeated keys and what is nested too deeply.
+void check_nesting(yyjson_val *root) {
+  struct Open {
+    yyjson_val *value;
+    int depth;
+  };
+  std::vector<Open> open{{root, 0}};  // a stack of ours: nesting may be as deep as the file
   std::unordered_set<std::string_view> seen;
   size_t index, count;
   yyjson_val *key, *item;
   while (!open.empty()) {
-    yyjson_val *value = open.back();
+    const auto [value, depth] = open.back();
     open.pop_back();
+    if (depth == kMaxNesting) {
+      throw ManifestError(
+          sentence("the manifest is nested deeper than the ", kMaxNesting, " levels allowed"));
+    }
     if (yyjson_is_arr(value)) {
       yyjson_arr_foreach(value, index, count, item) {
-        if (yyjson_is_ctn(item)) open.push_back(item);
+        if (yyjson_is_ctn(item)) open.push_back({item, depth + 1});
       }
       continue;
     }
@@ -70,7 +82,7 @@ void refuse_repeated_keys(yyjson_val *root) {
         throw ManifestError(sentence("the manifest is not valid JSON: key ", shown,
                                      " appears twice in one object"));
       }
-      if (yyjson_is_ctn(item)) open.push_back(item);
+      if (yyjson_is_ctn(item)) open.push_back({item, depth + 1});
     }
   }
 }
@@ -173,7 +185,7 @@ JsonDocument::JsonDocument(std::string_view text) {
         sentence("the manifest is not valid JSON: ", error.msg, " at byte ", error.pos));
   }
   yyjson_val *root = yyjson_doc_get_root(document_.get());
-  if (yyjson_is_ctn(root)) refuse_repeated_keys(root);
+  if (yyjson_is_ctn(root)) check_nesting(root);
 }
 
 Field JsonDocument::root() const { return Field("", yyjson_doc_get_root(document_.get())); }

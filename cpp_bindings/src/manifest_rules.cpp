@@ -29,10 +29,15 @@ bool starts_with_space(const std::string &text) {
   });
 }
 
+// Whether it has a code that a terminal would obey: of ASCII, or of Latin-1's second set.
 bool has_control(const std::string &text, std::string_view but) {
-  return std::any_of(text.begin(), text.end(), [but](char c) {
-    return static_cast<uint8_t>(c) < 0x20 && !is_one_of(c, but);
-  });
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<uint8_t>(text[i]);
+    if ((byte < 0x20 && !is_one_of(text[i], but)) || byte == 0x7F) return true;
+    // A string ends with a zero behind its size.
+    if (byte == 0xC2 && static_cast<uint8_t>(text[i + 1]) < 0xA0) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -50,8 +55,7 @@ bool is_graph_name(const std::string &text) {
 }
 
 bool is_line(const std::string &text) {
-  // The first character may be a control code that is not white space.
-  return !text.empty() && !starts_with_space(text) && !has_control(text.substr(1), "") &&
+  return !text.empty() && !starts_with_space(text) && !has_control(text, "") &&
          code_points(text) <= 1000;
 }
 

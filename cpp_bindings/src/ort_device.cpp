@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "cpu_limit.h"
 #include "errors.h"
 
 namespace echoes {
@@ -62,7 +63,9 @@ Owned<OrtSessionOptions> session_options(const OrtDevice &device) {
   for (const auto &[key, value] : kConfig) {
     check(api.AddSessionConfigEntry(options.get(), key, value));
   }
-  if (device.threads > 0) check(api.SetIntraOpNumThreads(options.get(), device.threads));
+  // Left to itself it starts a thread for each core of the machine, whatever the quota.
+  const int threads = device.threads > 0 ? device.threads : thread_limit();
+  if (threads > 0) check(api.SetIntraOpNumThreads(options.get(), threads));
   if (device.library->release() < kFirstSoundSplitFusion) {
     check(api.AddSessionConfigEntry(options.get(), "optimization.disable_specified_optimizers",
                                     "GatherSliceToSplitFusion"));

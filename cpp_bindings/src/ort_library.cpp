@@ -17,6 +17,9 @@ namespace fs = std::filesystem;
 
 constexpr char kPathVariable[] = "ECHOES_RT_ORT";
 
+// ONNX Runtime 1.29 and newer sends usage data to Microsoft unless this is set before it is loaded.
+constexpr char kTelemetryVariable[] = "ORT_DISABLE_TELEMETRY";
+
 // The first release that runs the opsets of our graphs.
 constexpr uint32_t kOldestApi = 17;
 
@@ -75,6 +78,19 @@ std::vector<fs::path> candidates(const std::string &given) {
   return paths;
 }
 
+// Gives whether telemetry is off; a variable that is set already is the user's own word.
+bool disable_telemetry() {
+  if (std::getenv(kTelemetryVariable) == nullptr) {
+#if defined(_WIN32)
+    _putenv_s(kTelemetryVariable, "1");
+#else
+    setenv(kTelemetryVariable, "1", 0);
+#endif
+  }
+  const char *set = std::getenv(kTelemetryVariable);
+  return set != nullptr && std::string(set) == "1";
+}
+
 DynamicLibrary open_first(const std::vector<fs::path> &paths) {
   std::string reasons;
   for (const fs::path &path : paths) {
@@ -103,6 +119,7 @@ std::shared_ptr<const OrtLibrary> OrtLibrary::open(const std::string &path) {
 }
 
 OrtLibrary::OrtLibrary(const std::string &path) {
+  const bool is_private = disable_telemetry();
   const DynamicLibrary library = open_first(candidates(path));
   using GetApiBase = const OrtApiBase *(ORT_API_CALL *)();
   const auto get_base = reinterpret_cast<GetApiBase>(library.find("OrtGetApiBase"));
@@ -121,9 +138,12 @@ OrtLibrary::OrtLibrary(const std::string &path) {
         sentence("ONNX Runtime ", version_, " is too old: 1.", kOldestApi, " or newer is needed"));
   }
   // Errors reach the caller as statuses; in a log they would only say the same again.
+  const std::string failure = sentence("ONNX Runtime ", version_, " does not start");
   check(api_->CreateEnvWithCustomLogger(ignore_message, nullptr, ORT_LOGGING_LEVEL_FATAL,
                                         "echoes_rt", &environment_),
-        sentence("ONNX Runtime ", version_, " does not start"));
+        failure);
+  // The program may have loaded it before us, with telemetry; this ends most of it.
+  if (is_private) check(api_->DisableTelemetryEvents(environment_), failure);
 }
 
 uint32_t OrtLibrary::release() const {

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "check.h"
+#include "cpu_limit.h"
 #include "errors.h"
 #include "fft.h"
 #include "image.h"
@@ -53,6 +54,28 @@ void with_golden(const std::string &folder, const char *name, Body body) {
       yyjson_read(text.data(), text.size(), 0), yyjson_doc_free);
   CHECK(document != nullptr);
   body(Json{yyjson_doc_get_root(document.get())});
+}
+
+void write(const std::filesystem::path &path, const std::string &text) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream(path) << text;
+}
+
+// A container's process in version 2, below a group with a stricter quota than its own.
+void test_cpu_quota() {
+  const std::filesystem::path root = std::filesystem::temp_directory_path() / "echoes_cpu_quota";
+  const std::filesystem::path mount = root / "fs";
+  std::filesystem::remove_all(root);
+  CHECK(cpu_quota((root / "proc").u8string()) == 0);
+  write(root / "proc/cgroup", "0::/pod/app\n");
+  write(root / "proc/mountinfo", "31 23 0:26 / " + mount.u8string() + " rw - cgroup2 none rw\n");
+  write(mount / "pod/app/cpu.max", "max 100000\n");
+  CHECK(cpu_quota((root / "proc").u8string()) == 0);
+  write(mount / "pod/app/cpu.max", "350000 100000\n");
+  CHECK(cpu_quota((root / "proc").u8string()) == 3.5);
+  write(mount / "pod/cpu.max", "150000 100000\n");
+  CHECK(cpu_quota((root / "proc").u8string()) == 1.5);
+  std::filesystem::remove_all(root);
 }
 
 void test_schedule(const Json &golden) {
@@ -261,5 +284,6 @@ int main(int argc, char **argv) {
   test_a_large_picture_in_one_pixel();
   test_manifest(fixtures);
   test_releases();
+  test_cpu_quota();
   return 0;
 }

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from echoes_export.checks import Array
 from echoes_export.qdq_graph import LEVELS, Scales, constant_factors
+from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import Bundle
 from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
@@ -60,8 +61,7 @@ def measure_scales(bundle: Bundle, pictures: list[Array], work: Path) -> Scales:
 
 def _watched_step(bundle: Bundle, work: Path) -> tuple[Any, list[str]]:
     """Graph ``step`` that gives, behind the logits, what each product is given; and the weights."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     path = bundle.graph_path("step")
     model = onnx.load(path, load_external_data=True)
     watched = []

@@ -2,25 +2,24 @@
 
 import hashlib
 import os
-import shutil
-import tempfile
 import weakref
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from echoes_rt.errors import BundleError, ManifestError
-from echoes_rt.spec.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, DataFile, Manifest
+from echoes_rt.bundle_zip import unpack
+from echoes_rt.errors import BundleError
+from echoes_rt.leftovers import ScratchFolder
+from echoes_rt.spec.external_data import external_locations
+from echoes_rt.spec.graph_entry import DataFile
+from echoes_rt.spec.manifest import MANIFEST_NAME, Manifest
 
 DEFAULT_BUNDLE = "echoes-mini"
 BUNDLE_VARIABLE = "ECHOES_RT_BUNDLE"
 BUNDLED_FOLDER = Path(__file__).parent / "bundles"
 
-# A zip is unpacked to the temporary folder, which is often small.
-MAX_ZIP_BYTES = 1 << 33
+MAX_GRAPH_BYTES = 1 << 31
 _CHUNK_BYTES = 1 << 20
 
 
@@ -42,6 +41,9 @@ class Bundle:
     def open(cls, path: Path | str) -> "Bundle":
         """Opens a bundle's folder, or a zip of it, and verifies every file that it lists.
 
+        Files may be links, as in the cache of the Hugging Face hub: their checksums say what they
+        are.
+
         Raises:
             ManifestError: if the manifest breaks a rule.
             BundleError: if there is no bundle, or a file is missing or damaged.
@@ -50,40 +52,38 @@ class Bundle:
         try:
             if source.is_dir():
                 manifest = _read_manifest(source)
-                _verify(source, manifest.files.values())
+                _verify(source, manifest)
                 return cls(source=source, folder=source, manifest=manifest)
-            if source.is_file() and zipfile.is_zipfile(source):
-                return cls._open_zip(source)
+            is_zip = source.is_file() and zipfile.is_zipfile(source)
             is_there = source.exists()
         except OSError as error:
             raise BundleError(f"bundle {source} cannot be read: {error.strerror}") from error
+        if is_zip:
+            return cls._open_zip(source)
         if is_there:
             raise BundleError(f"{source} is not a bundle: expected a folder or a .zip of one")
         raise BundleError(f"no bundle at {source}: expected a folder with a {MANIFEST_NAME}")
 
     @classmethod
     def _open_zip(cls, source: Path) -> "Bundle":
-        folder = Path(tempfile.mkdtemp(prefix="echoes-rt-"))
+        scratch = ScratchFolder()
         try:
-            try:
-                _unpack(source, folder)
-            # zipfile raises RuntimeError for encrypted members, NotImplementedError for others.
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-                raise BundleError(f"{source} cannot be unpacked: {error}") from error
-            manifest = _read_manifest(folder)
-            _verify(folder, manifest.files.values())
-            bundle = cls(source=source, folder=folder, manifest=manifest)
+            unpack(source, scratch.path)
+            manifest = _read_manifest(scratch.path)
+            _verify(scratch.path, manifest)
+            bundle = cls(source=source, folder=scratch.path, manifest=manifest)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            scratch.remove()
             raise
-        weakref.finalize(bundle, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(bundle, scratch.remove)
         return bundle
 
     def graph_path(self, name: str) -> Path:
         """Where the ONNX file of a graph lies.
 
         Raises:
-            BundleError: if the bundle has no such graph.
+            BundleError: if the bundle has no such graph, or its file is no longer the one that was
+                verified.
         """
         entry = self.manifest.graphs.get(name)
         if entry is None:
@@ -91,7 +91,9 @@ class Bundle:
                 f"bundle {self.manifest.name} has no graph {name!r}; "
                 f"it has {', '.join(self.manifest.graphs)}"
             )
-        return self.folder / entry.file
+        path = self.folder / entry.file
+        _compare(self.folder, entry.files[0], _sha256(path))  # it may be loaded long after
+        return path
 
 
 def find_bundle(name_or_path: Path | str | None = None) -> Bundle:
@@ -145,26 +147,57 @@ def _read_manifest(folder: Path) -> Manifest:
     return Manifest.read(path)
 
 
-def _verify(folder: Path, files: Iterable[DataFile]) -> None:
-    root = folder.resolve()
-    for part in files:
+def _verify(folder: Path, manifest: Manifest) -> None:
+    """Every file that is listed, and that the graphs read no others."""
+    graphs = {entry.file for entry in manifest.graphs.values()}
+    for part in manifest.files.values():
         path = folder / part.file
         if not path.is_file():
             raise BundleError(f"bundle {folder} lacks the file {part.file}; get the bundle again")
-        if not path.resolve().is_relative_to(root):
-            raise BundleError(f"file {part.file} of bundle {folder} is a link that leaves it")
         size = path.stat().st_size
         if size != part.size_bytes:
             raise BundleError(
                 f"file {part.file} of bundle {folder} has {size} bytes, the manifest says "
                 f"{part.size_bytes}; get the bundle again"
             )
-        digest = _sha256(path)
-        if digest != part.sha256:
+        if part.file in graphs:
+            _verify_graph(folder, part, manifest.files.keys())
+        else:
+            _compare(folder, part, _sha256(path))
+
+
+def _verify_graph(folder: Path, part: DataFile, listed: Collection[str]) -> None:
+    """Its checksum, and that ONNX Runtime will read no other file of the machine for it."""
+    if part.size_bytes > MAX_GRAPH_BYTES:
+        raise BundleError(
+            f"graph {part.file} of bundle {folder} has {part.size_bytes} bytes, ONNX allows "
+            f"{MAX_GRAPH_BYTES}; move its weights to a file of their own"
+        )
+    path = folder / part.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
+    _compare(folder, part, hashlib.sha256(data).hexdigest())
+    try:
+        locations = external_locations(data)
+    except ValueError as error:
+        raise BundleError(f"{part.file} of bundle {folder} is no ONNX graph: {error}") from error
+    beside = part.file.rpartition("/")[0]
+    for location in sorted(locations):
+        if (f"{beside}/{location}" if beside else location) not in listed:
             raise BundleError(
-                f"file {part.file} of bundle {folder} has the checksum {digest[:12]}..., the "
-                f"manifest says {part.sha256[:12]}...; get the bundle again"
+                f"graph {part.file} of bundle {folder} reads the file {location!r}, which the "
+                "manifest does not list; do not use this bundle"
             )
+
+
+def _compare(folder: Path, part: DataFile, digest: str) -> None:
+    if digest != part.sha256:
+        raise BundleError(
+            f"file {part.file} of bundle {folder} has the checksum {digest[:12]}..., the "
+            f"manifest says {part.sha256[:12]}...; get the bundle again"
+        )
 
 
 def _sha256(path: Path) -> str:
@@ -176,57 +209,3 @@ def _sha256(path: Path) -> str:
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def _unpack(source: Path, folder: Path) -> None:
-    """Copies the manifest and the files that it lists, and nothing else, out of the zip."""
-    with zipfile.ZipFile(source) as archive:
-        prefix = _manifest_prefix(source, archive)
-        _copy(archive, f"{prefix}{MANIFEST_NAME}", folder / MANIFEST_NAME, MAX_MANIFEST_BYTES)
-        try:
-            files = Manifest.read(folder / MANIFEST_NAME).files
-        except ManifestError as error:
-            # Name the zip: the temporary folder means nothing to the user.
-            raise ManifestError(str(error).replace(str(folder), str(source), 1)) from error
-        total = sum(part.size_bytes for part in files.values())
-        if total > MAX_ZIP_BYTES:
-            raise BundleError(
-                f"{source} unpacks to {total} bytes, at most {MAX_ZIP_BYTES} are allowed; "
-                "unpack it yourself and give the folder"
-            )
-        members = set(archive.namelist())
-        for part in files.values():
-            if f"{prefix}{part.file}" not in members:
-                raise BundleError(f"bundle {source} lacks the file {part.file}")
-            target = folder / part.file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _copy(archive, f"{prefix}{part.file}", target, part.size_bytes)
-
-
-def _manifest_prefix(source: Path, archive: zipfile.ZipFile) -> str:
-    """The bundle lies at the top of the zip or in its only top folder."""
-    found = [
-        name
-        for name in archive.namelist()
-        if name == MANIFEST_NAME or (name.count("/") == 1 and name.endswith(f"/{MANIFEST_NAME}"))
-    ]
-    if len(found) != 1:
-        raise BundleError(
-            f"{source} is not a bundle: it has {len(found)} {MANIFEST_NAME} at its top"
-        )
-    return found[0].removesuffix(MANIFEST_NAME)
-
-
-def _copy(archive: zipfile.ZipFile, member: str, target: Path, max_bytes: int) -> None:
-    with archive.open(member) as packed, target.open("wb") as file:
-        _copy_bounded(packed, file, member, max_bytes)
-
-
-def _copy_bounded(packed: IO[bytes], file: IO[bytes], member: str, max_bytes: int) -> None:
-    """The sizes in a zip's directory may lie, so the bytes themselves are counted."""
-    left = max_bytes
-    while chunk := packed.read(min(_CHUNK_BYTES, left + 1)):
-        left -= len(chunk)
-        if left < 0:
-            raise BundleError(f"{member} unpacks to more than the {max_bytes} bytes announced")
-        file.write(chunk)

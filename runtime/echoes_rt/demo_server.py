@@ -1,19 +1,26 @@
 """Serves the browser's page and a bundle; nothing else of the disk can be asked for."""
 
 import errno
+import ipaddress
 import logging
 import os
+import re
 import shutil
 import socket
 import socketserver
+import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.plain_text import escape
 from echoes_rt.spec.manifest import MANIFEST_NAME
 
 logger = logging.getLogger(__name__)
@@ -47,12 +54,20 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(?::\d{1,5})?")
+
 _UNCHANGING = "public, max-age=31536000, immutable"
-_IDLE_S = 60
+
+MAX_CONNECTIONS = 64
+"""Beyond them a connection is closed at once; a browser opens six."""
+
+# How long a client may take for a request, and for a response at the least speed.
+_REQUEST_S = 30
+_BYTES_PER_S = 1 << 14
 
 
 class DemoServer(ThreadingHTTPServer):
-    """One thread per connection; ``with`` closes it."""
+    """One thread per connection, a bounded number of them; ``with`` closes it."""
 
     daemon_threads = True
     # Elsewhere than on POSIX it would let two servers share a port.
@@ -71,8 +86,17 @@ class DemoServer(ThreadingHTTPServer):
             BackendError: if the page is not there.
             InputError: if the address cannot be had.
         """
+        if not host.strip():
+            raise InputError("host must be an address of this machine, got none; use 127.0.0.1")
         self.bundle = bundle  # held on to: the unpacked files of a zip go with it
         self.routes = _routes(bundle, page or PAGE_FOLDER)
+        self.unchanging = {
+            f"/bundle/{name}": f"sha256={part.sha256}"
+            for name, part in bundle.manifest.files.items()
+        }
+        machine = socket.gethostname().lower()
+        self.names = {"localhost", host.lower(), machine, f"{machine}.local"}
+        self.ends: dict[socket.socket, float] = {}
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             super().__init__((host, port), _Handler)
@@ -93,10 +117,37 @@ class DemoServer(ThreadingHTTPServer):
             host = f"[{host}]"
         return f"http://{host}:{self.server_port}/"
 
+    def allow(self, connection: socket.socket, seconds: float) -> None:
+        """From now on the connection may last that long."""
+        self.ends[connection] = time.monotonic() + seconds
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return len(self.ends) < MAX_CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.allow(request, _REQUEST_S)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.ends.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Ends what has lasted too long; its thread wakes up with an end of file or an error."""
+        now = time.monotonic()
+        for connection, end in list(self.ends.items()):
+            if end < now:
+                with suppress(OSError):  # it has just ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients go away in the middle; the parent would print a traceback."""
+        logger.info("connection of %s: %r", client_address, sys.exc_info()[1])
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = _IDLE_S
+    timeout = _REQUEST_S
     server: DemoServer
 
     def do_GET(self) -> None:
@@ -109,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         return "echoes-rt"
 
     def log_message(self, format: str, *args: object) -> None:
-        logger.info("%s %s", self.address_string(), format % args)
+        logger.info("%s %s", self.address_string(), escape(format % args))
 
     def end_headers(self) -> None:
         for name, value in _HEADERS.items():
@@ -117,8 +168,15 @@ class _Handler(BaseHTTPRequestHandler):
         super().end_headers()
 
     def _answer(self, *, is_body_wanted: bool) -> None:
-        address = urlsplit(self.path)
-        path = self.server.routes.get(unquote(address.path))
+        if {"content-length", "transfer-encoding"} & {name.lower() for name in self.headers}:
+            self.close_connection = True  # its body is not read, and is no next request
+        if not self._is_meant_for_us():
+            self.send_error(
+                HTTPStatus.MISDIRECTED_REQUEST, "This server goes by its address, not by a name"
+            )
+            return
+        address, _, query = self.path.partition("?")
+        path = self.server.routes.get(unquote(address))
         try:
             file = None if path is None else path.open("rb")
         except OSError as error:
@@ -128,18 +186,36 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
         with file:
-            # Built assets and files of a bundle have their checksum in their address.
-            is_unchanging = "/assets/" in address.path or address.query.startswith("sha256=")
+            size = os.fstat(file.fileno()).st_size
+            # Built assets have their checksum in their name, files of a bundle in the query.
+            is_unchanging = address.startswith("/assets/") or (
+                query and query == self.server.unchanging.get(address)
+            )
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", _TYPES.get(path.suffix, "application/octet-stream"))
-            self.send_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            self.send_header("Content-Length", str(size))
             self.send_header("Cache-Control", _UNCHANGING if is_unchanging else "no-cache")
             self.end_headers()
             if is_body_wanted:
-                try:
-                    shutil.copyfileobj(file, self.wfile)
-                except ConnectionError:  # the browser went away
-                    self.close_connection = True
+                self.server.allow(self.connection, _REQUEST_S + size / _BYTES_PER_S)
+                shutil.copyfileobj(file, self.wfile)
+        self.server.allow(self.connection, _REQUEST_S)
+
+    def _is_meant_for_us(self) -> bool:
+        """Whether the browser was asked for this machine, and not for a stranger's name of it.
+
+        A name that first leads to the stranger's page and then to this server would let that page
+        read the bundle (DNS rebinding). Addresses cannot be turned round like that.
+        """
+        hosts = self.headers.get_all("Host") or []
+        found = _HOST.fullmatch(hosts[0].strip().lower()) if len(hosts) == 1 else None
+        if found is None:
+            return False
+        try:
+            ipaddress.ip_address(found["address"] or found["name"])
+        except ValueError:
+            return found["name"] in self.server.names
+        return True
 
 
 def _routes(bundle: Bundle, page: Path) -> Mapping[str, Path]:

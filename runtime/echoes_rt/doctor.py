@@ -15,6 +15,7 @@ from echoes_rt.backends.provider import CPU_PROVIDER, PROVIDERS
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import BUNDLE_VARIABLE, Bundle, find_bundle
+from echoes_rt.cpu_limit import cpu_quota, thread_limit
 from echoes_rt.doctor_gpu import examine_gpu
 from echoes_rt.errors import EchoesError
 from echoes_rt.spec.engine_file import ENGINES_FOLDER
@@ -40,7 +41,7 @@ def examine() -> dict[str, object]:
         "echoes_rt": echoes_rt.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
         "os": platform.platform(),
-        "cpu": f"{cpu_name()}, {os.cpu_count()} logical cores",
+        "cpu": _cpu_text(),
         "packages": packages,
         "onnxruntime": runtime,
         "nvidia": examine_gpu(onnxruntime),
@@ -105,6 +106,15 @@ def _version(package: str, module: ModuleType | None) -> str | None:
     except metadata.PackageNotFoundError:
         # OpenCV's four builds share one module.
         return getattr(module, "__version__", None)
+
+
+def _cpu_text() -> str:
+    text = f"{cpu_name()}, {os.cpu_count()} logical cores"
+    quota = cpu_quota()
+    if quota is not None:
+        text += f", a quota of {quota:g} CPUs"
+    limit = thread_limit()
+    return text if limit is None else f"{text}; threads by default: {limit}"
 
 
 def cpu_name() -> str:

@@ -1,11 +1,13 @@
 """One loaded bundle: its graphs, and the one question that every task asks them."""
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from echoes_rt.backends.base import Session
 from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.backends.gpu import Gpu
+from echoes_rt.backends.lifetime import never_free
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+
 QUIETEST_RMS = 0.01
 """-40 dBFS, at which an event in a quiet room is still heard beside a speaker's own noise."""
 
@@ -51,6 +56,13 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
+        _ENGINES.add(self)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"{type(self).__name__} holds sessions and threads, which cannot be pickled or copied; "
+            "call its load() in each process"
+        )
 
     @classmethod
     def load(
@@ -64,7 +76,7 @@ class Engine:
         Args:
             bundle: a folder, a zip or a bundled name; None is the default bundle.
             device: ``auto``, or what ``parse_device`` reads, such as ``cuda:1``.
-            threads: CPU threads for one operator; None leaves it to ONNX Runtime.
+            threads: CPU threads for one operator; None is one a core, or the quota.
 
         Raises:
             BundleError: if there is no such bundle, or it is damaged.
@@ -266,6 +278,17 @@ class Engine:
         if self._gpu is None:
             self._gpu = Gpu.open(parse_device(self.choice.device).index)
         return self._gpu
+
+
+def _start_over() -> None:
+    """In a forked process, which has none of the threads of its parent's sessions."""
+    for engine in list(_ENGINES):
+        never_free(engine._sessions)
+        engine._lock, engine._sessions = threading.Lock(), {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_over)
 
 
 def _levelled(samples: FloatArray) -> FloatArray:

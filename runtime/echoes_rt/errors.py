@@ -1,8 +1,16 @@
 """The errors that a user of echoes-rt may meet; every message is one sentence with a way out."""
 
+from echoes_rt.plain_text import one_line
+
 
 class EchoesError(Exception):
-    """The parent of every error that is the user's to mend."""
+    """The parent of every error that is the user's to mend.
+
+    Its message is one line that a terminal can show, whatever the names and files that it quotes.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class InputError(EchoesError):

@@ -223,3 +223,25 @@ def test_example_says_what_is_wrong(example: str, build: Path, tmp_path: Path) -
 def test_examples_are_short() -> None:
     for path in sorted((SOURCE / "examples").glob("generate.*")):
         assert len(path.read_text("utf-8").splitlines()) < 60, path
+
+
+def test_onnxruntime_sends_nothing(
+    library: Path, bundle: Path, onnxruntime_folder: Path, tmp_path: Path
+) -> None:
+    """Its telemetry would leave a device id in the home directory."""
+    program = """
+import os, sys
+os.environ.pop("ORT_DISABLE_TELEMETRY", None)
+sys.path.insert(0, sys.argv[3])
+from native import Native
+Native(sys.argv[1], sys.argv[2], device=b"cpu", threads=1).close()
+"""
+    helpers = Path(__file__).parent
+    variables = {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path),
+        "ECHOES_RT_ORT": str(onnxruntime_folder),
+    }
+    command = [sys.executable, "-c", program, library, bundle, helpers]
+    subprocess.run([str(part) for part in command], env={**os.environ, **variables}, check=True)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -1,11 +1,15 @@
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.manifest_texts import CASES as TEXTS
+from tests.manifest_texts import text_of
 
 from echoes_rt.errors import BundleError, ManifestError
+from echoes_rt.spec.json_fields import parse_json
 from echoes_rt.spec.manifest import Manifest
 
 CASES = json.loads(
@@ -85,8 +89,8 @@ def test_shared_weights_are_listed_once(tiny_manifest: Fresh) -> None:
         ("{", "the manifest is not valid JSON"),
         ("[1]", r"the manifest must be a JSON object, got \[1\]"),
         ('{"a": NaN}', "NaN is not a JSON number"),
-        ('{"a": 1, "a": 2}', "key 'a' appears twice in one object"),
-        ("[" * 100_000, "the manifest is not valid JSON"),
+        ('{"a": 1, "a": 2}', 'key "a" appears twice in one object'),
+        ("[" * 100_000, "is nested deeper than the 64 levels allowed"),
         ('{"a": ' + "9" * 5000 + "}", "the manifest"),
         (" " * (1 << 20) + "{}", "is larger than the 1048576 bytes allowed"),
     ],
@@ -98,6 +102,54 @@ def test_file_that_is_no_manifest_is_refused(text: str, sentence: str, tmp_path:
     with pytest.raises(ManifestError, match=sentence) as caught:
         Manifest.read(path)
     assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("case", TEXTS, ids=lambda case: str(list(case.items())[1:])[:60])
+def test_texts_are_taken_and_refused_as_in_other_languages(
+    case: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(text_of(case))
+    if case["is_read"]:
+        assert Manifest.read(path).name == "echoes-tiny"
+    else:
+        with pytest.raises(ManifestError) as caught:
+            Manifest.read(path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 400
+
+
+def test_halves_of_a_surrogate_pair_are_named_by_their_key(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    data["labels"] = ["dog", "\ud800"]
+    with pytest.raises(ManifestError, match=r"manifest key labels\[1\] has half a surrogate pair"):
+        parse_json(json.dumps(data).encode())
+
+
+def test_many_keys_are_compared_in_no_time() -> None:
+    text = ",".join(f'"{i}":1' for i in [*range(50_000), 49_999])
+    start = time.perf_counter()
+    with pytest.raises(ManifestError, match='key "49999" appears twice'):
+        parse_json(f"{{{text}}}".encode())
+    assert time.perf_counter() - start < 3
+
+
+@pytest.mark.parametrize("code", ["\x1b[31m", "\x9b31m", "\x7f", "a\x9b31m", "a\x85"])
+def test_control_codes_are_no_part_of_a_text(code: str, tiny_manifest: Fresh) -> None:
+    for key in ("license", "created_by", "description"):
+        data = tiny_manifest()
+        data[key] = code
+        with pytest.raises(ManifestError, match=f"manifest key {key} must be"):
+            Manifest.from_dict(data)
+
+
+def test_names_of_unknown_keys_are_shown_harmlessly(tiny_manifest: Fresh) -> None:
+    data = tiny_manifest()
+    data["graphs"]["step"]["inputs"] = {"\x1b]0;title\x07" + "x" * 10_000: ["float", [1]]}
+    with pytest.raises(ManifestError) as caught:
+        Manifest.from_dict(data)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ typedef struct echoes_model_options {
   /* The ONNX Runtime library, or a folder that holds it. NULL searches: the environment variable
      ECHOES_RT_ORT (a file or folder), the folder of this library, the system's library path. */
   const char *onnxruntime_path;
-  /* CPU threads for one operator, 1 to 1024; 0 leaves it to ONNX Runtime. */
+  /* CPU threads for one operator, 1 to 1024; 0 is one a core, but no more than a container's CPU
+     quota or the CPUs that the process is bound to. */
   int32_t threads;
 } echoes_model_options;
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Around
 from echoes_rt.backends.device import parse_device
+from echoes_rt.backends.lifetime import running
 from echoes_rt.backends.onnx import count_on, open_graph
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
 from echoes_rt.errors import BackendError
@@ -124,12 +125,11 @@ class BoundStep:
 
     def _launch(self, members: int, is_guided: bool, turn: int) -> None:
         number, binding = self._binding(members, is_guided, turn)
-        options = None
+        options = import_onnxruntime().RunOptions()
         if self._is_recording:
-            options = import_onnxruntime().RunOptions()
             options.add_run_config_entry("gpu_graph_id", str(number))
         try:
-            with self.around():
+            with self.around(), running(options):
                 self._session.run_with_iobinding(binding, options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(f"{self._name} failed on {self.device}: {first_line(error)}") from (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from echoes_rt.backends.base import Around
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
+from echoes_rt.backends.lifetime import running
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -50,7 +51,7 @@ class OnnxSession:
             path: the ONNX file.
             signature: as the manifest gives it.
             device: of those that ONNX Runtime runs, never ``auto``.
-            threads: for one operator; None leaves it to ONNX Runtime.
+            threads: for one operator; None is one a core, or the quota.
             dials: how the session is started, threads included.
 
         Raises:
@@ -70,8 +71,8 @@ class OnnxSession:
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
-            with self.around():
-                outputs = self._session.run(self._output_names, dict(inputs))
+            with self.around(), running(import_onnxruntime().RunOptions()) as options:
+                outputs = self._session.run(self._output_names, dict(inputs), options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"

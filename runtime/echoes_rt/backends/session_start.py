@@ -1,5 +1,6 @@
 """Sessions of ONNX Runtime, as all of echoes-rt starts them."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -7,7 +8,9 @@ from typing import Any
 
 from echoes_rt.backends.coverage import RECORDING
 from echoes_rt.backends.device import Device
+from echoes_rt.backends.lifetime import starting
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
+from echoes_rt.cpu_limit import thread_limit
 from echoes_rt.errors import BackendError
 
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
@@ -22,12 +25,17 @@ _CONFIG = {
 }
 
 
+# ONNX Runtime 1.29 and newer sends usage data to Microsoft unless this is set before it is loaded.
+TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
+
+
 def import_onnxruntime() -> ModuleType:
-    """The only place that imports it.
+    """The only place that imports it; its telemetry is off unless the environment says otherwise.
 
     Raises:
         BackendError: if it is missing or broken.
     """
+    os.environ.setdefault(TELEMETRY_VARIABLE, "1")
     try:
         import onnxruntime
     except ImportError as error:
@@ -36,6 +44,9 @@ def import_onnxruntime() -> ModuleType:
                 "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
             ) from error
         raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
+    if os.environ[TELEMETRY_VARIABLE] == "1":
+        # A program that loaded it before us had it start with telemetry; this ends most of it.
+        onnxruntime.disable_telemetry_events()
     module: ModuleType = onnxruntime
     return module
 
@@ -45,7 +56,8 @@ class SessionDials:
     """How a session is started.
 
     Attributes:
-        threads: for one operator of the CPU; None leaves it to ONNX Runtime.
+        threads: for one operator of the CPU; None is one a core, as far as the
+            process may use them.
         profile: how the file's name begins that tells of every node; None: none is written.
         is_packing: whether weights are laid out anew for the CPU's kernels, which is faster.
         is_strict: whether to refuse a graph of which any node would run on the CPU.
@@ -66,8 +78,10 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
     options.log_severity_level = _FATAL_ONLY
     for key, value in _CONFIG.items():
         options.add_session_config_entry(key, value)
-    if dials.threads is not None:
-        options.intra_op_num_threads = dials.threads
+    # Left to itself it starts a thread for each core of the machine, whatever the quota.
+    threads = thread_limit() if dials.threads is None else dials.threads
+    if threads is not None:
+        options.intra_op_num_threads = threads
     if dials.profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(dials.profile)
@@ -80,13 +94,14 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
         options.add_session_config_entry(RECORDING, "1")
         providers = add_provider(onnxruntime, options, device, **dials.provider)
     # Without enable_fallback=0 a failing provider is replaced by the CPU's.
-    return onnxruntime.InferenceSession(
-        graph if isinstance(graph, bytes) else str(graph),
-        sess_options=options,
-        providers=providers,
-        enable_fallback=0,
-        disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
-    )
+    with starting():
+        return onnxruntime.InferenceSession(
+            graph if isinstance(graph, bytes) else str(graph),
+            sess_options=options,
+            providers=providers,
+            enable_fallback=0,
+            disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
+        )
 
 
 def _broken_optimizers(version: str) -> list[str] | None:

@@ -6,6 +6,8 @@ import webbrowser
 
 import click
 
+from echoes_rt.commands.terminal import say
+
 
 @click.command()
 @click.option(
@@ -40,11 +42,11 @@ def demo(port: int, host: str, bundle: str | None, is_opening: bool) -> None:
     from echoes_rt.demo_server import DemoServer
 
     with DemoServer(find_bundle(bundle), host, port) as server:
-        click.echo(server.url)
-        click.echo("Ctrl-C ends it", err=True)
+        say(server.url)
+        say("Ctrl-C ends it", err=True)
         if is_opening:
             webbrowser.open(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            click.echo("ended", err=True)
+            say("ended", err=True)

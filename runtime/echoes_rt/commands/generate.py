@@ -11,7 +11,7 @@ import click
 
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, show
+from echoes_rt.commands.report import Report, describe, describe_failure, show
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def generate(
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.pipeline import Echoes
+    from echoes_rt.tasks.call import Call
     from echoes_rt.tasks.whole import BATCH, check_count
     from echoes_rt.video import is_video_path
 
@@ -84,28 +85,30 @@ def generate(
         )
     files = _output_files(sources, out, count if rank is None else rank)
     echoes = Echoes.load(bundle, device=device, threads=threads)
-    if any(videos):
-        reports = [
-            _video(echoes, source, names[0], quiet=quiet, options=options)
-            for source, names in zip(sources, files, strict=True)
-        ]
-    elif duration is not None:
-        reports = [
-            _long(echoes, source, names[0], duration, quiet=quiet, options=options)
-            for source, names in zip(sources, files, strict=True)
-        ]
-    else:
-        reports = []
-        runs = math.ceil(count / BATCH) * len(sources)
-        with progress(quiet=quiet, runs=runs) as on_step:
-            for source, names in zip(sources, files, strict=True):
-                made = echoes.generate_many(
-                    [source], count=count, rank=rank, start=start, on_step=on_step, **options
-                )[0]
-                for name, result in zip(names, made, strict=True):
-                    result.save(name)
-                    reports.append(describe(name, result, echoes.choice.reason))
-    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    echoes.sampling(1, Call.of(echoes, options).options)  # type: ignore[arg-type]  # said once, not for each
+    reports: list[Report] = []
+    failures: list[Report] = []
+    with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(sources)) as on_step:
+        for source, names in zip(sources, files, strict=True):
+            try:
+                if any(videos):
+                    reports.append(_video(echoes, source, names[0], quiet=quiet, options=options))
+                elif duration is not None:
+                    report = _long(echoes, source, names[0], duration, quiet=quiet, options=options)
+                    reports.append(report)
+                else:
+                    made = echoes.generate_many(
+                        [source], count=count, rank=rank, start=start, on_step=on_step, **options
+                    )[0]
+                    for name, result in zip(names, made, strict=True):
+                        result.save(name)
+                        reports.append(describe(name, result, echoes.choice.reason))
+            except InputError as error:
+                if len(sources) == 1:
+                    raise
+                failures.append(describe_failure(source, error))  # the others may be well
+    took_s = time.perf_counter() - begin
+    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures)
 
 
 @click.command()
@@ -153,13 +156,14 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
     """
     from echoes_rt.audio import check_sound_path
     from echoes_rt.image import check_image_path
-    from echoes_rt.output_file import check_not_input
+    from echoes_rt.output_file import check_not_input, is_folder
     from echoes_rt.sound_file import is_sound_path
     from echoes_rt.sources import medium_of
     from echoes_rt.video import check_video_path
 
-    is_folder = out.is_dir() or len(sources) > 1
-    if is_folder and not out.is_dir():
+    is_there = is_folder(out)
+    is_several = is_there or len(sources) > 1
+    if is_several and not is_there:
         raise InputError(f"with several sources OUT must be a folder, got {out}; make it first")
     files = []
     for source in sources:
@@ -170,7 +174,7 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
             suffix, check = ".wav", check_sound_path
         else:
             suffix, check = ".png", check_image_path
-        name = out / source.with_suffix(suffix).name if is_folder else out
+        name = out / source.with_suffix(suffix).name if is_several else out
         if check is check_image_path and is_sound_path(name):
             raise InputError(
                 f"generate makes a picture of a sound, got {source} and {name}; "

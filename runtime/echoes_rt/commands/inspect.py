@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echoes_rt.commands.options import json_option
+from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
     from echoes_rt.spec.manifest import Manifest
@@ -26,9 +27,9 @@ def info(bundle: str | None, as_json: bool) -> None:
     opened = find_bundle(bundle)
     if as_json:
         report = {"path": str(opened.source), "manifest": opened.manifest.to_dict()}
-        click.echo(json.dumps(report, indent=2))
+        say(json.dumps(report, indent=2))
     else:
-        click.echo(f"{opened.source}\n{_manifest_text(opened.manifest)}")
+        say(f"{opened.source}\n{_manifest_text(opened.manifest)}")
 
 
 @click.command()
@@ -43,7 +44,7 @@ def doctor(as_json: bool) -> None:
     from echoes_rt.doctor import examine
 
     report = examine()
-    click.echo(json.dumps(report, indent=2) if as_json else _doctor_text(report))
+    say(json.dumps(report, indent=2) if as_json else _doctor_text(report))
     if report["problems"]:
         raise click.exceptions.Exit(1)
 

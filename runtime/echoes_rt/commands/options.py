@@ -75,7 +75,7 @@ _device_options = _all(
         help="auto, cpu, cuda, tensorrt, tensorrt-rtx, openvino, webgpu; cuda:1 is a second GPU.",
     ),
     click.option(
-        "--threads", type=int, metavar="N", help="CPU threads. [default: as many as cores]"
+        "--threads", type=int, metavar="N", help="CPU threads. [default: one a core, or the quota]"
     ),
 )
 

@@ -10,6 +10,7 @@ import click
 
 from echoes_rt.backends.device import KINDS
 from echoes_rt.commands.options import FILE, verb_options
+from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
     from echoes_rt.profile.report import Profile, Subject
@@ -59,10 +60,10 @@ def profile(
              echoes-rt profile echoes-mini --compare cuda --runs 20
              echoes-rt profile --sweep steps --plot cost.png --trace trace.json
     """  # noqa: D301 - \b keeps click from joining the lines
-    import tempfile
-
+    from echoes_rt.cpu_limit import usable_cpus
+    from echoes_rt.leftovers import ScratchFolder
     from echoes_rt.output_file import check_place
-    from echoes_rt.profile.gemm_peak import gemm_peak_gflops, usable_cores
+    from echoes_rt.profile.gemm_peak import gemm_peak_gflops
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
@@ -75,26 +76,26 @@ def profile(
     if plot is not None:
         check_plot(plot)
 
-    def say(what: str) -> None:
+    def note(what: str) -> None:
         if not quiet:
-            click.echo(f"profile: {what}", err=True)
+            say(f"profile: {what}", err=True)
 
-    with tempfile.TemporaryDirectory(prefix="echoes-rt-") as folder:
+    with ScratchFolder() as folder:
         subjects = _subjects(bundle_path or bundle, device, compare, threads)
-        subjects = [_asked(s, image, Path(folder), seed, dials) for s in subjects]
-        n_threads = threads or usable_cores()
-        say(f"peak of matrix products with {n_threads} threads")
+        subjects = [_asked(s, image, folder, seed, dials) for s in subjects]
+        n_threads = threads or usable_cpus()
+        note(f"peak of matrix products with {n_threads} threads")
         peak = gemm_peak_gflops(n_threads)
-        profiles = make_profiles(subjects, runs, say)
-        sweeps = [run_sweep(s, sweep, runs, say) for s in subjects] if sweep else []
+        profiles = make_profiles(subjects, runs, note)
+        sweeps = [run_sweep(s, sweep, runs, note) for s in subjects] if sweep else []
     if trace is not None:
         write_trace(trace, profiles[0].watched)
     if plot is not None:
         write_plot(plot, profiles, sweeps, sweep or "")
     if as_json:
-        click.echo(json.dumps(_document(profiles, sweeps, sweep, peak, n_threads, runs)))
+        say(json.dumps(_document(profiles, sweeps, sweep, peak, n_threads, runs)))
     elif not quiet:
-        click.echo(_text(profiles, sweeps, sweep, peak, n_threads, runs))
+        say(_text(profiles, sweeps, sweep, peak, n_threads, runs))
 
 
 def _subjects(

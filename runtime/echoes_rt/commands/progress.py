@@ -19,7 +19,9 @@ def progress(*, quiet: bool, runs: int = 1) -> "Iterator[OnStep | None]":
         quiet: no bar.
         runs: how many decodings of as many steps there will be.
     """
-    if quiet or not sys.stderr.isatty():
+    stream = sys.stderr
+    # Programs without a console have None there.
+    if quiet or stream is None or stream.closed or not stream.isatty():
         yield None
         return
     bar: Any = None
@@ -27,7 +29,7 @@ def progress(*, quiet: bool, runs: int = 1) -> "Iterator[OnStep | None]":
     def on_step(step: int, steps: int) -> None:
         nonlocal bar
         if bar is None:
-            bar = click.progressbar(length=steps * runs, label="decoding", file=sys.stderr)
+            bar = click.progressbar(length=steps * runs, label="decoding", file=stream)
         elif bar.pos >= bar.length:
             bar.length += steps  # a video's windows are not known beforehand
         bar.update(1)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.commands.terminal import say
+
 if TYPE_CHECKING:
     from echoes_rt.results import Result
 
@@ -38,14 +40,33 @@ def describe(file: Path, result: "Result", reason: str) -> Report:
     }
 
 
-def show(reports: list[Report], took_s: float, *, as_json: bool, quiet: bool) -> None:
-    """Prints one report, or a list of them if there are several."""
+def describe_failure(source: Path, error: Exception) -> Report:
+    """One source of several that could not be used."""
+    return {"source": str(source), "error": str(error)}
+
+
+def show(
+    reports: list[Report],
+    took_s: float,
+    *,
+    as_json: bool,
+    quiet: bool,
+    failures: list[Report] | None = None,
+) -> None:
+    """Prints one report, or a list of them if there are several; failures end with status 1."""
     if as_json:
         took = {"took_ms": round(took_s * 1000, 1)}
-        document = reports[0] | took if len(reports) == 1 else {"results": reports} | took
-        click.echo(json.dumps(document, indent=2))
-    elif not quiet:
-        click.echo(_text(reports, took_s))
+        if failures:
+            document: Report = {"results": reports, "failures": failures} | took
+        else:
+            document = reports[0] | took if len(reports) == 1 else {"results": reports} | took
+        say(json.dumps(document, indent=2))
+    elif reports and not quiet:
+        say(_text(reports, took_s))
+    for failure in failures or ():
+        say(f"Error: {failure['error']}", err=True)
+    if failures:
+        raise click.exceptions.Exit(1)
 
 
 def _text(reports: list[Report], took_s: float) -> str:

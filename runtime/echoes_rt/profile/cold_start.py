@@ -3,12 +3,12 @@
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echoes_rt.errors import BackendError
+from echoes_rt.leftovers import ScratchFolder
 from echoes_rt.spec.sampling import SamplingDefaults
 
 
@@ -90,9 +90,9 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
     echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
     echoes.prepare("image_encoder", echoes.loop_graph(), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
-    with tempfile.TemporaryDirectory() as folder:
+    with ScratchFolder() as folder:
         sound = echoes.image_to_audio(task.picture, seed=task.seed, **asdict(task.sampling))
-        sound.save(Path(folder) / "out.wav")
+        sound.save(folder / "out.wav")
         first_sound_ms = lap_ms()
     return {
         "began": began,

@@ -6,28 +6,13 @@ import subprocess
 import sys
 import time
 
+from echoes_rt.cpu_limit import BLAS_VARIABLES
 from echoes_rt.errors import BackendError
 
 SIZE = 1536
 """Side of the square factors: 9.4 MB each, beyond the caches, as the weights of a network are."""
 
 RUNS = 12
-
-# Which of them counts depends on the BLAS library that numpy was built with.
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-
-def usable_cores() -> int:
-    """Of this process, which may be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gemm_peak_gflops(threads: int, size: int = SIZE) -> float:
@@ -38,7 +23,7 @@ def gemm_peak_gflops(threads: int, size: int = SIZE) -> float:
     Raises:
         BackendError: if that process fails.
     """
-    environment = os.environ | dict.fromkeys(_THREAD_VARIABLES, str(threads))
+    environment = os.environ | dict.fromkeys(BLAS_VARIABLES, str(threads))
     try:
         made = subprocess.run(
             [sys.executable, "-m", "echoes_rt.profile.gemm_peak", str(size)],

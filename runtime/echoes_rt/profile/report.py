@@ -25,7 +25,7 @@ class Subject:
     """What is profiled.
 
     Attributes:
-        threads: of the CPU's operators, as asked for; None leaves it to ONNX Runtime.
+        threads: of the CPU's operators, as asked for; None is one a core, or the quota.
     """
 
     label: str

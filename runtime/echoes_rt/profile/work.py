@@ -1,11 +1,10 @@
 """How much each stage computes, where, and on what its time goes."""
 
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from echoes_rt.engine import Engine
+from echoes_rt.leftovers import ScratchFolder
 from echoes_rt.profile.nodes import NodeRun, WatchedEngine
 from echoes_rt.profile.stages import STAGE_OF, Question, Span, generate
 
@@ -41,9 +40,9 @@ def watch(engine: Engine, question: Question, *, is_counting: bool) -> Generatio
         question: what is generated.
         is_counting: whether nodes are to know their FLOP; their times are then of no use.
     """
-    with tempfile.TemporaryDirectory(prefix="echoes-rt-") as folder:
-        watched = WatchedEngine.beside(engine, Path(folder), is_counting=is_counting)
-        out = Path(folder) / question.out.name
+    with ScratchFolder() as folder:
+        watched = WatchedEngine.beside(engine, folder, is_counting=is_counting)
+        out = folder / question.out.name
         if not is_counting:
             generate(watched, replace(question, out=out))
         spans = generate(watched, replace(question, out=out))

@@ -103,7 +103,7 @@ class EngineFile:
         except OSError as error:
             reason = f"{path} cannot be read: {error.strerror}"
             raise BackendError(f"{reason}; {_MEND}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise BackendError(f"{path} is no record of an engine; {_MEND}") from error
 
     def check(self, engine: Path, wanted: EngineKey) -> None:

@@ -6,7 +6,7 @@ from echoes_rt.errors import ManifestError
 from echoes_rt.spec.graph_entry import DataFile, GraphEntry
 from echoes_rt.spec.graphs import Dim, GraphSpec, TensorSpec, graph_specs
 from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.json_fields import Field, Object
+from echoes_rt.spec.json_fields import Field, Object, shown
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES, SamplingDefaults
 from echoes_rt.spec.tokens import Grid, TokenLayout
@@ -29,8 +29,9 @@ MAX_LABELS = 10_000
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _GRAPH_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_LINE = re.compile(r"\S[^\x00-\x1f]{0,999}")
-_TEXT = re.compile(r"[^\x00-\x09\x0b-\x1f]{0,10000}")
+# Without control codes, which a terminal would obey.
+_LINE = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f]{1,1000}")
+_TEXT = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\x9f]{0,10000}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Letters that mean the same on every file system: no backslash, no drive colon, no control code.
 _FILE = re.compile(r"(?!/)[A-Za-z0-9._\-/ ]{1,255}(?<!/)")
@@ -128,7 +129,7 @@ def graphs(field: Field) -> dict[str, GraphEntry]:
     for name in part.values:
         if not _GRAPH_NAME.fullmatch(name):
             raise ManifestError(
-                f"manifest key graphs must name graphs by 1 to 64 of a-z, 0-9, '_', got {name!r}"
+                f"manifest key graphs must name graphs by 1 to 64 of a-z, 0-9, '_', got {shown(name)}"
             )
     for name in REQUIRED_GRAPHS:
         part[name].object()

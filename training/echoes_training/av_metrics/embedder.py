@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.errors import InputError
 from echoes_training.av_metrics.embedder_file import EmbedderSpec
 from echoes_training.av_metrics.media import fitted, read_clip, read_picture
@@ -114,8 +115,7 @@ def load_embedder(path: Path, device: str) -> FileEmbedder:
 
 
 def _onnx(path: Path, device: str) -> Network:
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     wanted = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
     if wanted not in onnxruntime.get_available_providers():
         raise InputError(f"this ONNX Runtime cannot use {device}; install echoes-rt[gpu]")

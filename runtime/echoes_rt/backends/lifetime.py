@@ -1,0 +1,87 @@
+"""Keeps ONNX Runtime's work clear of a fork and of Python's end, which its threads do not survive."""
+
+import atexit
+import ctypes
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_ENDING_S = 10.0
+
+_starting = threading.Lock()
+_ending = threading.Condition()
+_work: set[Any] = set()
+_is_over = False
+
+
+@contextmanager
+def starting() -> Iterator[None]:
+    """Round the making of a session: a fork waits until it is made, and so does Python's end."""
+    with _working(object()), _starting:
+        yield
+
+
+@contextmanager
+def running(options: Any) -> Iterator[Any]:
+    """Round a run with these ``RunOptions``: Python's end terminates it and waits for it."""
+    with _working(options):
+        yield options
+
+
+def never_free(value: object) -> None:
+    """In a forked process: freeing its parent's sessions would wait for threads that it lacks."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+
+
+@contextmanager
+def _working(work: Any) -> Iterator[None]:
+    with _ending:
+        is_late = _is_too_late()
+        if not is_late:
+            _work.add(work)
+    if is_late:
+        _stop_for_ever()
+    try:
+        yield
+    finally:
+        with _ending:
+            _work.discard(work)
+            _ending.notify_all()
+            is_late = _is_too_late()
+        if is_late:
+            _stop_for_ever()
+
+
+def _is_too_late() -> bool:
+    """Whether Python would end this thread, unwinding it through ONNX Runtime, which aborts."""
+    return _is_over and threading.current_thread() is not threading.main_thread()
+
+
+def _stop_for_ever() -> None:
+    threading.Event().wait()
+
+
+@atexit.register
+def _end() -> None:
+    global _is_over
+    with _ending:
+        _is_over = True
+        for work in _work:
+            if hasattr(work, "terminate"):
+                work.terminate = True
+        _ending.wait_for(lambda: not _work, _ENDING_S)
+
+
+def _after_fork() -> None:
+    global _ending
+    _starting.release()
+    _ending = threading.Condition()  # another thread may have held it
+    _work.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_after_fork
+    )

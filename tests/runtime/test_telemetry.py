@@ -1,0 +1,92 @@
+"""ONNX Runtime's telemetry is off unless the environment asks for it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+
+from echoes_rt.backends.session_start import import_onnxruntime
+
+HAS_TELEMETRY = sys.platform == "linux" and tuple(
+    int(part) for part in onnxruntime.__version__.split(".")[:2]
+) >= (1, 29)
+
+LOAD = """
+import sys, time
+from pathlib import Path
+from echoes_rt import Echoes
+started = time.monotonic()
+echoes = Echoes.load(sys.argv[1], device="cpu", threads=1)
+while time.monotonic() < started + float(sys.argv[2]) and not Path(sys.argv[3]).exists():
+    echoes.generate(sys.argv[4], seed=1)
+    time.sleep(0.1)
+"""
+
+# Stands in for the C library's, and notes that it was asked.
+GETADDRINFO = """
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r) {
+  FILE *file = fopen(getenv("LOOKUPS"), "a");
+  (void)s, (void)h, (void)r;
+  if (file != NULL) fprintf(file, "%s\\n", n), fclose(file);
+  return EAI_FAIL;
+}
+"""
+
+
+def run_at_home(home: Path, *arguments: object, **variables: str) -> list[Path]:
+    """Runs LOAD with an empty home directory and gives the files that appear there."""
+    home.mkdir()
+    private = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+    kept = {name: value for name, value in os.environ.items() if name not in private}
+    command = [sys.executable, "-c", LOAD, *map(str, arguments)]
+    subprocess.run(command, env={**kept, "HOME": str(home), **variables}, check=True)
+    return [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_nothing_is_left_in_the_home_directory(
+    tiny_bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    assert not run_at_home(tmp_path / "home", tiny_bundle, 0.1, tmp_path / "no", picture)
+
+
+@pytest.mark.skipif(not HAS_TELEMETRY, reason="this ONNX Runtime has no telemetry")
+def test_the_environment_may_allow_it(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
+    arguments = (tiny_bundle, 0.1, tmp_path / "no", picture)
+    assert run_at_home(tmp_path / "home", *arguments, ORT_DISABLE_TELEMETRY="0")
+
+
+def test_a_library_that_was_loaded_before_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: calls.append("off"))
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    import_onnxruntime()
+    assert not calls
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    import_onnxruntime()
+    assert calls == ["off"]
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_TELEMETRY, reason="this ONNX Runtime has no telemetry")
+@pytest.mark.parametrize("allowed", [False, True])
+def test_no_host_is_looked_up(
+    allowed: bool, tiny_bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    source, library, lookups = tmp_path / "a.c", tmp_path / "a.so", tmp_path / "lookups"
+    source.write_text(GETADDRINFO, "utf-8")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
+    variables = {"LD_PRELOAD": str(library), "LOOKUPS": str(lookups)}
+    if allowed:
+        variables["ORT_DISABLE_TELEMETRY"] = "0"
+    run_at_home(tmp_path / "home", tiny_bundle, 20, lookups, picture, **variables)
+    assert lookups.exists() == allowed
