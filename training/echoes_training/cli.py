@@ -180,10 +180,18 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
     _refine("refine-mel", "Mels", codec, index, options)
 
 
+ear_option = click.option(
+    "--ear",
+    type=_RUN,
+    help="Folder of an independent ear; it reports on validation sounds at intervals.",
+)
+
+
 @main.command()
 @index_option
+@ear_option
 @run_options
-def vocoder(index: Path, **options: Any) -> None:
+def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
     """Train the vocoder, which turns log-mels into sound.
 
     Example: echoes-train vocoder --index data/index.jsonl --out runs/vocoder
@@ -197,7 +205,7 @@ def vocoder(index: Path, **options: Any) -> None:
     config = configure(asked)
     clips = read_index(index)
     save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_vocoder(asked.run, clips, config)
+    train_vocoder(asked.run, clips, config, ear)
 
 
 @main.command("tokenize")

@@ -136,7 +136,11 @@ class RefineStageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderStageConfig:
-    """The vocoder's training, on random segments of ``segment_frames`` frames."""
+    """The vocoder's training, on random segments of ``segment_frames`` frames.
+
+    Attributes:
+        labelled_share: of the segments, how many come from clips that have a label.
+    """
 
     loop: LoopConfig
     model: VocoderConfig
@@ -144,12 +148,13 @@ class VocoderStageConfig:
     segment_frames: int
     adversarial_start: int
     discriminator_width: int
+    labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "mel": 15.0,
-            "stft": 2.0,
+            "mel": 60.0,
+            "stft": 1.0,
             "adversarial": 1.0,
-            "feature_matching": 2.0,
+            "feature_matching": 4.0,
         }
     )
 

@@ -140,12 +140,18 @@ def _mini() -> Preset:
             discriminator_width=32,
         ),
         vocoder=VocoderStageConfig(
-            loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            loop=LoopConfig(
+                steps=12_000,
+                batch_size=12,
+                learning_rate=5e-4,
+                betas=(0.8, 0.99),
+                ema_decay=0.999,
+            ),
             model=VocoderConfig(width=256, layers=6),
             mel=mel,
-            segment_frames=32,
-            adversarial_start=1200,
-            discriminator_width=8,
+            segment_frames=64,
+            adversarial_start=600,
+            discriminator_width=16,
         ),
         transformer=TransformerStageConfig(
             loop=LoopConfig(

@@ -10,8 +10,10 @@ from typing import Literal, get_args
 
 from echoes_rt.errors import InputError
 
-Split = Literal["train", "heldout"]
-Source = Literal["caltech101", "esc10", "soundfont", "pairs"]
+Split = Literal["train", "validation", "heldout"]
+"""Weights learn from ``train``; every choice is made on ``validation``; figures that are published
+are computed once, on ``heldout``."""
+Source = Literal["caltech101", "esc10", "sounds", "soundfont", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class Clip:
 
     ``start`` is in seconds into the audio. ``label`` joins pictures to sounds and is None for media
     that only the codecs learn from; ``category`` is the finer class that the source itself gives.
+    ``recording`` is what was recorded: clips with the same one are in the same split, and a label's
+    sounds are drawn by recording, so that a long one does not count for more than a short one.
     """
 
     image: str | None
@@ -30,6 +34,7 @@ class Clip:
     split: Split
     licence: str
     source: Source
+    recording: str
 
     def __post_init__(self) -> None:
         if self.image is None and self.audio is None:
@@ -89,6 +94,27 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def with_recordings_whole(clips: Iterable[Clip]) -> list[Clip]:
+    """The clips, with recordings that are in train and in validation kept in train alone.
+
+    Raises:
+        InputError: for a recording that is held out in one row and not in another.
+    """
+    clips = list(clips)
+    splits: dict[str, set[Split]] = {}
+    for clip in clips:
+        splits.setdefault(clip.recording, set()).add(clip.split)
+    if torn := sorted(r for r, found in splits.items() if "heldout" in found and len(found) > 1):
+        raise InputError(
+            f"the recording {torn[0]!r} is held out in one row and not in another "
+            f"({len(torn)} such recordings); give all rows of a recording the same split"
+        )
+    return [
+        dataclasses.replace(clip, split="train") if len(splits[clip.recording]) > 1 else clip
+        for clip in clips
+    ]
 
 
 def _with_paths(clip: Clip, change: Callable[[str], str]) -> Clip:

@@ -92,6 +92,7 @@ def _row(row: Mapping[str, object], folder: Path) -> Row:
         split="train",  # until all rows are known
         licence=cells.get("licence") or "unstated",
         source="pairs",
+        recording=cells["audio"],
     )
     return Row(clip=clip, picture=cells["image"], split=SPLITS[split])
 
