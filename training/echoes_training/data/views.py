@@ -8,9 +8,7 @@ from echoes_training.data import crop
 from echoes_training.data.crop import Pixels
 
 
-def view(
-    pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Generator
-) -> Pixels:
+def view(pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Generator) -> Pixels:
     """A random view (H, W, 3) of ``pixels`` (h, w, 3); some are pasted onto ``background``.
 
     The crops are those of the Inception recipe (arXiv 1409.4842) with a milder smallest area, for

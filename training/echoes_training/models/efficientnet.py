@@ -40,7 +40,9 @@ class _SameConv2d(nn.Conv2d):
         return super().forward(F.pad(x, (total // 2, total - total // 2) * 2))
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+def _conv(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> nn.Conv2d:
     if stride == 1:
         return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, groups=groups, bias=False)
     return _SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
@@ -72,9 +74,9 @@ class _Block(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """(B, 3, H, W), RGB as (x - 127) / 128, to maps at a 16th and a 32nd of the size."""
+    """(B, 3, H, W), RGB as (x - 127) / 128, to maps at a 4th, 8th, 16th and 32nd of the size."""
 
-    channels = (112, _HEAD)
+    channels = (24, 40, 112, _HEAD)
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,11 +92,11 @@ class EfficientNetLite0(nn.Module):
         self.conv_head = _conv(width, _HEAD)
         self.bn1 = nn.BatchNorm2d(_HEAD, eps=BN_EPSILON)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         h = F.relu6(self.bn0(self.conv_stem(x)))
-        fine = h
+        widest = {}  # the last map of each width
         for block in self.blocks:
             h = block(h)
-            if h.shape[1] == self.channels[0]:
-                fine = h
-        return fine, F.relu6(self.bn1(self.conv_head(h)))
+            widest[h.shape[1]] = h
+        last = F.relu6(self.bn1(self.conv_head(h)))
+        return (*(widest[n] for n in self.channels[:-1]), last)

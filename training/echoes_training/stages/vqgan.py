@@ -83,7 +83,7 @@ class Mels:
 
 
 def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
-    splits = {name: [c for c in clips if c.split == name] for name in ("train", "heldout")}
+    splits = {name: [c for c in clips if c.split == name] for name in ("train", "validation")}
     for name, members in splits.items():
         if not members:
             raise InputError(f"the index has no {name} clip of this medium; prepare more data")
@@ -162,7 +162,7 @@ def _evaluate(
     model.eval()
     head.eval()
     medium, device = batches.medium, batches.device
-    members = medium.clips["heldout"]
+    members = medium.clips["validation"]
     members = members[:: max(1, len(members) // 256)]
     errors, feature_hits, code_hits = 0.0, 0, 0
     used = torch.zeros(config.model.codebook_size)
