@@ -108,8 +108,10 @@ def train_image_codec(run: Path, clips: list[Clip], config: ImageCodecStageConfi
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
     coder = nn.ModuleList([codec.encoder, codec.quantize, distillation.restorer])
-    learner = Learner(distillation, code_loop, processes, trained=coder)
-    decoder = Learner(Decoding(codec), decoder_loop, processes, trained=codec.decoder)
+    learner = Learner(distillation, code_loop, processes, trained=coder, may_idle=True)
+    decoder = Learner(
+        Decoding(codec), decoder_loop, processes, trained=codec.decoder, may_idle=True
+    )
     judge = Learner(Judgement(critic), decoder_loop, processes)
     state = TrainState(
         modules={CODEC: codec, "restorer": distillation.restorer, "discriminator": critic},
