@@ -35,9 +35,9 @@ def named(index: Path, out: Path, name: Callable[[Clip], str]) -> Path:
 
 @pytest.fixture(scope="module")
 def index(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is held out is of a category that is not trained on."""
+    """What the codec is validated on is of a category that is not trained on."""
     out = tmp_path_factory.mktemp("index") / "index.jsonl"
-    return named(media_index, out, lambda c: "new" if c.split == "heldout" else c.category)
+    return named(media_index, out, lambda c: "new" if c.split == "validation" else c.category)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def last(run: Path) -> dict[str, float]:
     return dict(json.loads(lines[-1]))
 
 
-def test_a_category_that_is_only_held_out_counts_as_missed(
+def test_a_category_that_is_not_trained_on_counts_as_missed(
     index: Path, codec: Path, tmp_path: Path
 ) -> None:
-    assert last(codec)["heldout/category_from_codes"] == 0
+    assert last(codec)["validation/category_from_codes"] == 0
     assert checkpoint.load_config(codec)["categories"] == ["high", "low"]
     run = tmp_path / "refined"
     result = train("refine-image", "--index", index, "--codec", codec, "--out", run)
     assert result.exit_code == 0, result.output
-    assert last(run)["heldout/category"] == 0
+    assert last(run)["validation/category"] == 0
     assert checkpoint.load_config(run)["categories"] == ["high", "low"]
 
 
@@ -81,7 +81,7 @@ def test_refining_on_other_categories_is_refused_or_goes_without(
     assert not run.exists()
     result = train(*command, "--set", "loss_weights.category=0")
     assert result.exit_code == 0, result.output
-    assert "heldout/category" not in last(run)
+    assert "validation/category" not in last(run)
 
 
 def test_of_fewer_categories_each_keeps_its_number(codec: Path, index: Path) -> None:

@@ -108,7 +108,7 @@ def world(
 def losses(run: Path) -> list[dict[str, float]]:
     """The logged scalars of each step and evaluation, without those that jump at a tie."""
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    jumps = ("elapsed_s", "heldout/code", "heldout/category")
+    jumps = ("elapsed_s", "validation/code", "heldout/category")
     rows = [json.loads(line) for line in lines]
     return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
 

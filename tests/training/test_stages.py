@@ -60,8 +60,8 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     assert folder is not None
     assert folder.name == "step-0000004"
     last = metrics(run)[-1]
-    assert 0 < last["heldout/reconstruction"] < 2
-    assert 1 <= last["heldout/codes_used"] <= 32
+    assert 0 < last["validation/reconstruction"] < 2
+    assert 1 <= last["validation/codes_used"] <= 32
 
 
 def test_refining_changes_the_decoder_and_nothing_else(
@@ -72,7 +72,7 @@ def test_refining_changes_the_decoder_and_nothing_else(
     before, after = load_vqgan(old)[0].state_dict(), load_vqgan(new)[0].state_dict()
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"post_quant_conv", "decoder"}
-    assert metrics(new)[-1]["heldout/perceptual"] > 0
+    assert metrics(new)[-1]["validation/perceptual"] > 0
 
 
 def test_a_new_decoder_leaves_the_codes_as_they_are(

@@ -12,7 +12,7 @@ from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
-from echoes_training.evaluate.command import evaluate
+from echoes_training.evaluate.command import evaluate, listen
 from echoes_training.evaluate.probe_command import probe
 from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
@@ -49,6 +49,7 @@ main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(probe)
 main.add_command(ablate)
+main.add_command(listen)
 main.add_command(metrics)
 main.add_command(import_command)
 
@@ -207,6 +208,27 @@ ear_option = click.option(
     type=_RUN,
     help="Folder of an independent ear; it reports on validation sounds at intervals.",
 )
+
+
+@main.command("mel-codec")
+@index_option
+@ear_option
+@run_options
+def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
+    """Train the codec of log-mels, whose decoder draws texture.
+
+    Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
+    """
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.mel_codec import train_mel_codec
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="mel-codec", **options)
+    config = configure(asked)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    train_mel_codec(asked.run, clips, config, ear)
 
 
 @main.command()

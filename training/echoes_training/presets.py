@@ -11,12 +11,14 @@ from echoes_training.config import (
     NEVER,
     ImageCodecStageConfig,
     LoopConfig,
+    MelCodecStageConfig,
     RefineStageConfig,
     TransformerStageConfig,
     VocoderStageConfig,
     VQGANStageConfig,
 )
 from echoes_training.models.image_codec import ImageCodecConfig
+from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -32,6 +34,7 @@ class Preset:
     image_vqgan: VQGANStageConfig
     mel_vqgan: VQGANStageConfig
     image_codec: ImageCodecStageConfig
+    mel_codec: MelCodecStageConfig
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
@@ -102,6 +105,21 @@ def _tiny() -> Preset:
             code_batch_size=4,
             discriminator_width=4,
             adversarial_start=3,
+        ),
+        mel_codec=MelCodecStageConfig(
+            loop=loop,
+            model=MelCodecConfig(
+                rows=2,
+                channels=(4, 4, 6, 6),
+                decoder_channels=(4, 4, 6, 6),
+                mixer=4,
+                levels=(4, 4, 2),
+            ),
+            image=image,
+            mel=mel,
+            segment_frames=32,
+            discriminator_width=4,
+            adversarial_start=2,
         ),
         refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
@@ -183,6 +201,26 @@ def _mini() -> Preset:
             code_batch_size=64,
             discriminator_width=32,
             adversarial_start=2800,
+        ),
+        mel_codec=MelCodecStageConfig(
+            loop=LoopConfig(
+                steps=12_000,
+                batch_size=12,
+                learning_rate=4e-4,
+                betas=(0.5, 0.9),
+                ema_decay=0.999,
+            ),
+            model=MelCodecConfig(
+                rows=10,
+                channels=(24, 48, 96, 192),
+                decoder_channels=(32, 64, 96, 192),
+                mixer=192,
+            ),
+            image=image,
+            mel=mel,
+            segment_frames=208,
+            discriminator_width=24,
+            adversarial_start=300,
         ),
         refine=RefineStageConfig(
             loop=LoopConfig(
@@ -278,6 +316,13 @@ def _base() -> Preset:
             code_batch_size=128,
             discriminator_width=64,
             adversarial_start=150_000,
+        ),
+        mel_codec=dataclasses.replace(
+            _mini().mel_codec,
+            mel=mel,
+            loop=LoopConfig(
+                steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
+            ),
         ),
         refine=RefineStageConfig(
             loop=LoopConfig(

@@ -35,13 +35,9 @@ class Variation:
     repeated: float
 
 
-ANYWHERE = Variation(
-    shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0.12, repeated=0.7
-)
+ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0.12, repeated=0.7)
 """For codecs and vocoders, which are to take every sound as it comes."""
-ALIGNED = Variation(
-    shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=0.7
-)
+ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=0.7)
 """For what is to be generated: a rhythm is learnt soonest where its beats fall on the same codes,
 and a clip that is hardly heard teaches silence."""
 

@@ -1,4 +1,4 @@
-"""Which sound comes next: by label and recording, so that long recordings count no more than short ones."""
+"""Which sound comes next: by label and recording, so that a long one counts no more than others."""
 
 from collections.abc import Sequence
 

@@ -22,8 +22,8 @@ class Clip:
 
     ``start`` is in seconds into the audio. ``label`` joins pictures to sounds and is None for media
     that only the codecs learn from; ``category`` is the finer class that the source itself gives.
-    ``recording`` is what was recorded: clips with the same one are in the same split, and a label's
-    sounds are drawn by recording, so that a long one does not count for more than a short one.
+    ``recording`` is what was recorded, by default the file: clips with the same one are in the same
+    split, and sounds are drawn by recording, so that a long one counts no more than a short one.
     """
 
     image: str | None
@@ -34,11 +34,13 @@ class Clip:
     split: Split
     licence: str
     source: Source
-    recording: str
+    recording: str = ""
 
     def __post_init__(self) -> None:
         if self.image is None and self.audio is None:
             raise ValueError("a clip needs an image, an audio or both")
+        if not self.recording:
+            object.__setattr__(self, "recording", self.audio or self.image)
         if not 0 <= self.start < float("inf"):
             raise ValueError(f"start must be 0 or more seconds, got {self.start}")
         _check_member("split", self.split, get_args(Split))
@@ -129,12 +131,15 @@ def _clip_from_line(line: str) -> Clip:
     row = json.loads(line)  # its JSONDecodeError is a ValueError
     if not isinstance(row, dict):
         raise ValueError(f"a row must be a JSON object, got {type(row).__name__}")
-    names = [field.name for field in dataclasses.fields(Clip)]
-    if missing := [name for name in names if name not in row]:
+    fields = dataclasses.fields(Clip)
+    names = [field.name for field in fields]
+    if missing := [
+        f.name for f in fields if f.default is dataclasses.MISSING and f.name not in row
+    ]:
         raise ValueError(f"the row lacks {', '.join(missing)}")
     if unknown := [name for name in row if name not in names]:
         raise ValueError(f"unknown field {', '.join(unknown)}; allowed are {', '.join(names)}")
-    for name in names:
+    for name in row:
         _check_type(name, row[name])
     return Clip(**{**row, "start": float(row["start"])})
 

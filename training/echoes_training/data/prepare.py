@@ -100,9 +100,10 @@ def media(
 def pairs(table: Path, out: Path) -> None:
     """Index your own pairs from TABLE, a .csv or .jsonl file.
 
-    Its columns are image and audio, and if you like start (seconds), label, split (train or
-    heldout) and licence. Paths are relative to the table. Where split is left out, one picture in
-    ten is held out, always the same ones, with all rows that share a file with it.
+    Its columns are image and audio, and if you like start (seconds), label, split (train,
+    validation or heldout) and licence. Paths are relative to the table. Where split is left out,
+    one picture in ten is for validation and one held out, always the same ones, with all rows that
+    share a file with it.
     """
     from echoes_training.data.pairs import read_pairs
 

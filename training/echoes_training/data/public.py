@@ -1,4 +1,4 @@
-"""Reads the public collections that a model is trained on, and the table that joins them by label."""
+"""Reads the public collections that a model is trained on, and the table that joins them."""
 
 import csv
 import hashlib
@@ -160,7 +160,9 @@ def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
     spared = _spared_for_validation([row for _, row in rows])
     for line, row in rows:
         if row["split"] not in ("train", "heldout"):
-            raise InputError(f"{table}:{line}: split must be train or heldout, got {row['split']!r}")
+            raise InputError(
+                f"{table}:{line}: split must be train or heldout, got {row['split']!r}"
+            )
         path = table.parent / row["file"]
         split: Split = "heldout" if row["split"] == "heldout" else "train"
         if split == "train" and (row["label"], row["author"]) in spared:

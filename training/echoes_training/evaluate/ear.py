@@ -28,8 +28,8 @@ Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Heard:
-    """Verdicts on sounds whose labels are known.
+class Verdicts:
+    """What was heard in sounds whose labels are known.
 
     Attributes:
         exact: share heard as the label, of those whose label the ear can judge.
@@ -90,7 +90,7 @@ class Ear:
             for thing, indices in self._classes.items()
         }
 
-    def judge(self, sounds: Sequence[tuple[str, Samples]], sample_rate: int) -> Heard:
+    def judge(self, sounds: Sequence[tuple[str, Samples]], sample_rate: int) -> Verdicts:
         """What is heard in each (label, samples), among all labels of the ear and nothing."""
         labels = self.groups["labels"]
         allowed = {"nothing"} | {known["heard_as"] for known in labels.values()} - {None}
@@ -107,7 +107,7 @@ class Ear:
             row[2] += 1
             confusion.setdefault(label, Counter())[heard] += 1
         judged = [row for label, row in counts.items() if labels[label]["heard_as"]]
-        return Heard(
+        return Verdicts(
             exact=sum(row[0] for row in judged) / max(1, sum(row[2] for row in judged)),
             coarse=sum(row[1] for row in counts.values()) / max(1, len(sounds)),
             per_label={label: (row[0], row[1], row[2]) for label, row in sorted(counts.items())},

@@ -47,7 +47,7 @@ class Codec(nn.Module, ABC):
 
         Args:
             codes: int64.
-            noise: (B, *noise_shape), where that is not empty; None stands for zeros.
+            noise: (B, *noise_shape) in [0, 1), where that is not empty; None stands for 0.5.
         """
 
     def noise_shape(self, grid: Grid) -> tuple[int, ...]:
@@ -64,4 +64,4 @@ def draw_noise(
 ) -> Tensor | None:
     """(B, *noise_shape) for ``Codec.decode``, on the CPU; None if the codec takes none."""
     shape = codec.noise_shape(grid)
-    return torch.randn(batch, *shape, generator=generator) if shape else None
+    return torch.rand(batch, *shape, generator=generator) if shape else None

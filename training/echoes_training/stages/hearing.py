@@ -30,7 +30,7 @@ def audio_splits(clips: list[Clip]) -> dict[str, list[Clip]]:
 
 
 class Hearing:
-    """Up to ``PER_LABEL`` validation sounds of each label, and the ear that judges versions of them."""
+    """Up to ``PER_LABEL`` validation sounds of each label, and an ear for versions of them."""
 
     def __init__(self, clips: list[Clip], store: AudioStore, ear: Path | None) -> None:
         """Without an ``ear``, a folder as ``Ear`` reads it, nothing is heard."""

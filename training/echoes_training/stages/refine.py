@@ -68,7 +68,7 @@ def refine(
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        members = medium.clips["heldout"]
+        members = medium.clips["validation"]
         shown = members[:: max(1, len(members) // 64)][:64]
         x = medium.batch(shown, None).to(device)
         decoded = torch.cat([model(part)[0] for part in torch.split(x, 16)])
@@ -77,13 +77,13 @@ def refine(
             medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
         levels = [model.encoder.pyramid(y) for y in (x, decoded)]
         scalars = {
-            "heldout/reconstruction": (decoded - x).abs().mean().item(),
-            "heldout/perceptual": perceptual(*levels).item(),
+            "validation/reconstruction": (decoded - x).abs().mean().item(),
+            "validation/perceptual": perceptual(*levels).item(),
         }
         if head is not None:
             logits = _read(head, levels[1][-1])
             hits = logits.argmax(dim=1) == batches.wanted(shown)
-            scalars["heldout/category"] = hits.float().mean().item()
+            scalars["validation/category"] = hits.float().mean().item()
         return scalars
 
     train(run, loop, state, processes, step_once, evaluate)

@@ -55,12 +55,12 @@ def tokenize(
         jobs: list[Clip] = []
         for clip in members:
             wanted = views if group_of[id(clip)] >= 0 else unpaired_views
-            jobs += [clip] * (1 if clip.split == "heldout" else wanted)
+            jobs += [clip] * (1 if clip.split == "validation" else wanted)
         codes = np.concatenate(list(_encode(medium, codec, jobs, (seed, salt))))
         return TokenTable(
             codes=codes,
             group=np.array([group_of[id(c)] for c in jobs], np.int32),
-            heldout=np.array([c.split == "heldout" for c in jobs], np.bool_),
+            heldout=np.array([c.split == "validation" for c in jobs], np.bool_),
         )
 
     cache = TokenCache(
@@ -105,7 +105,8 @@ def _encode(
         part = jobs[at : at + BATCH]
         views = [
             medium.batch(
-                [clip], None if clip.split == "heldout" else np.random.default_rng((*seed, at + i))
+                [clip],
+                None if clip.split == "validation" else np.random.default_rng((*seed, at + i)),
             )
             for i, clip in enumerate(part)
         ]

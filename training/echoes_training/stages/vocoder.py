@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import VocoderStageConfig
+from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from_dict
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
@@ -36,7 +37,7 @@ SILENT_PEAK = 0.003
 class Segments:
     """Random cuts of the clips; the recordings of short events are mostly silence."""
 
-    def __init__(self, clips: list[Clip], config: VocoderStageConfig) -> None:
+    def __init__(self, clips: list[Clip], config: VocoderStageConfig | MelCodecStageConfig) -> None:
         splits = audio_splits(clips)
         self.draws = Draws(splits["train"], config.labelled_share)
         self.store = AudioStore(config.mel)
@@ -134,6 +135,14 @@ def train_vocoder(
         }
 
     train(run, loop, state, processes, step_once, evaluate)
+
+
+def vocoder_of_run(run: Path) -> nn.Module:
+    """A trained vocoder, ready to use: (B, n_mels, T) log-mels to (B, T * hop_length) samples."""
+    config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
+    model = make_vocoder(config.model, config.mel)
+    checkpoint.load_module(run, "vocoder", model)
+    return model.eval().requires_grad_(False)
 
 
 class Judgement(nn.Module):

@@ -188,9 +188,9 @@ def _evaluate(
     share = used / used.sum()
     perplexity = float(torch.exp(-(share * (share + 1e-12).log()).sum()))
     return {
-        "heldout/reconstruction": errors / len(members),
-        "heldout/category_from_features": feature_hits / len(members),
-        "heldout/category_from_codes": code_hits / len(members),
-        "heldout/codes_used": float((used > 0).sum()),
-        "heldout/code_perplexity": perplexity,
+        "validation/reconstruction": errors / len(members),
+        "validation/category_from_features": feature_hits / len(members),
+        "validation/category_from_codes": code_hits / len(members),
+        "validation/codes_used": float((used > 0).sum()),
+        "validation/code_perplexity": perplexity,
     }
