@@ -22,6 +22,12 @@ from echoes_training.stages.codecs import codec_of_run
 _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 
+_STAGES = {
+    "image_vqgan": ("image_vqgan", "image_codec"),
+    "mel_vqgan": ("mel_vqgan", "mel_codec"),
+}
+"""Whose runs hold a codec; a vocoder and a transformer come from the stage of their name."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
@@ -134,10 +140,11 @@ def _read(parts: _Parts, name: str, run: Path | None, load: Callable[[Path], _Lo
     parts.specs[name] = spec
 
 
-def _check_stage(run: Path, stage: str) -> None:
+def _check_stage(run: Path, name: str) -> None:
     found = checkpoint.load_config(run).get("stage")
-    if found != stage:
-        raise InputError(f"{run} is a run of {found}, expected one of {stage}")
+    stages = _STAGES.get(name, (name,))
+    if found not in stages:
+        raise InputError(f"{run} is a run of {found}, expected one of {' or '.join(stages)}")
 
 
 def _load_codec(run: Path, medium: str) -> _Loaded:

@@ -13,6 +13,7 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
+from echoes_training.evaluate.probe_command import probe
 from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
@@ -46,6 +47,7 @@ def main(verbose: bool) -> None:
 main.add_command(cost)
 main.add_command(prepare)
 main.add_command(evaluate)
+main.add_command(probe)
 main.add_command(ablate)
 main.add_command(listen)
 main.add_command(metrics)
@@ -112,6 +114,26 @@ def image_vqgan(index: Path, **options: Any) -> None:
     Example: echoes-train image-vqgan --index data/index.jsonl --out runs/image
     """
     _train_codec("image-vqgan", "Pictures", index, options)
+
+
+@main.command("image-codec")
+@index_option
+@run_options
+def image_codec(index: Path, **options: Any) -> None:
+    """Train the picture codec with a pretrained teacher.
+
+    Example: echoes-train image-codec --index data/index.jsonl --out runs/image
+    """
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.image_codec import train_image_codec
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="image-codec", **options)
+    config = configure(asked)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    train_image_codec(asked.run, clips, config)
 
 
 @main.command("mel-vqgan")

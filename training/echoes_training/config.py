@@ -10,6 +10,7 @@ from echoes_rt.errors import InputError
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import TokenLayout
+from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
@@ -133,6 +134,52 @@ class RefineStageConfig:
             "adversarial": 1.5,
         }
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCodecStageConfig:
+    """Training of the picture codec: its codes, then its decoder.
+
+    Attributes:
+        loop: of both; ``batch_size`` is the decoder's, and each begins with the full rate.
+        views: random views of each training picture, kept on disk with the teacher's features.
+        code_steps: the first steps, in which the codes learn and the decoder does not.
+        code_batch_size: of these steps.
+        usage_decay: of the running code usage that decides which codes are dead.
+        adversarial_start: the first step with the discriminator.
+        loss_weights: ``map0`` and on are the teacher's maps, finest first; ``whole`` is the mean
+            of the last map of the centred crop.
+    """
+
+    loop: LoopConfig
+    model: ImageCodecConfig
+    image: ImageSpec
+    mel: MelSpec
+    views: int
+    code_steps: int
+    code_batch_size: int
+    usage_decay: float = 0.97
+    discriminator_width: int
+    adversarial_start: int
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "map0": 0.2,
+            "map1": 1.0,
+            "whole": 2.0,
+            "colours": 1.0,
+            "vq/codebook": 1.0,
+            "vq/commitment": 0.25,
+            "reconstruction": 1.0,
+            "perceptual": 0.5,
+            "adversarial": 0.02,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.code_steps <= self.loop.steps:
+            raise ValueError(
+                f"code_steps must be from 1 to loop.steps, {self.loop.steps}, got {self.code_steps}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training.config import (
     DEFAULT_VQGAN_WEIGHTS,
     NEVER,
+    ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
     RefineStageConfig,
@@ -16,6 +17,7 @@ from echoes_training.config import (
     VocoderStageConfig,
     VQGANStageConfig,
 )
+from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
@@ -31,6 +33,7 @@ class Preset:
     layout: TokenLayout
     image_vqgan: VQGANStageConfig
     mel_vqgan: VQGANStageConfig
+    image_codec: ImageCodecStageConfig
     mel_codec: MelCodecStageConfig
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
@@ -79,6 +82,29 @@ def _tiny() -> Preset:
             mel=mel,
             adversarial_start=2,
             discriminator_width=4,
+        ),
+        image_codec=ImageCodecStageConfig(
+            loop=loop,
+            model=ImageCodecConfig(
+                teacher="efficientnet-lite0",
+                maps=2,
+                rows=4,
+                columns=4,
+                cell=4,
+                width=8,
+                heads=2,
+                blocks=1,
+                decoder_channels=(6, 6, 4, 4),
+                codebook_size=32,
+                codebook_dim=8,
+            ),
+            image=image,
+            mel=mel,
+            views=1,
+            code_steps=2,
+            code_batch_size=4,
+            discriminator_width=4,
+            adversarial_start=3,
         ),
         mel_codec=MelCodecStageConfig(
             loop=loop,
@@ -150,6 +176,31 @@ def _mini() -> Preset:
             image=image,
             mel=mel,
             adversarial_start=NEVER,
+        ),
+        image_codec=ImageCodecStageConfig(
+            loop=LoopConfig(
+                steps=3600, batch_size=16, learning_rate=1.5e-3, betas=(0.9, 0.98), warmup_steps=50
+            ),
+            model=ImageCodecConfig(
+                teacher="efficientnet-lite0",
+                maps=2,
+                rows=8,
+                columns=8,
+                cell=2,
+                width=192,
+                heads=4,
+                blocks=2,
+                decoder_channels=(192, 128, 64, 32),
+                codebook_size=1024,
+                codebook_dim=16,
+            ),
+            image=image,
+            mel=mel,
+            views=6,
+            code_steps=2000,
+            code_batch_size=64,
+            discriminator_width=32,
+            adversarial_start=2800,
         ),
         mel_codec=MelCodecStageConfig(
             loop=LoopConfig(
@@ -242,6 +293,29 @@ def _base() -> Preset:
             image=image,
             mel=mel,
             adversarial_start=NEVER,
+        ),
+        image_codec=ImageCodecStageConfig(
+            loop=LoopConfig(steps=300_000, batch_size=32, learning_rate=3e-4, warmup_steps=1000),
+            model=ImageCodecConfig(
+                teacher="efficientnet-lite0",
+                maps=2,
+                rows=16,
+                columns=16,
+                cell=2,
+                width=256,
+                heads=8,
+                blocks=4,
+                decoder_channels=(256, 256, 128, 64),
+                codebook_size=1024,
+                codebook_dim=32,
+            ),
+            image=image,
+            mel=mel,
+            views=6,
+            code_steps=100_000,
+            code_batch_size=128,
+            discriminator_width=64,
+            adversarial_start=150_000,
         ),
         mel_codec=dataclasses.replace(
             _mini().mel_codec,

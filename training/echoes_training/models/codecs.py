@@ -4,11 +4,13 @@ from typing import Any
 
 from echoes_training.config import from_dict
 from echoes_training.models.codec import Codec, CodecConfig
+from echoes_training.models.image_codec import ImageCodec, ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodec, MelCodecConfig
 from echoes_training.models.vqgan import VQGAN, VQGANConfig
 
 _ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
     "vqgan": (VQGANConfig, VQGAN),
+    "image": (ImageCodecConfig, ImageCodec),
     "mel": (MelCodecConfig, MelCodec),
 }
 """Config and module by ``CodecConfig.architecture``."""

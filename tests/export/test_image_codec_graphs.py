@@ -1,0 +1,47 @@
+"""The picture codec with a teacher exports to today's graphs of pictures."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from echoes_export.inputs import noise_inputs
+from echoes_export.models import Models, random_models
+from echoes_export.onnx_graph import export_graph
+from echoes_export.precision import rounded
+from echoes_export.verify import MAX_DIFFERENCE, MIN_EQUAL_CODES
+from echoes_export.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.wrappers import graph_modules
+from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.spec.graphs import graph_specs
+from echoes_training.presets import PRESETS
+
+TINY = PRESETS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def models() -> Models:
+    preset = dataclasses.replace(TINY, image_vqgan=TINY.image_codec)
+    return rounded(random_models(preset, seed=0), "fp16")
+
+
+def test_graphs_compute_what_torch_does(models: Models, tmp_path: Path) -> None:
+    specs = graph_specs(models.image, models.mel, models.layout)
+    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp16")
+    modules = graph_modules(models)
+    pictures = noise_inputs(models, 8, seed=1).image
+    codes = modules["image_encoder"](pictures)
+    assert codes.unique().numel() > 8
+    answers = {}
+    for name, question in (("image_encoder", pictures), ("image_decoder", codes)):
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(export_graph(name, modules[name], specs[name], stored), path)
+        (key,) = specs[name].inputs
+        session = OnnxSession(path, specs[name], "cpu", 1)
+        (answers[name],) = session.run({key: question.numpy()}).values()
+    assert (answers["image_encoder"] == codes.numpy()).mean() >= MIN_EQUAL_CODES
+    decoded = modules["image_decoder"](codes).numpy()
+    assert decoded.std() > 0.01
+    np.testing.assert_allclose(answers["image_decoder"], decoded, atol=MAX_DIFFERENCE)

@@ -1,0 +1,56 @@
+"""The command `echoes-train probe`."""
+
+from pathlib import Path
+
+import click
+
+from echoes_training.evaluate.dials import OUT_FILE, count_option
+
+
+@click.command()
+@click.option(
+    "--codec", required=True, help="Run of a picture codec, or a bundle: its folder, .zip or name."
+)
+@click.option(
+    "--index",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The index.jsonl written by echoes-train prepare.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(("validation", "heldout")),
+    default="validation",
+    show_default=True,
+    help="What is judged; choices are made on validation.",
+)
+@click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
+@count_option("--views", 3, "Views of each training picture that the probe learns from.")
+@click.option("--out", type=OUT_FILE, help="Also write the figures to this .json file.")
+def probe(
+    codec: str, index: Path, split: str, labels: tuple[str, ...], views: int, out: Path | None
+) -> None:
+    """Measure what the codes of pictures tell: labels, use of the codebook, pixels.
+
+    Example: echoes-train probe --codec runs/image --index data/index.jsonl
+    """
+    from dataclasses import asdict
+
+    from echoes_training.bundles import open_source
+    from echoes_training.data.index import read_index
+    from echoes_training.evaluate.json_file import write_json
+    from echoes_training.evaluate.probe import probe as run
+    from echoes_training.stages.codecs import codec_of_run, codecs_of_bundle
+
+    source = open_source(codec)
+    of_run = source.bundle is None
+    trained = codec_of_run(source.folder) if of_run else codecs_of_bundle(source)[0]
+    clips = [c for c in read_index(index) if not labels or c.label in labels]
+    found = run(trained, clips, split, views=views)
+    click.echo(f"{found.accuracy:.3f} of {found.n_pictures} {split} pictures named")
+    click.echo(f"{found.codes_used} codes used, perplexity {found.code_perplexity:.0f}")
+    click.echo(f"pixel error {found.pixel_error:.1f} of 255")
+    weakest = sorted(found.by_label.items(), key=lambda item: item[1])[:6]
+    click.echo("weakest: " + ", ".join(f"{label} {share:.2f}" for label, share in weakest))
+    if out is not None:
+        write_json(out, {"codec": codec, "split": split, **asdict(found)})

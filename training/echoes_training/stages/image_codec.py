@@ -1,0 +1,261 @@
+"""Trains the picture codec: first codes that tell what the teacher sees, then their decoder."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_training import checkpoint
+from echoes_training.checkpoint import TrainState
+from echoes_training.config import ImageCodecStageConfig
+from echoes_training.data.index import Clip
+from echoes_training.data.view_cache import Maps, ViewCache, make_views
+from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.losses import total
+from echoes_training.losses.perceptual import perceptual
+from echoes_training.models.image_codec import ImageCodec, Restorer
+from echoes_training.models.patch_discriminator import PatchDiscriminator
+from echoes_training.optim import Learner
+from echoes_training.processes import Processes
+from echoes_training.stages.codec_step import Judgement, fool
+from echoes_training.stages.codecs import CODEC
+from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.vqgan import Pictures
+
+MEASURED = 256
+"""Pictures from which the mean and the deviation of the teacher's channels are taken."""
+
+
+class Distillation(nn.Module):
+    """What the codes are trained on: the teacher's features and the colours, asked back."""
+
+    def __init__(self, codec: ImageCodec) -> None:
+        super().__init__()
+        self.codec = codec
+        self.restorer = Restorer(codec.config, codec.shapes)
+
+    def forward(self, x: Tensor, maps: Maps, whole: Tensor) -> dict[str, Tensor]:
+        """Losses by name, and ``z`` and ``codes``.
+
+        Args:
+            x: views (B, 3, H, W).
+            maps: what the teacher sees in them, standardised.
+            whole: what it sees in the centred crops of the same pictures, standardised, pooled
+                (B, C): a part, a drawing or a cluttered view shall be told as what it shows.
+        """
+        z = self.codec.latents(maps, x).float()
+        quantized = self.codec.quantize(z)
+        restored, pooled, colours = self.restorer(quantized.z_q)
+        distances = [_cosine_distance(a, b) for a, b in zip(restored, maps, strict=True)]
+        cell = x.shape[2] // colours.shape[2]
+        return {
+            **{f"map{i}": distance for i, distance in enumerate(distances)},
+            "whole": _cosine_distance(pooled, whole),
+            "colours": (colours - F.avg_pool2d(x, cell)).abs().mean(),
+            **quantized.losses,
+            "z": z,
+            "codes": quantized.codes,
+        }
+
+
+class Decoding(nn.Module):
+    """The decoder's losses but for the discriminator's, of fixed codes."""
+
+    def __init__(self, codec: ImageCodec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Losses by name, and ``decoded``."""
+        with torch.no_grad():
+            seen = self.codec.teacher(x)
+            codes = self.codec.codes_of(seen, x)
+        decoded = self.codec.decode(codes)
+        return {
+            "reconstruction": (decoded - x).abs().mean(),
+            "perceptual": perceptual(list(seen), list(self.codec.teacher(decoded))),
+            "decoded": decoded,
+        }
+
+
+def train_image_codec(run: Path, clips: list[Clip], config: ImageCodecStageConfig) -> None:
+    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``.
+
+    The views of the training pictures lie in ``run``/views, 100 kB each at 128 x 128, and may be
+    deleted when the training is over.
+
+    Raises:
+        InputError: if the teacher is not installed.
+    """
+    loop = config.loop
+    code_loop = dataclasses.replace(
+        loop, steps=config.code_steps, batch_size=config.code_batch_size
+    )
+    decoder_loop = dataclasses.replace(loop, steps=max(1, loop.steps - config.code_steps))
+    processes = Processes(loop.device)
+    device = processes.device
+    torch.manual_seed(loop.seed)
+    pictures = Pictures(clips, config)
+    distillation = Distillation(ImageCodec(config.model))
+    codec = distillation.codec
+    if checkpoint.newest(run) is None:
+        codec.teacher.load_published()
+    distillation = channels_last(distillation.to(device))
+    critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
+    critic = channels_last(critic.to(device))
+    coder = nn.ModuleList([codec.encoder, codec.quantize, distillation.restorer])
+    learner = Learner(distillation, code_loop, processes, trained=coder, may_idle=True)
+    decoder = Learner(
+        Decoding(codec), decoder_loop, processes, trained=codec.decoder, may_idle=True
+    )
+    judge = Learner(Judgement(critic), decoder_loop, processes)
+    state = TrainState(
+        modules={CODEC: codec, "restorer": distillation.restorer, "discriminator": critic},
+        optimizers={
+            "codes": learner.optimizer,
+            "decoder": decoder.optimizer,
+            "discriminator": judge.optimizer,
+        },
+    )
+    views = _views(run, pictures, codec, config, processes)
+    first = np.arange(0, len(views), max(1, len(views) // MEASURED))
+    codec.measure(tuple(level.to(device) for level in views.maps(first)))
+    pooled = [m.to(device).mean(dim=(2, 3)) for m in views.last_map(first).split(64)]
+    typical = torch.cat(pooled)
+    pooled_mean, pooled_spread = typical.mean(dim=0), typical.std(dim=0).clamp(min=1e-3)
+
+    def rows_of(step: int, members: range) -> NDArray[np.int64]:
+        """Each sample's own, whoever computes it."""
+        draws = [np.random.default_rng((loop.seed, step, place)) for place in members]
+        return np.array([rng.integers(len(views)) for rng in draws])
+
+    def learn_codes(step: int) -> Scalars:
+        found: list[dict[str, Tensor]] = []
+
+        def loss_of(rows: NDArray[np.int64]) -> Tensor:
+            x = views.pictures(rows).to(device)
+            maps = codec.standardised(tuple(level.to(device) for level in views.maps(rows)))
+            whole = views.last_map(views.centred(rows)).to(device).mean(dim=(2, 3))
+            with autocast(loop.precision, device):
+                losses = learner(x, maps, (whole - pooled_mean) / pooled_spread)
+            kept = {name: losses.pop(name) for name in ("z", "codes")}
+            found.append({name: value.detach() for name, value in {**losses, **kept}.items()})
+            return total(losses, config.loss_weights)
+
+        places = processes.parts(code_loop.batch_size, loop.accumulate)
+        norm = learner.update(step, [rows_of(step, members) for members in places], loss_of)
+        # At the end codes are left where they are: what reads them must find its peace.
+        revived = 0
+        if step < 0.8 * config.code_steps:
+            z, codes = (processes.whole_batch([f[k] for f in found]) for k in ("z", "codes"))
+            generator = step_generator(loop.seed, step)
+            revived = codec.quantize.revive(z, codes, generator, config.usage_decay)
+        scalars = mean(
+            {f"train/{k}": v.item() for k, v in f.items() if k not in ("z", "codes")} for f in found
+        )
+        return {**scalars, "train/revived": float(revived), "train/grad_norm": norm}
+
+    def learn_decoder(step: int) -> Scalars:
+        is_adversarial = step >= config.adversarial_start
+        at = step - config.code_steps
+        rows: list[Scalars] = []
+        decoded: list[tuple[Tensor, Tensor]] = []
+
+        def loss_of(members: NDArray[np.int64]) -> Tensor:
+            x = views.pictures(members).to(device, memory_format=torch.channels_last)
+            with autocast(loop.precision, device):
+                losses = decoder(x)
+                fake = losses.pop("decoded")
+                if is_adversarial:
+                    losses["adversarial"] = fool(critic, fake)
+            decoded.append((x, fake.detach()))
+            rows.append({f"train/{name}": value.item() for name, value in losses.items()})
+            return total(losses, config.loss_weights)
+
+        def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
+            with autocast(loop.precision, device):
+                verdict: Tensor = judge(*pair)
+            verdicts.append({"train/discriminator": verdict.item()})
+            return verdict
+
+        verdicts: list[Scalars] = []
+        places = processes.parts(loop.batch_size, loop.accumulate)
+        norm = decoder.update(at, [rows_of(step, members) for members in places], loss_of)
+        if is_adversarial:
+            judge.update(at, decoded, verdict_on)
+        return {**mean(rows), **(mean(verdicts) if verdicts else {}), "train/grad_norm": norm}
+
+    def step_once(step: int) -> Scalars:
+        return learn_codes(step) if step < config.code_steps else learn_decoder(step)
+
+    def evaluate(step: int) -> Scalars:
+        sheet = run / "samples" / f"{step:07d}.png" if processes.is_main else None
+        return _evaluate(sheet, pictures, distillation, device)
+
+    train(run, loop, state, processes, step_once, evaluate)
+
+
+def _views(
+    run: Path,
+    pictures: Pictures,
+    codec: ImageCodec,
+    config: ImageCodecStageConfig,
+    processes: Processes,
+) -> ViewCache:
+    if processes.is_main:
+        make_views(
+            run / "views",
+            [str(clip.image) for clip in pictures.clips["train"]],
+            pictures.store,
+            codec.seen,
+            n_views=config.views,
+            seed=config.loop.seed,
+            device=processes.device,
+        )
+    processes.wait()
+    return ViewCache(run / "views", config.image)
+
+
+@torch.no_grad()
+def _evaluate(
+    sheet: Path | None, pictures: Pictures, distillation: Distillation, device: torch.device
+) -> Scalars:
+    """What the codes tell of up to 511 validation pictures, evenly spread, and what is decoded."""
+    codec = distillation.codec
+    members = pictures.clips["validation"]
+    members = members[:: max(1, len(members) // 256)]
+    rows: list[Scalars] = []
+    used = torch.zeros(codec.config.codebook_size)
+    for at in range(0, len(members), 32):
+        x = pictures.batch(members[at : at + 32], None).to(device)
+        seen = codec.seen(x)
+        maps = codec.standardised(seen)
+        quantized = codec.quantize(codec.latents(maps, x))
+        restored, _, _ = distillation.restorer(quantized.z_q)
+        decoded = codec.decode(quantized.codes)
+        used += torch.bincount(quantized.codes.flatten().cpu(), minlength=len(used))
+        distances = {
+            f"validation/map{i}": _cosine_distance(a, b).item()
+            for i, (a, b) in enumerate(zip(restored, maps, strict=True))
+        }
+        error = (decoded.clamp(-1, 1) - x).abs().mean().item()
+        rows.append({**distances, "validation/reconstruction": error})
+    if sheet is not None:
+        shown = pictures.batch(members[:: max(1, len(members) // 8)][:8], None).to(device)
+        pictures.sheet(sheet, shown, codec.decode(codec.encode(shown)))
+    share = used / used.sum()
+    perplexity = float(torch.exp(-(share * (share + 1e-12).log()).sum()))
+    return {
+        **mean(rows),
+        "validation/codes_used": float((used > 0).sum()),
+        "validation/code_perplexity": perplexity,
+    }
+
+
+def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Of the vectors along the second dimension."""
+    return (1 - F.cosine_similarity(a.float(), b.float(), dim=1)).mean()
