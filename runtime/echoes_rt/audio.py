@@ -246,7 +246,7 @@ def write_audio(
         )
     subtype = _subtype(path, container, depth)
     try:
-        with replacing(path) as partial, partial.open("xb+", buffering=0) as raw:
+        with replacing(path) as partial, partial.open("rb+", buffering=0) as raw:
             sink = _Sink(raw)
             with soundfile.SoundFile(
                 sink, "w", sample_rate, channels, subtype, format=container
