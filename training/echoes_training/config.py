@@ -234,8 +234,8 @@ class VocoderStageConfig:
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "mel": 60.0,
-            "stft": 1.0,
+            "mel": 30.0,
+            "stft": 0.5,
             "adversarial": 1.0,
             "feature_matching": 4.0,
         }

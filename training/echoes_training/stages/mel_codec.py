@@ -101,9 +101,7 @@ def train_mel_codec(
     critic = critic.to(device)
     learner = Learner(Reconstruction(codec), loop, processes, may_idle=True)
     rate = config.discriminator_rate * loop.learning_rate
-    judge = Learner(
-        Judgement(critic), dataclasses.replace(loop, learning_rate=rate), processes
-    )
+    judge = Learner(Judgement(critic), dataclasses.replace(loop, learning_rate=rate), processes)
     state = TrainState(
         modules={CODEC: codec, "discriminator": critic},
         optimizers={CODEC: learner.optimizer, "discriminator": judge.optimizer},
