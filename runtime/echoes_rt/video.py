@@ -142,7 +142,9 @@ class _Timeline:
                 f"video {source} does not say when its pictures are shown; remux it, e.g. to .mp4"
             )
         is_kept = [not packet.is_discard for packet in packets]
-        origin = min(time for time, kept in zip(shown, is_kept, strict=True) if kept or not any(is_kept))
+        origin = min(
+            time for time, kept in zip(shown, is_kept, strict=True) if kept or not any(is_kept)
+        )
         last = max(range(len(packets)), key=shown.__getitem__)
         length = packets[last].duration or _usual_length(container, stream, shown)
         duration_s = float((shown[last] + length - origin) * stream.time_base)
