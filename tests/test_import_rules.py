@@ -54,16 +54,17 @@ def python_files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-# Bundles are opened and pictures read as users' are.
+# Bundles are opened and pictures and videos read as users' are.
 READERS = {
     "bundles.py": "echoes_rt.bundle",
     "image.py": "echoes_rt.image",
     "checking.py": "echoes_rt.image",
+    "decode.py": "echoes_rt.av_file",
 }
 
 
 @pytest.mark.parametrize("path", python_files("training"), ids=lambda path: path.name)
-def test_training_sees_only_the_spec_and_two_readers(path: Path) -> None:
+def test_training_sees_only_the_spec_and_readers(path: Path) -> None:
     """What measures may use all of the runtime."""
     is_free = path.parent.name in ("evaluate", "av_metrics")
     reader = READERS.get(path.name, "echoes_rt.spec")

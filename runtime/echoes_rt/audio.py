@@ -221,7 +221,7 @@ def write_audio(
     sample_rate: int,
     depth: Depth = "PCM_16",
 ) -> Path:
-    """Writes samples as WAV or FLAC, or Ogg Vorbis, by suffix; the file appears whole or not at all.
+    """Writes samples as WAV, FLAC or Ogg Vorbis, by suffix; the file appears whole or not at all.
 
     Args:
         path: ends in one of SOUND_SUFFIXES.
@@ -307,6 +307,6 @@ def _check_peak(block: Samples, path: Path) -> None:
     peak = float(np.abs(block).max(initial=0))
     if peak > 1:
         raise InputError(
-            f"cannot write {path}: the recording has samples up to {peak:g}, this format ends at 1; "
+            f"cannot write {path}: the recording has samples up to {peak:g}, the format ends at 1; "
             "use .wav"
         )

@@ -23,7 +23,9 @@ _N = 1 << 16  # entries of a curve's table, one for each 16-bit value
 
 _D50 = (0.9642, 1.0, 0.8249)
 _D65 = (0.3127, 0.3290)
-_BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+_BRADFORD = np.array(
+    [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
+)
 
 _MAX_TAGS = 100
 _MAX_CURVE_ENTRIES = 1 << 16
@@ -101,10 +103,11 @@ class Profile:
         """(H, W, 3) of 8 bits, or of 16 with ``white`` as the largest value, to 8-bit sRGB."""
         white = white or (255 if pixels.dtype == np.uint8 else _N - 1)
         values = np.minimum(pixels, white)
-        places = np.rint(np.arange(white + 1) * ((_N - 1) / white)).astype(np.intp)
-        linear = np.stack([self.curves[i][places][values[..., i]] for i in range(3)], axis=-1)
+        grid = np.rint(np.arange(white + 1) * ((_N - 1) / white)).astype(np.intp)
+        linear = np.stack([self.curves[i][grid][values[..., i]] for i in range(3)], axis=-1)
         linear = linear @ self.matrix.T.astype(np.float32)
-        return _ENCODED[np.rint(np.clip(linear, 0, 1) * (_N - 1)).astype(np.uint16)]
+        places = np.rint(np.clip(linear, 0, 1) * (_N - 1)).astype(np.intp)
+        return np.asarray(_ENCODED[places])
 
     def from_srgb(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(..., 3) to what shows the same colours, or the nearest there are."""
@@ -177,7 +180,7 @@ def _curve(tag: bytes) -> NDArray[np.float32]:
     (kind,) = struct.unpack_from(">H", tag, 8)
     count = {0: 1, 1: 3, 2: 4, 3: 5, 4: 7}[kind]
     g, *rest = (n / 65536 for n in struct.unpack_from(f">{count}i", tag, 12))
-    a, b, c, d, e, f = (*rest, *(0.0,) * (6 - len(rest)))
+    a, b, c, d, e, f = [*rest, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0][:6]
     if kind == 0:
         return _table(lambda x: x**g)
     if kind in (1, 2):  # power from -b / a on, and a constant
@@ -202,7 +205,7 @@ def _srgb_curve(x: NDArray[np.float64]) -> NDArray[np.float64]:
 def _encoded() -> NDArray[np.uint8]:
     x = np.linspace(0, 1, _N)
     values = np.where(x <= 0.0031308, x * 12.92, 1.055 * x ** (1 / 2.4) - 0.055)
-    return np.rint(values * 255).astype(np.uint8)
+    return np.asarray(np.rint(values * 255), dtype=np.uint8)
 
 
 def _rgb_to_d50(points: Sequence[float]) -> Matrix:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from echoes_rt.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
 from echoes_rt.errors import InputError
 from echoes_rt.output_file import check_place, check_suffix, replacing
-from echoes_rt.picture_decoder import RgbArray, decode, to_rgb
+from echoes_rt.picture_decoder import RgbArray as RgbArray
+from echoes_rt.picture_decoder import decode, to_rgb
 from echoes_rt.picture_headers import (
     DamagedPictureError,
     PictureHeader,
@@ -56,7 +57,7 @@ class StoredPicture:
     def patched(self, rgb: RgbArray, mask: NDArray[np.bool_]) -> RgbArray:
         """The pixels, with those of (H, W, 3) sRGB ``rgb`` where (H, W) ``mask`` is true."""
         profile = _known_profile(self.icc)
-        pixels = self.pixels.copy()
+        pixels: RgbArray = self.pixels.copy()
         pixels[mask] = rgb[mask] if profile is None else profile.from_srgb(rgb[mask])
         return pixels
 

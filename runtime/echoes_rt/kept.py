@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from echoes_rt.decode.reference import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, StoredPicture, check_array, read_stored_image
 from echoes_rt.results import Picture, Sound
+from echoes_rt.sound_file import Samples
 from echoes_rt.tasks import fill_picture, fill_sound
 from echoes_rt.tasks.call import Call
 
@@ -48,8 +50,8 @@ def extend(call: Call, recording: Recording, more_s: float, image: IntArray | No
     samples, rate = recording.samples, recording.sample_rate
     tail = samples[-math.ceil(call.engine.manifest.mel.duration_s * rate) :].astype(np.float32)
     made = fill_sound.extend(call, tail, rate, more_s, image)
-    longer = np.concatenate([samples, made.samples[len(tail) :]], dtype=samples.dtype)
-    return replace(made, samples=longer, depth=recording.depth)
+    longer = np.concatenate([samples, made.samples[len(tail) :]])
+    return replace(made, samples=cast(Samples, longer), depth=recording.depth)
 
 
 def inpaint_picture(

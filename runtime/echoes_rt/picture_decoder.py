@@ -16,7 +16,8 @@ from echoes_rt.errors import BackendError
 from echoes_rt.picture_headers import PictureHeader
 
 RgbArray = NDArray[np.uint8]
-Pixels = NDArray[np.integer[Any] | np.floating[Any]]
+Pixels = NDArray[Any]
+"""uint8 or uint16."""
 
 _SILENT = 0  # of OpenCV's log levels
 
@@ -104,7 +105,7 @@ def _strip_to_rgb(
     white = header.white or np.iinfo(strip.dtype).max
     if strip.ndim == 2:
         strip = strip[..., None]
-    alpha: NDArray[np.float32] | None = None
+    alpha: NDArray[Any] | None = None
     if header.clear_grey is not None and strip.shape[2] == 1:
         alpha = (strip != header.clear_grey).astype(np.float32)
     elif strip.shape[2] == 4 and is_clear:
@@ -121,9 +122,9 @@ def _strip_to_rgb(
     else:
         rgb = np.rint(np.minimum(colours * (255 / white), 255)).astype(np.uint8)
     if alpha is None or alpha.min() == 1:
-        return rgb
+        return np.asarray(rgb)
     # White, because that is what a page shows behind a transparent picture.
-    return np.rint(rgb * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.asarray(np.rint(rgb * alpha + 255 * (1 - alpha)), dtype=np.uint8)
 
 
 def _is_all_clear(pixels: Pixels, header: PictureHeader) -> bool:

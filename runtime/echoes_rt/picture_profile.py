@@ -24,7 +24,8 @@ def with_profile(data: bytes, icc: bytes, shape: Sequence[int]) -> bytes:
     if data.startswith(b"\xff\xd8"):
         parts = [icc[i : i + _JPEG_PART_BYTES] for i in range(0, len(icc), _JPEG_PART_BYTES)]
         segments = [
-            struct.pack(">HH12sBB", 0xFFE2, len(part) + 16, b"ICC_PROFILE", i + 1, len(parts)) + part
+            struct.pack(">HH12sBB", 0xFFE2, len(part) + 16, b"ICC_PROFILE", i + 1, len(parts))
+            + part
             for i, part in enumerate(parts)
         ]
         (after,) = struct.unpack_from(">H", data, 4)  # JFIF's own segment comes first

@@ -93,7 +93,9 @@ def _mpeg(data: mmap.mmap) -> str | None:
 
 def _goes_on(data: mmap.mmap, at: int) -> bool:
     """Whether a frame or a tag begins there, so that what came before was a frame."""
-    return data[at : at + 3] in (b"ID3", b"TAG", b"APE") or _frame_bytes(data[at : at + 4]) is not None
+    return (
+        data[at : at + 3] in (b"ID3", b"TAG", b"APE") or _frame_bytes(data[at : at + 4]) is not None
+    )
 
 
 def _after_tag(data: mmap.mmap, at: int) -> int:

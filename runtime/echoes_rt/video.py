@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -141,8 +142,8 @@ class _Timeline:
             raise InputError(
                 f"video {source} does not say when its pictures are shown; remux it, e.g. to .mp4"
             )
-        is_kept = [not packet.is_discard for packet in packets]
-        origin = min(time for time, kept in zip(shown, is_kept, strict=True) if kept or not any(is_kept))
+        kept = [time for packet, time in zip(packets, shown, strict=True) if not packet.is_discard]
+        origin = min(kept or shown)
         last = max(range(len(packets)), key=shown.__getitem__)
         length = packets[last].duration or _usual_length(container, stream, shown)
         duration_s = float((shown[last] + length - origin) * stream.time_base)
@@ -172,7 +173,7 @@ def _decoding_times(given: list[int | None], shown: list[int]) -> list[int]:
     known = [time for time in given if time is not None]
     is_sound = (
         len(known) == len(given)
-        and all(a < b for a, b in zip(known, known[1:], strict=False))
+        and all(a < b for a, b in itertools.pairwise(known))
         and all(a <= b for a, b in zip(known, shown, strict=True))
     )
     if is_sound:

@@ -266,9 +266,7 @@ def test_format_that_cannot_hold_a_depth_says_so(
 
 
 @pytest.mark.parametrize("scale", [32_767, 127, 2.0**31])
-def test_floats_of_another_scale_are_refused(
-    scale: float, echoes: Echoes, tmp_path: Path
-) -> None:
+def test_floats_of_another_scale_are_refused(scale: float, echoes: Echoes, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", noise() * scale * 5, RATE, subtype="FLOAT")
     for use in (
         lambda: echoes.inpaint(tmp_path / "a.wav", start=0.5, stop=0.52),

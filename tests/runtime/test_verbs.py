@@ -355,3 +355,71 @@ def test_what_makes_no_sense_is_one_line(
     (tmp_path / "in.raw").write_bytes(bytes(100))
     refused(run(*arguments), line)
     assert not written(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (("generate", "picture.jpg", "in.wav", "."), "in.wav"),  # picture.wav is new, in.png, too
+        (("generate", "picture.jpg", "linked.wav", "."), "linked.wav"),
+        (("inpaint", "in.wav", "in.wav", "--from", 0.2, "--to", 0.24), "in.wav"),
+        (("inpaint", "in.wav", "hard.wav", "--from", 0.2, "--to", 0.24), "in.wav"),
+        (("inpaint", "picture.png", "mask.png", "--mask", "mask.png"), "mask.png"),
+        (("inpaint", "picture.png", "link.png", "--mask", "mask.png"), "mask.png"),
+        (("continue", "in.wav", "./in.wav"), "in.wav"),
+        (("vary", "in.wav", "in.wav"), "in.wav"),
+    ],
+)
+def test_output_that_is_an_input_is_refused(
+    arguments: tuple[object, ...], given: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "hard.wav").hardlink_to(tmp_path / "in.wav")
+    picture = cv2.imread(str(tmp_path / "picture.jpg"))
+    assert picture is not None
+    for name in ("picture.png", "mask.png"):
+        cv2.imwrite(str(tmp_path / name), picture)
+    (tmp_path / "link.png").symlink_to(tmp_path / "mask.png")
+    if arguments[0] == "generate":  # what one source makes would take the place of another
+        (tmp_path / "picture.wav").hardlink_to(tmp_path / "in.wav")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    if arguments[2] == "linked.wav":
+        (tmp_path / "linked.wav").symlink_to(tmp_path / "in.wav")
+        before["linked.wav"] = before["in.wav"]
+    result = run(*arguments)
+    assert result.exit_code == 1
+    assert f"it is the input {given}; give another name" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("verb", ["generate", "vary"])
+@pytest.mark.parametrize("out", ["out.png", "out.wav"])
+def test_unknown_kind_of_input_is_the_inputs_fault(
+    verb: str, out: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    result = run(verb, "notes.txt", out)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: notes.txt is of no kind that is read; give a picture (")
+    assert result.stderr.count("\n") == 1
+
+
+def test_picture_is_known_by_its_content_under_any_name(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "picture.jpg").rename(tmp_path / "photo.orig")
+    assert run("generate", "photo.orig", "out.wav", "-q").output == ""
+
+
+def test_sound_of_a_video_is_a_sound(run: Run, tmp_path: Path) -> None:
+    """A picture is made of it, and it is varied and continued, as any recording."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "clip.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=22_050, layout="mono")
+        noise = np.random.default_rng(0).normal(0, 3000, (1, 11_025)).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(noise, format="s16", layout="mono")
+        frame.sample_rate = 22_050
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    assert run("generate", "clip.mkv", "out.png", "--start", 0.1, "-q").output == ""
+    for arguments in (("vary",), ("continue", "--duration", 0.2)):
+        assert run(arguments[0], "clip.mkv", "out.wav", *arguments[1:], "-q").output == ""
+    kept, _ = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    np.testing.assert_array_equal(kept[:11_025], noise[0])

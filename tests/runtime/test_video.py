@@ -351,9 +351,7 @@ def test_cover_alone_is_no_film(av: Any, run: Run, tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_colons_in_a_name_are_no_protocol(
-    av: Any, clip: Path, run: Run, tmp_path: Path
-) -> None:
+def test_colons_in_a_name_are_no_protocol(av: Any, clip: Path, run: Run, tmp_path: Path) -> None:
     clip.rename(tmp_path / "12:30.mp4")
     assert run("generate", "12:30.mp4", "13:00.mp4", "-q").output == ""
     assert len(pictures(av, tmp_path / "13:00.mp4")) == FPS

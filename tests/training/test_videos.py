@@ -156,6 +156,23 @@ def test_a_turned_phone_gives_an_upright_picture(tmp_path: Path) -> None:
     assert frame[:30].mean() > 150 > 50 > frame[34:].mean()
 
 
+def test_a_cover_is_no_film(videos: Path, tmp_path: Path) -> None:
+    path = tmp_path / "song.mp4"
+    with av.open(str(videos / "sound.mp4")) as source, av.open(str(path), "w") as song:
+        heard = song.add_stream_from_template(source.streams.audio[0])
+        cover = song.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        grey = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 128, np.uint8), format="rgb24")
+        song.mux([*cover.encode(grey), *cover.encode(None)])
+        for packet in source.demux(audio=0):
+            if packet.size:
+                packet.stream = heard
+                song.mux(packet)
+    with pytest.raises(ClipError, match="no video track"):
+        read_frames(path, 0.0, [0.1], slack_s=0.0)
+
+
 def copied(source_path: Path, path: Path, title: str = "", **options: str) -> Path:
     """The same pictures and sound in another file."""
     with (

@@ -58,9 +58,9 @@ def generate(
     """Make the sound of a picture, or the picture of a sound.
 
     A picture SOURCE gives a sound: OUT ends in .wav, .flac or .ogg. A sound SOURCE gives a picture:
-    OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what it
-    shows, or a picture OUT of its own sound. With several SOURCEs OUT is a folder; with --count a
-    number is added to the name.
+    OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what
+    it shows, or a picture OUT of its own sound. With several SOURCEs OUT is a folder; with --count
+    a number is added to the name.
 
     \b
     Example: echoes-rt generate dog.jpg dog.wav --seed 7

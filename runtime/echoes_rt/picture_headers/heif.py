@@ -7,9 +7,7 @@ from echoes_rt.colour import coding_of_numbers
 from echoes_rt.picture_headers.header import DamagedPictureError, PictureHeader, parts
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIC_BRANDS = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-)
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 # From (quarter turns counterclockwise, axis of mirroring or None), in this order, to EXIF's number.
 _ORIENTATIONS = {
@@ -103,9 +101,7 @@ def _primary(data: bytes, at: int, end: int) -> int:
     return int(item)
 
 
-def _properties(
-    data: bytes, iprp: tuple[int, int], item: int
-) -> list[tuple[bytes, bytes]]:
+def _properties(data: bytes, iprp: tuple[int, int], item: int) -> list[tuple[bytes, bytes]]:
     """Kind and content of what belongs to an item."""
     ipco = _child(data, *iprp, b"ipco")
     known = [(kind, data[start:stop]) for kind, start, stop in _boxes(data, *ipco)]

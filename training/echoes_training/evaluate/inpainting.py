@@ -71,7 +71,7 @@ def _filled(evaluation: Evaluation, clip: Clip, number: int) -> Samples:
     original = evaluation.samples(clip)[:, None]
     call = Call.of(echoes, options)
     made = fill_sound.inpaint(call, original, spec.sample_rate, start_s, stop_s, None)
-    return made.samples[:, 0]
+    return np.asarray(made.samples[:, 0], dtype=np.float32)
 
 
 def _share(hits: NDArray[np.bool_]) -> float:

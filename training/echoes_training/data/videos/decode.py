@@ -10,6 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from echoes_rt.av_file import main_pictures
 from echoes_training.data.crop import Pixels
 
 Samples = NDArray[np.float32]
@@ -80,9 +81,9 @@ def read_frames(path: Path, offset: float, times: Sequence[float], slack_s: floa
         ClipError: if the file cannot be decoded, has no pictures or ends before the last time.
     """
     with _opened(path) as container:
-        if not container.streams.video:
+        stream = main_pictures(container)  # a cover is no film
+        if stream is None:
             raise ClipError("no picture", "the file has no video track")
-        stream = container.streams.video[0]
         stream.codec_context.thread_count = 1  # clips are decoded beside each other, not within
         origin = _seek(container, stream, offset)
         chosen: list[Any] = []
