@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
+OLDEST_VENV := .venv-oldest
 GPU_VENV := .venv-gpu
 # Of an environment with ONNX Runtime's GPU build, TensorRT or both; without them all is skipped.
 GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
@@ -10,7 +11,7 @@ ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test check fmt bench web cpp cpp-bench gpu-check clean
+.PHONY: demo test oldest check fmt bench web cpp cpp-bench gpu-check clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -22,6 +23,13 @@ ifeq ($(shell uname -sm),Linux x86_64)
 	$(GPU_VENV)/bin/python -m pytest -q tests/runtime/test_backends.py -k gpu_build
 endif
 	$(VENV)/bin/python -m pytest -q tests
+
+oldest:  ## the runtime's tests with the oldest versions that pyproject.toml allows
+	$(PYTHON) -m venv --clear $(OLDEST_VENV)
+	$(OLDEST_VENV)/bin/python tests/oldest_versions.py > $(OLDEST_VENV)/constraints.txt
+	$(OLDEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video]" pytest hypothesis
+	$(OLDEST_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
 
 check: $(VENV)/.installed  ## style and types
 	$(VENV)/bin/ruff check .
@@ -75,4 +83,4 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) out.wav
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) $(OLDEST_VENV) out.wav

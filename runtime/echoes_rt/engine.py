@@ -33,7 +33,7 @@ from echoes_rt.sources import AudioLike, clip_of
 from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
 from echoes_rt.spec.sampling import SamplingDefaults
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.spec.tokens import Grid, TokenLayout
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -104,7 +104,8 @@ class Engine:
     def encode_image(self, image: Path | str | RgbArray) -> IntArray:
         """(1, N_i) image codes of a picture."""
         pixels = load_image(image, self.manifest.image)
-        return np.asarray(self._session("image_encoder").run({"image": pixels})["codes"])
+        codes = self._session("image_encoder").run({"image": pixels})["codes"]
+        return self._codes(codes, "image_encoder", self.manifest.tokens.image)
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
@@ -113,7 +114,8 @@ class Engine:
 
     def encode_mel(self, mel: FloatArray) -> IntArray:
         """(B, n_mels, n_frames) log-mels to (B, N_a) audio codes."""
-        return np.asarray(self._session("mel_encoder").run({"mel": mel})["codes"])
+        codes = self._session("mel_encoder").run({"mel": mel})["codes"]
+        return self._codes(codes, "mel_encoder", self.manifest.tokens.audio)
 
     def decode_tokens(
         self,
@@ -159,9 +161,9 @@ class Engine:
         if graph == "decode":
             decoded = fused.decode(session, tokens, mask, plan, noise, condition=condition)
             report_steps(on_step, plan.steps)
-            return decoded
+            return self._tokens(decoded, graph)
         loop = resident.decode if isinstance(session, BoundStep) else stepwise.decode
-        return loop(
+        decoded = loop(
             session,  # type: ignore[arg-type]  # each loop gets the session that it is for
             tokens,
             mask,
@@ -171,6 +173,7 @@ class Engine:
             mask_token_id=layout.mask_token_id,
             on_step=on_step,
         )
+        return self._tokens(decoded, graph)
 
     @property
     def is_one_call(self) -> bool:
@@ -190,6 +193,7 @@ class Engine:
         pictures = np.repeat(pixels, len(seeds), axis=0)
         session = self._session("image_to_audio")
         samples, codes = fused.image_to_audio(session, pictures, plan, noise)
+        codes = self._codes(codes, "image_to_audio", layout.audio)
         return _levelled(self._finite(samples, "image_to_audio")), codes
 
     def loop_graph(self, on_step: OnStep | None = None) -> str:
@@ -225,7 +229,14 @@ class Engine:
 
     def vocode(self, mel: FloatArray) -> FloatArray:
         """(B, n_mels, T) log-mels to (B, T * hop_length) samples, of any height."""
-        return self._finite(self._session("vocoder").run({"mel": mel})["waveform"], "vocoder")
+        samples = self._session("vocoder").run({"mel": mel})["waveform"]
+        n_samples = mel.shape[2] * self.manifest.mel.hop_length
+        if samples.shape[1] != n_samples:
+            raise BundleError(
+                f"the vocoder of bundle {self.manifest.name} gave {samples.shape[1]} samples for "
+                f"{mel.shape[2]} frames, which are {n_samples}; get the bundle again"
+            )
+        return self._finite(samples, "vocoder")
 
     def decode_audio(self, codes: IntArray) -> FloatArray:
         """(B, N_a) audio codes to (B, S) samples in [-1, 1]."""
@@ -249,6 +260,21 @@ class Engine:
                 "get the bundle again or use device cpu"
             )
         return np.asarray(values)
+
+    def _codes(self, codes: IntArray, graph: str, grid: Grid) -> IntArray:
+        wrong = codes[(codes < 0) | (codes >= grid.codebook_size)]
+        if wrong.size:
+            raise BundleError(
+                f"the {graph} of bundle {self.manifest.name} gave the code {wrong[0]}, of "
+                f"[0, {grid.codebook_size}); get the bundle again"
+            )
+        return np.asarray(codes)
+
+    def _tokens(self, tokens: IntArray, graph: str) -> IntArray:
+        layout = self.manifest.tokens
+        self._codes(tokens[:, layout.image_slice], graph, layout.image)
+        self._codes(tokens[:, layout.audio_slice], graph, layout.audio)
+        return tokens
 
     def _session(self, name: str) -> Session:
         with self._lock:

@@ -13,6 +13,7 @@ from echoes_rt.backends.base import Around
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.lifetime import running
+from echoes_rt.backends.outputs import check_outputs
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -61,6 +62,7 @@ class OnnxSession:
         self._session = open_graph(path, signature, device, dials or SessionDials(threads=threads))
         self._path = path
         self._device = device
+        self._signature = signature
         self._output_names = list(signature.outputs)
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
@@ -77,10 +79,12 @@ class OnnxSession:
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"
             ) from error
-        return {
+        named = {
             name: np.asarray(output)
             for name, output in zip(self._output_names, outputs, strict=True)
         }
+        check_outputs(self._path.name, self._signature, inputs, named)
+        return named
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""

@@ -2,6 +2,7 @@
 
 import { BundleError, ManifestError, messageOf } from "./errors";
 import { openStore, type FileStore } from "./file_store";
+import { parseJson } from "./json_fields";
 import { filesOf, MANIFEST_NAME, readManifest, type DataFile, type Manifest } from "./manifest";
 import { sha256Hex } from "./sha256";
 import { GRAPHS, type GraphName } from "./signatures";
@@ -97,15 +98,8 @@ async function loadManifest(
     if (!kept) throw error;
     bytes = kept;
   }
-  let data: unknown;
   try {
-    data = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch (error) {
-    const why = `the manifest is not valid JSON: ${messageOf(error)}`;
-    throw new ManifestError(`${url}: ${why}`, { cause: error });
-  }
-  try {
-    return { manifest: readManifest(data), bytes };
+    return { manifest: readManifest(parseJson(bytes)), bytes };
   } catch (error) {
     throw new ManifestError(`${url}: ${messageOf(error)}`, { cause: error });
   }

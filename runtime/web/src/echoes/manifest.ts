@@ -35,8 +35,8 @@ const DTYPES = ["float32", "float16", "int32", "int64", "uint8", "bool"] as cons
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const GRAPH_NAME = /^[a-z][a-z0-9_]{0,63}$/;
-const LINE = /^\S[^\x00-\x1f]{0,999}$/u;
-const TEXT = /^[^\x00-\x09\x0b-\x1f]{0,10000}$/u;
+const LINE = /^(?!\p{White_Space})[^\x00-\x1f\x7f-\x9f]{1,1000}$/u;
+const TEXT = /^[^\x00-\x09\x0b-\x1f\x7f-\x9f]{0,10000}$/u;
 const SHA256 = /^[0-9a-f]{64}$/;
 const FILE = /^(?!\/)[A-Za-z0-9._\-/ ]{1,255}(?<!\/)$/;
 const FILE_ALLOWED =

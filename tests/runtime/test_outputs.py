@@ -1,0 +1,92 @@
+"""What a bundle's graphs give is checked where it comes in: any nonsense is one sentence."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from echoes_rt import Echoes
+from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.errors import BundleError
+
+PICTURE = np.zeros((40, 50, 3), np.uint8)
+SOUND = np.zeros(2048, np.float32)
+
+Verb = Callable[[Echoes], object]
+
+VERBS: dict[str, Verb] = {
+    "generate": lambda echoes: echoes.generate(PICTURE, seed=1),
+    "generate in steps": lambda echoes: echoes.generate(PICTURE, seed=1, on_step=lambda *_: None),
+    "picture": lambda echoes: echoes.generate(SOUND, seed=1),
+    "vary": lambda echoes: echoes.vary(SOUND, seed=1),
+    "stream": lambda echoes: list(echoes.stream(PICTURE, duration=0.2, seed=1)),
+    "cogenerate": lambda echoes: echoes.cogenerate(seed=1),
+}
+
+
+def shaped(shape: tuple[int, ...], value: float, dtype: Any) -> Any:
+    return np.full(shape, value, dtype)
+
+
+WRONG = {
+    "generate": [
+        ("image_encoder", shaped((1, 15), 0, np.int32)),
+        ("image_encoder", shaped((0, 16), 0, np.int32)),
+        ("image_encoder", shaped((1, 16), -1, np.int32)),
+        ("image_encoder", shaped((1, 16), 32, np.int32)),
+        ("decode", shaped((1, 24), 32, np.int32)),
+        ("decode", shaped((1, 24), -1, np.int32)),
+        ("decode", shaped((1, 25), 0, np.int32)),
+        ("decode", shaped((24,), 0, np.int32)),
+        ("decode", shaped((1, 24), 0, np.float32)),
+        ("mel_decoder", shaped((1, 16, 31), 0, np.float32)),
+        ("mel_decoder", shaped((5, 16, 32), 0, np.float32)),
+        ("vocoder", shaped((1, 7), 0, np.float32)),
+        ("vocoder", shaped((1, 0), 0, np.float32)),
+        ("vocoder", shaped((2, 2048), 0, np.float32)),
+        ("vocoder", shaped((1, 2048), np.nan, np.float32)),
+    ],
+    "generate in steps": [
+        ("step", shaped((2, 24, 31), 0, np.float32)),
+        ("step", shaped((1, 24, 32), 0, np.float32)),
+        ("step", shaped((2, 24, 32), np.nan, np.float32)),
+    ],
+    "picture": [
+        ("mel_encoder", shaped((1, 7), 0, np.int32)),
+        ("mel_encoder", shaped((1, 8), 2**31 - 1, np.int32)),
+        ("image_decoder", shaped((1, 3, 33, 32), 0, np.float32)),
+        ("image_decoder", shaped((1, 3, 0, 0), 0, np.float32)),
+        ("image_decoder", shaped((1, 3, 32, 32), np.inf, np.float32)),
+    ],
+    "vary": [("mel_encoder", shaped((2, 8), 0, np.int32))],
+    "stream": [
+        ("mel_decoder", shaped((1, 16, 0), 0, np.float32)),
+        ("vocoder", shaped((1, 10**6), 0, np.float32)),
+    ],
+    "cogenerate": [("image_decoder", shaped((1, 1, 32, 32), 0, np.float32))],
+}
+
+CASES = [(verb, *case) for verb, cases in WRONG.items() for case in cases]
+
+
+@pytest.mark.parametrize(
+    ("verb", "graph", "output"), CASES, ids=[f"{v}-{g}-{o.shape}-{o.flat[:1]}" for v, g, o in CASES]
+)
+def test_wrong_output_is_one_sentence(
+    verb: str, graph: str, output: Any, tiny_bundle: Path
+) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
+    session = echoes._session(graph)
+    assert isinstance(session, OnnxSession)
+    session._session = SimpleNamespace(run=lambda *_: [output])
+    with pytest.raises(BundleError) as caught:
+        VERBS[verb](echoes)
+    assert graph in str(caught.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_right_outputs_pass(verb: str, tiny_bundle: Path) -> None:
+    VERBS[verb](Echoes.load(tiny_bundle, device="cpu", threads=1))
