@@ -27,7 +27,12 @@ SETTINGS = {
     "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
-    "transformer": ("group_steps=2", "model.dropout=0.1"),
+    "transformer": (
+        "group_steps=2",
+        "model.dropout=0.1",
+        "model.form=context",
+        "model.audio_group=2",
+    ),
 }
 
 
@@ -50,7 +55,12 @@ class World:
             source += ["--codec", str(self.folder / "one-mel-vqgan")]
         if stage == "transformer":
             source = ["--tokens", str(self.tokens)]
-        always = ("loop.batch_size=4", "loop.log_every=1", "loop.ema_decay=0.5")
+        always = (
+            "loop.batch_size=4",
+            "loop.log_every=1",
+            "loop.ema_decay=0.5",
+            "loop.precision=fp32",
+        )
         sets = [part for s in (*always, *settings) for part in ("--set", s)]
         out = ["--preset", "tiny", "--out", str(self.folder / run)]
         return [stage, *source, *out, *sets, *(["--resume"] if resume else [])]
