@@ -16,7 +16,7 @@ from bench.page import page, write_page
 from echoes_export.quantize import quantize_bundle
 from echoes_export.stored_models import stored_models
 from echoes_rt.bundle import Bundle
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_graphs_are_never_those_of_an_older_run(
     monkeypatch.setattr(
         "bench.models.quantize_bundle", lambda _, out, *__, **___: written.append(out)
     )
-    make_subject("tiny", tmp_path, SamplingDefaults(steps=1))
+    make_subject("tiny", tmp_path, Sampling(steps=1))
     assert written == [tmp_path / "tiny", tmp_path / "tiny-int8"]
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echoes_rt.audio import write_audio
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.image import RgbArray, write_image
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Result(ABC):
 
     codes: IntArray
     seed: int
-    sampling: SamplingDefaults
+    sampling: Sampling
     bundle: str
     device: str
     timings_ms: dict[str, float]

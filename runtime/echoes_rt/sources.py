@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from echoes_rt.audio import check_start, is_sound_path, read_audio
-from echoes_rt.decode.reference import FloatArray
+from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, check_array, read_image
 from echoes_rt.spec.mel import MelSpec

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from echoes_rt.decode.reference import FloatArray
+from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import BackendError, InputError
 from echoes_rt.image import RgbArray
 from echoes_rt.output_file import check_place, check_suffix, replacing

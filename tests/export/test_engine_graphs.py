@@ -27,7 +27,7 @@ from echoes_rt.errors import BundleError
 from echoes_rt.spec.graphs import graph_specs
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.tokens import Grid, TokenLayout
 
 SEEDS = 20
@@ -41,10 +41,10 @@ UNSUPPORTED = {
 """The last one is there, but TensorRT promises no order of equals."""
 
 DIALS = [
-    SamplingDefaults(steps=1),
-    SamplingDefaults(steps=5, guidance_scale=4.0, guidance_interval=(0.0, 0.5)),
-    SamplingDefaults(steps=8, guidance_scale=1.0, temperature=0.7),
-    SamplingDefaults(steps=3, guidance_scale=2.0, temperature=0.0, choice_temperature=0.0),
+    Sampling(steps=1),
+    Sampling(steps=5, guidance_scale=4.0, guidance_interval=(0.0, 0.5)),
+    Sampling(steps=8, guidance_scale=1.0, temperature=0.7),
+    Sampling(steps=3, guidance_scale=2.0, temperature=0.0, choice_temperature=0.0),
 ]
 
 
@@ -86,7 +86,7 @@ def test_tokens_are_the_references(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def mock_step(layout: TokenLayout) -> onnx.ModelProto:
-    """The logits of the golden traces, docs/manifest.md: whole numbers with many equals."""
+    """The logits of the golden traces, docs/format.md: whole numbers with many equals."""
     nodes = Nodes("mock.", {})
     n_tokens, vocab_size = layout.n_tokens, layout.vocab_size
     odd = nodes.constant(2 * np.arange(n_tokens) + 1, "int32")

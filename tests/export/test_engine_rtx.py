@@ -13,7 +13,7 @@ from echoes_export.precision import rounded
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import BUNDLED_FOLDER, Bundle
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_training.presets import PRESETS
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)
@@ -78,7 +78,7 @@ def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_base_builds_for_every_architecture(tmp_path: Path) -> None:
-    about = About(name="base", description="Random weights.", sampling=SamplingDefaults())
+    about = About(name="base", description="Random weights.", sampling=Sampling())
     models = rounded(random_models(PRESETS["base"], seed=0), "fp16")
     write_bundle(tmp_path / "base", models, about, weights="fp16", accept=lambda _: None)
     bundle = Bundle.open(tmp_path / "base")

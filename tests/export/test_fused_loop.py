@@ -29,7 +29,7 @@ LAYOUT = TokenLayout(
 
 
 def mock_scores(layout: TokenLayout) -> onnx.ModelProto:
-    """The logits of the golden traces, docs/manifest.md, as a graph."""
+    """The logits of the golden traces, docs/format.md, as a graph."""
     nodes = Nodes("mock.", {})
     n_tokens = nodes.constant(layout.n_tokens, "int64")
     odd = nodes.constant(2 * np.arange(layout.n_tokens) + 1, "int32")

@@ -21,7 +21,7 @@ from echoes_rt.decode import stepwise
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import known_media, make_plan
 from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 SERVER = Path(__file__).with_name("graph_server.mjs")
 SWIFTSHADERS = [
@@ -103,7 +103,7 @@ def test_step_graph_on_webgpu_gives_the_tokens_of_the_cpu(
     mask = np.zeros(tokens.shape, dtype=np.bool_)
     mask[0, layout.audio_slice] = mask[1, layout.image_slice] = True
     mask[2] = rng.random(layout.n_tokens) < 0.5
-    plan = make_plan(mask, SamplingDefaults(steps=4, guidance_scale=3.0))
+    plan = make_plan(mask, Sampling(steps=4, guidance_scale=3.0))
     noise = uniforms([1, 2, 3], 4, layout.n_tokens)
     decoded = [
         stepwise.decode(

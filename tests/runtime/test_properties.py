@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from echoes_rt.decode import reference, stepwise
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import known_media, make_plan
-from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES, SamplingDefaults
+from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES, Sampling
 from echoes_rt.spec.tokens import Grid, TokenLayout
 
 LAYOUT = TokenLayout(
@@ -38,7 +38,7 @@ class Oracle:
 
 
 @st.composite
-def questions(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.bool_], SamplingDefaults]:
+def questions(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.bool_], Sampling]:
     """Any mix of known counts in one batch, from all known to nothing."""
     members = draw(st.integers(1, 4))
     bits = draw(st.lists(st.booleans(), min_size=14 * members, max_size=14 * members))
@@ -46,7 +46,7 @@ def questions(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.bool_], Sa
     rng = np.random.default_rng(draw(st.integers(0, 99)))
     tokens = rng.integers(0, LAYOUT.audio.codebook_size, mask.shape).astype(np.int32)
     start, stop = sorted((draw(st.floats(0, 1)), draw(st.floats(0, 1))))
-    sampling = SamplingDefaults(
+    sampling = Sampling(
         steps=draw(st.integers(1, 14)),
         guidance_scale=draw(st.sampled_from([0.0, 1.0, 2.5, 8.0])),
         temperature=draw(st.sampled_from([0.0, 0.3, 1.0, 3.0])),
@@ -60,7 +60,7 @@ def questions(draw: st.DrawFn) -> tuple[NDArray[np.int32], NDArray[np.bool_], Sa
 @given(questions(), st.integers(0, 2**64 - 5), st.integers(0, 5))
 @settings(max_examples=60, deadline=None)
 def test_known_tokens_stay_and_no_mask_is_left(
-    question: tuple[NDArray[np.int32], NDArray[np.bool_], SamplingDefaults], seed: int, salt: int
+    question: tuple[NDArray[np.int32], NDArray[np.bool_], Sampling], seed: int, salt: int
 ) -> None:
     tokens, mask, sampling = question
     seeds = [seed + i for i in range(len(tokens))]
@@ -89,7 +89,7 @@ def test_known_tokens_stay_and_no_mask_is_left(
 @given(questions(), st.integers(0, 2**32))
 @settings(max_examples=30, deadline=None)
 def test_members_of_a_batch_do_not_see_each_other(
-    question: tuple[NDArray[np.int32], NDArray[np.bool_], SamplingDefaults], seed: int
+    question: tuple[NDArray[np.int32], NDArray[np.bool_], Sampling], seed: int
 ) -> None:
     tokens, mask, sampling = question
     seeds = [seed + i for i in range(len(tokens))]

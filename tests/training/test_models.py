@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from echoes_rt.spec.mel import MelSpec, log_scale, mel_filterbank
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.spec.tokens import MEDIA, Grid
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
-from echoes_training.models.transformer import MEDIA, MaskedTransformer, MediumEmbedding
+from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.models.wave_discriminators import WaveDiscriminator

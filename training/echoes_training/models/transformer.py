@@ -11,8 +11,7 @@ from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training.models.attention import Block
 from echoes_training.models.dropout import Dropout, draw_kept
 
-MEDIA = ("image", "audio")
-FORMS = ("joint", "context")
+FORMS = ("context", "joint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,26 +24,19 @@ class TransformerConfig:
             computed once. ``joint``: every position looks at every other one (arXiv 2405.14598).
         image_group: how many codes of a picture, one below the other, share one position.
         audio_group: likewise of a sound.
-        unknown_medium: in joint form, ``masked``: a medium of which nothing is known is looked at
-            like any other. ``absent``: it is not, as if the sequence held the other medium alone.
     """
 
     width: int
     layers: int
     heads: int
     dropout: float = 0.0
-    form: str = "joint"
+    form: str = "context"
     image_group: int = 1
     audio_group: int = 1
-    unknown_medium: str = "masked"
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
-            raise ValueError(f"form must be joint or context, got {self.form!r}")
-        if self.unknown_medium not in ("masked", "absent"):
-            raise ValueError(
-                f"unknown_medium must be masked or absent, got {self.unknown_medium!r}"
-            )
+            raise ValueError(f"form must be context or joint, got {self.form!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.width % self.heads:
@@ -136,7 +128,6 @@ class MaskedTransformer(nn.Module):
         super().__init__()
         self.layout = layout
         self.form = config.form
-        self.unknown_medium = config.unknown_medium
         self.image = MediumEmbedding(layout.image, config.width, config.image_group)
         self.audio = MediumEmbedding(layout.audio, config.width, config.audio_group)
         self.dropout = Dropout(config.dropout)
@@ -210,22 +201,15 @@ class MaskedTransformer(nn.Module):
         n = self.image.n_positions
         return h[:, :n], h[:, n:]
 
-    def visible(self, tokens: Tensor, sees: Tensor | None) -> Tensor | None:
+    def visible(self, sees: Tensor | None) -> Tensor | None:
         """(B, 1, P, P) for attention, if not every position may look at every other one.
 
         ``sees`` is as in ``hidden``.
         """
         if sees is None:
-            if self.unknown_medium == "masked":
-                return None
-            n_image = self.layout.image.n_tokens
-            is_known = tokens != self.layout.mask_token_id
-            is_known = torch.stack(
-                [part.any(dim=1) for part in (is_known[:, :n_image], is_known[:, n_image:])], 1
-            )
-            sees = is_known.flip(1)
+            return None
         n_positions = self.image.n_positions + self.audio.n_positions
-        is_audio = torch.arange(n_positions, device=tokens.device) >= self.image.n_positions
+        is_audio = torch.arange(n_positions, device=sees.device) >= self.image.n_positions
         medium = is_audio.long()
         is_same_medium = medium[:, None] == medium
         return (is_same_medium | sees[:, medium, None])[:, None]
@@ -247,7 +231,7 @@ class MaskedTransformer(nn.Module):
         sizes = (1, *(Block.DROPOUTS for _ in self.blocks))
         first, *others = [None] * len(sizes) if kept is None else kept.split(sizes, dim=1)
         h = self.embed(tokens, None if first is None else first.squeeze(1))
-        visible = self.visible(tokens, sees)
+        visible = self.visible(sees)
         for block, places in zip(self.blocks, others, strict=True):
             h = block(h, visible, places)
         return self.norm(h)
@@ -263,29 +247,3 @@ class MaskedTransformer(nn.Module):
     def _padded(self, medium: MediumEmbedding, h: Tensor) -> Tensor:
         n_missing = self.layout.vocab_size - medium.grid.codebook_size
         return F.pad(medium.logits(h), (0, n_missing), value=-torch.inf)
-
-    def logits_at(
-        self, tokens: Tensor, image_rows: Tensor, audio_rows: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The rows of ``forward`` that are asked for, without computing the others' end.
-
-        After the last attention no position looks at another, so what nobody reads is left out.
-
-        Args:
-            tokens: (B, N), as in ``hidden``.
-            image_rows: (M_i,) places in the flattened (B * N), all in the image.
-            audio_rows: (M_a,), all in the sound.
-
-        Returns:
-            (M_i, vocab_size) and (M_a, vocab_size).
-        """
-        h, visible = self.embed(tokens), self.visible(tokens, None)
-        *blocks, last = self.blocks
-        for block in blocks:
-            h = block(h, visible)
-        assert isinstance(last, Block)
-        rows = torch.cat([image_rows, audio_rows])
-        h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h, visible))))
-        h = self.norm(h)
-        n_image = image_rows.shape[0]
-        return self._padded(self.image, h[:n_image]), self._padded(self.audio, h[n_image:])

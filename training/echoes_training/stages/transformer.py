@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_rt.spec.tokens import MEDIA
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
 from echoes_training.data.tokens import TokenCache
 from echoes_training.device import autocast, step_generator
 from echoes_training.ema import averages
-from echoes_training.models.transformer import MEDIA, MaskedTransformer
+from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages import codebooks
