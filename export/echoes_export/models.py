@@ -10,10 +10,11 @@ from torch import nn
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import TokenLayout
+from echoes_training.models.codec import Codec
+from echoes_training.models.codecs import make_codec
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
-from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import Preset
 
 
@@ -25,8 +26,8 @@ class Models:
         configs: the shape of each module by its name, ready for JSON.
     """
 
-    image_vqgan: VQGAN
-    mel_vqgan: VQGAN
+    image_vqgan: Codec
+    mel_vqgan: Codec
     vocoder: Vocoder | MelGAN
     transformer: MaskedTransformer
     image: ImageSpec
@@ -57,8 +58,8 @@ def random_models(preset: Preset, seed: int) -> Models:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         models = Models(
-            image_vqgan=VQGAN(preset.image_vqgan.model),
-            mel_vqgan=VQGAN(preset.mel_vqgan.model),
+            image_vqgan=make_codec(preset.image_vqgan.model),
+            mel_vqgan=make_codec(preset.mel_vqgan.model),
             vocoder=make_vocoder(preset.vocoder.model, preset.mel),
             transformer=MaskedTransformer(preset.transformer.model, preset.layout),
             image=preset.image,
@@ -74,18 +75,11 @@ def random_models(preset: Preset, seed: int) -> Models:
             for tensor in module.state_dict().values():
                 if tensor.ndim == 1:
                     tensor.add_(0.1 * torch.rand_like(tensor))
-        _centre(models.image_vqgan, (2, 3, models.image.height, models.image.width))
-        _centre(models.mel_vqgan, (2, 1, models.mel.n_mels, models.mel.n_frames))
+        models.image_vqgan.spread_codes(torch.randn(2, 3, models.image.height, models.image.width))
+        models.mel_vqgan.spread_codes(torch.randn(2, 1, models.mel.n_mels, models.mel.n_frames))
         for medium in (models.transformer.image, models.transformer.audio):
             for parameter in medium.parameters():
                 parameter.mul_(10)
         for layer in models.transformer.blocks:
             layer.get_submodule("attention.out").get_parameter("weight").mul_(5)
     return models
-
-
-def _centre(codec: VQGAN, shape: tuple[int, ...]) -> None:
-    """Moves the latents of noise around zero, so that the codes tell inputs apart."""
-    last = codec.encoder.conv_out if codec.config.is_maskgit else codec.quant_conv
-    bias = last.get_parameter("bias")
-    bias.sub_(codec.latents(torch.randn(shape)).mean(dim=(0, 2, 3)))

@@ -1,24 +1,26 @@
 """Models from the newest checkpoints of training runs, or where there is no run, of a bundle."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from torch import nn
 
 from echoes_export.models import Models
 from echoes_rt.errors import InputError
 from echoes_rt.spec.tokens import Grid
 from echoes_training import checkpoint
-from echoes_training.config import TransformerStageConfig, VocoderStageConfig, from_dict
-from echoes_training.models.melgan import MelGAN
+from echoes_training.config import TransformerStageConfig, VocoderStageConfig, from_dict, to_dict
+from echoes_training.models.codec import Codec
 from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.models.vocoder import Vocoder, make_vocoder
-from echoes_training.models.vqgan import VQGAN
+from echoes_training.models.vocoder import make_vocoder
 from echoes_training.stages import codebooks
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import codec_of_run
 
-M = TypeVar("M")
-C = TypeVar("C")
+_Loaded = tuple[nn.Module, Any, Any]
+"""A module, its shape, and what it was made for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +66,10 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
             _check_stage(run, name)
     parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
     read_by_transformer = _codebooks(runs, base)
-    _read(parts, "image_vqgan", runs.image_vqgan, load_codec, "image")
-    _read(parts, "mel_vqgan", runs.mel_vqgan, load_codec, "mel")
-    _read(parts, "vocoder", runs.vocoder, _load_vocoder, "mel")
-    _read(parts, "transformer", runs.transformer, _load_transformer, "layout")
+    _read(parts, "image_vqgan", runs.image_vqgan, partial(_load_codec, medium="image"))
+    _read(parts, "mel_vqgan", runs.mel_vqgan, partial(_load_codec, medium="mel"))
+    _read(parts, "vocoder", runs.vocoder, _load_vocoder)
+    _read(parts, "transformer", runs.transformer, _load_transformer)
     image, mel = parts.specs["image_vqgan"], parts.specs["mel_vqgan"]
     layout = parts.specs["transformer"]
     image_place, mel_place = runs.place("image_vqgan"), runs.place("mel_vqgan")
@@ -113,9 +115,7 @@ def _parts_of(base: Models) -> _Parts:
     return _Parts(modules=base.modules, configs=dict(base.configs), specs=specs)
 
 
-def _read(
-    parts: _Parts, name: str, run: Path | None, load: Callable[[Path], tuple[M, C]], spec: str
-) -> None:
+def _read(parts: _Parts, name: str, run: Path | None, load: Callable[[Path], _Loaded]) -> None:
     """Puts a run's model in the place of the base's, if there is a run.
 
     Damaged runs become one sentence; safetensors' own errors say nothing of the run.
@@ -125,14 +125,13 @@ def _read(
     if run is None:
         return
     try:
-        module, config = load(run)
+        module, config, spec = load(run)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the checkpoint of {run} cannot be loaded: {reason}") from error
-    stage: Any = config
     parts.modules[name] = module
-    parts.configs[name] = asdict(stage.model)
-    parts.specs[name] = getattr(stage, spec)
+    parts.configs[name] = to_dict(config)
+    parts.specs[name] = spec
 
 
 def _check_stage(run: Path, stage: str) -> None:
@@ -141,27 +140,33 @@ def _check_stage(run: Path, stage: str) -> None:
         raise InputError(f"{run} is a run of {found}, expected one of {stage}")
 
 
-def _load_vocoder(run: Path) -> tuple[Vocoder | MelGAN, VocoderStageConfig]:
+def _load_codec(run: Path, medium: str) -> _Loaded:
+    codec = codec_of_run(run)
+    return codec.model, codec.model.config, getattr(codec, medium)
+
+
+def _load_vocoder(run: Path) -> _Loaded:
     config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
-    return _ready(run, "vocoder", make_vocoder(config.model, config.mel)), config
+    vocoder = _ready(run, "vocoder", make_vocoder(config.model, config.mel))
+    return vocoder, config.model, config.mel
 
 
-def _load_transformer(run: Path) -> tuple[MaskedTransformer, TransformerStageConfig]:
+def _load_transformer(run: Path) -> _Loaded:
     config = from_dict(TransformerStageConfig, checkpoint.load_config(run)["config"])
-    return _ready(run, "transformer", MaskedTransformer(config.model, config.layout)), config
+    transformer = _ready(run, "transformer", MaskedTransformer(config.model, config.layout))
+    return transformer, config.model, config.layout
 
 
-def _ready(run: Path, name: str, module: Any) -> Any:
+def _ready(run: Path, name: str, module: nn.Module) -> nn.Module:
     checkpoint.load_module(run, name, module)
     return module.eval().requires_grad_(False)
 
 
-def _check_grid(place: str, grid: Grid, codec: VQGAN, size: tuple[int, int]) -> None:
-    config = codec.config
-    made = (size[0] // config.factor, size[1] // config.factor, config.codebook_size)
-    wanted = (grid.height, grid.width, grid.codebook_size)
-    if made != wanted:
+def _check_grid(place: str, grid: Grid, codec: Codec, size: tuple[int, int]) -> None:
+    made = codec.grid(*size)
+    if made != grid:
         raise InputError(
-            f"the codec of {place} makes {made[0]} x {made[1]} codes of {made[2]}, the transformer "
-            f"reads {wanted[0]} x {wanted[1]} of {wanted[2]}; train the transformer on its codes"
+            f"the codec of {place} makes {made.height} x {made.width} codes of "
+            f"{made.codebook_size}, the transformer reads {grid.height} x {grid.width} of "
+            f"{grid.codebook_size}; train the transformer on its codes"
         )

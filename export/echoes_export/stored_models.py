@@ -6,9 +6,9 @@ from echoes_rt.errors import BundleError
 from echoes_training.bundles import read_weights
 from echoes_training.checkpoint import BUNDLE_WEIGHTS
 from echoes_training.config import from_dict
+from echoes_training.models.codecs import codec_config, make_codec
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig, make_vocoder
-from echoes_training.models.vqgan import VQGAN, VQGANConfig
 
 
 def stored_models(bundle: Bundle) -> Models:
@@ -21,7 +21,7 @@ def stored_models(bundle: Bundle) -> Models:
     configs, weights = read_weights(bundle)
     try:
         image_vqgan, mel_vqgan = (
-            VQGAN(from_dict(VQGANConfig, configs[f"{medium}_vqgan"])) for medium in ("image", "mel")
+            make_codec(codec_config(configs[f"{medium}_vqgan"])) for medium in ("image", "mel")
         )
         vocoder = make_vocoder(from_dict(VocoderConfig, configs["vocoder"]), manifest.mel)
         shape = from_dict(TransformerConfig, configs["transformer"])

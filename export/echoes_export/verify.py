@@ -146,14 +146,23 @@ def _batches(inputs: Tensor) -> list[Array]:
 
 
 def _torch(part: Part, asked: Array) -> Array:
-    output: Tensor = part.module(torch.from_numpy(asked))
+    output: Tensor = part.module(*map(torch.from_numpy, _inputs(part, asked)))
     return output.numpy()
 
 
 def _onnx(engine: Engine, name: str, part: Part, asked: Array) -> Array:
-    (key,) = part.signature.inputs
-    (output,) = engine.session(name).run({key: asked}).values()
+    inputs = dict(zip(part.signature.inputs, _inputs(part, asked), strict=True))
+    (output,) = engine.session(name).run(inputs).values()
     return output
+
+
+def _inputs(part: Part, asked: Array) -> list[Array]:
+    """What a graph is asked, and behind it the noise that it may take."""
+    noise = part.signature.inputs.get("noise")
+    if noise is None:
+        return [asked]
+    shape = (len(asked), *(int(dim) for dim in noise.shape[1:]))
+    return [asked, np.random.default_rng(0).random(shape, dtype=np.float32)]
 
 
 def _check(name: str, pairs: list[tuple[Array, Array]], *, is_limited: bool) -> Check:

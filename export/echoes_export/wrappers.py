@@ -11,21 +11,21 @@ from torch.nn import functional as F
 from echoes_export.decode_graphs import network_signature
 from echoes_export.models import Models
 from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, TensorSpec
-from echoes_rt.spec.mel import MelSpec, hann_window
+from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
+from echoes_training.models.codec import Codec
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import Vocoder
-from echoes_training.models.vqgan import VQGAN
 
 # A wrapper holds a model under the model's own name, so that every weight in a graph has the name
 # that it has in the bundle's weights file.
 
 
 class ImageEncoder(nn.Module):
-    def __init__(self, image_vqgan: VQGAN) -> None:
+    def __init__(self, image_vqgan: Codec) -> None:
         super().__init__()
         self.image_vqgan = image_vqgan
 
@@ -34,7 +34,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    def __init__(self, image_vqgan: VQGAN, grid: Grid) -> None:
+    def __init__(self, image_vqgan: Codec, grid: Grid) -> None:
         super().__init__()
         self.image_vqgan = image_vqgan
         self.grid = grid
@@ -45,7 +45,7 @@ class ImageDecoder(nn.Module):
 
 
 class MelEncoder(nn.Module):
-    def __init__(self, mel_vqgan: VQGAN) -> None:
+    def __init__(self, mel_vqgan: Codec) -> None:
         super().__init__()
         self.mel_vqgan = mel_vqgan
 
@@ -54,14 +54,14 @@ class MelEncoder(nn.Module):
 
 
 class MelDecoder(nn.Module):
-    def __init__(self, mel_vqgan: VQGAN, grid: Grid) -> None:
+    def __init__(self, mel_vqgan: Codec, grid: Grid) -> None:
         super().__init__()
         self.mel_vqgan = mel_vqgan
         self.grid = grid
 
-    def forward(self, codes: Tensor) -> Tensor:
+    def forward(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        return self.mel_vqgan.decode(grid).clamp(-1, 1).squeeze(1)
+        return self.mel_vqgan.decode(grid, noise).clamp(-1, 1).squeeze(1)
 
 
 class Context(nn.Module):
@@ -189,49 +189,42 @@ class LogMel(nn.Module):
 
 
 class VocoderGraph(nn.Module):
-    """The vocoder with its inverse-DFT matrix computed in the graph.
+    """The vocoder with the matrices of its inverse DFT computed in the graph.
 
-    The matrix has 2 * n_fft**2 entries but only n_fft different cosines. It is gathered from those,
+    They have n_fft**2 / 2 entries but only n_fft different cosines. They are gathered from those,
     by exact integers, once when a session starts; the file holds a few vectors.
     """
 
     cosine: Tensor
     bin_weight: Tensor
-    window: Tensor
     bins: Tensor
-    places: Tensor
 
     def __init__(self, vocoder: Vocoder, spec: MelSpec) -> None:
         super().__init__()
         self.vocoder = vocoder
         self.n_fft = spec.n_fft
-        self.n_bins = spec.n_fft // 2 + 1
+        n_bins = spec.n_fft // 2 + 1
         angle = 2 * math.pi * np.arange(spec.n_fft) / spec.n_fft
-        weight = np.full((self.n_bins, 1), 2.0 / spec.n_fft)
+        weight = np.full((n_bins, 1), 2.0 / spec.n_fft)
         weight[0] = weight[-1] = 1.0 / spec.n_fft
         for name, values in (
-            ("cosine", np.cos(angle)[:, None]),
-            ("bin_weight", weight),
-            ("window", hann_window(spec)),
-            ("bins", np.arange(self.n_bins)[:, None]),
-            ("places", np.arange(spec.n_fft)[None]),
+            ("cosine", np.cos(angle)[:, None].astype(np.float32)),
+            ("bin_weight", weight.astype(np.float32)),
+            ("bins", np.arange(n_bins, dtype=np.int32)),
         ):
-            dtype = np.float32 if values.dtype.kind == "f" else np.int32
-            self.register_buffer(name, torch.from_numpy(values.astype(dtype)), persistent=False)
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
 
-    def basis(self) -> Tensor:
-        """(2 * n_bins, n_fft), equal to the vocoder's own up to rounding."""
-        turn = (self.bins * self.places) % self.n_fft
+    def bases(self) -> dict[str, Tensor]:
+        """(n_bins, n_bins) each, equal to the vocoder's own up to rounding."""
+        turn = (self.bins[:, None] * self.bins) % self.n_fft
         quarter = (turn + self.n_fft // 4) % self.n_fft  # cos(x + pi / 2) = -sin(x)
-        rows = [
-            self.bin_weight * F.embedding(place, self.cosine).squeeze(-1)
-            for place in (turn, quarter)
-        ]
-        return torch.cat(rows) * self.window
+        return {
+            f"head.{name}": self.bin_weight * F.embedding(place, self.cosine).squeeze(-1)
+            for name, place in (("even", turn), ("odd", quarter))
+        }
 
     def forward(self, mel: Tensor) -> Tensor:
-        buffers = {"head.basis": self.basis()}
-        waveform = torch.func.functional_call(self.vocoder, buffers, (mel,))
+        waveform = torch.func.functional_call(self.vocoder, self.bases(), (mel,))
         assert isinstance(waveform, Tensor)
         return waveform
 
@@ -269,6 +262,8 @@ def graph_parts(models: Models) -> dict[str, Part]:
     )
     samples = TensorSpec(dtype="float32", shape=(BATCH, SAMPLES))
     frames = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, FRAMES))
+    shape = models.mel_vqgan.noise_shape(layout.audio)
+    noise = {"noise": TensorSpec(dtype="float32", shape=(BATCH, *shape))} if shape else {}
     parts = {
         "image_encoder": _part(ImageEncoder(models.image_vqgan), image=pixels, codes=image_codes),
         "image_decoder": _part(
@@ -277,7 +272,7 @@ def graph_parts(models: Models) -> dict[str, Part]:
         "log_mel": _part(LogMel(mel), samples=samples, mel=frames),
         "mel_encoder": _part(MelEncoder(models.mel_vqgan), mel=clip, codes=audio_codes),
         "mel_decoder": _part(
-            MelDecoder(models.mel_vqgan, layout.audio), codes=audio_codes, mel=clip
+            MelDecoder(models.mel_vqgan, layout.audio), codes=audio_codes, **noise, mel=clip
         ),
         "vocoder": _part(_vocoder_graph(models), mel=frames, waveform=samples),
     }

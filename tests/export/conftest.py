@@ -45,7 +45,7 @@ def models() -> Models:
 def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What training leaves, without the training."""
     folder = tmp_path_factory.mktemp("runs")
-    files = {"image_vqgan": "vqgan", "mel_vqgan": "vqgan"}
+    files = {"image_vqgan": "codec", "mel_vqgan": "codec"}
     for name, module in models.modules.items():
         config = to_dict(getattr(TINY, name))
         checkpoint.save_config(folder / name, {"stage": name, "config": config})

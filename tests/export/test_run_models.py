@@ -16,7 +16,7 @@ from echoes_training.stages import codebooks
 def codec_run(like: Path, models: Models, folder: Path) -> Path:
     """A run of a mel codec of the same sizes as ``like``."""
     checkpoint.save_config(folder, checkpoint.load_config(like))
-    checkpoint.save(folder, 4, TrainState(modules={"vqgan": models.mel_vqgan}, optimizers={}))
+    checkpoint.save(folder, 4, TrainState(modules={"codec": models.mel_vqgan}, optimizers={}))
     return folder
 
 

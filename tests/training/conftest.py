@@ -1,6 +1,10 @@
 """A small world of pictures and sounds in which the label can be seen and heard."""
 
+import json
+import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -8,12 +12,75 @@ import pytest
 import soundfile
 
 from echoes_rt.spec.mel import MelSpec
-from echoes_training.data.index import Clip, write_index
+from echoes_training.data.index import Clip, Split, write_index
 from echoes_training.data.tokens import TokenCache, TokenTable
+from echoes_training.evaluate.ear import N_MELS, PATCH
 from echoes_training.presets import PRESETS
 
 LABELS = ("low", "high")
-PER_LABEL = 5
+SPLITS: tuple[Split, ...] = ("train",) * 4 + ("validation", "heldout")
+PER_LABEL = len(SPLITS)
+
+
+EAR_GROUPS: dict[str, Any] = {
+    "peak": 0.9,
+    "scale": 1.0,
+    "heard": {
+        "hum": {"family": "machines", "classes": ["Hum"], "bias": 0.0},
+        "hiss": {"family": "machines", "classes": ["Hiss", "Steam"], "bias": 0.0},
+        "nothing": {"family": "nothing", "classes": ["Silence"], "bias": 0.0},
+    },
+    "labels": {
+        "low": {"heard_as": "hum", "family": "machines"},
+        "high": {"heard_as": "hiss", "family": "machines"},
+        "oddity": {"heard_as": None, "family": "machines"},
+    },
+}
+
+
+class _Interpreter:
+    """Stands for YAMNet: hears hum in low bands, steam in high ones, silence where both are quiet."""
+
+    def __init__(self, model_path: str, num_threads: int) -> None:
+        Path(model_path).read_bytes()
+
+    def allocate_tensors(self) -> None: ...
+
+    def get_input_details(self) -> list[dict[str, int]]:
+        return [{"index": 0}]
+
+    def get_output_details(self) -> list[dict[str, int]]:
+        return [{"index": 1}]
+
+    def set_tensor(self, index: int, patch: np.ndarray) -> None:
+        assert patch.shape == (1, PATCH, N_MELS)
+        self.patch = patch[0]
+
+    def invoke(self) -> None: ...
+
+    def get_tensor(self, index: int) -> np.ndarray:
+        low, high = self.patch[:, : N_MELS // 2].max(), self.patch[:, N_MELS // 2 :].max()
+        if max(low, high) < -3:
+            return np.array([[0.01, 0.01, 0.01, 0.9]])
+        return np.array([[0.9, 0.0, 0.1, 0.0] if low > high else [0.1, 0.0, 0.9, 0.0]])
+
+
+@pytest.fixture
+def ear_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ear that knows the labels of ``media_index``, and how well it does."""
+    folder = tmp_path / "ear"
+    folder.mkdir()
+    package, module = ModuleType("ai_edge_litert"), ModuleType("ai_edge_litert.interpreter")
+    module.Interpreter = _Interpreter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", package)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", module)
+    (folder / "groups.json").write_text(json.dumps(EAR_GROUPS), encoding="utf-8")
+    names = "".join(f"{i},/m/{i},{n}\n" for i, n in enumerate(("Hum", "Hiss", "Steam", "Silence")))
+    (folder / "yamnet_class_map.csv").write_text(
+        "index,mid,display_name\n" + names, encoding="utf-8"
+    )
+    (folder / "yamnet_spectra_in.tflite").write_bytes(b"")
+    return folder
 
 
 def _picture(label: int, rng: np.random.Generator) -> np.ndarray:
@@ -30,7 +97,7 @@ def _sound(label: int, spec: MelSpec, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two labels of five pictures and five sounds each; the last of each is held out."""
+    """Two labels of six pictures and six sounds each, split as ``SPLITS``."""
     folder = tmp_path_factory.mktemp("media")
     rng = np.random.default_rng(0)
     spec = PRESETS["tiny"].mel
@@ -48,7 +115,7 @@ def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
                         start=0.0,
                         label=label,
                         category=label,
-                        split="heldout" if i == PER_LABEL - 1 else "train",
+                        split=SPLITS[i],
                         licence="CC0 1.0",
                         source="pairs",
                     )

@@ -14,7 +14,7 @@ from echoes_training import checkpoint
 from echoes_training.cli import main
 from echoes_training.data.index import Clip, read_index, write_index
 from echoes_training.stages import categories
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import load_vqgan
 from echoes_training.stages.vqgan import load_head
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
@@ -35,9 +35,9 @@ def named(index: Path, out: Path, name: Callable[[Clip], str]) -> Path:
 
 @pytest.fixture(scope="module")
 def index(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is held out is of a category that is not trained on."""
+    """What the codec is validated on is of a category that is not trained on."""
     out = tmp_path_factory.mktemp("index") / "index.jsonl"
-    return named(media_index, out, lambda c: "new" if c.split == "heldout" else c.category)
+    return named(media_index, out, lambda c: "new" if c.split == "validation" else c.category)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def last(run: Path) -> dict[str, float]:
     return dict(json.loads(lines[-1]))
 
 
-def test_a_category_that_is_only_held_out_counts_as_missed(
+def test_a_category_that_is_not_trained_on_counts_as_missed(
     index: Path, codec: Path, tmp_path: Path
 ) -> None:
-    assert last(codec)["heldout/category_from_codes"] == 0
+    assert last(codec)["validation/category_from_codes"] == 0
     assert checkpoint.load_config(codec)["categories"] == ["high", "low"]
     run = tmp_path / "refined"
     result = train("refine-image", "--index", index, "--codec", codec, "--out", run)
     assert result.exit_code == 0, result.output
-    assert last(run)["heldout/category"] == 0
+    assert last(run)["validation/category"] == 0
     assert checkpoint.load_config(run)["categories"] == ["high", "low"]
 
 
@@ -81,7 +81,7 @@ def test_refining_on_other_categories_is_refused_or_goes_without(
     assert not run.exists()
     result = train(*command, "--set", "loss_weights.category=0")
     assert result.exit_code == 0, result.output
-    assert "heldout/category" not in last(run)
+    assert "validation/category" not in last(run)
 
 
 def test_of_fewer_categories_each_keeps_its_number(codec: Path, index: Path) -> None:
@@ -98,7 +98,7 @@ def test_older_runs_tell_categories_by_their_order(
     (tmp_path / "step-0000004").symlink_to(codec / "step-0000004")
     clips = [c for c in read_index(index) if c.split == "train"]
     assert categories.numbers(tmp_path, clips) == {"high": 0, "low": 1}
-    config = load_codec(tmp_path)[1]
+    config = load_vqgan(tmp_path)[1]
     assert load_head(tmp_path, config, 2) is not None
     with pytest.raises(InputError, match="was not trained on the 3 categories of the index; pass"):
         load_head(tmp_path, config, 3)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from echoes_rt.errors import InputError
-from echoes_training.data.index import Clip, read_index, write_index
+from echoes_training.data.index import Clip, read_index, with_recordings_whole, write_index
 
 ROW: dict[str, Any] = {
     "image": "a.jpg",
@@ -48,8 +48,8 @@ def test_a_moved_index_finds_its_audio(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"split": "test"}, "split must be one of train, heldout, got 'test'"),
-        ({"source": "web"}, "source must be one of caltech101, esc10, soundfont, pairs"),
+        ({"split": "test"}, "split must be one of train, validation, heldout, got 'test'"),
+        ({"source": "web"}, "source must be one of caltech101, esc10, sounds, soundfont, pairs"),
         ({"start": -1}, "start must be 0 or more seconds, got -1.0"),
         ({"start": "2"}, "start must be a number, got '2'"),
         ({"start": float("nan")}, "start must be 0 or more seconds, got nan"),
@@ -93,3 +93,25 @@ def test_a_failed_write_keeps_the_old_index(tmp_path: Path) -> None:
         write_index(index, [Clip(**ROW), broken])
     assert index.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["index.jsonl"]
+
+
+def test_a_recording_stays_in_one_split() -> None:
+    def clip(recording: str, split: str) -> Clip:
+        return Clip(**{**ROW, "recording": recording, "split": split})
+
+    whole = with_recordings_whole(
+        [clip("a", "train"), clip("a", "validation"), clip("b", "validation")]
+    )
+    assert [(c.recording, c.split) for c in whole] == [
+        ("a", "train"),
+        ("a", "train"),
+        ("b", "validation"),
+    ]
+    for other in ("train", "validation"):
+        with pytest.raises(InputError, match="'a' is held out in one row"):
+            with_recordings_whole([clip("a", "heldout"), clip("a", other)])
+
+
+def test_a_clip_without_a_recording_is_one_by_itself() -> None:
+    assert Clip(**ROW).recording == "a.jpg"
+    assert Clip(**{**ROW, "audio": "a.wav"}).recording == "a.wav"

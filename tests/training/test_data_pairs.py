@@ -64,7 +64,7 @@ def test_rows_that_share_a_file_at_any_remove_get_one_split(tmp_path: Path) -> N
     assert splits[0] == splits[1]
     # 2 and 3 share b.wav, 5 shares d.wav with the last row, which is another sound of 2.
     assert splits[2] == splits[3] == splits[5] == splits[10]
-    assert set(splits) == {"train", "heldout"}
+    assert set(splits) == {"train", "validation", "heldout"}
     # The order of the rows does not count.
     assert splits_of(tmp_path, rows[::-1]) == splits[::-1]
 
@@ -75,8 +75,15 @@ def test_without_shared_files_every_picture_keeps_its_split(tmp_path: Path) -> N
     assert splits_of(tmp_path, rows) == expected
 
 
+def test_a_table_may_say_test_and_val(tmp_path: Path) -> None:
+    rows = ["0.jpg,0.wav,test", "1.jpg,1.wav,val", "2.jpg,2.wav,validation"]
+    splits = splits_of(tmp_path, rows, "image,audio,split")
+    assert splits == ["heldout", "validation", "validation"]
+
+
 def test_of_few_pictures_one_is_held_out_with_all_its_rows(tmp_path: Path) -> None:
-    assert splits_of(tmp_path, ["0.jpg,0.wav", "1.jpg,1.wav", "2.jpg,2.wav"]).count("heldout") == 1
+    splits = splits_of(tmp_path, ["0.jpg,0.wav", "1.jpg,1.wav", "2.jpg,2.wav"])
+    assert sorted(splits) == ["heldout", "train", "validation"]
     rows = [f"{name}.jpg,{sound}.wav" for name, sound in ("aa", "ba", "cc", "dd", "ec", "fd")]
     splits = splits_of(tmp_path, rows)
     assert [splits[0], splits[2], splits[3]] == [splits[1], splits[4], splits[5]]
@@ -89,7 +96,7 @@ def test_pictures_of_one_recording_are_told_apart_with_a_warning(
     rows = [f"photos/{number}.jpg,a.wav" for number in range(40)]
     expected = [stable_split(f"photos/{number}.jpg") for number in range(40)]
     assert splits_of(tmp_path, rows) == expected
-    assert "pairs.csv puts 1 files into both splits" in caplog.text
+    assert "pairs.csv holds out 1 files that it also trains on" in caplog.text
     caplog.clear()
     splits_of(tmp_path, ["a.jpg,a.wav"])
     assert not caplog.text
@@ -118,7 +125,7 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
     assert splits == ["train", "heldout", "heldout"]
     (record,) = caplog.records
     message = record.getMessage()
-    assert "pairs.csv puts 2 files into both splits" in message
+    assert "pairs.csv holds out 2 files that it also trains on" in message
     assert message.endswith(f"{tmp_path / 'a.wav'}, ...")
     caplog.clear()
     splits_of(tmp_path, ["a.jpg,a.wav,train", "b.jpg,b.wav,heldout"], "image,audio,split")
@@ -135,7 +142,10 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
         ("image,audio\na.jpg,a.wav,extra\n", ":2: the row has a cell without a column: ['extra']"),
         ("image,audio,start\na.jpg,a.wav,soon\n", ":2: start must be a number of seconds"),
         ("image,audio,start\na.jpg,a.wav,-3\n", ":2: start must be 0 or more seconds, got -3"),
-        ("image,audio,split\na.jpg,a.wav,val\n", ":2: split must be train or heldout, got 'val'"),
+        (
+            "image,audio,split\na.jpg,a.wav,dev\n",
+            ":2: split must be train, validation or heldout, got 'dev'",
+        ),
         ("image,audio\n", " has no rows"),
         ("", ":1: the column image and audio is missing"),
     ],

@@ -10,7 +10,12 @@ from click.testing import CliRunner, Result
 from echoes_rt.errors import InputError
 from echoes_training.data.index import read_index
 from echoes_training.data.prepare import prepare
-from echoes_training.data.public import caltech_clips, esc10_clips, read_classes
+from echoes_training.data.public import (
+    caltech_clips,
+    esc10_clips,
+    read_classes,
+    recorded_clips,
+)
 
 CLASSES = "label,image_folder,audio_source,audio_key\n"
 DOG = "dog,dalmatian|beagle,esc10,001 - Dog bark\n"
@@ -58,8 +63,12 @@ def test_all_media_are_indexed_and_split_by_the_fixed_rules(media: Path) -> None
     clips = read_index(media / "out" / "index.jsonl")
     by_name = {Path(clip.image or clip.audio or "").stem + clip.category: clip for clip in clips}
     assert len(clips) == len(by_name) == 7 + 2 + 1 + 3
-    heldout = {name for name, clip in by_name.items() if clip.split == "heldout"}
-    assert heldout == {"image_0005dalmatian", "5-11-A001 - Dog bark"}
+    splits = {name: clip.split for name, clip in by_name.items() if clip.split != "train"}
+    assert splits == {
+        "image_0004dalmatian": "validation",
+        "image_0005dalmatian": "heldout",
+        "5-11-A001 - Dog bark": "heldout",
+    }
     assert {clip.label for clip in clips if clip.category in ("dalmatian", "beagle")} == {"dog"}
     assert by_name["image_0001wrench"].label is None
     assert by_name["2-12-A008 - Saw"].label is None
@@ -70,7 +79,7 @@ def test_all_media_are_indexed_and_split_by_the_fixed_rules(media: Path) -> None
     assert all(Path(clip.image or clip.audio or "").is_file() for clip in clips)
     assert "13 rows, 0 files skipped" in result.stdout
     assert any(
-        line.split() == ["caltech101", "dog", "8", "1"] for line in result.stdout.split("\n")
+        line.split() == ["caltech101", "dog", "7", "1", "1"] for line in result.stdout.split("\n")
     )
 
 
@@ -117,12 +126,13 @@ def test_absent_folders_are_named(media: Path) -> None:
     [
         ("label,image_folder\n", " lacks the column audio_key, audio_source; it needs label"),
         (CLASSES, " has no rows"),
-        (CLASSES + DOG + DOG, ":3: the label 'dog' is there twice"),
+        (CLASSES + DOG + DOG, ":3: this row of 'dog' is there twice"),
         (
             CLASSES + "dog,dalmatian,web,1\n",
-            ":2: audio_source must be esc10 or soundfont, got 'web'",
+            ":2: audio_source must be esc10, sounds, soundfont, got 'web'",
         ),
         (CLASSES + "dog,,esc10,1\n", ":2: image_folder is empty"),
+        (CLASSES + DOG + "dog,beagle,sounds,dog\n", ":3: the rows of 'dog' name different image"),
     ],
 )
 def test_a_wrong_class_table_is_one_clear_line(tmp_path: Path, text: str, message: str) -> None:
@@ -171,3 +181,50 @@ def test_rendered_clips_join_the_index(media: Path, monkeypatch: pytest.MonkeyPa
 def test_prepare_is_a_group_to_attach() -> None:
     assert isinstance(prepare, click.Group)
     assert set(prepare.commands) == {"media", "pairs", "videos"}
+
+
+SOUNDS = "file,label,recording,author,licence,split\n"
+
+
+@pytest.fixture
+def recordings(media: Path) -> Path:
+    """Twelve recordings of dogs by as many authors, one of 12 s, one held out; their table."""
+    (media / "sounds").mkdir()
+    rows = []
+    for number in range(12):
+        seconds = 12 if number == 0 else 1
+        soundfile.write(media / "sounds" / f"{number}.wav", np.zeros(8000 * seconds), 8000)
+        split = "heldout" if number == 11 else "train"
+        rows.append(f"sounds/{number}.wav,dog,rec-{number},author{number},CC0 1.0,{split}\n")
+    table = media / "sounds.csv"
+    table.write_text(SOUNDS + "".join(rows), encoding="utf-8")
+    (media / "classes.csv").write_text(
+        CLASSES + DOG + "dog,dalmatian|beagle,sounds,dog\n", encoding="utf-8"
+    )
+    return table
+
+
+def test_recordings_become_clips_of_five_seconds_and_give_some_for_validation(
+    media: Path, recordings: Path
+) -> None:
+    result = invoke(media, "--sounds", str(recordings))
+    assert result.exit_code == 0, result.output
+    clips = [c for c in read_index(media / "out" / "index.jsonl") if c.source == "sounds"]
+    assert [c.start for c in clips if c.recording == "rec-0"] == [0.0, 5.0, 10.0]
+    by_split = {c.recording: c.split for c in clips}
+    assert by_split["rec-11"] == "heldout"
+    assert sorted(by_split.values()).count("validation") == 1  # of eleven for training
+    assert {c.label for c in clips} == {"dog"}
+
+
+def test_recordings_without_their_table_are_asked_for(media: Path, recordings: Path) -> None:
+    result = invoke(media)
+    assert isinstance(result.exception, InputError)
+    assert "--sounds" in str(result.exception)
+
+
+def test_a_wrong_split_of_a_recording_is_named_by_its_line(media: Path, recordings: Path) -> None:
+    text = recordings.read_text(encoding="utf-8").replace("heldout", "test")
+    recordings.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=r"sounds\.csv:13: split"):
+        list(recorded_clips(recordings, read_classes(media / "classes.csv")))

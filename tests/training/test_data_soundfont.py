@@ -10,6 +10,7 @@ import soundfile
 from echoes_rt.errors import InputError
 from echoes_training.data import soundfont as rendering
 from echoes_training.data.composition import Score, Voice, compose
+from echoes_training.data.old_record import aged
 from echoes_training.data.player import CLIP_SECONDS, Note
 from echoes_training.data.prepare import DEFAULT_SOUNDFONT
 
@@ -25,6 +26,9 @@ VOICES = {
     "cellphone": Voice(programs=(124,)),
     "pigeon": Voice(programs=(123,)),
     "violin": Voice(programs=(40,)),  # no style of its own
+    "bells": Voice(programs=(14,)),
+    "crowd": Voice(programs=(126,)),
+    "old_record": Voice(programs=(56, 57), old_record=True),
 }
 
 needs_fluidsynth = pytest.mark.skipif(
@@ -101,6 +105,8 @@ def test_keys_of_the_class_table_are_read() -> None:
     assert rendering.parse_voice("program 127 (gun shot)") == Voice(programs=(127,))
     assert rendering.parse_voice("programs 26-28") == Voice(programs=(26, 27, 28))
     assert rendering.parse_voice("bank 16 program 25") == Voice(programs=(25,), bank=16)
+    worn = rendering.parse_voice("programs 56-57 (trumpet and trombone) through an old record")
+    assert worn == Voice(programs=(56, 57), old_record=True)
     metronome = rendering.parse_voice("percussion keys 33 34 at a steady beat")
     assert metronome == Voice(keys=(33, 34))
 
@@ -160,7 +166,7 @@ def test_rendering_goes_on_where_it_stopped(tmp_path: Path) -> None:
     def run() -> list[tuple[Path, str | None]]:
         return list(
             rendering.render_missing(
-                "revolver", VOICES["revolver"], [0, 1, 10_000], tmp_path, DEFAULT_SOUNDFONT
+                "revolver", [VOICES["revolver"]], [0, 1, 10_000], tmp_path, DEFAULT_SOUNDFONT
             )
         )
 
@@ -187,3 +193,38 @@ def test_a_file_that_is_no_soundfont_is_one_clear_line(tmp_path: Path) -> None:
         rendering.render([single(60, 0.0)], wrong)
     assert str(wrong) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_old_record_has_no_bass_no_treble_and_clicks() -> None:
+    rate = rendering.CLIP_RATE
+    time = np.arange(rate) / rate
+    tones = sum(np.sin(2 * np.pi * hz * time) for hz in (60, 1000, 9000)).astype(np.float32) / 4
+    worn = aged(tones, rate, seed=3)
+    assert np.array_equal(worn, aged(tones, rate, seed=3))
+    assert not np.array_equal(worn, aged(tones, rate, seed=4))
+    spectrum = np.abs(np.fft.rfft(worn))
+    assert max(spectrum[60], spectrum[9000]) < 0.2 * spectrum[1000]
+    silent = aged(np.where(time < 0.5, tones, 0).astype(np.float32), rate, seed=3)[rate // 2 :]
+    assert np.abs(silent).max() > 20 * np.median(np.abs(silent))  # clicks above the hiss
+
+
+def test_a_label_with_several_voices_uses_them_in_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered: list[int] = []
+
+    def render(scores: list[Score], soundfont: Path) -> list[np.ndarray]:
+        rendered.extend(score.program for score in scores)
+        return [np.full(rendering.CLIP_SAMPLES, 0.5, np.float32) for _ in scores]
+
+    monkeypatch.setattr(rendering, "render", render)
+    voices = [Voice(programs=(0,)), Voice(programs=(56,))]
+    list(rendering.render_missing("old_record", voices, range(4), tmp_path, DEFAULT_SOUNDFONT))
+    assert rendered == [0, 56, 0, 56]
+
+
+def test_every_voice_of_general_midi_can_be_played() -> None:
+    voices = rendering.every_voice()
+    assert {program for voice in voices.values() for program in voice.programs} == set(range(128))
+    assert {key for voice in voices.values() for key in voice.keys} == set(range(35, 82))
+    assert all(compose(name, voice, 0).notes for name, voice in voices.items())

@@ -118,7 +118,7 @@ def world(
 def losses(run: Path) -> list[dict[str, float]]:
     """The logged scalars of each step and evaluation, without those that jump at a tie."""
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    jumps = ("elapsed_s", "heldout/code", "heldout/category")
+    jumps = ("elapsed_s", "validation/code", "heldout/category")
     rows = [json.loads(line) for line in lines]
     return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
 
@@ -126,7 +126,7 @@ def losses(run: Path) -> list[dict[str, float]]:
 def weights(run: Path, name: str) -> dict[str, Tensor]:
     """Without what sits before a norm: its gradient is rounding alone, and Adam enlarges it."""
     tensors = load_file(run / f"{name}.safetensors")
-    hidden = (".bias", "running_mean") if name.startswith(("vqgan", "category_head")) else ()
+    hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 
 

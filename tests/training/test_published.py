@@ -24,7 +24,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.published import layouts
 from echoes_training.published.layouts import LAYOUTS, convert
 from echoes_training.published.read_tensors import read_tensors
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import load_vqgan
 
 TINY = PRESETS["tiny"]
 NAMES = Path(__file__).parents[1] / "fixtures" / "published"
@@ -144,7 +144,7 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
         "file": path.name,
         "left_out": 0,
     }
-    ours, loaded = load_codec(run)
+    ours, loaded = load_vqgan(run)
     assert loaded == config
     x = torch.randn(2, 3, 32, 32)
     codes = ours.encode(x)
@@ -297,7 +297,7 @@ def test_imported_codec_can_be_refined(
     arguments = ["--codec", run, "--index", media_index, "--out", refined, "--preset", "tiny"]
     result = CliRunner().invoke(main, ["refine-mel", *map(str, arguments)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    before, after = load_codec(run)[0].state_dict(), load_codec(refined)[0].state_dict()
+    before, after = load_vqgan(run)[0].state_dict(), load_vqgan(refined)[0].state_dict()
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"post_quant_conv", "decoder"}
     assert checkpoint.load_config(refined)["imported"]["layout"] == "specvqgan"

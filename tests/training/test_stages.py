@@ -14,7 +14,7 @@ from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import load_vqgan
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -61,8 +61,8 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     assert folder is not None
     assert folder.name == "step-0000004"
     last = metrics(run)[-1]
-    assert 0 < last["heldout/reconstruction"] < 2
-    assert 1 <= last["heldout/codes_used"] <= 32
+    assert 0 < last["validation/reconstruction"] < 2
+    assert 1 <= last["validation/codes_used"] <= 32
 
 
 def test_refining_changes_the_decoder_and_nothing_else(
@@ -70,10 +70,10 @@ def test_refining_changes_the_decoder_and_nothing_else(
 ) -> None:
     old, new = codec_runs["mel-vqgan"], tmp_path / "refined"
     train("refine-mel", "--codec", old, "--index", media_index, "--out", new, "--preset", "tiny")
-    before, after = load_codec(old)[0].state_dict(), load_codec(new)[0].state_dict()
+    before, after = load_vqgan(old)[0].state_dict(), load_vqgan(new)[0].state_dict()
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"post_quant_conv", "decoder"}
-    assert metrics(new)[-1]["heldout/perceptual"] > 0
+    assert metrics(new)[-1]["validation/perceptual"] > 0
 
 
 def test_a_new_decoder_leaves_the_codes_as_they_are(
@@ -84,7 +84,7 @@ def test_a_new_decoder_leaves_the_codes_as_they_are(
     flags = [part for setting in settings for part in ("--set", setting)]
     tiny = ("--preset", "tiny")
     train("refine-image", "--codec", old, "--index", media_index, "--out", new, *tiny, *flags)
-    (before, _), (after, config) = load_codec(old), load_codec(new)
+    (before, _), (after, config) = load_vqgan(old), load_vqgan(new)
     assert config.model.decoder_channels == (8, 12)
     assert after.decoder.conv_out.in_channels == 8
     for name in ("encoder", "quant_conv", "quantize"):

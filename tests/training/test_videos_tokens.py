@@ -27,7 +27,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import PRESETS
 from echoes_training.stages import tokenize_shards
-from echoes_training.stages.codecs import load_codec
+from echoes_training.stages.codecs import load_vqgan
 
 FORKED = Path(__file__).with_name("forked.py")
 TINY = PRESETS["tiny"]
@@ -86,7 +86,7 @@ def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         run = runs[stage] = tmp_path_factory.mktemp("codecs") / stage
         torch.manual_seed(len(runs))
         checkpoint.save_config(run, {"stage": stage, "config": to_dict(config)})
-        modules = {"vqgan": VQGAN(config.model)}
+        modules = {"codec": VQGAN(config.model)}
         checkpoint.save(run, 1, TrainState(modules=modules, optimizers={}))
     return runs
 
@@ -111,7 +111,7 @@ def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
     cache = TokenCache.load(out)
     good = [number for number in range(N_CLIPS) if number != SPOILT]
     assert sorted(cache.groups) == sorted(f"pair:v{number}@0" for number in good)
-    image_codec, mel_codec = (load_codec(run)[0] for run in codecs.values())
+    image_codec, mel_codec = (load_vqgan(run)[0] for run in codecs.values())
     np.testing.assert_array_equal(cache.image_codebook, image_codec.quantize.codebook)
     mel = MelSpectrogram(TINY.mel)
     for group, name in enumerate(cache.groups):

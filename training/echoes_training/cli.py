@@ -12,15 +12,15 @@ from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
-from echoes_training.evaluate.command import evaluate
+from echoes_training.evaluate.command import evaluate, listen
 from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Clip
-    from echoes_training.stages.codecs import Codec
+    from echoes_training.stages.codecs import TrainedCodec
 
-    Codecs = tuple[Codec, Codec]
+    Codecs = tuple[TrainedCodec, TrainedCodec]
 
 F = TypeVar("F", bound=Callable[..., None])
 
@@ -47,6 +47,7 @@ main.add_command(cost)
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(ablate)
+main.add_command(listen)
 main.add_command(metrics)
 main.add_command(import_command)
 
@@ -131,13 +132,13 @@ def _refine(
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
     from echoes_training.stages import categories, vqgan
-    from echoes_training.stages.codecs import load_codec
+    from echoes_training.stages.codecs import load_vqgan
     from echoes_training.stages.refine import refine, with_new_decoder
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command=command, **options)
     config = configure(asked)
-    model, codec = load_codec(codec_run)
+    model, codec = load_vqgan(codec_run)
     medium = getattr(vqgan, medium_name)(read_index(index), codec)
     head, numbers = None, {}
     if config.loss_weights["category"]:
@@ -180,10 +181,39 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
     _refine("refine-mel", "Mels", codec, index, options)
 
 
+ear_option = click.option(
+    "--ear",
+    type=_RUN,
+    help="Folder of an independent ear; it reports on validation sounds at intervals.",
+)
+
+
+@main.command("mel-codec")
+@index_option
+@ear_option
+@run_options
+def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
+    """Train the codec of log-mels, whose decoder draws texture.
+
+    Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
+    """
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.mel_codec import train_mel_codec
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="mel-codec", **options)
+    config = configure(asked)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    train_mel_codec(asked.run, clips, config, ear)
+
+
 @main.command()
 @index_option
+@ear_option
 @run_options
-def vocoder(index: Path, **options: Any) -> None:
+def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
     """Train the vocoder, which turns log-mels into sound.
 
     Example: echoes-train vocoder --index data/index.jsonl --out runs/vocoder
@@ -197,7 +227,7 @@ def vocoder(index: Path, **options: Any) -> None:
     config = configure(asked)
     clips = read_index(index)
     save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_vocoder(asked.run, clips, config)
+    train_vocoder(asked.run, clips, config, ear)
 
 
 @main.command("tokenize")

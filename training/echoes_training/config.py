@@ -10,6 +10,7 @@ from echoes_rt.errors import InputError
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import TokenLayout
+from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -135,8 +136,43 @@ class RefineStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MelCodecStageConfig:
+    """Training of the codec of log-mels, on random segments of ``segment_frames`` frames.
+
+    Attributes:
+        labelled_share: of the segments, how many come from clips that have a label.
+        adversarial_start: the first step with the discriminators.
+        codes_fixed_from: the first step in which only the decoder learns, so that a transformer
+            may be trained on the codes meanwhile.
+    """
+
+    loop: LoopConfig
+    model: MelCodecConfig
+    image: ImageSpec
+    mel: MelSpec
+    segment_frames: int
+    labelled_share: float = 0.5
+    discriminator_width: int
+    adversarial_start: int
+    codes_fixed_from: int = NEVER
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "bins": 2.0,
+            "blurred": 15.0,
+            "adversarial": 1.0,
+            "feature_matching": 4.0,
+            "feature_statistics": 4.0,
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class VocoderStageConfig:
-    """The vocoder's training, on random segments of ``segment_frames`` frames."""
+    """The vocoder's training, on random segments of ``segment_frames`` frames.
+
+    Attributes:
+        labelled_share: of the segments, how many come from clips that have a label.
+    """
 
     loop: LoopConfig
     model: VocoderConfig
@@ -144,12 +180,13 @@ class VocoderStageConfig:
     segment_frames: int
     adversarial_start: int
     discriminator_width: int
+    labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "mel": 15.0,
-            "stft": 2.0,
+            "mel": 60.0,
+            "stft": 1.0,
             "adversarial": 1.0,
-            "feature_matching": 2.0,
+            "feature_matching": 4.0,
         }
     )
 

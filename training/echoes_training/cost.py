@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from echoes_training.models.codec import CodecConfig
+from echoes_training.models.codecs import make_codec
 from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.models.vqgan import VQGAN, VQGANConfig
 from echoes_training.presets import Preset
 
 BACKWARD = 2
@@ -63,9 +64,9 @@ def count_work(preset: Preset, clips: int, pictures: int) -> list[Work]:
     ]
 
 
-def _encoding(config: VQGANConfig, height: int, width: int) -> int:
+def _encoding(config: CodecConfig, height: int, width: int) -> int:
     with torch.device("meta"):
-        codec = VQGAN(config)
+        codec = make_codec(config)
         x = torch.zeros(1, config.in_channels, height, width)
     return _count(lambda: codec.encode(x))
 

@@ -10,11 +10,13 @@ from echoes_training.config import (
     DEFAULT_VQGAN_WEIGHTS,
     NEVER,
     LoopConfig,
+    MelCodecStageConfig,
     RefineStageConfig,
     TransformerStageConfig,
     VocoderStageConfig,
     VQGANStageConfig,
 )
+from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -29,6 +31,7 @@ class Preset:
     layout: TokenLayout
     image_vqgan: VQGANStageConfig
     mel_vqgan: VQGANStageConfig
+    mel_codec: MelCodecStageConfig
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
@@ -76,6 +79,21 @@ def _tiny() -> Preset:
             mel=mel,
             adversarial_start=2,
             discriminator_width=4,
+        ),
+        mel_codec=MelCodecStageConfig(
+            loop=loop,
+            model=MelCodecConfig(
+                rows=2,
+                channels=(4, 4, 6, 6),
+                decoder_channels=(4, 4, 6, 6),
+                mixer=4,
+                levels=(4, 4, 2),
+            ),
+            image=image,
+            mel=mel,
+            segment_frames=32,
+            discriminator_width=4,
+            adversarial_start=2,
         ),
         refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
@@ -133,6 +151,26 @@ def _mini() -> Preset:
             mel=mel,
             adversarial_start=NEVER,
         ),
+        mel_codec=MelCodecStageConfig(
+            loop=LoopConfig(
+                steps=12_000,
+                batch_size=12,
+                learning_rate=4e-4,
+                betas=(0.5, 0.9),
+                ema_decay=0.999,
+            ),
+            model=MelCodecConfig(
+                rows=10,
+                channels=(24, 48, 96, 192),
+                decoder_channels=(32, 64, 96, 192),
+                mixer=192,
+            ),
+            image=image,
+            mel=mel,
+            segment_frames=208,
+            discriminator_width=24,
+            adversarial_start=300,
+        ),
         refine=RefineStageConfig(
             loop=LoopConfig(
                 steps=1400, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
@@ -140,12 +178,18 @@ def _mini() -> Preset:
             discriminator_width=32,
         ),
         vocoder=VocoderStageConfig(
-            loop=LoopConfig(steps=1600, batch_size=12, learning_rate=5e-4, betas=(0.8, 0.99)),
+            loop=LoopConfig(
+                steps=12_000,
+                batch_size=12,
+                learning_rate=5e-4,
+                betas=(0.8, 0.99),
+                ema_decay=0.999,
+            ),
             model=VocoderConfig(width=256, layers=6),
             mel=mel,
-            segment_frames=32,
-            adversarial_start=1200,
-            discriminator_width=8,
+            segment_frames=64,
+            adversarial_start=600,
+            discriminator_width=16,
         ),
         transformer=TransformerStageConfig(
             loop=LoopConfig(
@@ -198,6 +242,13 @@ def _base() -> Preset:
             image=image,
             mel=mel,
             adversarial_start=NEVER,
+        ),
+        mel_codec=dataclasses.replace(
+            _mini().mel_codec,
+            mel=mel,
+            loop=LoopConfig(
+                steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
+            ),
         ),
         refine=RefineStageConfig(
             loop=LoopConfig(

@@ -24,16 +24,20 @@ class Variation:
         shift_s: the longest rotation, in seconds.
         rms_dbfs: lowest and highest level, in dB of full scale; beyond it a clip is brought back.
         gain_db: how far the level then moves either way.
+        speed: how far tempo and pitch together move either way, as a share.
+        repeated: how often a sound that fills less than half of a clip is heard again and again.
     """
 
     shift_s: float
     rms_dbfs: tuple[float, float]
     gain_db: float
+    speed: float
+    repeated: float
 
 
-ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-120.0, 0.0), gain_db=6.0)
+ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0.12, repeated=0.7)
 """For codecs and vocoders, which are to take every sound as it comes."""
-ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0)
+ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=0.7)
 """For what is to be generated: a rhythm is learnt soonest where its beats fall on the same codes,
 and a clip that is hardly heard teaches silence."""
 
@@ -77,8 +81,11 @@ class AudioStore:
     def augmented(
         self, path: str, start: float, rng: np.random.Generator, variation: Variation
     ) -> Samples:
-        """The clip from its first event on, at another level and, half of the time, rotated."""
+        """The clip from its first event on, varied; half of the time, rotated."""
         samples = events_first(self.get(path, start), self.spec.sample_rate)
+        samples = _resampled(samples, 1 + rng.uniform(-1, 1) * variation.speed)
+        if rng.random() < variation.repeated:
+            samples = _repeated(samples, self.spec.sample_rate, rng)
         if rng.random() < 0.5:
             longest_s = min(variation.shift_s, self.spec.duration_s)
             samples = np.roll(samples, int(rng.integers(round(longest_s * self.spec.sample_rate))))
@@ -86,6 +93,26 @@ class AudioStore:
         level = np.clip(rms, *variation.rms_dbfs) + rng.uniform(-1, 1) * variation.gain_db
         gain = min(10 ** ((level - rms) / 20), 1 / max(float(np.abs(samples).max()), 1e-4))
         return np.asarray(samples * gain, dtype=np.float32)
+
+
+def _resampled(samples: Samples, speed: float) -> Samples:
+    """(S,) to (S,), played faster or slower; silence after the end."""
+    places = np.arange(len(samples)) * speed
+    return np.interp(places, np.arange(len(samples)), samples, right=0.0).astype(np.float32)
+
+
+def _repeated(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+    """(S,) to (S,): a sound of less than half of the clip is heard again after pauses."""
+    heard = np.flatnonzero(np.abs(samples) > 1e-4)
+    length = int(heard[-1]) + 1 if len(heard) else len(samples)
+    if 2 * length > len(samples):
+        return samples
+    event, result, at = samples[:length], np.zeros_like(samples), 0
+    while at < len(samples):
+        room = min(length, len(samples) - at)
+        result[at : at + room] = event[:room] * rng.uniform(0.6, 1.0)
+        at += length + int(rng.uniform(0.05, 0.8) * sample_rate)
+    return result
 
 
 def to_batch(clips: list[Samples]) -> Tensor:

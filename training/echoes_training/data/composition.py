@@ -14,11 +14,15 @@ Style = Callable[[Player], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """What a class may be played with: one of ``programs`` of ``bank``, or percussion ``keys``."""
+    """What a class may be played with: one of ``programs`` of ``bank``, or percussion ``keys``.
+
+    ``old_record``: heard from a worn shellac record.
+    """
 
     programs: tuple[int, ...] = ()
     bank: int = 0
     keys: tuple[int, ...] = ()
+    old_record: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,7 @@ class Score:
     reverb: int  # send level, 0 to 127
     vibrato: int  # modulation wheel, 0 to 127
     peak_db: float  # level of the loudest sample of the finished clip
+    old_record: int | None = None  # seed of the wear of a record, if it is heard from one
 
 
 def compose(label: str, voice: Voice, seed: int) -> Score:
@@ -55,6 +60,7 @@ def compose(label: str, voice: Voice, seed: int) -> Score:
         reverb=int(rng.integers(0, 90)),
         vibrato=vibrato,
         peak_db=float(rng.uniform(-12, -1)),
+        old_record=seed if voice.old_record else None,
     )
 
 
@@ -79,9 +85,16 @@ def _style(bank: int, program: int) -> tuple[Style, tuple[int, int], int]:
     if program in range(64, 68):  # soprano, alto, tenor and baritone saxophone
         low = (56, 49, 44, 37)[program - 64]
         return styles.phrase, (low, low + 29), 50
-    effects = {123: styles.birds, 124: styles.telephone, 127: styles.gun_shots}
+    effects = {
+        123: styles.birds,
+        124: styles.telephone,
+        126: styles.applause,
+        127: styles.gun_shots,
+    }
     if program in effects:
         return effects[program], (0, 127), 0
+    if program == 14:
+        return styles.tolling, (48, 77), 0
     families = (
         (range(0, 8), styles.piano, (36, 96)),
         (range(16, 24), styles.accordion, (41, 89)),

@@ -10,8 +10,10 @@ from typing import Literal, get_args
 
 from echoes_rt.errors import InputError
 
-Split = Literal["train", "heldout"]
-Source = Literal["caltech101", "esc10", "soundfont", "pairs"]
+Split = Literal["train", "validation", "heldout"]
+"""Weights learn from ``train``; every choice is made on ``validation``; figures that are published
+are computed once, on ``heldout``."""
+Source = Literal["caltech101", "esc10", "sounds", "soundfont", "pairs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,8 @@ class Clip:
 
     ``start`` is in seconds into the audio. ``label`` joins pictures to sounds and is None for media
     that only the codecs learn from; ``category`` is the finer class that the source itself gives.
+    ``recording`` is what was recorded, by default the file: clips with the same one are in the same
+    split, and sounds are drawn by recording, so that a long one counts no more than a short one.
     """
 
     image: str | None
@@ -30,10 +34,13 @@ class Clip:
     split: Split
     licence: str
     source: Source
+    recording: str = ""
 
     def __post_init__(self) -> None:
         if self.image is None and self.audio is None:
             raise ValueError("a clip needs an image, an audio or both")
+        if not self.recording:
+            object.__setattr__(self, "recording", self.audio or self.image)
         if not 0 <= self.start < float("inf"):
             raise ValueError(f"start must be 0 or more seconds, got {self.start}")
         _check_member("split", self.split, get_args(Split))
@@ -91,6 +98,27 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def with_recordings_whole(clips: Iterable[Clip]) -> list[Clip]:
+    """The clips, with recordings that are in train and in validation kept in train alone.
+
+    Raises:
+        InputError: for a recording that is held out in one row and not in another.
+    """
+    clips = list(clips)
+    splits: dict[str, set[Split]] = {}
+    for clip in clips:
+        splits.setdefault(clip.recording, set()).add(clip.split)
+    if torn := sorted(r for r, found in splits.items() if "heldout" in found and len(found) > 1):
+        raise InputError(
+            f"the recording {torn[0]!r} is held out in one row and not in another "
+            f"({len(torn)} such recordings); give all rows of a recording the same split"
+        )
+    return [
+        dataclasses.replace(clip, split="train") if len(splits[clip.recording]) > 1 else clip
+        for clip in clips
+    ]
+
+
 def _with_paths(clip: Clip, change: Callable[[str], str]) -> Clip:
     return dataclasses.replace(
         clip,
@@ -103,12 +131,15 @@ def _clip_from_line(line: str) -> Clip:
     row = json.loads(line)  # its JSONDecodeError is a ValueError
     if not isinstance(row, dict):
         raise ValueError(f"a row must be a JSON object, got {type(row).__name__}")
-    names = [field.name for field in dataclasses.fields(Clip)]
-    if missing := [name for name in names if name not in row]:
+    fields = dataclasses.fields(Clip)
+    names = [field.name for field in fields]
+    if missing := [
+        f.name for f in fields if f.default is dataclasses.MISSING and f.name not in row
+    ]:
         raise ValueError(f"the row lacks {', '.join(missing)}")
     if unknown := [name for name in row if name not in names]:
         raise ValueError(f"unknown field {', '.join(unknown)}; allowed are {', '.join(names)}")
-    for name in names:
+    for name in row:
         _check_type(name, row[name])
     return Clip(**{**row, "start": float(row["start"])})
 

@@ -11,7 +11,14 @@ from echoes_training.data.splits import Row, with_splits
 
 REQUIRED = ("image", "audio")
 OPTIONAL = ("start", "label", "split", "licence")
-SPLITS: dict[str, Split | None] = {"": None, "train": "train", "heldout": "heldout"}
+SPLITS: dict[str, Split | None] = {
+    "": None,
+    "train": "train",
+    "validation": "validation",
+    "val": "validation",
+    "heldout": "heldout",
+    "test": "heldout",
+}
 
 
 def read_pairs(table: Path) -> list[Clip]:
@@ -81,7 +88,7 @@ def _row(row: Mapping[str, object], folder: Path) -> Row:
         raise ValueError(f"{' and '.join(empty)} is empty")
     split = cells.get("split", "")
     if split not in SPLITS:
-        raise ValueError(f"split must be train or heldout, got {split!r}")
+        raise ValueError(f"split must be train, validation or heldout, got {split!r}")
     label = cells.get("label") or None
     clip = Clip(
         image=str(folder.resolve() / cells["image"]),

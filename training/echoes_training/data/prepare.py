@@ -11,10 +11,13 @@ from echoes_rt.errors import InputError
 from echoes_training.data.videos.command import videos
 
 if TYPE_CHECKING:
-    from echoes_training.data.index import Clip
+    from echoes_training.data.composition import Voice
+    from echoes_training.data.index import Clip, Split
     from echoes_training.data.public import LabelClass
 
 INDEX_NAME = "index.jsonl"
+HELDOUT_SEED = 10_000  # renderings with this seed or a higher one are held out
+SOUNDFONT_LICENCE = "MIT"
 DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -33,37 +36,60 @@ prepare.add_command(videos)
 @prepare.command()
 @click.option("--caltech", required=True, type=_FOLDER, help="Caltech-101: a folder per category.")
 @click.option("--esc10", required=True, type=_FOLDER, help="ESC-10: a folder per class.")
+@click.option("--sounds", type=_FILE, help="A table of more recordings, beside their folders.")
 @click.option("--classes", required=True, type=_FILE, help="The table that joins them by label.")
 @click.option(
     "--soundfont",
     type=click.Path(path_type=Path),
     default=DEFAULT_SOUNDFONT,
     show_default=True,
-    help="General MIDI soundfont for the labels without recordings.",
+    help="General MIDI soundfont for labels that it plays, and for all its voices.",
 )
 @click.option("--out", required=True, type=_OUT, help="Gets index.jsonl and audio/.")
 @click.option("--renders", type=click.IntRange(0, 10_000), default=120, show_default=True)
 @click.option("--heldout-renders", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "--unlabelled-renders",
+    type=click.IntRange(0, 1000),
+    default=0,
+    show_default=True,
+    help="Clips of each of the 128 programs, and of 8 choices of drums, for the codec and vocoder.",
+)
 def media(
     caltech: Path,
     esc10: Path,
+    sounds: Path | None,
     classes: Path,
     soundfont: Path,
     out: Path,
     renders: int,
     heldout_renders: int,
+    unlabelled_renders: int,
 ) -> None:
-    """Index Caltech-101 and ESC-10, and render the sounds of the other labels.
+    """Index Caltech-101, ESC-10 and a table of recordings, and render what a soundfont plays.
 
     Run it again after an interruption: what is rendered already is kept.
     """
-    from echoes_training.data.public import HELDOUT_SEED, caltech_clips, esc10_clips, read_classes
+    from echoes_training.data.index import with_recordings_whole
+    from echoes_training.data.public import (
+        caltech_clips,
+        esc10_clips,
+        read_classes,
+        recorded_clips,
+    )
 
     known = read_classes(classes)
     found = [*caltech_clips(caltech, known), *esc10_clips(esc10, known)]
+    if sounds is not None:
+        found += recorded_clips(sounds, known)
+    elif any(row.audio_source == "sounds" for row in known):
+        raise InputError(f"{classes} names recordings; give their table with --sounds")
+    found = with_recordings_whole(found)
     _make_folder(out)
     seeds = [*range(renders), *range(HELDOUT_SEED, HELDOUT_SEED + heldout_renders)]
-    rendered, silent = _rendered_clips(known, seeds, soundfont, out)
+    rendered, silent = _rendered_clips(
+        _voices(known), seeds, unlabelled_renders, soundfont, out / "audio"
+    )
     good, broken = _usable_clips(found)
     _finish(out, [*good, *rendered], [*broken, *silent])
 
@@ -74,9 +100,10 @@ def media(
 def pairs(table: Path, out: Path) -> None:
     """Index your own pairs from TABLE, a .csv or .jsonl file.
 
-    Its columns are image and audio, and if you like start (seconds), label, split (train or
-    heldout) and licence. Paths are relative to the table. Where split is left out, one picture in
-    ten is held out, always the same ones, with all rows that share a file with it.
+    Its columns are image and audio, and if you like start (seconds), label, split (train,
+    validation or heldout) and licence. Paths are relative to the table. Where split is left out,
+    one picture in ten is for validation and one held out, always the same ones, with all rows that
+    share a file with it.
     """
     from echoes_training.data.pairs import read_pairs
 
@@ -102,29 +129,44 @@ def usable_pairs(table: Path) -> "list[Clip]":
     return good
 
 
+def _voices(classes: "Sequence[LabelClass]") -> "dict[str, list[Voice]]":
+    """What the soundfont plays for each label."""
+    from echoes_training.data.soundfont import parse_voice
+
+    voices: dict[str, list[Voice]] = {}
+    for known in classes:
+        if known.audio_source == "soundfont":
+            try:
+                voices.setdefault(known.label, []).append(parse_voice(known.audio_key))
+            except ValueError as error:
+                raise InputError(str(error)) from error
+    return voices
+
+
 def _rendered_clips(
-    classes: "Sequence[LabelClass]", seeds: Sequence[int], soundfont: Path, out: Path
+    voices: "dict[str, list[Voice]]",
+    seeds: Sequence[int],
+    unlabelled: int,
+    soundfont: Path,
+    folder: Path,
 ) -> "tuple[list[Clip], list[str]]":
+    """The labels' clips, and ``unlabelled`` ones of everything that the soundfont has."""
     from tqdm import tqdm
 
     from echoes_training.data.index import Clip
-    from echoes_training.data.public import HELDOUT_SEED, SOUNDFONT_LICENCE
-    from echoes_training.data.soundfont import check_renderer, parse_voice, render_missing
+    from echoes_training.data.soundfont import check_renderer, every_voice, render_missing
 
-    played = [known for known in classes if known.audio_source == "soundfont"]
-    if not played or not seeds:
+    jobs = [(label, label, own, seeds) for label, own in voices.items()]
+    jobs += [(None, name, [voice], range(unlabelled)) for name, voice in every_voice().items()]
+    jobs = [job for job in jobs if job[3]]
+    if not jobs:
         return [], []
     check_renderer(soundfont)
-    try:
-        voices = {known.label: parse_voice(known.audio_key) for known in played}
-    except ValueError as error:
-        raise InputError(str(error)) from error
     clips, failed = [], []
-    with tqdm(total=len(voices) * len(seeds), desc="rendering", unit="clip") as bar:
-        for label, voice in voices.items():
-            bar.set_postfix_str(label)
-            results = render_missing(label, voice, seeds, out / "audio" / label, soundfont)
-            for path, reason in results:
+    with tqdm(total=sum(len(job[3]) for job in jobs), desc="rendering", unit="clip") as bar:
+        for label, name, choice, wanted in jobs:
+            bar.set_postfix_str(name)
+            for path, reason in render_missing(name, choice, wanted, folder / name, soundfont):
                 bar.update()
                 if reason is not None:
                     failed.append(f"{path}: {reason}")
@@ -135,14 +177,21 @@ def _rendered_clips(
                         audio=str(path),
                         start=0.0,
                         label=label,
-                        category=label,
-                        split="heldout" if int(path.stem) >= HELDOUT_SEED else "train",
+                        category=name,
+                        split=_render_split(int(path.stem)),
                         licence=SOUNDFONT_LICENCE,
                         source="soundfont",
+                        recording=f"{name}/{path.stem}",
                     )
                 )
-    clips.sort(key=lambda clip: (clip.label or "", int(Path(clip.audio or "").stem)))
+    clips.sort(key=lambda clip: (clip.category, int(Path(clip.audio or "").stem)))
     return clips, failed
+
+
+def _render_split(seed: int) -> "Split":
+    if seed >= HELDOUT_SEED:
+        return "heldout"
+    return "validation" if seed % 8 == 7 else "train"
 
 
 def _usable_clips(clips: "Sequence[Clip]") -> "tuple[list[Clip], list[str]]":
@@ -188,10 +237,11 @@ def _finish(out: Path, clips: "Sequence[Clip]", skipped: Sequence[str]) -> None:
 def _summary(clips: "Iterable[Clip]") -> list[str]:
     counts = Counter((clip.source, clip.label or "(no label)", clip.split) for clip in clips)
     groups = sorted({key[:2] for key in counts})
-    lines = [f"{'source':<12}{'label':<20}{'train':>7}{'heldout':>9}"]
+    splits = ("train", "validation", "heldout")
+    lines = [f"{'source':<12}{'label':<20}" + "".join(f"{split:>12}" for split in splits)]
     lines += [
-        f"{source:<12}{label:<20}{counts[source, label, 'train']:>7}"
-        f"{counts[source, label, 'heldout']:>9}"
+        f"{source:<12}{label:<20}"
+        + "".join(f"{counts[source, label, split]:>12}" for split in splits)
         for source, label in groups
     ]
     return lines

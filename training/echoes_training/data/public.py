@@ -1,84 +1,86 @@
-"""Reads the folders of Caltech-101 and of ESC-10, and the table of classes that joins them."""
+"""Reads the public collections that a model is trained on, and the table that joins them."""
 
 import csv
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import soundfile
+
 from echoes_rt.errors import InputError
-from echoes_training.data.index import Clip
+from echoes_training.data.index import Clip, Split
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SOUND_SUFFIXES = (".ogg", ".wav", ".flac")
+AUDIO_SOURCES = ("esc10", "sounds", "soundfont")
 
 CALTECH_LICENCE = "CC BY 4.0"
 ESC10_LICENCE = "CC BY 3.0"
-SOUNDFONT_LICENCE = "MIT"
 
-HELDOUT_FOLD = 5
-HELDOUT_SEED = 10_000  # renderings with this seed or a higher one are held out
+HELDOUT_FOLD, VALIDATION_FOLD = 5, 4
+VALIDATION_EVERY = 8  # of the authors of a label's recordings
+FEWEST_RECORDINGS = 4  # with fewer for training none is spared for validation
+WINDOW_SECONDS = 5.0  # long recordings become a clip for each
 
 # Junk pictures, and the pictures of Faces again, cut closer.
 _CALTECH_LEFT_OUT = ("BACKGROUND_Google", "Faces_easy")
 
-_COLUMNS = ("label", "image_folder", "audio_source", "audio_key")
+_CLASS_COLUMNS = ("label", "image_folder", "audio_source", "audio_key")
+_SOUND_COLUMNS = ("file", "label", "recording", "author", "licence", "split")
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelClass:
-    """One label: the picture folders that show it, and where its sound comes from."""
+    """One row of the table: a label, the picture folders that show it, and one of its sounds.
+
+    Attributes:
+        audio_source: one of ``AUDIO_SOURCES``.
+        audio_key: the folder of that source, or what the soundfont plays.
+    """
 
     label: str
     image_folders: tuple[str, ...]
-    audio_source: str  # esc10 or soundfont
-    audio_key: str  # the class folder, or what the soundfont plays
+    audio_source: str
+    audio_key: str
 
 
 def read_classes(path: Path) -> list[LabelClass]:
-    """Read the table that joins pictures and sounds by label.
+    """Read the table that joins pictures and sounds; a label's rows all name the same pictures.
 
     Raises:
         InputError: names file and line of the first row that breaks the rules.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if missing := set(_COLUMNS) - set(reader.fieldnames or ()):
-                raise InputError(
-                    f"{path} lacks the column {', '.join(sorted(missing))}; "
-                    f"it needs {', '.join(_COLUMNS)}"
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the classes {path}: {error}") from error
     classes: list[LabelClass] = []
-    for line, row in rows:
-        values = {name: (row[name] or "").strip() for name in _COLUMNS}
-        if empty := [name for name in _COLUMNS if not values[name]]:
-            raise InputError(f"{path}:{line}: {', '.join(empty)} is empty")
-        if values["audio_source"] not in ("esc10", "soundfont"):
+    for line, values in _read_table(path, _CLASS_COLUMNS):
+        if values["audio_source"] not in AUDIO_SOURCES:
             raise InputError(
-                f"{path}:{line}: audio_source must be esc10 or soundfont, "
+                f"{path}:{line}: audio_source must be {', '.join(AUDIO_SOURCES)}, "
                 f"got {values['audio_source']!r}"
             )
-        if values["label"] in [known.label for known in classes]:
-            raise InputError(f"{path}:{line}: the label {values['label']!r} is there twice")
-        classes.append(
-            LabelClass(
-                label=values["label"],
-                image_folders=tuple(values["image_folder"].split("|")),
-                audio_source=values["audio_source"],
-                audio_key=values["audio_key"],
-            )
+        known = LabelClass(
+            label=values["label"],
+            image_folders=tuple(values["image_folder"].split("|")),
+            audio_source=values["audio_source"],
+            audio_key=values["audio_key"],
         )
-    if not classes:
-        raise InputError(f"{path} has no rows")
+        if known in classes:
+            raise InputError(f"{path}:{line}: this row of {known.label!r} is there twice")
+        others = [other for other in classes if other.label == known.label]
+        if others and others[0].image_folders != known.image_folders:
+            raise InputError(
+                f"{path}:{line}: the rows of {known.label!r} name different image folders"
+            )
+        classes.append(known)
     return classes
 
 
 def caltech_clips(folder: Path, classes: list[LabelClass]) -> Iterator[Clip]:
-    """Every picture of every category; of each five, sorted by name, the last is held out."""
+    """Every picture of every category, sorted by name and counted from 0.
+
+    Of each five the last is held out; of each ten the fourth is for validation.
+    """
     if (folder / "101_ObjectCategories").is_dir():
         folder = folder / "101_ObjectCategories"
     labels = {name: known.label for known in classes for name in known.image_folders}
@@ -94,36 +96,147 @@ def caltech_clips(folder: Path, classes: list[LabelClass]) -> Iterator[Clip]:
                 start=0.0,
                 label=labels.get(category.name),
                 category=category.name,
-                split="heldout" if index % 5 == 4 else "train",
+                split=_picture_split(index),
                 licence=CALTECH_LICENCE,
                 source="caltech101",
+                recording=f"{category.name}/{path.name}",
             )
 
 
+def _picture_split(index: int) -> Split:
+    if index % 5 == 4:
+        return "heldout"
+    return "validation" if index % 10 == 3 else "train"
+
+
 def esc10_clips(folder: Path, classes: list[LabelClass]) -> Iterator[Clip]:
-    """Every recording of every class; fold 5, the first number of a file's name, is held out."""
-    labels = {known.audio_key: known.label for known in classes if known.audio_source == "esc10"}
+    """Every recording of every class; a file is named by fold, Freesound number and take.
+
+    Fold 5 is held out; of fold 4, recordings with an even number are for validation.
+    """
+    labels = _labels(classes, "esc10")
     categories = _folders(folder)
     _refuse_absent(folder, labels, categories)
     licences = _esc10_licences(folder / "README.md")
     for category in categories:
         for path in _files(category, SOUND_SUFFIXES):
-            fold = path.name.partition("-")[0]
-            if fold not in ("1", "2", "3", "4", "5"):
+            fold, _, rest = path.name.partition("-")
+            number = rest.partition("-")[0]
+            if fold not in ("1", "2", "3", "4", "5") or not number.isdigit():
                 raise InputError(
-                    f"{path} does not begin with its fold, 1 to 5 and a dash, so nothing says "
-                    "whether it is held out; rename or remove it"
+                    f"{path} does not begin with its fold, 1 to 5, and its number, so nothing "
+                    "says whether it is held out; rename or remove it"
                 )
+            split: Split = "train"
+            if int(fold) == HELDOUT_FOLD:
+                split = "heldout"
+            elif int(fold) == VALIDATION_FOLD and int(number) % 2 == 0:
+                split = "validation"
             yield Clip(
                 image=None,
                 audio=str(path),
                 start=0.0,
                 label=labels.get(category.name),
                 category=category.name,
-                split="heldout" if fold == str(HELDOUT_FOLD) else "train",
+                split=split,
                 licence=licences.get(path.name, ESC10_LICENCE),
                 source="esc10",
+                recording=f"freesound-{number}",
             )
+
+
+def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
+    """Every sound of a table of recordings, in clips of ``WINDOW_SECONDS``.
+
+    The table, a .csv beside the sounds, has the columns ``file``, ``label``, ``recording``,
+    ``author``, ``licence`` and ``split`` (train or heldout). What is cut from train for validation
+    goes by author within a label, because one author's recordings often come from one session.
+
+    Raises:
+        InputError: names file and line of the first row that breaks the rules.
+    """
+    labels = _labels(classes, "sounds")
+    rows = list(_read_table(table, _SOUND_COLUMNS))
+    spared = _spared_for_validation([row for _, row in rows])
+    for line, row in rows:
+        if row["split"] not in ("train", "heldout"):
+            raise InputError(
+                f"{table}:{line}: split must be train or heldout, got {row['split']!r}"
+            )
+        path = table.parent / row["file"]
+        split: Split = "heldout" if row["split"] == "heldout" else "train"
+        if split == "train" and (row["label"], row["author"]) in spared:
+            split = "validation"
+        for start in _window_starts(path):
+            yield Clip(
+                image=None,
+                audio=str(path),
+                start=start,
+                label=labels.get(row["label"]),
+                category=row["label"],
+                split=split,
+                licence=row["licence"],
+                source="sounds",
+                recording=row["recording"],
+            )
+
+
+def _spared_for_validation(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
+    """The (label, author) whose training recordings are for validation: about one in eight."""
+    recordings: dict[str, dict[str, set[str]]] = {}
+    for row in rows:
+        if row["split"] == "train":
+            authors = recordings.setdefault(row["label"], {})
+            authors.setdefault(row["author"], set()).add(row["recording"])
+    spared = set()
+    for label, authors in recordings.items():
+        total = sum(map(len, authors.values()))
+        left = total // VALIDATION_EVERY if total > VALIDATION_EVERY else total // FEWEST_RECORDINGS
+        for author in sorted(authors, key=lambda name: _draw(f"{label}/{name}")):
+            if len(authors[author]) <= left:
+                spared.add((label, author))
+                left -= len(authors[author])
+    return spared
+
+
+def _draw(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def _window_starts(path: Path) -> list[float]:
+    """Where the clips of a recording start, in seconds; a rest of under a second is left out."""
+    try:
+        seconds = soundfile.info(path).duration
+    except (soundfile.LibsndfileError, OSError):
+        return [0.0]  # the check of all media names it
+    count = max(1, int((seconds - 1.0) // WINDOW_SECONDS) + 1)
+    return [WINDOW_SECONDS * i for i in range(count)]
+
+
+def _labels(classes: list[LabelClass], source: str) -> dict[str, str]:
+    return {known.audio_key: known.label for known in classes if known.audio_source == source}
+
+
+def _read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and stripped values of each row of a .csv file that has these columns, all filled."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if missing := set(columns) - set(reader.fieldnames or ()):
+                raise InputError(
+                    f"{path} lacks the column {', '.join(sorted(missing))}; "
+                    f"it needs {', '.join(columns)}"
+                )
+            rows = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read the table {path}: {error}") from error
+    if not rows:
+        raise InputError(f"{path} has no rows")
+    for line, row in rows:
+        values = {name: (row[name] or "").strip() for name in columns}
+        if empty := [name for name in columns if not values[name]]:
+            raise InputError(f"{path}:{line}: {', '.join(empty)} is empty")
+        yield line, values
 
 
 def _esc10_licences(readme: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
 from echoes_training.data.composition import Score, Voice, compose
+from echoes_training.data.old_record import aged
 from echoes_training.data.player import CLIP_SECONDS
 
 RENDER_RATE = 44_100  # the soundfont's own rate: rendering lower would alias its bright sounds
@@ -34,7 +35,8 @@ def parse_voice(text: str) -> Voice:
     """Read the audio key of a soundfont class.
 
     Understood are ``program 21``, ``programs 26-30``, ``bank 16 program 25`` and
-    ``percussion keys 33 34``; what follows is a remark. Programs count from 0.
+    ``percussion keys 33 34``; what follows is a remark, but for ``through an old record``. Programs
+    count from 0.
 
     Raises:
         ValueError: if it is none of these.
@@ -43,7 +45,11 @@ def parse_voice(text: str) -> Voice:
         voice = Voice(keys=tuple(int(key) for key in match[1].split()))
     elif match := re.match(r"(?:bank (\d+) )?programs? (\d+)(?:-(\d+))?", text):
         first, last = int(match[2]), int(match[3] or match[2])
-        voice = Voice(programs=tuple(range(first, last + 1)), bank=int(match[1] or 0))
+        voice = Voice(
+            programs=tuple(range(first, last + 1)),
+            bank=int(match[1] or 0),
+            old_record=text.endswith("through an old record"),
+        )
     else:
         raise ValueError(
             f"cannot read the soundfont key {text!r}; write `program 21`, `programs 26-30`, "
@@ -53,6 +59,13 @@ def parse_voice(text: str) -> Voice:
     if len(numbers) == 1 or max(numbers) > 127:
         raise ValueError(f"soundfont programs, banks and keys are 0 to 127, got {text!r}")
     return voice
+
+
+def every_voice() -> dict[str, Voice]:
+    """Everything that a General MIDI soundfont plays, by name: its programs, and its percussion."""
+    voices = {f"program {n}": Voice(programs=(n,)) for n in range(128)}
+    drums = range(35, 82)  # General MIDI's percussion map
+    return voices | {f"percussion {n}": Voice(keys=tuple(drums[n::8])) for n in range(8)}
 
 
 def check_renderer(soundfont: Path) -> None:
@@ -76,9 +89,9 @@ def is_rendered(path: Path) -> bool:
 
 
 def render_missing(
-    label: str, voice: Voice, seeds: Sequence[int], folder: Path, soundfont: Path
+    label: str, voices: Sequence[Voice], seeds: Sequence[int], folder: Path, soundfont: Path
 ) -> Iterator[tuple[Path, str | None]]:
-    """Render ``<seed>.flac`` for each seed that has no good file yet.
+    """Render ``<seed>.flac``, in turn with each voice, for each seed that has no good file yet.
 
     Yields:
         each path when it is there, with None, or with the reason why it could not be made.
@@ -96,8 +109,10 @@ def render_missing(
             missing.append((seed, path))
     for first in range(0, len(missing), BATCH):
         batch = missing[first : first + BATCH]
-        scores = [compose(label, voice, seed) for seed, _ in batch]
+        scores = [compose(label, voices[seed % len(voices)], seed) for seed, _ in batch]
         for (_, path), score, samples in zip(batch, scores, render(scores, soundfont), strict=True):
+            if score.old_record is not None:
+                samples = aged(samples, CLIP_RATE, score.old_record)
             peak = float(np.abs(samples).max())
             if peak < 1e-4:
                 yield path, f"program {score.program} of bank {score.bank} is silent in {soundfont}"

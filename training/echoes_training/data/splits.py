@@ -6,12 +6,14 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
+from typing import get_args
 
 from echoes_training.data.index import Clip, Split
 
 logger = logging.getLogger(__name__)
 
-HELDOUT_EVERY = 10  # one picture in ten, where the table has no split
+SPLITS_OF_TEN: tuple[Split, ...] = ("heldout", "validation")
+"""Where the table has no split, one picture in ten is for each of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class Row:
 
 def stable_split(picture: str) -> Split:
     """The split of a picture by its path as the table spells it: the same on every machine."""
-    return "heldout" if _draw(picture) % HELDOUT_EVERY == 0 else "train"
+    return dict(enumerate(SPLITS_OF_TEN)).get(_draw(picture) % 10, "train")
 
 
 def with_splits(rows: Sequence[Row], table: Path) -> list[Clip]:
@@ -43,9 +45,12 @@ def with_splits(rows: Sequence[Row], table: Path) -> list[Clip]:
     for name, row in zip(names, rows, strict=True):
         groups.setdefault(name, []).append(row)
     splits = {name: _split_of(group, len(rows)) for name, group in groups.items()}
-    if not any(row.split for row in rows) and len(groups) > 1 and "heldout" not in splits.values():
-        # Of a few pictures the draw may hold out none, and a training needs one.
-        splits[min(groups, key=lambda name: _size_and_draw(groups[name]))] = "heldout"
+    if not any(row.split for row in rows):
+        # Of a few pictures the draw may spare none, and a training needs one of each.
+        for wanted in SPLITS_OF_TEN:
+            spare = [name for name in groups if splits[name] == "train"]
+            if wanted not in splits.values() and len(spare) > 1:
+                splits[min(spare, key=lambda name: _size_and_draw(groups[name]))] = wanted
     clips = [
         replace(row.clip, split=row.split or splits[name])
         for name, row in zip(names, rows, strict=True)
@@ -83,7 +88,7 @@ def _split_of(group: Sequence[Row], n_rows: int) -> Split:
     """Of the rows of a group for which the table of ``n_rows`` does not say."""
     given = {row.split for row in group if row.split}
     if given:
-        return "train" if "train" in given else "heldout"
+        return next(split for split in get_args(Split) if split in given)
     if 2 * len(group) > n_rows:
         return "train"  # else little would be left of the table
     return stable_split(min((row.picture for row in group), key=_draw))
@@ -94,12 +99,12 @@ def _size_and_draw(group: Sequence[Row]) -> tuple[int, int]:
 
 
 def _warn_of_files_in_both(clips: Sequence[Clip], table: Path) -> None:
-    files: dict[Split, dict[str, None]] = {"train": {}, "heldout": {}}  # ordered sets
+    files: dict[bool, dict[str, None]] = {True: {}, False: {}}  # ordered sets: held out, or not
     for clip in clips:
-        files[clip.split].update(dict.fromkeys(_files(clip)))
-    if shared := [file for file in files["heldout"] if file in files["train"]]:
+        files[clip.split == "heldout"].update(dict.fromkeys(_files(clip)))
+    if shared := [file for file in files[True] if file in files[False]]:
         logger.warning(
-            "%s puts %d files into both splits, so held-out figures will be too good: %s%s",
+            "%s holds out %d files that it also trains on: held-out figures will be too good: %s%s",
             table,
             len(shared),
             shared[0],

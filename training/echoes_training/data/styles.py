@@ -172,3 +172,23 @@ def birds(player: Player) -> None:
             player.add(time, pace * float(rng.uniform(0.6, 1.2)), key + int(rng.integers(-1, 2)))
             time += pace
         time += float(rng.uniform(0.05, 0.5))
+
+
+def applause(player: Player) -> None:
+    """A crowd that swells and does not stop: long notes that overlap."""
+    rng = player.rng
+    player.loudness = 100
+    time = 0.0
+    while time < CLIP_SECONDS:
+        length = float(rng.uniform(1.5, 4.0))
+        player.add(time, length, int(rng.integers(48, 73)))
+        time += length * float(rng.uniform(0.3, 0.8))
+
+
+def tolling(player: Player) -> None:
+    """One to three bells in turn; each rings on."""
+    rng = player.rng
+    keys = rng.integers(player.low, player.high + 1, size=int(rng.integers(1, 4)))
+    pause = float(rng.uniform(0.5, 2.2))
+    for count, start in enumerate(np.arange(player.first, CLIP_SECONDS, pause)):
+        player.add(float(start), CLIP_SECONDS, int(keys[count % len(keys)]))

@@ -1,4 +1,4 @@
-"""The command `echoes-train evaluate`."""
+"""The commands `echoes-train evaluate` and `echoes-train listen`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,12 +13,18 @@ from echoes_training.evaluate.dials import (
     machine_options,
     media_options,
     sampling_options,
+    split_option,
 )
 from echoes_training.evaluate.json_file import write_json
 from echoes_training.evaluate.parts import PARTS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from echoes_training.data.index import Split
     from echoes_training.evaluate.evaluation import Evaluation
+
+_RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
     multiple=True,
     help="Judge only this part besides the real media; may be repeated.",
 )
+@click.option("--ear", type=_RUN, help="Folder of an independent ear: it judges every sound, too.")
+@split_option("heldout")
 @count_option("--pictures-per-label", 20, "Held-out pictures to make sounds of.")
 @count_option("--sounds-per-label", 8, "Held-out sounds to make pictures of and to fill in.")
 @count_option("--seeds", 3, "Results of each picture and of each sound.")
@@ -74,6 +82,7 @@ def _prepare(
     bundle: str | None,
     index: Path,
     cache: Path,
+    ear: Path | None,
     parts: tuple[str, ...],
     seeds: int,
     pairs: int,
@@ -84,6 +93,7 @@ def _prepare(
 ) -> "Evaluation":
     from echoes_rt import Echoes
     from echoes_training.data.index import read_index
+    from echoes_training.evaluate.ear import Ear
     from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
 
     dials = {name: more.pop(name) for name in SamplingOptions.__annotations__}
@@ -100,4 +110,55 @@ def _prepare(
             threads=threads,
             **more,
         ),
+        None if ear is None else Ear(ear),
     )
+
+
+@click.command()
+@media_options
+@click.option("--mel-codec", type=_RUN, required=True, help="Training run of the mel codec.")
+@click.option("--vocoder", type=_RUN, required=True, help="Training run of the vocoder.")
+@click.option("--ear", type=_RUN, required=True, help="Folder of an independent ear.")
+@split_option("validation")
+@count_option("--per-label", 4, "Real sounds of each label.")
+@click.option("--out", type=OUT_FILE, required=True, help="The sheet of spectrograms, a .png.")
+def listen(
+    index: Path,
+    cache: Path,
+    mel_codec: Path,
+    vocoder: Path,
+    ear: Path,
+    split: "Split",
+    per_label: int,
+    out: Path,
+) -> None:
+    """Judge real sounds after each part of the chain: log-mel, vocoder, codec.
+
+    Prints a table, and draws the first sound of each label after each part.
+
+    Example: echoes-train listen --index data/index.jsonl --cache cache --mel-codec runs/mel
+    --vocoder runs/vocoder --ear ear --out sheet.png
+    """
+    check_place(out)
+    from echoes_training.data.audio import AudioStore
+    from echoes_training.data.index import read_index
+    from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
+    from echoes_training.evaluate.ear import Ear
+    from echoes_training.evaluate.listen import Chain
+    from echoes_training.evaluate.listen import listen as run
+    from echoes_training.evaluate.media import labelled_sounds
+    from echoes_training.evaluate.table import listened
+    from echoes_training.stages.codecs import codec_of_run
+    from echoes_training.stages.vocoder import vocoder_of_run
+
+    clips = read_index(index)
+
+    def judge_of(store: AudioStore, labels: "Sequence[str]") -> Judge:
+        taught = labelled_sounds(clips, labels, "train")
+        return cached_judge(cache, taught, labels, store, ClassifierConfig())
+
+    codec = codec_of_run(mel_codec)
+    chain = Chain(codec=codec.model, vocoder=vocoder_of_run(vocoder), mel=codec.mel)
+    rows = run(chain, clips, split, Ear(ear), judge_of, per_label, out)
+    for line in listened(rows, *chain.cost()):
+        click.echo(line)

@@ -57,6 +57,16 @@ def count_option(name: str, default: int, text: str) -> Callable[[Any], Any]:
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
 
 
+def split_option(default: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--split",
+        type=click.Choice(["validation", "heldout"]),
+        default=default,
+        show_default=True,
+        help="What is judged: choices are made on validation, held-out media are for the report.",
+    )
+
+
 def _decorated(function: F, *options: Callable[[Any], Any]) -> F:
     for option in reversed(options):
         function = option(function)

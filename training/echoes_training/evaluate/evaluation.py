@@ -14,10 +14,11 @@ from echoes_rt.options import SamplingOptions
 from echoes_rt.spec.sampling import Sampling
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
-from echoes_training.data.index import Clip
+from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
+from echoes_training.evaluate.ear import Ear
 from echoes_training.evaluate.media import (
     drawn,
     labelled_pictures,
@@ -39,6 +40,7 @@ class EvaluateConfig:
 
     Attributes:
         parts: see ``PARTS``.
+        split: what is judged; choices are made on ``validation``, ``heldout`` is for the report.
         pictures_per_label: held-out pictures that sounds are made of, ``n_seeds`` of each.
         sounds_per_label: held-out sounds that pictures are made of and that are filled in.
         n_seeds: of each picture and each sound.
@@ -49,6 +51,7 @@ class EvaluateConfig:
     """
 
     parts: tuple[str, ...] = PARTS
+    split: Split = "heldout"
     pictures_per_label: int = 20
     sounds_per_label: int = 8
     n_seeds: int = 3
@@ -73,18 +76,20 @@ class Evaluation:
         cache: Path,
         options: SamplingOptions,
         config: EvaluateConfig,
+        ear: Ear | None = None,
     ) -> None:
+        self.ear = ear
         self.echoes = echoes
         self.clips = clips
         self.options = options
         self.config = config
-        self.labels = labels_of(clips)
+        self.labels = labels_of(clips, config.split)
         self.store = AudioStore(echoes.manifest.mel)
         self.pictures = ImageStore(echoes.manifest.image)
         self.taught_sounds = labelled_sounds(clips, self.labels, "train")
         self.taught_pictures = labelled_pictures(clips, self.labels, "train")
-        self.heldout_sounds = labelled_sounds(clips, self.labels, "heldout")
-        self.heldout_pictures = labelled_pictures(clips, self.labels, "heldout")
+        self.heldout_sounds = labelled_sounds(clips, self.labels, config.split)
+        self.heldout_pictures = labelled_pictures(clips, self.labels, config.split)
         self._cache = cache
         self._image_codes: dict[str, Codes] = {}
         self._audio_codes: dict[Clip, Codes] = {}
@@ -169,7 +174,8 @@ class Evaluation:
             yield np.stack([self.pictures.centred(clip.image or "") for clip in clips[part]])
 
     def hear(self, what: str, made: Iterable[Samples], numbers: Numbers) -> Heard:
-        return hear(self.judge, _with_progress(what, made, len(numbers), "sound"), numbers)
+        batches = _with_progress(what, made, len(numbers), "sound")
+        return hear(self.judge, batches, numbers, self.ear, self.labels)
 
     def see(self, what: str, made: Iterable[RgbArray], total: int) -> Numbers:
         """(N,) label numbers that (B, H, W, 3) pictures at a time are taken for."""

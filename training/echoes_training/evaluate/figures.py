@@ -110,10 +110,10 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
             sound = next(made)
             heard = evaluation.labels[evaluation.judge.judge(sound[None]).predicted[0]]
             title = f"generated, seed {job.seed}: heard as {_plain(heard)}"
-            _draw_sound(axis, sound, evaluation.judge.spec, title)
+            draw_sound(axis, sound, evaluation.judge.spec, title)
         for axis in line[1 + len(row) : 1 + n_made]:
             axis.axis("off")
-        _draw_sound(line[-2], evaluation.samples(clip), evaluation.judge.spec, "real")
+        draw_sound(line[-2], evaluation.samples(clip), evaluation.judge.spec, "real")
         _draw_picture(line[-1], picture, "generated from it")
     for axis in axes[-1, 1:-1]:
         axis.set_xlabel("seconds", fontsize=8)
@@ -135,7 +135,7 @@ def _draw_picture(axis: Axes, pixels: RgbArray, title: str) -> None:
     axis.set_ylabel(title, fontsize=10)
 
 
-def _draw_sound(axis: Axes, samples: Samples, spec: MelSpec, title: str) -> None:
+def draw_sound(axis: Axes, samples: Samples, spec: MelSpec, title: str) -> None:
     extent = (0.0, spec.duration_s, -0.5, spec.n_mels - 0.5)
     mel = log_mel(np.nan_to_num(samples), spec)
     axis.imshow(mel, origin="lower", aspect="auto", vmin=-1, vmax=1, extent=extent, cmap="magma")

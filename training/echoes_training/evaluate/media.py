@@ -11,17 +11,17 @@ from echoes_rt.errors import InputError
 from echoes_training.data.index import Clip, Split
 
 
-def labels_of(clips: Sequence[Clip]) -> tuple[str, ...]:
-    """The labels that have sounds to learn from and sounds held out, in alphabetical order."""
+def labels_of(clips: Sequence[Clip], judged: Split = "heldout") -> tuple[str, ...]:
+    """The labels that have sounds to learn from and sounds to judge, in alphabetical order."""
     by_split = {
         split: {clip.label for clip in clips if clip.audio and clip.split == split}
-        for split in ("train", "heldout")
+        for split in ("train", judged)
     }
-    labels = sorted(label for label in by_split["train"] & by_split["heldout"] if label)
+    labels = sorted(label for label in by_split["train"] & by_split[judged] if label)
     if len(labels) < 2:
         raise InputError(
-            "evaluation needs labelled sounds of two or more labels in both splits of the index, "
-            f"found {len(labels)}"
+            "evaluation needs labelled sounds of two or more labels in the splits train and "
+            f"{judged} of the index, found {len(labels)}"
         )
     return tuple(labels)
 

@@ -1,4 +1,4 @@
-"""The whole evaluation of a bundle, on held-out media alone."""
+"""The whole evaluation of a bundle, on media that it was not trained on."""
 
 import hashlib
 import platform
@@ -60,7 +60,7 @@ def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
     sounds, labels = evaluation.heldout_sounds, evaluation.labels
     numbers = evaluation.numbers(sounds)
     real = evaluation.hear("real", evaluation.real_sounds(sounds), numbers)
-    report["real"] = accuracy(numbers, real.predicted, labels)
+    report["real"] = real.scores(labels)
     others = {
         "real_train": (
             evaluation.numbers(evaluation.taught_sounds),
@@ -69,7 +69,7 @@ def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
     }
     for name in (part for part in SOUND_PARTS if part in evaluation.config.parts):
         heard = _hear_part(evaluation, name)
-        scores = accuracy(heard.numbers, heard.predicted, labels)
+        scores = heard.scores(labels)
         report[name] = scores
         others[name] = (heard.numbers, heard.embeddings)
         if name == "generated":
@@ -156,7 +156,7 @@ def _sounds(evaluation: Evaluation, heard: Heard) -> list[Scores]:
 
 def _codebooks(evaluation: Evaluation) -> Scores:
     """Of every held-out picture and sound, labelled or not."""
-    heldout = [clip for clip in evaluation.clips if clip.split == "heldout"]
+    heldout = [clip for clip in evaluation.clips if clip.split == evaluation.config.split]
     layout = evaluation.echoes.manifest.tokens
     image = evaluation.image_codes([*{clip.image: clip for clip in heldout if clip.image}.values()])
     audio = evaluation.audio_codes([clip for clip in heldout if clip.audio])

@@ -1,7 +1,7 @@
 """Numbers about judged sounds, as plain values for JSON."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import loudness
 from echoes_training.evaluate.classifier import Judge
+from echoes_training.evaluate.ear import Ear, Verdicts
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance, label_weights
 from echoes_training.evaluate.loudness import Levels
 
@@ -18,21 +19,51 @@ Scores = dict[str, object]
 
 @dataclass(frozen=True, kw_only=True)
 class Heard:
-    """N sounds in order: (N,) true and predicted label numbers, (N, D) embeddings, levels."""
+    """N sounds in order: (N,) true and predicted label numbers, (N, D) embeddings, levels.
+
+    ``by_ear`` is what an independent ear heard, if there was one.
+    """
 
     numbers: Numbers
     predicted: Numbers
     embeddings: NDArray[np.float64]
     levels: Levels
+    by_ear: Verdicts | None
+
+    def scores(self, labels: Sequence[str]) -> Scores:
+        found = accuracy(self.numbers, self.predicted, labels)
+        return found if self.by_ear is None else found | {"ear": asdict(self.by_ear)}
 
 
-def hear(judge: Judge, batches: Iterable[Samples], numbers: Numbers) -> Heard:
-    """Judges (B, S) samples at a time, so that the sounds need not be kept."""
+def hear(
+    judge: Judge,
+    batches: Iterable[Samples],
+    numbers: Numbers,
+    ear: Ear | None = None,
+    names: Sequence[str] = (),
+) -> Heard:
+    """Judges (B, S) samples at a time; those alone that an ``ear`` hears are kept.
+
+    Args:
+        judge: of our own family.
+        batches: the sounds.
+        numbers: (N,) true labels.
+        ear: an independent one.
+        names: of the labels, for the ear.
+    """
     verdicts, levels = [], []
+    kept: list[Samples] = []
     for sounds in batches:
         verdicts.append(judge.judge(sounds))
         levels.append(loudness.measure(sounds))
+        if ear is not None:
+            kept += [np.nan_to_num(sound) for sound in sounds]
+    by_ear = None
+    if ear is not None:
+        pairs = [(names[number], sound) for number, sound in zip(numbers, kept, strict=True)]
+        by_ear = ear.judge(pairs, judge.spec.sample_rate)
     return Heard(
+        by_ear=by_ear,
         numbers=numbers,
         predicted=np.concatenate([verdict.predicted for verdict in verdicts]),
         embeddings=np.concatenate([verdict.embeddings for verdict in verdicts]),

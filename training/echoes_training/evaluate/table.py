@@ -1,9 +1,12 @@
 """The numbers that people look at first, as Markdown tables."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
+
+if TYPE_CHECKING:
+    from echoes_training.evaluate.listen import Row
 
 Rows = list[list[str]]
 
@@ -11,6 +14,8 @@ Rows = list[list[str]]
 def tables(report: dict[str, Any]) -> list[str]:
     """The lines of a report, ready to be pasted."""
     lines = markdown(_recognised(report))
+    if "ear" in report["real"]:
+        lines = [*markdown(_by_ear(report)), "", *lines]
     lines += ["", *_plain_lines(report)]
     tasks: dict[str, Callable[[dict[str, Any]], Rows]] = {
         "cogenerated": _cogenerated,
@@ -23,6 +28,21 @@ def tables(report: dict[str, Any]) -> list[str]:
         if name in report:
             lines += ["", *markdown(rows_of(report[name]))]
     return lines
+
+
+def listened(rows: "Sequence[Row]", gflop: float, n_codes: int) -> list[str]:
+    """A table of what is left of real sounds, the shares of each label, and what decoding costs."""
+    head = ["heard by the independent ear", "exact", "coarse", "Frechet distance", "in tune"]
+    table: Rows = [head]
+    for row in rows:
+        shares = [_share(value) for value in (row.heard.exact, row.heard.coarse)]
+        table.append([row.name, *shares, _decimal(row.frechet, 1), _share(row.in_tune)])
+    by_label: Rows = [["exact of sounds", *(row.name for row in rows)]]
+    for label in rows[0].heard.per_label:
+        counts = [row.heard.per_label[label] for row in rows]
+        by_label.append([label.replace("_", " "), *(f"{exact}/{n}" for exact, _, n in counts)])
+    cost = f"{n_codes} codes a clip; mel decoder and vocoder: {gflop:.2f} GFLOP a clip"
+    return [*markdown(table), "", *markdown(by_label), "", cost]
 
 
 def markdown(rows: Rows) -> list[str]:
@@ -49,6 +69,17 @@ def _recognised(report: dict[str, Any]) -> Rows:
     for key in ("balanced", "overall"):
         rows.append([key, *(_share(report[name][key]) for name in names)])
     return [*rows, ["n", *(str(report[name]["n"]) for name in names)]]
+
+
+def _by_ear(report: dict[str, Any]) -> Rows:
+    """The headline: what an ear heard that nothing of the bundle has met."""
+    rows = [["heard by the independent ear", "exact", "coarse", "sounds"]]
+    for name in SOUND_SERIES:
+        if name in report:
+            found = report[name]["ear"]
+            shares = [_share(found[key]) for key in ("exact", "coarse")]
+            rows.append([name.replace("_", " "), *shares, str(report[name]["n"])])
+    return rows
 
 
 def _plain_lines(report: dict[str, Any]) -> list[str]:

@@ -55,12 +55,14 @@ class ConvNeXtBlock(nn.Module):
 class InverseSTFTHead(nn.Module):
     """(B, T, D) features -> (B, T * hop_length) samples.
 
-    The inverse real DFT and its window are one constant matrix and overlap-add is a sum of shifted
-    blocks: both export to plain ONNX operators, which has no inverse STFT of real signals.
+    ONNX has no inverse STFT of real signals, so the inverse real DFT is two constant matrices, one
+    for the even part of a frame and one for the odd part (half the operations of one for both), and
+    overlap-add is a sum of shifted blocks.
     """
 
-    basis: Tensor
-    window_square: Tensor
+    even: Tensor
+    odd: Tensor
+    window: Tensor
 
     def __init__(self, width: int, spec: MelSpec) -> None:
         super().__init__()
@@ -68,18 +70,22 @@ class InverseSTFTHead(nn.Module):
         self.n_fft = spec.n_fft
         self.n_bins = spec.n_fft // 2 + 1
         self.out = nn.Linear(width, 2 * self.n_bins)
-        window = hann_window(spec)
-        self.register_buffer("basis", _inverse_basis(spec.n_fft, window), persistent=False)
-        self.register_buffer("window_square", torch.from_numpy(window**2), persistent=False)
+        even, odd = _inverse_bases(spec.n_fft)
+        self.register_buffer("even", even, persistent=False)
+        self.register_buffer("odd", odd, persistent=False)
+        self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
 
     def forward(self, h: Tensor) -> Tensor:
         log_magnitude, phase = self.out(h).float().split(self.n_bins, dim=-1)
         # exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training
         # from overflowing (Vocos clips the magnitude at 100).
         magnitude = log_magnitude.clamp(max=5.0).exp()
-        spectrum = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], dim=-1)
-        frames = spectrum @ self.basis  # (B, T, n_fft)
-        weight = self.window_square.expand(1, h.shape[1], -1)
+        even = (magnitude * phase.cos()) @ self.even
+        odd = (magnitude * phase.sin()) @ self.odd
+        # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
+        mirrored = (even - odd)[..., 1:-1].flip(-1)
+        frames = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
+        weight = self.window.square().expand(1, h.shape[1], -1)
         samples = self._overlap_add(frames) / self._overlap_add(weight).clamp(min=1e-8)
         start = self.n_fft // 2
         return samples[:, start : start + h.shape[1] * self.hop_length]
@@ -93,14 +99,17 @@ class InverseSTFTHead(nn.Module):
         return total.flatten(1)
 
 
-def _inverse_basis(n_fft: int, window: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> Tensor:
-    """(2 * n_bins, n_fft): rows turn real and imaginary bins into windowed samples."""
+def _inverse_bases(n_fft: int) -> tuple[Tensor, Tensor]:
+    """(n_bins, n_bins) each: real bins to the even, imaginary bins to the odd part of a frame.
+
+    Both give samples 0 to n_fft / 2.
+    """
     n_bins = n_fft // 2 + 1
-    angle = 2 * np.pi * np.outer(np.arange(n_bins), np.arange(n_fft)) / n_fft
+    angle = 2 * np.pi * np.outer(np.arange(n_bins), np.arange(n_bins)) / n_fft
     weight = np.full((n_bins, 1), 2.0 / n_fft)
     weight[0] = weight[-1] = 1.0 / n_fft
-    basis = np.concatenate([weight * np.cos(angle), -weight * np.sin(angle)]) * window
-    return torch.from_numpy(basis.astype(np.float32))
+    even, odd = weight * np.cos(angle), -weight * np.sin(angle)
+    return torch.from_numpy(even.astype(np.float32)), torch.from_numpy(odd.astype(np.float32))
 
 
 class Vocoder(nn.Module):

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_rt.spec.tokens import Grid
+from echoes_training.models.codec import Codec
 from echoes_training.models.conv import (
     AttentionBlock,
     Downsample,
@@ -46,6 +49,7 @@ class VQGANConfig:
     codebook_dim: int
     normalize: bool
     variant: str = "taming"
+    architecture: str = "vqgan"
 
     def __post_init__(self) -> None:
         if len(self.channels) != len(self.decoder_channels) or not self.channels:
@@ -185,12 +189,12 @@ class Decoder(nn.Module):
         return self.unstem(self.conv_out(F.silu(self.norm_out(h))))
 
 
-class VQGAN(nn.Module):
+class VQGAN(Codec):
     """Encoder, quantizer and decoder; the discriminator belongs to training alone."""
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config: VQGANConfig = config
         dim = config.codebook_dim
         self.encoder = Encoder(config)
         self.quant_conv: nn.Module = nn.Identity() if config.is_maskgit else nn.Conv2d(dim, dim, 1)
@@ -199,6 +203,25 @@ class VQGAN(nn.Module):
             nn.Identity() if config.is_maskgit else nn.Conv2d(dim, dim, 1)
         )
         self.decoder = Decoder(config)
+
+    @property
+    def codebook(self) -> Tensor:
+        """(codebook_size, codebook_dim)."""
+        return self.quantize.codebook
+
+    def grid(self, height: int, width: int) -> Grid:
+        config = self.config
+        return Grid(
+            height=height // config.factor,
+            width=width // config.factor,
+            codebook_size=config.codebook_size,
+        )
+
+    @torch.no_grad()
+    def spread_codes(self, x: Tensor) -> None:
+        """Moves the latents of ``x`` around zero, where the codes are."""
+        last = self.encoder.conv_out if self.config.is_maskgit else self.quant_conv
+        last.get_parameter("bias").sub_(self.latents(x).mean(dim=(0, 2, 3)))
 
     def latents(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to unquantized latents (B, codebook_dim, h, w)."""
@@ -216,7 +239,7 @@ class VQGAN(nn.Module):
     def decode_latents(self, z_q: Tensor) -> Tensor:
         return self.decoder(self.post_quant_conv(z_q))
 
-    def decode(self, codes: Tensor) -> Tensor:
+    def decode(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, h, w) codes to (B, C, H, W)."""
         return self.decode_latents(self.quantize.lookup(codes))
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 PERIODS = (2, 3, 5, 7, 11)
-WINDOWS = (256, 512, 1024)
+WINDOWS = (512, 1024, 2048)
 
 Verdict = tuple[Tensor, list[Tensor]]
 """Scores, and the hidden features for feature matching."""
@@ -59,9 +59,10 @@ class SpectrogramDiscriminator(nn.Module):
 
     def forward(self, waveform: Tensor) -> Verdict:
         spectrum = torch.stft(
-            waveform, self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
+            waveform.float(), self.n_fft, self.n_fft // 4, window=self.window, return_complex=True
         )
-        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, T, bins)
+        # (B, 2, T, bins); the square root of the magnitude lets quiet bins count, too.
+        x = torch.view_as_real(spectrum * (spectrum.abs() + 1e-4).rsqrt()).permute(0, 3, 2, 1)
         return _run(self.layers, self.last, x)
 
 

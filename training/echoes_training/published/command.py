@@ -44,6 +44,7 @@ def import_checkpoint(name: str, path: Path, run: Path) -> tuple[int, int]:
     from echoes_training.config import to_dict
     from echoes_training.published.layouts import LAYOUTS, convert
     from echoes_training.published.read_tensors import read_tensors
+    from echoes_training.stages.codecs import CODEC
 
     if checkpoint.newest(run) is not None:
         raise InputError(f"{run} holds a run already; pass another --out")
@@ -57,6 +58,6 @@ def import_checkpoint(name: str, path: Path, run: Path) -> tuple[int, int]:
     checkpoint.save_config(
         run, {"stage": layout.stage, "config": to_dict(layout.config), "imported": origin}
     )
-    file_name = "vocoder" if layout.stage == "vocoder" else "vqgan"
+    file_name = "vocoder" if layout.stage == "vocoder" else CODEC
     checkpoint.save(run, 0, TrainState(modules={file_name: converted.module}, optimizers={}))
     return len(tensors) - converted.n_dropped, converted.n_dropped

@@ -11,7 +11,7 @@ from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.bundles import Source
 from echoes_training.data.tokens import TokenCache
-from echoes_training.models.vqgan import VQGAN
+from echoes_training.models.codec import Codec
 from echoes_training.stages.codecs import codecs_of_bundle
 
 Codebooks = Mapping[str, NDArray[np.float32]]
@@ -28,9 +28,9 @@ def of_cache(cache: TokenCache) -> Codebooks:
     return {"image": cache.image_codebook, "audio": cache.audio_codebook}
 
 
-def of_codecs(image: VQGAN, audio: VQGAN) -> Codebooks:
+def of_codecs(image: Codec, audio: Codec) -> Codebooks:
     codecs = {"image": image, "audio": audio}
-    return {name: codec.quantize.codebook.detach().cpu().numpy() for name, codec in codecs.items()}
+    return {name: codec.codebook.detach().cpu().numpy() for name, codec in codecs.items()}
 
 
 def of_run(run: Path) -> Codebooks:

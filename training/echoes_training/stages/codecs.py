@@ -9,32 +9,43 @@ from echoes_rt.spec.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.bundles import Source, read_weights
 from echoes_training.config import VQGANStageConfig, from_dict
-from echoes_training.models.vqgan import VQGAN, VQGANConfig
+from echoes_training.models.codec import Codec
+from echoes_training.models.codecs import codec_config, make_codec
+from echoes_training.models.vqgan import VQGAN
+
+CODEC = "codec"
+"""Name of the module that every stage of a codec keeps in its checkpoints."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Codec:
+class TrainedCodec:
     """A codec that is only used, and the media that it was made for."""
 
-    model: VQGAN
+    model: Codec
     image: ImageSpec
     mel: MelSpec
 
 
-def load_codec(run: Path) -> tuple[VQGAN, VQGANStageConfig]:
-    """A trained codec, ready to encode and decode, with its settings."""
-    config = from_dict(VQGANStageConfig, checkpoint.load_config(run)["config"])
-    model = VQGAN(config.model)
-    checkpoint.load_module(run, "vqgan", model)
-    return model.eval().requires_grad_(False), config
+def codec_of_run(run: Path) -> TrainedCodec:
+    """A trained codec of any architecture, ready to encode and decode."""
+    settings = checkpoint.load_config(run)["config"]
+    model = make_codec(codec_config(settings["model"]))
+    checkpoint.load_module(run, CODEC, model)
+    return TrainedCodec(
+        model=model.eval().requires_grad_(False),
+        image=from_dict(ImageSpec, settings["image"]),
+        mel=from_dict(MelSpec, settings["mel"]),
+    )
 
 
-def codec_of_run(run: Path) -> Codec:
-    model, config = load_codec(run)
-    return Codec(model=model, image=config.image, mel=config.mel)
+def load_vqgan(run: Path) -> tuple[VQGAN, VQGANStageConfig]:
+    """A trained VQGAN for the stages that train its layers further, with its settings."""
+    model = codec_of_run(run).model
+    assert isinstance(model, VQGAN)
+    return model, from_dict(VQGANStageConfig, checkpoint.load_config(run)["config"])
 
 
-def codecs_of_bundle(source: Source) -> tuple[Codec, Codec]:
+def codecs_of_bundle(source: Source) -> tuple[TrainedCodec, TrainedCodec]:
     """Of pictures and of mels.
 
     Raises:
@@ -45,14 +56,14 @@ def codecs_of_bundle(source: Source) -> tuple[Codec, Codec]:
     assert source.bundle is not None
     shapes, states = read_weights(source.bundle)
 
-    def codec(name: str) -> Codec:
+    def codec(name: str) -> TrainedCodec:
         try:
-            model = VQGAN(from_dict(VQGANConfig, shapes[name]))
+            model = make_codec(codec_config(shapes[name]))
             model.load_state_dict(states[name])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise BundleError(f"bundle {manifest.name} has no {name}: {reason}") from error
         model.eval().requires_grad_(False)
-        return Codec(model=model, image=manifest.image, mel=manifest.mel)
+        return TrainedCodec(model=model, image=manifest.image, mel=manifest.mel)
 
     return codec("image_vqgan"), codec("mel_vqgan")

@@ -24,6 +24,7 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.batches import Batches, Medium, Part
 from echoes_training.stages.codec_step import Judgement, fool
+from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.loop import Scalars, mean, train
 
 
@@ -57,17 +58,17 @@ def refine(
     batches = Batches(medium, loop, codec.labelled_share, device, categories)
     step_once = RefineStep(config, batches, processes, model, trained, head, critic)
     state = TrainState(
-        modules={"vqgan": model, **heads, "discriminator": critic},
+        modules={CODEC: model, **heads, "discriminator": critic},
         optimizers={
             "decoder": step_once.decoder.optimizer,
             "discriminator": step_once.judge.optimizer,
         },
-        averages=averages({"vqgan": model}, loop.ema_decay),
+        averages=averages({CODEC: model}, loop.ema_decay),
     )
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        members = medium.clips["heldout"]
+        members = medium.clips["validation"]
         shown = members[:: max(1, len(members) // 64)][:64]
         x = medium.batch(shown, None).to(device)
         decoded = torch.cat([model(part)[0] for part in torch.split(x, 16)])
@@ -76,13 +77,13 @@ def refine(
             medium.sheet(run / "samples" / f"{step:07d}.png", x[spread], decoded[spread].float())
         levels = [model.encoder.pyramid(y) for y in (x, decoded)]
         scalars = {
-            "heldout/reconstruction": (decoded - x).abs().mean().item(),
-            "heldout/perceptual": perceptual(*levels).item(),
+            "validation/reconstruction": (decoded - x).abs().mean().item(),
+            "validation/perceptual": perceptual(*levels).item(),
         }
         if head is not None:
             logits = _read(head, levels[1][-1])
             hits = logits.argmax(dim=1) == batches.wanted(shown)
-            scalars["heldout/category"] = hits.float().mean().item()
+            scalars["validation/category"] = hits.float().mean().item()
         return scalars
 
     train(run, loop, state, processes, step_once, evaluate)

@@ -14,9 +14,9 @@ from echoes_training.data.audio import ALIGNED
 from echoes_training.data.index import Clip
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
-from echoes_training.models.vqgan import VQGAN
+from echoes_training.models.codec import Codec
 from echoes_training.stages.batches import Medium
-from echoes_training.stages.codecs import Codec
+from echoes_training.stages.codecs import TrainedCodec
 from echoes_training.stages.vqgan import Mels, Pictures
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,8 @@ BATCH = 32
 
 def tokenize(
     clips: list[Clip],
-    image: Codec,
-    mel: Codec,
+    image: TrainedCodec,
+    mel: TrainedCodec,
     *,
     image_views: int,
     audio_views: int,
@@ -50,24 +50,24 @@ def tokenize(
     ids = [-1 if name is None else names.index(name) for name in groups]
     group_of = dict(zip(map(id, clips), ids, strict=True))
 
-    def table(medium: Medium, codec: VQGAN, views: int, salt: int) -> TokenTable:
+    def table(medium: Medium, codec: Codec, views: int, salt: int) -> TokenTable:
         members = list(itertools.chain.from_iterable(medium.clips.values()))
         jobs: list[Clip] = []
         for clip in members:
             wanted = views if group_of[id(clip)] >= 0 else unpaired_views
-            jobs += [clip] * (1 if clip.split == "heldout" else wanted)
+            jobs += [clip] * (1 if clip.split == "validation" else wanted)
         codes = np.concatenate(list(_encode(medium, codec, jobs, (seed, salt))))
         return TokenTable(
             codes=codes,
             group=np.array([group_of[id(c)] for c in jobs], np.int32),
-            heldout=np.array([c.split == "heldout" for c in jobs], np.bool_),
+            heldout=np.array([c.split == "validation" for c in jobs], np.bool_),
         )
 
     cache = TokenCache(
         image=table(Pictures(clips, image), image.model, image_views, 0),
         audio=table(Mels(clips, mel, ALIGNED), mel.model, audio_views, 1),
-        image_codebook=image.model.quantize.codebook.cpu().numpy(),
-        audio_codebook=mel.model.quantize.codebook.cpu().numpy(),
+        image_codebook=image.model.codebook.cpu().numpy(),
+        audio_codebook=mel.model.codebook.cpu().numpy(),
         groups=names,
     )
     logger.info(
@@ -97,7 +97,7 @@ def _groups(clips: list[Clip]) -> list[str | None]:
 
 @torch.no_grad()
 def _encode(
-    medium: Medium, codec: VQGAN, jobs: list[Clip], seed: tuple[int, int]
+    medium: Medium, codec: Codec, jobs: list[Clip], seed: tuple[int, int]
 ) -> Iterator[NDArray[np.int16]]:
     device = pick_device("auto")
     codec = codec.to(device)
@@ -105,7 +105,8 @@ def _encode(
         part = jobs[at : at + BATCH]
         views = [
             medium.batch(
-                [clip], None if clip.split == "heldout" else np.random.default_rng((*seed, at + i))
+                [clip],
+                None if clip.split == "validation" else np.random.default_rng((*seed, at + i)),
             )
             for i, clip in enumerate(part)
         ]

@@ -32,9 +32,9 @@ from echoes_training.data.videos.shards import (
 )
 from echoes_training.data.videos.workers import in_order
 from echoes_training.device import pick_device
+from echoes_training.models.codec import Codec
 from echoes_training.models.mel import MelSpectrogram
-from echoes_training.models.vqgan import VQGAN
-from echoes_training.stages.codecs import Codec
+from echoes_training.stages.codecs import TrainedCodec
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ AHEAD = 4 * CLIPS_AT_ONCE
 Arrays = dict[str, NDArray[np.generic]]
 
 
-def tokenize_shards(folder: Path, image: Codec, mel: Codec, out: Path) -> None:
+def tokenize_shards(folder: Path, image: TrainedCodec, mel: TrainedCodec, out: Path) -> None:
     """Encodes every clip of the shards in ``folder`` and writes the token cache ``out``.
 
     The codes of each shard are kept in ``out``.parts until the cache is whole, so that a run after
@@ -85,7 +85,7 @@ def tokenize_shards(folder: Path, image: Codec, mel: Codec, out: Path) -> None:
 class Encoder:
     """Both codecs on one device."""
 
-    def __init__(self, image: Codec, mel: Codec) -> None:
+    def __init__(self, image: TrainedCodec, mel: TrainedCodec) -> None:
         self.device = pick_device("auto")
         self.image_spec, self.mel_spec = image.image, mel.mel
         self.image, self.audio = image.model.to(self.device), mel.model.to(self.device)
@@ -145,7 +145,7 @@ class Encoder:
         return [np.pad(samples, (0, n_samples - len(samples))) for samples in cut]
 
 
-def _codes(codec: VQGAN, x: Tensor) -> NDArray[np.int16]:
+def _codes(codec: Codec, x: Tensor) -> NDArray[np.int16]:
     return codec.encode(x).flatten(1).cpu().numpy().astype(np.int16)
 
 
@@ -220,8 +220,8 @@ def _join(
             group=np.arange(len(pairs), dtype=np.int32),
             heldout=np.repeat(heldout, n_sounds),
         ),
-        image_codebook=encoder.image.quantize.codebook.cpu().numpy(),
-        audio_codebook=encoder.audio.quantize.codebook.cpu().numpy(),
+        image_codebook=encoder.image.codebook.cpu().numpy(),
+        audio_codebook=encoder.audio.codebook.cpu().numpy(),
         groups=pairs,
     ).save(out)
     logger.info("%d pictures and %d sounds of as many clips", sum(n_images), len(pairs))

@@ -6,11 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from echoes_rt.errors import InputError
+from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import VocoderStageConfig
+from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from_dict
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
+from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
+from echoes_training.device import autocast
 from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import (
@@ -25,6 +27,7 @@ from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.stages.hearing import Hearing, audio_splits
 from echoes_training.stages.loop import Scalars, mean, train
 
 SILENT_PEAK = 0.003
@@ -34,11 +37,9 @@ SILENT_PEAK = 0.003
 class Segments:
     """Random cuts of the clips; the recordings of short events are mostly silence."""
 
-    def __init__(self, clips: list[Clip], config: VocoderStageConfig) -> None:
-        self.train = [c for c in clips if c.audio and c.split == "train"]
-        self.heldout = [c for c in clips if c.audio and c.split == "heldout"]
-        if not self.train or not self.heldout:
-            raise InputError("the index needs train and heldout clips with audio; prepare more")
+    def __init__(self, clips: list[Clip], config: VocoderStageConfig | MelCodecStageConfig) -> None:
+        splits = audio_splits(clips)
+        self.draws = Draws(splits["train"], config.labelled_share)
         self.store = AudioStore(config.mel)
         self.size = config.segment_frames * config.mel.hop_length
 
@@ -49,7 +50,7 @@ class Segments:
 
     def draw(self, rng: np.random.Generator) -> Samples:
         for _ in range(10):
-            clip = self.train[int(rng.integers(len(self.train)))]
+            clip = self.draws.clip(rng)
             samples = self.store.augmented(str(clip.audio), clip.start, rng, ANYWHERE)
             at = int(rng.integers(len(samples) - self.size + 1))
             segment = samples[at : at + self.size]
@@ -58,10 +59,12 @@ class Segments:
         return segment
 
 
-def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> None:
+def train_vocoder(
+    run: Path, clips: list[Clip], config: VocoderStageConfig, ear: Path | None
+) -> None:
     """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``.
 
-    Always in fp32: phases need more than the eight bits of a bf16 mantissa.
+    The vocoder itself learns in fp32: phases need more than the eight bits of a bf16 mantissa.
     """
     loop, weights = config.loop, config.loss_weights
     processes = Processes(loop.device)
@@ -69,6 +72,7 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
     all_places = processes.parts(loop.batch_size, loop.accumulate)
     torch.manual_seed(loop.seed)
     segments = Segments(clips, config)
+    hearing = Hearing(clips, segments.store, ear)
     mel = MelSpectrogram(config.mel).to(device)
     model = make_vocoder(config.model, config.mel).to(device)
     critic = WaveDiscriminator(config.discriminator_width).to(device)
@@ -89,7 +93,8 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
             real = parts[number]
             with torch.no_grad():
                 fake = model(mel(real))
-            verdict: Tensor = judge(real, fake)
+            with autocast(loop.precision, device):
+                verdict: Tensor = judge(real, fake)
             rows[number]["train/discriminator"] = verdict.item()
             return verdict
 
@@ -102,7 +107,8 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
                 "stft": multi_resolution_stft(real, fake, processes.norm),
             }
             if is_adversarial:
-                losses |= _fool(critic, real, fake)
+                with autocast(loop.precision, device):
+                    losses |= _fool(critic, real, fake)
             rows[number] |= {f"train/{k}": v.item() for k, v in losses.items()}
             return total(losses, weights)
 
@@ -114,22 +120,29 @@ def train_vocoder(run: Path, clips: list[Clip], config: VocoderStageConfig) -> N
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Mel error on up to 64 held-out clips, and the sheet of eight of them."""
-        shown = segments.heldout[:: max(1, len(segments.heldout) // 64)][:64]
-        real = to_batch([segments.store.get(str(c.audio), c.start) for c in shown]).to(device)
-        real_mel = mel(real)
-        decoded = torch.cat([model(part) for part in real_mel.split(8)])
-        fake_mel = mel(decoded)
+        """Errors on validation clips, what the ear hears, and a sheet of eight of them."""
+        real = hearing.samples.to(device)
+        decoded = torch.cat([model(mel(part)) for part in real.split(8)])
+        real_mel, fake_mel = mel(real), mel(decoded)
         if processes.is_main:
-            sheet = slice(0, None, max(1, len(shown) // 8))
+            sheet = slice(0, None, max(1, len(real) // 8))
             path = run / "samples" / f"{step:07d}.png"
             write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
         return {
-            "heldout/mel": (real_mel - fake_mel).abs().mean().item(),
-            "heldout/stft": multi_resolution_stft(real, decoded).item(),
+            "validation/mel": (real_mel - fake_mel).abs().mean().item(),
+            "validation/stft": multi_resolution_stft(real, decoded).item(),
+            **hearing.heard(decoded),
         }
 
     train(run, loop, state, processes, step_once, evaluate)
+
+
+def vocoder_of_run(run: Path) -> nn.Module:
+    """A trained vocoder, ready to use: (B, n_mels, T) log-mels to (B, T * hop_length) samples."""
+    config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
+    model = make_vocoder(config.model, config.mel)
+    checkpoint.load_module(run, "vocoder", model)
+    return model.eval().requires_grad_(False)
 
 
 class Judgement(nn.Module):

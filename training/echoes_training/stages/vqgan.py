@@ -29,6 +29,7 @@ from echoes_training.sample_sheets import write_mel_sheet
 from echoes_training.stages import categories
 from echoes_training.stages.batches import Batches, Medium
 from echoes_training.stages.codec_step import CodecLosses, CodecStep
+from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.loop import Scalars, train
 
 
@@ -82,7 +83,7 @@ class Mels:
 
 
 def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
-    splits = {name: [c for c in clips if c.split == name] for name in ("train", "heldout")}
+    splits = {name: [c for c in clips if c.split == name] for name in ("train", "validation")}
     for name, members in splits.items():
         if not members:
             raise InputError(f"the index has no {name} clip of this medium; prepare more data")
@@ -134,12 +135,12 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     losses = CodecLosses(model, head, config.decoded_share)
     step_once = CodecStep(config, batches, processes, losses, critic)
     state = TrainState(
-        modules={"vqgan": model, "category_head": head, "discriminator": critic},
+        modules={CODEC: model, "category_head": head, "discriminator": critic},
         optimizers={
-            "vqgan": step_once.codec.optimizer,
+            CODEC: step_once.codec.optimizer,
             "discriminator": step_once.judge.optimizer,
         },
-        averages=averages({"vqgan": model, "category_head": head}, loop.ema_decay),
+        averages=averages({CODEC: model, "category_head": head}, loop.ema_decay),
     )
 
     def evaluate(step: int) -> Scalars:
@@ -161,7 +162,7 @@ def _evaluate(
     model.eval()
     head.eval()
     medium, device = batches.medium, batches.device
-    members = medium.clips["heldout"]
+    members = medium.clips["validation"]
     members = members[:: max(1, len(members) // 256)]
     errors, feature_hits, code_hits = 0.0, 0, 0
     used = torch.zeros(config.model.codebook_size)
@@ -187,9 +188,9 @@ def _evaluate(
     share = used / used.sum()
     perplexity = float(torch.exp(-(share * (share + 1e-12).log()).sum()))
     return {
-        "heldout/reconstruction": errors / len(members),
-        "heldout/category_from_features": feature_hits / len(members),
-        "heldout/category_from_codes": code_hits / len(members),
-        "heldout/codes_used": float((used > 0).sum()),
-        "heldout/code_perplexity": perplexity,
+        "validation/reconstruction": errors / len(members),
+        "validation/category_from_features": feature_hits / len(members),
+        "validation/category_from_codes": code_hits / len(members),
+        "validation/codes_used": float((used > 0).sum()),
+        "validation/code_perplexity": perplexity,
     }

@@ -1,0 +1,163 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from echoes_training.cli import main
+from echoes_training.evaluate.griffin_lim import griffin_lim
+from echoes_training.evaluate.pitch import kept_within_a_semitone, pitches
+from echoes_training.losses.adversarial import feature_statistics
+from echoes_training.models.codec import draw_noise
+from echoes_training.models.mel import MelSpectrogram
+from echoes_training.models.mel_codec import FiniteScalarQuantizer, MelCodec, MelDiscriminator
+from echoes_training.presets import PRESETS
+from echoes_training.stages.mel_codec import Reconstruction
+
+# TensorBoard asks protobuf for things that newer releases call deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+
+CONFIG = PRESETS["tiny"].mel_codec.model
+MEL = PRESETS["tiny"].mel
+
+
+@pytest.fixture
+def codec() -> MelCodec:
+    torch.manual_seed(0)
+    codec = MelCodec(CONFIG).eval()
+    codec.spread_codes(torch.randn(4, 1, MEL.n_mels, MEL.n_frames))
+    return codec
+
+
+def test_every_code_is_one_combination_of_levels() -> None:
+    quantize = FiniteScalarQuantizer((4, 4, 2))
+    assert quantize.codebook.shape == (32, 3)
+    assert len(quantize.codebook.unique(dim=0)) == 32
+    z = 4 * torch.randn(2, 3, 5, 7)
+    codes = quantize.codes(z)
+    assert codes.min() >= 0
+    assert codes.max() < 32
+    assert torch.allclose(quantize.lookup(codes), quantize(z))
+
+
+def test_rounding_lets_the_gradient_through() -> None:
+    z = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    FiniteScalarQuantizer((4, 4, 2))(z).sum().backward()
+    assert z.grad is not None
+    assert (z.grad > 0).all()
+
+
+@torch.no_grad()
+def test_codes_say_what_and_noise_says_which(codec: MelCodec) -> None:
+    grid = codec.grid(MEL.n_mels, MEL.n_frames)
+    assert (grid.height, grid.width, grid.codebook_size) == (2, 2, 32)
+    codes = codec.encode(torch.randn(3, 1, MEL.n_mels, MEL.n_frames))
+    assert codes.shape == (3, grid.height, grid.width)
+    noise = draw_noise(codec, grid, 3, torch.Generator().manual_seed(1))
+    assert noise is not None
+    decoded = codec.decode(codes, noise)
+    assert decoded.shape == (3, 1, MEL.n_mels, MEL.n_frames)
+    assert torch.equal(decoded, codec.decode(codes, noise))
+    assert not torch.allclose(decoded, codec.decode(codes, noise.flip(0)))
+    assert torch.allclose(codec.decode(codes), codec.decode(codes, torch.full_like(noise, 0.5)))
+    other = (codes + 1) % grid.codebook_size
+    assert not torch.allclose(decoded, codec.decode(other, noise))
+
+
+@torch.no_grad()
+def test_what_is_far_away_in_time_changes_nothing(codec: MelCodec) -> None:
+    """So a long sound may be decoded in windows."""
+    codes = torch.randint(0, 32, (1, 2, 40))
+    longer = torch.cat([codes, torch.randint(0, 32, (1, 2, 8))], dim=2)
+    part, whole = codec.decode(codes), codec.decode(longer)
+    assert torch.allclose(part[..., : 16 * 30], whole[..., : 16 * 30], atol=1e-5)
+
+
+def test_discriminators_see_patches_and_columns() -> None:
+    verdicts = MelDiscriminator(16, 4)(torch.randn(2, 1, 16, 32))
+    assert len(verdicts) == 3
+    assert all(len(features) >= 3 for _, features in verdicts)
+
+
+def test_statistics_ask_for_a_texture_and_not_for_its_places() -> None:
+    features = torch.randn(2, 3, 4, 64, generator=torch.Generator().manual_seed(0))
+    assert feature_statistics([features], [features.roll(5, dims=-1)]) < 1e-6
+    assert feature_statistics([features], [torch.ones_like(features)]) > 0.5
+
+
+def test_griffin_lim_keeps_the_mel() -> None:
+    time = np.arange(MEL.n_samples) / MEL.sample_rate
+    sound = torch.from_numpy(0.3 * np.sin(2 * np.pi * 1000 * time)).float()[None]
+    mel = MelSpectrogram(MEL)
+    again = mel(griffin_lim(mel(sound), MEL))
+    assert (again - mel(sound))[..., 2:-2].abs().mean() < 0.06
+
+
+@pytest.mark.parametrize("hz", [98.0, 220.0, 440.0, 1046.5])
+def test_pitch_of_a_note(hz: float) -> None:
+    time = np.arange(11_025) / 22_050
+    note = sum(np.sin(2 * np.pi * hz * k * time) / k for k in (1, 2, 3)).astype(np.float32)
+    found = pitches(0.2 * note, 22_050)
+    assert np.nanmedian(found) == pytest.approx(hz, rel=0.01)
+    assert kept_within_a_semitone(note, note, 22_050)[0] > 10
+    higher = np.interp(np.arange(len(note)) * 1.12, np.arange(len(note)), note).astype(np.float32)
+    kept, voiced = kept_within_a_semitone(note[:9000], higher[:9000], 22_050)
+    assert kept == 0
+    assert voiced > 10
+
+
+def test_noise_and_silence_have_no_pitch() -> None:
+    noise = np.random.default_rng(0).standard_normal(11_025).astype(np.float32)
+    assert np.isnan(pitches(noise, 22_050)).mean() > 0.9
+    assert np.isnan(pitches(np.zeros(11_025, np.float32), 22_050)).all()
+
+
+def train(*arguments: object) -> None:
+    torch.set_num_threads(1)
+    result = CliRunner().invoke(main, [str(a) for a in (*arguments, "--preset", "tiny")])
+    assert result.exit_code == 0, result.output
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
+    media_index: Path, ear_folder: Path, tmp_path: Path
+) -> None:
+    codec, vocoder = tmp_path / "codec", tmp_path / "vocoder"
+    for command, run in (("mel-codec", codec), ("vocoder", vocoder)):
+        train(command, "--index", media_index, "--ear", ear_folder, "--out", run)
+        last = metrics(run)[-1]
+        assert 0 <= last["validation/ear_exact"] <= last["validation/ear_coarse"] <= 1
+        assert list((run / "samples").glob("*.png"))
+    sheet = tmp_path / "sheet.png"
+    result = CliRunner().invoke(
+        main,
+        [
+            "listen",
+            *("--index", str(media_index), "--cache", str(tmp_path), "--ear", str(ear_folder)),
+            *("--mel-codec", str(codec), "--vocoder", str(vocoder), "--out", str(sheet)),
+        ],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0, result.output
+    rows = {line.split("|")[1].strip(): line for line in result.stdout.splitlines() if "|" in line}
+    assert "1.000" in rows["real"]
+    assert {"mel, Griffin-Lim", "mel, vocoder", "codec, Griffin-Lim", "codec, vocoder"} < {*rows}
+    assert sheet.stat().st_size > 1000
+
+
+def test_where_codes_are_fixed_only_the_decoder_learns(codec: MelCodec) -> None:
+    x = torch.randn(2, 1, MEL.n_mels, MEL.n_frames)
+    noise = draw_noise(codec, codec.grid(MEL.n_mels, MEL.n_frames), 2)
+    both = Reconstruction(codec)
+    assert torch.allclose(both(x, noise, False), both(x, noise, True), atol=1e-5)
+    for fixed, learns in ((False, True), (True, False)):
+        codec.zero_grad()
+        both(x, noise, fixed).square().mean().backward()
+        assert (codec.encoder.stem.weight.grad is not None) == learns
+        assert codec.decoder.conv_in.weight.grad is not None

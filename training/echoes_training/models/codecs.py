@@ -1,0 +1,35 @@
+"""The codec that a config describes."""
+
+from typing import Any
+
+from echoes_training.config import from_dict
+from echoes_training.models.codec import Codec, CodecConfig
+from echoes_training.models.mel_codec import MelCodec, MelCodecConfig
+from echoes_training.models.vqgan import VQGAN, VQGANConfig
+
+_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
+    "vqgan": (VQGANConfig, VQGAN),
+    "mel": (MelCodecConfig, MelCodec),
+}
+"""Config and module by ``CodecConfig.architecture``."""
+
+
+def codec_config(values: dict[str, Any]) -> CodecConfig:
+    """The inverse of ``config.to_dict`` for the shape of any codec.
+
+    Raises:
+        ValueError: if there is no such architecture, or it refuses a value.
+    """
+    # Bundles and runs of older versions hold VQGANs and do not say so.
+    architecture = values.get("architecture", "vqgan")
+    if architecture not in _ARCHITECTURES:
+        raise ValueError(
+            f"codec architecture must be one of {', '.join(_ARCHITECTURES)}, got {architecture!r}"
+        )
+    config: CodecConfig = from_dict(_ARCHITECTURES[architecture][0], values)
+    return config
+
+
+def make_codec(config: CodecConfig) -> Codec:
+    codec: Codec = _ARCHITECTURES[config.architecture][1](config)
+    return codec

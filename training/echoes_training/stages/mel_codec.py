@@ -1,0 +1,180 @@
+"""Trains the codec of log-mels: encoder, codes and a decoder that draws, against discriminators."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_training.checkpoint import TrainState
+from echoes_training.config import MelCodecStageConfig
+from echoes_training.data.index import Clip
+from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.ema import averages
+from echoes_training.evaluate.griffin_lim import griffin_lim
+from echoes_training.losses import total
+from echoes_training.losses.adversarial import (
+    discriminator_hinge,
+    feature_matching,
+    feature_statistics,
+    generator_hinge,
+)
+from echoes_training.models.codec import draw_noise
+from echoes_training.models.mel import MelSpectrogram
+from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
+from echoes_training.optim import Learner
+from echoes_training.processes import Processes
+from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.stages.codecs import CODEC
+from echoes_training.stages.hearing import Hearing
+from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.vocoder import Segments
+
+BLURS = (4, 8)
+"""Sides of the blocks whose means must be right; what lies within a block is left to be drawn."""
+
+
+class Reconstruction(nn.Module):
+    """The codec as one function of its input, for all of its parameters at once."""
+
+    def __init__(self, codec: MelCodec) -> None:
+        super().__init__()
+        self.codec = codec
+
+    def forward(self, x: Tensor, noise: Tensor, codes_fixed: bool) -> Tensor:
+        if not codes_fixed:
+            return self.codec(x, noise)
+        with torch.no_grad():
+            codes = self.codec.encode(x)
+        return self.codec.decode(codes, noise)
+
+
+class Judgement(nn.Module):
+    """The discriminators' own loss."""
+
+    def __init__(self, critic: MelDiscriminator) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        # One pass for both: the power iteration of spectral norm runs once a call.
+        both = self.critic(torch.cat([real, fake]))
+        halves = [scores.chunk(2) for scores, _ in both]
+        return torch.stack([discriminator_hinge(a, b) for a, b in halves]).mean()
+
+
+def train_mel_codec(
+    run: Path, clips: list[Clip], config: MelCodecStageConfig, ear: Path | None
+) -> None:
+    """Trains to ``config.loop.steps``, resuming from the newest checkpoint in ``run``."""
+    loop = config.loop
+    processes = Processes(loop.device)
+    device = processes.device
+    places = processes.parts(loop.batch_size, loop.accumulate)
+    torch.manual_seed(loop.seed)
+    segments = Segments(clips, config)
+    hearing = Hearing(clips, segments.store, ear)
+    mel = MelSpectrogram(config.mel).to(device)
+    codec = MelCodec(config.model)
+    codec.spread_codes(mel(segments.batch(loop.seed, 0, range(8)))[:, None])
+    codec = channels_last(codec.to(device))
+    critic = channels_last(MelDiscriminator(config.mel.n_mels, config.discriminator_width))
+    critic = critic.to(device)
+    learner = Learner(Reconstruction(codec), loop, processes, may_idle=True)
+    judge = Learner(Judgement(critic), loop, processes)
+    state = TrainState(
+        modules={CODEC: codec, "discriminator": critic},
+        optimizers={CODEC: learner.optimizer, "discriminator": judge.optimizer},
+        averages=averages({CODEC: codec}, loop.ema_decay),
+    )
+
+    def noise_of(step: int, members: range) -> Tensor:
+        """Each sample's own, whoever computes it."""
+        grid = codec.grid(config.mel.n_mels, config.segment_frames)
+        drawn = draw_noise(codec, grid, loop.batch_size, step_generator(loop.seed, step))
+        assert drawn is not None
+        return drawn[members].to(device)
+
+    def step_once(step: int) -> Scalars:
+        is_adversarial = step >= config.adversarial_start
+        codes_fixed = step >= config.codes_fixed_from
+        parts = []
+        for members in places:
+            sounds = segments.batch(loop.seed, step, members).to(device)
+            x = mel(sounds)[:, None].contiguous(memory_format=torch.channels_last)
+            parts.append((x, noise_of(step, members)))
+        rows: list[Scalars] = []
+        decoded: list[tuple[Tensor, Tensor]] = []
+
+        def loss_of(part: tuple[Tensor, Tensor]) -> Tensor:
+            x, noise = part
+            with autocast(loop.precision, device):
+                fake = learner(x, noise, codes_fixed)
+                losses = _distances(x, fake.float())
+                if is_adversarial:
+                    losses |= _fool(critic, x, fake)
+            decoded.append((x, fake.detach().float()))
+            rows.append({f"train/{name}": value.item() for name, value in losses.items()})
+            return total(losses, config.loss_weights)
+
+        def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
+            with autocast(loop.precision, device):
+                verdict: Tensor = judge(*pair)
+            verdicts.append({"train/discriminator": verdict.item()})
+            return verdict
+
+        verdicts: list[Scalars] = []
+        norm = learner.update(step, parts, loss_of)
+        if is_adversarial:
+            judge.update(step, decoded, verdict_on)
+        return {**mean(rows), **(mean(verdicts) if verdicts else {}), "train/grad_norm": norm}
+
+    @torch.no_grad()
+    def evaluate(step: int) -> Scalars:
+        """Errors on validation clips, how many codes they use, what the ear hears, and a sheet."""
+        real = mel(hearing.samples.to(device))[:, None]
+        grid = codec.grid(*real.shape[2:])
+        noise = draw_noise(codec, grid, len(real), step_generator(loop.seed, 0))
+        assert noise is not None
+        codes = torch.cat([codec.encode(part) for part in real.split(8)])
+        pairs = zip(codes.split(8), noise.to(device).split(8), strict=True)
+        fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
+        if processes.is_main:
+            sheet = slice(0, None, max(1, len(real) // 8))
+            path = run / "samples" / f"{step:07d}.png"
+            write_mel_sheet(path, [real[sheet, 0], fake[sheet, 0]], config.mel)
+        distances = {f"validation/{k}": v.item() for k, v in _distances(real, fake).items()}
+        sounds = [griffin_lim(part[:, 0], config.mel) for part in fake.split(8)]
+        return {
+            **distances,
+            "validation/codes_used": float(codes.unique().numel()),
+            "validation/code_perplexity": _perplexity(codes, grid.codebook_size),
+            **hearing.heard(torch.cat(sounds)),
+        }
+
+    train(run, loop, state, processes, step_once, evaluate)
+
+
+def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
+    return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}
+
+
+def _fool(critic: MelDiscriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+    """What the discriminators ask of ``fake``; they learn nothing from it."""
+    critic.requires_grad_(False)
+    with torch.no_grad():
+        real_verdicts = critic(real)
+    fake_verdicts = critic(fake)
+    critic.requires_grad_(True)
+    pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
+    return {
+        "adversarial": torch.stack([generator_hinge(f[0]) for f in fake_verdicts]).mean(),
+        "feature_matching": torch.stack([feature_matching(*pair) for pair in pairs]).mean(),
+        "feature_statistics": torch.stack([feature_statistics(*pair) for pair in pairs]).mean(),
+    }
+
+
+def _perplexity(codes: Tensor, size: int) -> float:
+    share = torch.bincount(codes.flatten(), minlength=size).float() / codes.numel()
+    return float(torch.exp(-(share * share.clamp(min=1e-12).log()).sum()))
