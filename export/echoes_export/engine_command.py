@@ -22,7 +22,7 @@ GRAPHS = (
     *("mel_encoder", "context_audio", "decode_image", "image_decoder"),
 )
 
-_COMPARED = (
+COMPARED = (
     *("image_encoder", "context_image", "decode_audio_step", "logits_audio", "mel_decoder"),
     "vocoder",
 )
@@ -182,6 +182,6 @@ def _compare(bundle: "Bundle", plan: "Plan", pictures: "list[Array]") -> None:
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as work:
         folder = Path(work)
         after = write_engine_bundle(
-            bundle, folder, _COMPARED, plan.precision, plan.scales, is_emulated=True
+            bundle, folder, COMPARED, plan.precision, plan.scales, is_emulated=True
         )
         click.echo(table(compare(bundle, after, pictures)))
