@@ -28,8 +28,7 @@ def engine(
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(nvidia_system, "power_mode", lambda: "MAXN")
     monkeypatch.setattr(nvidia_system, "clocks_mhz", lambda: (900.0, 1000.0))
-    add_engine("image_to_audio")
-    return Engine.load(add_engine("decode"), device="tensorrt", threads=1)
+    return Engine.load(add_engine("decode_audio"), device="tensorrt", threads=1)
 
 
 @pytest.fixture
@@ -41,8 +40,8 @@ def test_device_time_is_what_the_events_say(engine: Engine, question: Question) 
     found = gpu_time(engine, question)
     assert found is not None
     # The fake driver's events are 2.5 ms apart. The rest of the graphs runs on the CPU.
-    assert found.graphs.keys() == {"decode"}
-    decode = found.graphs["decode"]
+    assert found.graphs.keys() == {"decode_audio"}
+    decode = found.graphs["decode_audio"]
     assert (decode.calls, decode.launches, decode.device_ms) == (1, 1, 2.5)
     assert found.device_ms == 2.5
     assert found.gap_ms == pytest.approx(found.total_ms - 2.5)
@@ -105,12 +104,13 @@ def test_cuda_works_in_our_stream_so_that_events_time_it(
     found = gpu_time(engine, question)
     assert found is not None
     calls = {name: graph.calls for name, graph in found.graphs.items()}
-    assert calls == {"image_encoder": 1, "decode_step": 3, "mel_decoder": 1, "vocoder": 1}
+    once = dict.fromkeys(("image_encoder", "context_image", "mel_decoder", "vocoder"), 1)
+    assert calls == {**once, "decode_audio_step": 3}
     assert asked.keys() == calls.keys()
     # The fake driver's one stream.
     assert {options["user_compute_stream"] for options in asked.values()} == {str(0x57)}
-    assert [name for name in asked if "enable_cuda_graph" in asked[name]] == ["decode_step"]
-    step = found.graphs["decode_step"]
+    assert [name for name in asked if "enable_cuda_graph" in asked[name]] == ["decode_audio_step"]
+    step = found.graphs["decode_audio_step"]
     assert (step.device_ms, step.launches) == (7.5, 3)  # recorded steps, 2.5 ms each
     assert 0 < step.wall_ms < found.total_ms
     assert found.device_ms == 15
