@@ -22,7 +22,7 @@ from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
 from echoes_rt.profile.sweep import KINDS, sweep
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 QUIET_LOAD = 0.3
 """Processes that may wait or run before the start, on average over the last minute."""
@@ -78,7 +78,7 @@ def main(
         "runs": runs,
         "gemm_peak_gflops": round(peak, 1),
     }
-    sampling = SamplingDefaults(steps=steps)
+    sampling = Sampling(steps=steps)
     with tempfile.TemporaryDirectory() as work:
         document["sizes"] = [
             _measured(
@@ -99,7 +99,7 @@ def main(
 def _measured(
     size: str,
     work: Path,
-    sampling: SamplingDefaults,
+    sampling: Sampling,
     runs: int,
     threads: int,
     peak: float,

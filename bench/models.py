@@ -12,7 +12,7 @@ from echoes_export.precision import rounded
 from echoes_export.quantize import quantize_bundle
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import Bundle
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_training.presets import PRESETS
 
 
@@ -24,7 +24,7 @@ class Subject:
     models: Models
     bundle: Bundle
     int8: Bundle
-    sampling: SamplingDefaults
+    sampling: Sampling
 
     @property
     def picture(self) -> NDArray[np.float32]:
@@ -38,7 +38,7 @@ class Subject:
         return self.models.mel.duration_s
 
 
-def make_subject(size: str, work: Path, sampling: SamplingDefaults) -> Subject:
+def make_subject(size: str, work: Path, sampling: Sampling) -> Subject:
     """Exports to ``work``; speed does not depend on what weights know."""
     preset = PRESETS[size]
     models = rounded(random_models(preset, seed=0), "fp16")

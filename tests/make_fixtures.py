@@ -13,31 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from echoes_rt.decode import reference
-from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import DecodePlan, make_plan
+from echoes_rt.decode.noise import MEL_STREAM, uniforms
+from echoes_rt.decode.plan import make_plan
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.schedule import num_masked
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.spec.tokens import Grid
 
 MEL = MelSpec(
     n_fft=256, win_length=256, hop_length=64, n_mels=16, f_min=0.0, f_max=8000.0, n_frames=32
 )
-TOKENS = TokenLayout(
-    image=Grid(height=4, width=4, codebook_size=16), audio=Grid(height=2, width=4, codebook_size=16)
-)
-SAMPLING = SamplingDefaults(steps=4, guidance_scale=2.0, temperature=1.0, choice_temperature=4.5)
+SAMPLING = Sampling(steps=4, guidance_scale=2.0, temperature=1.0)
 
 GOLDEN_SEEDS = (0, 1, 2**32, 2**64 - 1)
-
-
-def mock_logits(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
-    """Integer logits in [-4, 4] that depend on every token, so that rounding cannot move them."""
-    position = np.arange(tokens.shape[1])[None, :, None]
-    code = np.arange(vocab_size)[None, None, :]
-    context = (tokens * (2 * np.arange(tokens.shape[1]) + 1)).sum(axis=1)[:, None, None]
-    return ((7 * position + 5 * code + 3 * position * code + context) % 9 - 4).astype(np.float32)
 
 
 def golden_schedule() -> dict[str, Any]:
@@ -51,13 +39,13 @@ def golden_noise() -> dict[str, Any]:
         "streams": [
             {
                 "seed": str(seed),
-                "steps": 3,
-                "n_tokens": 5,
-                "uniforms_times_2_24": (uniforms([seed], 3, 5)[:, :, 0].ravel() * 2.0**24)
+                "stream": str(stream),
+                "uniforms_times_2_24": (uniforms([seed], stream, 9)[0] * 2.0**24)
                 .astype(int)
                 .tolist(),
             }
             for seed in GOLDEN_SEEDS
+            for stream in (0, 3, MEL_STREAM)
         ]
     }
 
@@ -67,63 +55,35 @@ def golden_mel() -> dict[str, Any]:
     return {"rows": [0, 7, 15], "filterbank": [[round(float(x), 9) for x in row] for row in rows]}
 
 
-def golden_decode() -> dict[str, Any]:
-    return {"vocab_size": TOKENS.vocab_size, "traces": [_trace(case) for case in _decode_cases()]}
-
-
-def _decode_cases() -> list[dict[str, Any]]:
-    image, audio = TOKENS.image.n_tokens, TOKENS.audio.n_tokens
-    to_audio = [False] * image + [True] * audio
-    to_image = [True] * image + [False] * audio
-    partly = [i % 3 != 0 for i in range(image + audio)]
-    plain = {"steps": 4, "guidance_scale": 3.0, "temperature": 1.0, "choice_temperature": 4.5}
-    return [
-        {"seeds": [0], "masks": [to_audio], **plain},
-        {"seeds": [1, 2], "masks": [to_audio, to_image], **plain},
-        {"seeds": [3, 4, 5], "masks": [to_audio, partly, [True] * (image + audio)], **plain},
-        {"seeds": [6], "masks": [to_audio], **plain, "guidance_scale": 1.0},
-        {"seeds": [7], "masks": [to_audio], **plain, "temperature": 0.0},
-        {"seeds": [8], "masks": [to_audio], **plain, "temperature": 0.5, "choice_temperature": 0.0},
-        {"seeds": [9], "masks": [to_audio], **plain, "steps": 1},
-        {"seeds": [10], "masks": [to_audio], **plain, "steps": 8},
+def golden_plan() -> dict[str, Any]:
+    """What a plan makes of masks: the order of a grid, and which tokens each step draws."""
+    grid = Grid(height=3, width=5, codebook_size=4)
+    rows = np.arange(grid.n_tokens)
+    masks = {
+        "all": [rows >= 0],
+        "one each": [rows == 7, rows < 0],
+        "mixed": [rows % 3 != 0, rows >= 0, rows < 4],
+    }
+    samplings = [
+        Sampling(steps=1, guidance_scale=1.0),
+        Sampling(steps=4, guidance_scale=3.0, guidance_interval=(0.0, 0.5), temperature=0.0),
+        Sampling(steps=6, guidance_scale=2.0, guidance_schedule="annealed"),
     ]
-
-
-def _trace(case: dict[str, Any]) -> dict[str, Any]:
-    mask = np.array(case["masks"])
-    known = np.random.default_rng(0).integers(0, TOKENS.vocab_size, mask.shape)
-    tokens = np.where(mask, TOKENS.mask_token_id, known).astype(np.int32)
-    condition = ~mask
-    sampling = SamplingDefaults(
-        **{name: value for name, value in case.items() if name not in ("seeds", "masks")}
-    )
-    plan = make_plan(mask, sampling)
-    decoded = reference.decode(
-        lambda seen: mock_logits(seen, TOKENS.vocab_size),
-        tokens,
-        mask,
-        plan,
-        uniforms(case["seeds"], sampling.steps, TOKENS.n_tokens),
-        condition=condition,
-        mask_token_id=TOKENS.mask_token_id,
-    )
-    return {
-        "seeds": case["seeds"],
-        "mask_token_id": TOKENS.mask_token_id,
-        "tokens": tokens.tolist(),
-        "condition": condition.astype(int).tolist(),
-        "plan": _plan_dict(plan),
-        "decoded": decoded.tolist(),
-    }
-
-
-def _plan_dict(plan: DecodePlan) -> dict[str, Any]:
-    return {
-        "keep": plan.keep.tolist(),
-        "temperature": plan.temperature.tolist(),
-        "choice_temperature": plan.choice_temperature.tolist(),
-        "guidance_scale": plan.guidance_scale.tolist(),
-    }
+    plans = []
+    for name, mask in masks.items():
+        for sampling in samplings:
+            plan = make_plan(np.array(mask), grid.order, sampling)
+            plans.append(
+                {
+                    "name": name,
+                    "mask": np.array(mask).astype(int).tolist(),
+                    "sampling": sampling.to_dict(),
+                    "positions": plan.positions.tolist(),
+                    "temperature": plan.temperature.tolist(),
+                    "guidance_scale": plan.guidance_scale.tolist(),
+                }
+            )
+    return {"order": grid.order, "plans": plans}
 
 
 def write_golden(folder: Path) -> None:
@@ -132,7 +92,7 @@ def write_golden(folder: Path) -> None:
         ("schedule", golden_schedule),
         ("noise", golden_noise),
         ("mel", golden_mel),
-        ("decode", golden_decode),
+        ("plan", golden_plan),
     ):
         text = json.dumps(make(), indent=None, separators=(",", ":"))
         # One number list per line keeps diffs readable without a line per number.

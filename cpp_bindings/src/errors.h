@@ -30,7 +30,7 @@ struct BundleError : Error {
   explicit BundleError(const std::string &sentence) : Error(ECHOES_ERROR_BUNDLE, sentence) {}
 };
 
-// A manifest breaks the rules of docs/manifest.md.
+// A manifest breaks the rules of docs/format.md.
 struct ManifestError : BundleError {
   using BundleError::BundleError;
 };

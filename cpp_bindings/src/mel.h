@@ -1,4 +1,4 @@
-// The log-mel spectrogram that docs/manifest.md defines.
+// The log-mel spectrogram that docs/format.md defines.
 #pragma once
 
 #include <cstddef>

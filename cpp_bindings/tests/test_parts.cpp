@@ -116,7 +116,7 @@ void test_filterbank(const Json &golden) {
   }
 }
 
-// Whole numbers, so that rounding cannot move a trace: docs/manifest.md has the formula.
+// Whole numbers, so that rounding cannot move a trace: docs/format.md has the formula.
 std::vector<float> mock_logits(const std::vector<int32_t> &tokens, size_t n_tokens, size_t vocab) {
   std::vector<float> logits;
   for (size_t start = 0; start < tokens.size(); start += n_tokens) {

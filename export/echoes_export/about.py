@@ -7,7 +7,7 @@ from typing import Any
 from echoes_rt import __version__
 from echoes_rt.errors import InputError
 from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,7 @@ class About:
     created_by: str = f"echoes-rt {__version__}"
     description: str = ""
     labels: tuple[str, ...] = ()
-    sampling: SamplingDefaults = field(default_factory=SamplingDefaults)
+    sampling: Sampling = field(default_factory=Sampling)
     card: str = ""
 
 
@@ -60,11 +60,11 @@ def about_bundle(
         description=description,
         labels=tuple(sorted({*labels, *(base.labels if base else ())})),
         card=card,
-        sampling=_recommended(base.sampling if base else SamplingDefaults(), sampling),
+        sampling=_recommended(base.sampling if base else Sampling(), sampling),
     )
 
 
-def _recommended(defaults: SamplingDefaults, assignments: tuple[str, ...]) -> SamplingDefaults:
+def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or not hasattr(defaults, key):

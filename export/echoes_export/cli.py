@@ -176,31 +176,10 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
     from echoes_rt.bundle import Bundle
 
     _check_sources(None, base, runs)
-    weights = Bundle.open(bundle_path).manifest.graphs["step"].precision
+    weights = Bundle.open(bundle_path).manifest.graphs["image_encoder"].precision
     models = _models(None if base is None else _open(base), runs)
     inputs = _inputs(models, _read_clips(index), _VERIFIED)
     _verify(bundle_path, rounded(models, weights), inputs)
-
-
-@main.command()
-@click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-def fuse(bundle_path: Path) -> None:
-    """Write the fused graphs of BUNDLE, from its own weights, and verify all graphs.
-
-    For bundles of older versions, which lack them. All other files stay as they are.
-
-    Example: echoes-export fuse echoes-mini
-    """
-    from echoes_export.stored_models import stored_models
-    from echoes_export.write_bundle import add_fused_graphs
-    from echoes_rt.bundle import Bundle
-
-    models = stored_models(Bundle.open(bundle_path))
-    inputs = _inputs(models, [], _VERIFIED)
-    manifest = add_fused_graphs(
-        bundle_path, models, accept=lambda folder: _verify(folder, models, inputs)
-    )
-    click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 
 @main.command()
@@ -215,14 +194,14 @@ def half(bundle_path: Path, pictures: int) -> None:
     Example: echoes-export half my-bundle
     """
     from echoes_export.checks import table
-    from echoes_export.half_bundle import add_half_graphs, half_effect
-    from echoes_export.verify_int8 import noise_pictures
+    from echoes_export.compare import compare, noise_pictures
+    from echoes_export.half_bundle import add_half_graphs, half_bundle
     from echoes_rt.bundle import Bundle
 
     def accept(folder: Path) -> None:
         bundle = Bundle.open(folder)
         asked = noise_pictures(bundle.manifest.image, pictures)
-        click.echo(table(half_effect(bundle, asked)))
+        click.echo(table(compare(bundle, half_bundle(bundle), asked)))
 
     manifest = add_half_graphs(bundle_path, accept=accept)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")

@@ -11,17 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
+
 from echoes_export.engine_builder import Job
 from echoes_export.engine_bundle import write_engine_bundle
+from echoes_export.nodes import signature_of
 from echoes_export.qdq_graph import Scales
 from echoes_rt.backends.cuda_driver import CudaDriver
 from echoes_rt.backends.engines import MODULES, import_tensorrt
 from echoes_rt.backends.gpu import find_gpu
 from echoes_rt.backends.nvidia_system import driver_release, l4t_release
 from echoes_rt.bundle import Bundle
+from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError
 from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256, record_path
-from echoes_rt.spec.graphs import BATCH, FRAMES, STEPS, GraphSpec
+from echoes_rt.spec.graphs import BATCH, DRAWN, FRAMES, STEPS, GraphSpec
 
 Ranges = dict[str, tuple[int, int, int]]
 Tell = Callable[[str], None]
@@ -45,7 +50,7 @@ class Plan:
     """What to build.
 
     Attributes:
-        graphs: names of spec.graphs.
+        graphs: names of docs/format.md.
         precision: fp32, fp16 or int8.
         ranges: ``free_ranges``.
         scales: for int8.
@@ -106,9 +111,18 @@ def free_ranges(bundle: Bundle, max_batch: int, max_steps: int) -> Ranges:
     frames = bundle.manifest.mel.n_frames
     return {
         BATCH: (1, 1, max_batch),
+        DRAWN: (1, *_drawn(bundle)),
         STEPS: (1, min(bundle.manifest.sampling.steps, max_steps), max_steps),
         FRAMES: (min(_MIN_FRAMES, frames), frames, 4 * frames),
     }
+
+
+def _drawn(bundle: Bundle) -> tuple[int, int]:
+    """How many tokens a step draws: of a whole sound, and at most."""
+    layout, sampling = bundle.manifest.tokens, bundle.manifest.sampling
+    unknown = np.ones((1, layout.audio.n_tokens), dtype=np.bool_)
+    usual = make_plan(unknown, layout.audio.order, sampling).positions.shape[2]
+    return usual, max(grid.n_tokens for grid in layout.grids.values())
 
 
 def build_engines(
@@ -164,8 +178,7 @@ def _fitting(bundle: Bundle, out: Path, key: EngineKey, plan: Plan, tell: Tell) 
     except BackendError as error:
         tell(str(error))
         return None
-    signature = bundle.manifest.graphs[key.graph].signature
-    if record.ranges != _ranges_of(signature, plan.ranges):
+    if record.ranges != {dim: plan.ranges.get(dim) for dim in record.ranges}:
         tell(f"engine {path} was built for other sizes of batch or steps")
         return None
     if record.calibration_sha256 != plan.calibration_sha256:
@@ -175,7 +188,8 @@ def _fitting(bundle: Bundle, out: Path, key: EngineKey, plan: Plan, tell: Tell) 
 
 
 def _build(bundle: Bundle, out: Path, work: Path, key: EngineKey, plan: Plan, tell: Tell) -> Built:
-    signature = bundle.manifest.graphs[key.graph].signature
+    model = onnx.load(work / f"{key.graph}.onnx", load_external_data=False)
+    signature = signature_of(model)
     partial = work / key.file_name
     job = Job(
         flavour=key.flavour,

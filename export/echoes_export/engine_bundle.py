@@ -12,8 +12,7 @@ from echoes_export.engine_graphs import engine_graph
 from echoes_export.qdq_graph import Scales
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry
-from echoes_rt.spec.manifest_rules import REQUIRED_GRAPHS
+from echoes_rt.spec.manifest import GraphEntry
 
 
 def write_engine_bundle(
@@ -43,7 +42,7 @@ def write_engine_bundle(
     if missing:
         raise BundleError(
             f"bundle {bundle.manifest.name} has no graph {', '.join(missing)}; it has "
-            f"{', '.join(graphs)}, and echoes-export fuse adds those of older versions"
+            f"{', '.join(graphs)}"
         )
     entries = {}
     for name in names:
@@ -61,10 +60,7 @@ def write_engine_bundle(
             sha256=file.sha256,
             size_bytes=file.size_bytes,
             precision=precision,
-            signature=graphs[name].signature,
             external_data=external,
         )
     manifest = replace(bundle.manifest, graphs=entries)
-    if entries.keys() >= set(REQUIRED_GRAPHS):
-        manifest.write(folder / MANIFEST_NAME)
     return Bundle(source=folder, folder=folder, manifest=manifest)

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 _SEEN = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 GRAPHS = (
-    *("decode", "image_to_audio"),
-    *("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "step", "vocoder"),
+    *("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder"),
+    *("mel_encoder", "context_audio", "decode_image", "image_decoder"),
+)
+
+COMPARED = (
+    *("image_encoder", "context_image", "decode_audio_step", "logits_audio", "mel_decoder"),
+    "vocoder",
 )
 
 
@@ -46,7 +51,7 @@ def _architectures(
     "graphs",
     type=click.Choice(GRAPHS),
     multiple=True,
-    default=GRAPHS[:2],
+    default=GRAPHS[:5],
     show_default=True,
     help="May be repeated.",
 )
@@ -171,12 +176,12 @@ def _measure(bundle: "Bundle", pictures: "list[Array]") -> "tuple[Scales, str]":
 
 def _compare(bundle: "Bundle", plan: "Plan", pictures: "list[Array]") -> None:
     from echoes_export.checks import table
+    from echoes_export.compare import compare
     from echoes_export.engine_bundle import write_engine_bundle
-    from echoes_export.engine_effect import COMPARED, precision_effect
 
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as work:
         folder = Path(work)
         after = write_engine_bundle(
             bundle, folder, COMPARED, plan.precision, plan.scales, is_emulated=True
         )
-        click.echo(table(precision_effect(bundle, after, pictures)))
+        click.echo(table(compare(bundle, after, pictures)))

@@ -1,16 +1,13 @@
-"""The graphs of a bundle as TensorRT builds them: same names, same inputs, same outputs."""
+"""The graphs of a bundle as TensorRT builds them; those that decode always have a context."""
 
 import onnx
 
-from echoes_export.engine_loop import engine_decode_graph
-from echoes_export.fused_chain import image_to_audio_graph
+from echoes_export.decode_graphs import loop_graph, single_precision
 from echoes_export.half_graph import half_graph
 from echoes_export.qdq_graph import Scales, qdq_graph
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.graphs import graph_specs
-
-CHAIN = ("image_encoder", "step", "mel_decoder", "vocoder")
+from echoes_rt.spec.tokens import MEDIA
 
 
 def engine_graph(
@@ -27,7 +24,7 @@ def engine_graph(
 
     Args:
         bundle: of fp32 or fp16 weights.
-        name: of spec.graphs.
+        name: of docs/format.md.
         precision: fp32, fp16 or int8.
         scales: of what enters the transformer's products, for int8.
         is_emulated: for ONNX Runtime on the CPU (``qdq_graph``).
@@ -35,27 +32,17 @@ def engine_graph(
     Raises:
         BundleError: if the bundle is an int8 one, whose operators TensorRT does not have.
     """
-    manifest = bundle.manifest
-    specs = graph_specs(manifest.image, manifest.mel, manifest.tokens)
-
-    def part(name: str) -> onnx.ModelProto:
-        entry = manifest.graphs[name]
-        if entry.precision == "int8":
-            raise BundleError(
-                f"bundle {manifest.name} computes in int8 for CPUs, which TensorRT cannot read; "
-                "give the bundle that it was quantized from, and --precision int8 if wanted"
-            )
-        model = onnx.load(bundle.graph_path(name), load_external_data=False)
-        if name == "step" and scales is not None:
-            model = qdq_graph(model, scales, bundle.folder, is_emulated=is_emulated)
-        return model if precision == "fp32" else half_graph(model)
-
-    def decode() -> onnx.ModelProto:
-        return engine_decode_graph(part("step"), specs["decode"], manifest.tokens)
-
-    if name == "decode":
-        return decode()
-    if name != "image_to_audio":
-        return part(name)
-    parts = {name: part(name) for name in CHAIN if name != "step"} | {"decode": decode()}
-    return image_to_audio_graph(parts, specs["image_to_audio"], manifest.tokens)
+    # The loop is built of the step, so that both say the same.
+    part = f"{name}_step" if name.removeprefix("decode_") in MEDIA else name
+    if bundle.manifest.graphs[part].precision == "int8":
+        raise BundleError(
+            f"bundle {bundle.manifest.name} computes in int8 for CPUs, which TensorRT cannot read; "
+            "give the bundle that it was quantized from, and --precision int8 if wanted"
+        )
+    model = onnx.load(bundle.graph_path(part), load_external_data=False)
+    if scales is not None and name.startswith(("decode_", "logits_")):
+        model = qdq_graph(model, scales, bundle.folder, is_emulated=is_emulated)
+    if precision != "fp32":
+        model = half_graph(model)
+    model = single_precision(model)
+    return loop_graph(name, model, is_static=True) if part != name else model

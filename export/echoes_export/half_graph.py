@@ -48,6 +48,9 @@ _FULL_WEIGHTS = (
 )
 """Parts of the names of weights whose readers compute in float32."""
 
+_FULL_NODES = "sampler."
+"""How the values of nodes begin that draw tokens."""
+
 _SMALL = 1024
 """Entries of a constant that is stored again in float16 rather than cast."""
 
@@ -143,6 +146,8 @@ class _Halver:
 
     def _is_half(self, node: onnx.NodeProto) -> bool:
         if not self.floats.intersection(node.output) or node.op_type in _FULL:
+            return False
+        if node.output[0].startswith(_FULL_NODES):
             return False
         # A constant says nothing about the precision of what it meets, unless it is a weight that
         # must not be rounded.

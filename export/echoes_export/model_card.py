@@ -17,7 +17,7 @@ def generated_card(manifest: Manifest, models: Models) -> str:
         for name, module in models.modules.items()
     }
     parts = "\n".join(f"| {name} | {size / 1e6:.2f} M |" for name, size in sizes.items())
-    precision = manifest.graphs["step"].precision
+    precision = manifest.graphs["image_encoder"].precision
     labels = ", ".join(manifest.labels) or "not recorded"
     return f"""# {manifest.name}
 

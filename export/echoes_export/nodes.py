@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
 
-from echoes_rt.spec.graphs import GraphSpec
+from echoes_rt.spec.graphs import Dim, GraphSpec, TensorSpec
 
 OPSET = 18
 """The exporter's native one; every ONNX Runtime that echoes-rt allows reads it."""
@@ -90,6 +90,21 @@ class Nodes:
             ir_version=_IR_VERSION,
             producer_name="echoes-rt",
         )
+
+
+def signature_of(model: onnx.ModelProto) -> GraphSpec:
+    """As the graph has it."""
+    inputs, outputs = (
+        {value.name: _spec(value) for value in side}
+        for side in (model.graph.input, model.graph.output)
+    )
+    return GraphSpec(inputs=inputs, outputs=outputs)
+
+
+def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    found = value.type.tensor_type
+    shape: tuple[Dim, ...] = tuple(d.dim_param or d.dim_value for d in found.shape.dim)
+    return TensorSpec(dtype=helper.tensor_dtype_to_np_dtype(found.elem_type).name, shape=shape)
 
 
 def _renamed(node: onnx.NodeProto, names: Mapping[str, str], prefix: str) -> onnx.NodeProto:

@@ -15,7 +15,16 @@ from torch import Tensor, nn
 from echoes_export.gelu import order_gelu
 from echoes_export.nodes import OPSET
 from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
-from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, GraphSpec, TensorSpec
+from echoes_rt.spec.graphs import (
+    BATCH,
+    DRAWN,
+    FRAMES,
+    GUIDED,
+    SAMPLES,
+    SEEN,
+    GraphSpec,
+    TensorSpec,
+)
 
 # Attention does not build inside a Loop in TensorRT; randomness is an input, never an operator.
 FORBIDDEN = ("Attention", "Bernoulli", "Dropout", "Multinomial", "Random")
@@ -37,6 +46,11 @@ def export_graph(
     _sign(proto.graph, signature)
     _check_operators(proto)
     return proto
+
+
+def has_weights(model: onnx.ModelProto) -> bool:
+    """Whether it refers to the weights file."""
+    return any(t.data_location == TensorProto.EXTERNAL for t in model.graph.initializer)
 
 
 def _traced(module: nn.Module, signature: GraphSpec) -> onnx_ir.Model:
@@ -61,9 +75,10 @@ def _traced(module: nn.Module, signature: GraphSpec) -> onnx_ir.Model:
 
 
 def _example(spec: TensorSpec) -> Tensor:
-    # Not 1, which the exporter takes for a constant. Frames only need to be enough for a kernel.
-    sizes = {BATCH: 2, FRAMES: 16}
-    shape = [sizes.get(dim, 3) if isinstance(dim, str) else dim for dim in spec.shape]
+    # Not 1, which the exporter takes for a constant. Frames and samples only need to be enough for
+    # a kernel and for a window.
+    sizes = {BATCH: 2, SEEN: 2, GUIDED: 3, DRAWN: 4, FRAMES: 16, SAMPLES: 8192}
+    shape = [sizes[dim] if isinstance(dim, str) else dim for dim in spec.shape]
     return torch.from_numpy(np.zeros(shape, dtype=spec.dtype))
 
 
@@ -144,10 +159,10 @@ def _sign(graph: onnx.GraphProto, signature: GraphSpec) -> None:
         for value, spec in zip(values, specs.values(), strict=True):
             found = value.type.tensor_type
             dtype = helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype))
-            # The exporter writes samples as a product of frames.
+            # A free dimension of an output may be computed: samples are a product of frames.
             dims = tuple(
-                SAMPLES if SAMPLES in spec.shape[i : i + 1] else dim.dim_value or dim.dim_param
-                for i, dim in enumerate(found.shape.dim)
+                said if isinstance(said, str) else dim.dim_value
+                for said, dim in zip(spec.shape, found.shape.dim, strict=True)
             )
             assert (found.elem_type, dims) == (dtype, spec.shape), (value.name, dims)
             value.CopyFrom(helper.make_tensor_value_info(value.name, dtype, spec.shape))

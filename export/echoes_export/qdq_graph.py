@@ -46,7 +46,7 @@ def qdq_graph(
     """A copy that quantizes both factors of every product of ``scales``.
 
     Args:
-        model: graph ``step`` with weights by reference.
+        model: with weights by reference.
         scales: from ``calibrate``.
         folder: where its weights lie.
         is_emulated: store weights as the float32 numbers that the integers stand for. From

@@ -46,15 +46,15 @@ def quantize(
     Example: echoes-export quantize echoes-mini --out echoes-mini-int8
     """
     from echoes_export.checks import table
+    from echoes_export.compare import compare
     from echoes_export.quantize import quantize_bundle
-    from echoes_export.verify_int8 import int8_effect
     from echoes_rt.bundle import Bundle, find_bundle
 
     before = find_bundle(bundle)
     asked = heldout_pictures(before, index, pictures)
 
     def accept(folder: Path) -> None:
-        click.echo(table(int8_effect(before, Bundle.open(folder), asked)))
+        click.echo(table(compare(before, Bundle.open(folder), asked)))
 
     manifest = quantize_bundle(
         before,
@@ -69,7 +69,7 @@ def quantize(
 
 def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":
     """Of an index; noise where there is none."""
-    from echoes_export.verify_int8 import noise_pictures
+    from echoes_export.compare import noise_pictures
     from echoes_rt.errors import InputError
     from echoes_rt.image import read_image
     from echoes_training.data.index import read_index

@@ -1,23 +1,18 @@
 """Models to a bundle's folder: weights, graphs, manifest and model card."""
 
-import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
 from echoes_export.about import About
 from echoes_export.bundle_folder import CARD_NAME, appearing, check_free, data_file
-from echoes_export.bundle_graphs import Graphs, bundle_graphs, fused_graphs
+from echoes_export.bundle_graphs import Graphs, bundle_graphs
 from echoes_export.model_card import generated_card
 from echoes_export.models import Models
-from echoes_export.weights_file import WEIGHTS_NAME, stored_tensors, write_weights
-from echoes_rt.bundle import Bundle
-from echoes_rt.errors import InputError
-from echoes_rt.spec.graphs import graph_specs
+from echoes_export.onnx_graph import has_weights
+from echoes_export.weights_file import WEIGHTS_NAME, write_weights
 from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
-from echoes_rt.spec.manifest_rules import REQUIRED_GRAPHS
 
 
 def write_bundle(
@@ -49,39 +44,9 @@ def write_bundle(
     return manifest
 
 
-def add_fused_graphs(folder: Path, models: Models, *, accept: Callable[[Path], None]) -> Manifest:
-    """Writes the fused graphs of a bundle, new or again; all else in it stays as it is.
-
-    Args:
-        folder: of the bundle, which changes as a whole or not at all.
-        models: that the bundle holds.
-        accept: as for ``write_bundle``.
-
-    Raises:
-        BundleError: if it is damaged.
-        InputError: if it cannot be written.
-    """
-    bundle = Bundle.open(folder)
-    if bundle.folder != bundle.source:
-        raise InputError(f"{folder} is a zip; unpack it and give the folder")
-    graphs = bundle.manifest.graphs
-    parts = {
-        name: onnx.load(bundle.graph_path(name), load_external_data=False)
-        for name in REQUIRED_GRAPHS
-    }
-    with appearing(folder) as partial:
-        shutil.copytree(folder, partial, dirs_exist_ok=True)
-        fused = fused_graphs(models, stored_tensors(folder / WEIGHTS_NAME), parts)
-        entries = _write_graphs(partial, fused, models, graphs["step"].precision)
-        manifest = replace(bundle.manifest, graphs=graphs | entries)
-        manifest.write(partial / MANIFEST_NAME)
-        accept(partial)
-    return manifest
-
-
 def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     stored = write_weights(folder / WEIGHTS_NAME, models, weights)
-    graphs = _write_graphs(folder, bundle_graphs(models, stored), models, weights)
+    graphs = _write_graphs(folder, bundle_graphs(models, stored), weights)
     manifest = Manifest(
         name=about.name,
         license=about.license,
@@ -100,11 +65,8 @@ def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     return manifest
 
 
-def _write_graphs(
-    folder: Path, graphs: Graphs, models: Models, precision: str
-) -> dict[str, GraphEntry]:
+def _write_graphs(folder: Path, graphs: Graphs, precision: str) -> dict[str, GraphEntry]:
     shared = data_file(folder / WEIGHTS_NAME)
-    signatures = graph_specs(models.image, models.mel, models.layout)
     entries = {}
     for name, graph in graphs.items():
         path = folder / f"{name}.onnx"
@@ -116,7 +78,6 @@ def _write_graphs(
             sha256=file.sha256,
             size_bytes=file.size_bytes,
             precision=precision,
-            signature=signatures[name],
-            external_data=(shared,),
+            external_data=(shared,) if has_weights(graph) else (),
         )
     return entries

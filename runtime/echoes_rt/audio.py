@@ -27,7 +27,6 @@ from echoes_rt.sound_file import (
     checked,
     open_sound,
 )
-from echoes_rt.spec.mel import MelSpec, hann_window, log_scale, mel_filterbank
 
 FloatArray = NDArray[np.float32]
 
@@ -169,38 +168,6 @@ def check_start(start_s: float, n_samples: int, sample_rate: int) -> None:
             f"start must be within the {n_samples / sample_rate:.2f} s of the sound, "
             f"got {start_s:g}"
         )
-
-
-def log_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
-    """The log-mel spectrogram that ``spec`` defines.
-
-    Args:
-        samples: (S,) with S above ``n_fft // 2``, which reflect padding needs.
-        spec: every parameter of it.
-
-    Returns:
-        (n_mels, S // hop_length) in [-1, 1]; frame ``t`` is centred on sample ``t * hop_length``,
-        and the frame that would be centred on the end is left out.
-    """
-    padded = np.pad(samples, spec.n_fft // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
-    frames = frames[: len(samples) // spec.hop_length]
-    # In double precision: a code that lies on a tie must not depend on the library's FFT.
-    windowed = frames * hann_window(spec).astype(np.float64)
-    magnitudes = np.abs(np.fft.rfft(windowed))  # (T, n_fft // 2 + 1)
-    return log_scale(np.asarray(mel_filterbank(spec) @ magnitudes.T, dtype=np.float32))
-
-
-def clip_mel(samples: FloatArray, spec: MelSpec) -> FloatArray:
-    """Log-mel of the first clip of a sound, padded with silence if it is shorter.
-
-    Returns:
-        (n_mels, n_frames).
-    """
-    clip = np.zeros(spec.n_samples, dtype=np.float32)
-    length = min(len(samples), spec.n_samples)
-    clip[:length] = samples[:length]
-    return log_mel(clip, spec)
 
 
 def check_sound_path(path: Path | str) -> Path:

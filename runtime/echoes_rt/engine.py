@@ -1,18 +1,19 @@
 """One loaded bundle: its graphs, and the one question that every task asks them."""
 
 import logging
+import math
 import os
 import threading
 import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-from echoes_rt.audio import clip_mel
-from echoes_rt.backends.base import Session
+from echoes_rt.backends.base import Session, StepSession
 from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.backends.gpu import Gpu
@@ -22,18 +23,17 @@ from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.backends.tensorrt import TensorRTSession
 from echoes_rt.bundle import Bundle, find_bundle
-from echoes_rt.decode import fused, resident, stepwise
-from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import BoolArray, known_media, make_plan
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode import loop, steps
+from echoes_rt.decode.noise import MEL_STREAM, uniforms
+from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
 from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
 from echoes_rt.sources import AudioLike, clip_of
 from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.sampling import SamplingDefaults
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.spec.sampling import Sampling
+from echoes_rt.spec.tokens import OTHER, Grid
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -56,6 +56,7 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
+        self._no_context: dict[str, NDArray[Any]] = {}
         _ENGINES.add(self)
 
     def __reduce__(self) -> NoReturn:
@@ -99,48 +100,61 @@ class Engine:
             BundleError: if the bundle has no such graph.
         """
         for name in graphs:
-            self._session(name)
+            self.session(name)
 
     def encode_image(self, image: Path | str | RgbArray) -> IntArray:
         """(1, N_i) image codes of a picture."""
         pixels = load_image(image, self.manifest.image)
-        codes = self._session("image_encoder").run({"image": pixels})["codes"]
+        codes = self.session("image_encoder").run({"image": pixels})["codes"]
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
+
+    def log_mel(self, samples: FloatArray) -> FloatArray:
+        """(B, S) samples to (B, n_mels, S // hop_length) log-mels in [-1, 1].
+
+        S must be above ``n_fft // 2``, which reflect padding needs.
+        """
+        return np.asarray(self.session("log_mel").run({"samples": samples})["mel"])
+
+    def clip_mel(self, samples: FloatArray) -> FloatArray:
+        """(n_mels, n_frames) of the first clip of (S,) samples, which silence makes full."""
+        clip = np.zeros((1, self.manifest.mel.n_samples), dtype=np.float32)
+        length = min(len(samples), clip.shape[1])
+        clip[0, :length] = samples[:length]
+        return self.log_mel(clip)[0]
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
-        mel = self.manifest.mel
-        return self.encode_mel(clip_mel(clip_of(audio, 0.0, mel), mel)[None])
+        mel = self.clip_mel(clip_of(audio, 0.0, self.manifest.mel))
+        return self.encode_mel(mel[None])
 
     def encode_mel(self, mel: FloatArray) -> IntArray:
         """(B, n_mels, n_frames) log-mels to (B, N_a) audio codes."""
-        codes = self._session("mel_encoder").run({"mel": mel})["codes"]
+        codes = self.session("mel_encoder").run({"mel": mel})["codes"]
         return self._codes(codes, "mel_encoder", self.manifest.tokens.audio)
 
     def decode_tokens(
         self,
+        target: str,
         tokens: IntArray,
-        mask: BoolArray,
+        context: IntArray | None = None,
         *,
         seeds: Sequence[int],
-        sampling: SamplingDefaults | None = None,
-        condition: BoolArray | None = None,
+        sampling: Sampling | None = None,
         window: int = 0,
         on_step: OnStep | None = None,
     ) -> IntArray:
-        """Fills in what is masked and keeps the rest: every task is a question to this method.
+        """Fills in what is unknown and keeps the rest: every task is a question to this method.
 
         Args:
-            tokens: (B, N), image codes first, then audio codes.
-            mask: (B, N), True where unknown.
+            target: ``image`` or ``audio``.
+            tokens: (B, N) codes of the target, ``mask_token`` of its grid where unknown.
+            context: (B, N') codes of the other medium, all known; None: there is none.
             seeds: B of them; a member's tokens do not depend on the others'.
             sampling: by default the bundle's, with no more steps than there are unknown tokens.
-            condition: (B, N), what guidance is measured against; by default the media that are
-                known in full.
             window: which part of a long sound this is; it has its own noise.
             on_step: called after each step with its 0-based index and the number of steps; may
-                return False to cancel. Where a GPU runs all steps in one call, it is called for
-                each of them after the last.
+                return False to cancel. Where an engine runs all steps in one call, it is called
+                for each of them after the last.
 
         Returns:
             (B, N) int32 with no mask left.
@@ -149,64 +163,45 @@ class Engine:
             InputError: if the question makes no sense.
             CancelledError: if ``on_step`` returned False.
         """
-        layout = self.manifest.tokens
-        _check_question(tokens, mask, len(seeds), layout)
+        grids = self.manifest.tokens.grids
+        grid = grids[target]
+        _check_codes(tokens, len(seeds), grid, grid.codebook_size)
+        if context is not None:
+            other = grids[OTHER[target]]
+            _check_codes(context, len(seeds), other, other.codebook_size - 1)
+        mask = tokens == grid.mask_token
         if sampling is None:
             sampling = self.sampling(int(mask.sum(axis=1).max()))
-        plan = make_plan(mask, sampling)
-        noise = uniforms(seeds, sampling.steps, layout.n_tokens, window)
-        condition = known_media(mask, layout) if condition is None else condition
-        graph = self.loop_graph(on_step)
-        session = self._session(graph)
-        if graph == "decode":
-            decoded = fused.decode(session, tokens, mask, plan, noise, condition=condition)
+        plan = make_plan(mask, grid.order, sampling)
+        noise = uniforms(seeds, window, grid.n_tokens)
+        seen = self.context(target, context)
+        graph = f"decode_{target}"
+        if graph in self.choice.engines and context is not None:
+            decoded = loop.decode(self.session(graph), tokens, seen, plan, noise)
             report_steps(on_step, plan.steps)
-            return self._tokens(decoded, graph)
-        loop = resident.decode if isinstance(session, BoundStep) else stepwise.decode
-        decoded = loop(
-            session,  # type: ignore[arg-type]  # each loop gets the session that it is for
-            tokens,
-            mask,
-            plan,
-            noise,
-            condition=condition,
-            mask_token_id=layout.mask_token_id,
-            on_step=on_step,
-        )
-        return self._tokens(decoded, graph)
+        else:
+            graph = f"{graph}_step"
+            session = cast(StepSession, self.session(graph))
+            decoded = steps.decode(session, tokens, seen, plan, noise, on_step)
+        return self._codes(decoded, graph, grid)
 
-    @property
-    def is_one_call(self) -> bool:
-        """Whether an engine makes the sound of a picture in one call."""
-        return "image_to_audio" in self.choice.engines
+    def context(self, target: str, codes: IntArray | None) -> NDArray[Any]:
+        """What decoding a target needs of the other medium's (B, N') codes; of None, no rows."""
+        medium = OTHER[target]
+        session = self.session(f"context_{medium}")
+        if codes is not None:
+            return session.run({"codes": codes})["context"]
+        if target not in self._no_context:
+            # The graph knows the shape; what it makes of one member is thrown away.
+            zeros = np.zeros((1, self.manifest.tokens.grids[medium].n_tokens), dtype=np.int32)
+            self._no_context[target] = session.run({"codes": zeros})["context"][:0]
+        return self._no_context[target]
 
-    def image_to_samples(
-        self, image: Path | str | RgbArray, *, seeds: Sequence[int], sampling: SamplingDefaults
-    ) -> tuple[FloatArray, IntArray]:
-        """(B, S) samples in [-1, 1] and (B, N_a) codes of a picture, for B seeds, in one call."""
-        layout = self.manifest.tokens
-        pixels = load_image(image, self.manifest.image)
-        mask = np.zeros((len(seeds), layout.n_tokens), dtype=np.bool_)
-        mask[:, layout.audio_slice] = True
-        plan = make_plan(mask, sampling)
-        noise = uniforms(seeds, sampling.steps, layout.n_tokens)
-        pictures = np.repeat(pixels, len(seeds), axis=0)
-        session = self._session("image_to_audio")
-        samples, codes = fused.image_to_audio(session, pictures, plan, noise)
-        codes = self._codes(codes, "image_to_audio", layout.audio)
-        return _levelled(self._finite(samples, "image_to_audio")), codes
-
-    def loop_graph(self, on_step: OnStep | None = None) -> str:
-        """The graph that ``decode_tokens`` runs: the whole loop, or one step of it.
-
-        An engine's loop is over before anybody could want it to stop. On the CPU only the host's
-        loop can call back, and with ONNX Runtime's GPUs control flow costs more than it saves.
-        """
-        if self.choice.engines:
-            return "decode" if "decode" in self.choice.engines else "step"
-        wanted = {"cpu": "step" if on_step else "decode", "cuda": "decode_step"}
-        graph = wanted.get(self.choice.kind, "step")
-        return graph if graph in self.manifest.graphs else "step"
+    def decoding_graphs(self, target: str) -> tuple[str, ...]:
+        """What ``decode_tokens`` runs."""
+        graph = f"decode_{target}"
+        step = graph if graph in self.choice.engines else f"{graph}_step"
+        return f"context_{OTHER[target]}", step
 
     def variant(self, name: str) -> str:
         """The name of what ONNX Runtime runs for a graph: in float16 where a GPU can have it."""
@@ -214,22 +209,41 @@ class Engine:
         kind = parse_device(self.choice.device_of(name)).kind
         return half if kind in HALF_KINDS and half in self.manifest.graphs else name
 
-    def logits(self, tokens: IntArray) -> FloatArray:
-        """(B, N) tokens, ``mask_token_id`` where unknown, to (B, N, V) logits."""
-        return np.asarray(self._session("step").run({"tokens": tokens})["logits"])
+    def logits(self, target: str, tokens: IntArray, context: IntArray | None = None) -> FloatArray:
+        """(B, N) tokens of a target, and the other medium's codes, to (B, N, V) logits."""
+        seen = self.context(target, context)
+        session = self.session(f"logits_{target}")
+        return np.asarray(session.run({"tokens": tokens, "context": seen})["logits"])
 
     def decode_image(self, codes: IntArray) -> RgbArray:
         """(B, N_i) image codes to (B, H, W, 3) uint8 RGB."""
-        normal = self._session("image_decoder").run({"codes": codes})["image"]
+        normal = self.session("image_decoder").run({"codes": codes})["image"]
         return to_pixels(self._finite(normal, "image_decoder"), self.manifest.image)
 
-    def decode_mel(self, codes: IntArray) -> FloatArray:
-        """(B, N_a) audio codes to (B, n_mels, n_frames) log-mels."""
-        return np.asarray(self._session("mel_decoder").run({"codes": codes})["mel"])
+    def decode_mel(
+        self, codes: IntArray, *, seeds: Sequence[int] | None = None, window: int = 0
+    ) -> FloatArray:
+        """(B, N_a) audio codes to (B, n_mels, n_frames) log-mels.
+
+        Args:
+            codes: of B members.
+            seeds: B of them, where the decoder takes noise to draw what codes leave open; by
+                default 0, 1 and so on.
+            window: as in ``decode_tokens``.
+        """
+        session = self.session("mel_decoder")
+        inputs: dict[str, NDArray[Any]] = {"codes": codes}
+        noise = session.inputs.get("noise")
+        if noise is not None:
+            shape = [dim for dim in noise.shape[1:] if isinstance(dim, int)]
+            members = range(len(codes)) if seeds is None else seeds
+            drawn = uniforms(members, MEL_STREAM + window, math.prod(shape))
+            inputs["noise"] = drawn.reshape(len(codes), *shape)
+        return np.asarray(session.run(inputs)["mel"])
 
     def vocode(self, mel: FloatArray) -> FloatArray:
         """(B, n_mels, T) log-mels to (B, T * hop_length) samples, of any height."""
-        samples = self._session("vocoder").run({"mel": mel})["waveform"]
+        samples = self.session("vocoder").run({"mel": mel})["waveform"]
         n_samples = mel.shape[2] * self.manifest.mel.hop_length
         if samples.shape[1] != n_samples:
             raise BundleError(
@@ -238,20 +252,17 @@ class Engine:
             )
         return self._finite(samples, "vocoder")
 
-    def decode_audio(self, codes: IntArray) -> FloatArray:
-        """(B, N_a) audio codes to (B, S) samples in [-1, 1]."""
-        return _levelled(self.vocode(self.decode_mel(codes)))
+    def decode_audio(self, codes: IntArray, *, seeds: Sequence[int] | None = None) -> FloatArray:
+        """(B, N_a) audio codes to (B, S) samples in [-1, 1]; ``seeds`` are as in ``decode_mel``."""
+        return _levelled(self.vocode(self.decode_mel(codes, seeds=seeds)))
 
-    def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> SamplingDefaults:
+    def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> Sampling:
         """The bundle's defaults with what is not None in their place, and at most one step a token.
 
         Raises:
-            InputError: if a value is out of range, which for ``steps`` ends at all tokens.
+            InputError: if a value is out of range.
         """
-        max_steps = self.manifest.tokens.n_tokens
-        return apply_options(
-            self.manifest.sampling, options or {}, n_unknown=n_unknown, max_steps=max_steps
-        )
+        return apply_options(self.manifest.sampling, options or {}, n_unknown=n_unknown)
 
     def _finite(self, values: FloatArray, graph: str) -> FloatArray:
         if not np.isfinite(values).all():
@@ -268,15 +279,9 @@ class Engine:
                 f"the {graph} of bundle {self.manifest.name} gave the code {wrong[0]}, of "
                 f"[0, {grid.codebook_size}); get the bundle again"
             )
-        return np.asarray(codes)
+        return codes
 
-    def _tokens(self, tokens: IntArray, graph: str) -> IntArray:
-        layout = self.manifest.tokens
-        self._codes(tokens[:, layout.image_slice], graph, layout.image)
-        self._codes(tokens[:, layout.audio_slice], graph, layout.audio)
-        return tokens
-
-    def _session(self, name: str) -> Session:
+    def session(self, name: str) -> Session:
         with self._lock:
             if name not in self._sessions:
                 start = time.perf_counter()
@@ -287,14 +292,13 @@ class Engine:
 
     def _load(self, name: str) -> Session:
         path = self.bundle.graph_path(self.variant(name))  # says if the bundle has no such graph
-        signature = self.manifest.graphs[name].signature
         engine = self.choice.engines.get(name)
         if engine is not None:
-            return TensorRTSession(engine, signature, self._open_gpu())
+            return TensorRTSession(engine, self._open_gpu())
         device, dials = self.choice.device_of(name), self._dials(name)
-        if name == "decode_step":
-            return BoundStep(path, signature, device, dials)
-        return OnnxSession(path, signature, device, dials=dials)
+        if name.endswith("_step") and parse_device(device).kind == "cuda":
+            return BoundStep(path, device, dials)
+        return OnnxSession(path, device, dials)
 
     def _dials(self, name: str) -> SessionDials:
         """How the session of a graph is started."""
@@ -330,17 +334,12 @@ def _levelled(samples: FloatArray) -> FloatArray:
     return np.asarray(samples * np.minimum(gains, 1.0 / np.maximum(peaks, smallest)), np.float32)
 
 
-def _check_question(tokens: IntArray, mask: BoolArray, n_members: int, layout: TokenLayout) -> None:
-    shape = (n_members, layout.n_tokens)
-    if tokens.shape != shape or mask.shape != shape or mask.dtype != np.bool_:
+def _check_codes(codes: IntArray, n_members: int, grid: Grid, most: int) -> None:
+    shape = (n_members, grid.n_tokens)
+    if codes.shape != shape or codes.dtype != np.int32:
         raise InputError(
-            f"tokens and a bool mask must both be {shape} for {n_members} seeds, got "
-            f"{tokens.shape} and {mask.shape} {mask.dtype}"
+            f"codes must be {shape} int32 for {n_members} seeds, got {codes.shape} {codes.dtype}"
         )
-    for grid, medium in ((layout.image, layout.image_slice), (layout.audio, layout.audio_slice)):
-        known = tokens[:, medium][~mask[:, medium]]
-        wrong = known[(known < 0) | (known >= grid.codebook_size)]
-        if wrong.size:
-            raise InputError(
-                f"known tokens must be codes in [0, {grid.codebook_size}), got {wrong[0]}"
-            )
+    wrong = codes[(codes < 0) | (codes > most)]
+    if wrong.size:
+        raise InputError(f"codes must be in [0, {most}], got {wrong[0]}")

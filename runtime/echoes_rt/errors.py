@@ -22,7 +22,7 @@ class BundleError(EchoesError):
 
 
 class ManifestError(BundleError):
-    """A bundle's manifest breaks the rules of docs/manifest.md."""
+    """A bundle's manifest breaks the rules of docs/format.md."""
 
 
 class BackendError(EchoesError):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.audio import Recording
-from echoes_rt.decode.reference import IntArray
+from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, StoredPicture, check_array, read_stored_image
 from echoes_rt.results import Picture, Sound

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from echoes_rt import kept
 from echoes_rt.audio import read_recording
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.engine import Engine
 from echoes_rt.image import RgbArray
 from echoes_rt.options import Options
@@ -251,8 +251,6 @@ class Echoes(Engine):
     def _sounds(
         self, call: Call, image: ImageLike | AudioLike, count: int = 1, rank: int | None = None
     ) -> list[Sound]:
-        if self.is_one_call and rank is None:
-            return whole.sounds_at_once(call, rgb_of(image), count)
         return whole.sounds_of(call, self._image_codes(call, image), count, rank)
 
     def _image_codes(self, call: Call, image: ImageLike | AudioLike) -> IntArray:
@@ -261,7 +259,7 @@ class Echoes(Engine):
             return self.encode_image(rgb_of(image))
 
     def _audio_codes(self, call: Call, audio: ImageLike | AudioLike, start: float) -> IntArray:
-        call.load("mel_encoder")
+        call.load("log_mel", "mel_encoder")
         with call.clock.stage("encode_audio"):
             return self.encode_audio(self._clip(audio, start))
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echoes_rt.audio import write_audio
-from echoes_rt.decode.reference import IntArray
+from echoes_rt.decode.plan import IntArray
 from echoes_rt.image import RgbArray, write_image
 from echoes_rt.sound_file import Depth, Samples
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class Result(ABC):
 
     codes: IntArray
     seed: int
-    sampling: SamplingDefaults
+    sampling: Sampling
     bundle: str
     device: str
     timings_ms: dict[str, float]

@@ -7,7 +7,7 @@ import numpy as np
 
 from echoes_rt.audio import check_start, read_audio
 from echoes_rt.av_file import VIDEO_SUFFIXES
-from echoes_rt.decode.reference import FloatArray
+from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import READ_PICTURE_SUFFIXES, RgbArray, check_array, read_image
 from echoes_rt.picture_headers import is_picture

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from echoes_export import engine_build, engine_bundle, engine_effect, engine_scales
+from echoes_export import compare as comparison
+from echoes_export import engine_build, engine_bundle, engine_scales
 from echoes_export.checks import Check
 from echoes_export.engine_build import Plan, Target, build_engines, free_ranges, make_targets
 from echoes_export.engine_builder import Job
@@ -34,7 +35,7 @@ def bundle(tiny_bundle: Path) -> Bundle:
 
 @pytest.fixture
 def plan(bundle: Bundle) -> Plan:
-    return Plan(graphs=("decode",), precision="fp32", ranges=free_ranges(bundle, 4, 16))
+    return Plan(graphs=("decode_audio",), precision="fp32", ranges=free_ranges(bundle, 4, 16))
 
 
 @pytest.fixture
@@ -54,17 +55,14 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
 def test_engine_is_built_once(bundle: Bundle, plan: Plan, tmp_path: Path, jobs: list[Job]) -> None:
     out = tmp_path / "engines"
     (first,) = build_engines(bundle, out, plan, [TARGET], lambda _: None)
-    assert first.path == out / "decode.rtx.sm89.fp32.engine"
+    assert first.path == out / "decode_audio.rtx.sm89.fp32.engine"
     assert first.cpu_s is not None
     (job,) = jobs
     assert job.sm == 89
-    n_tokens = bundle.manifest.tokens.n_tokens
+    most = max(grid.n_tokens for grid in bundle.manifest.tokens.grids.values())
     steps = bundle.manifest.sampling.steps
-    assert job.shapes["uniforms"] == (
-        [1, 2, 1, n_tokens],
-        [min(steps, 16), 2, 1, n_tokens],
-        [16, 2, 4, n_tokens],
-    )
+    assert job.shapes["uniforms"] == ([1, 1, 1], [steps, 1, 3], [16, 4, most])
+    assert job.shapes["context"][2][0] == 4
     (again,) = build_engines(bundle, out, plan, [TARGET], lambda _: None)
     assert (again.path, again.cpu_s) == (first.path, None)
     assert again.record == first.record == EngineFile.read(first.path)
@@ -127,7 +125,7 @@ def test_other_architecture_precision_and_graph_lie_beside(
     bundle: Bundle, plan: Plan, tmp_path: Path, jobs: list[Job]
 ) -> None:
     targets = [dataclasses.replace(TARGET, sm=sm) for sm in (75, 120)]
-    both = dataclasses.replace(plan, graphs=("decode", "image_to_audio"))
+    both = dataclasses.replace(plan, graphs=("decode_audio", "vocoder"))
     made = [*build_engines(bundle, tmp_path, both, targets, lambda _: None)]
     half = dataclasses.replace(plan, precision="fp16")
     made += build_engines(bundle, tmp_path, half, targets, lambda _: None)
@@ -145,7 +143,7 @@ def test_crash_of_the_builder_is_one_line(
     with pytest.raises(BackendError) as caught:
         next(build_engines(bundle, out, plan, [TARGET], lambda _: None))
     assert str(caught.value) == (
-        "decode.rtx.sm89.fp32.engine cannot be built: TensorRT's builder crashed with SIGSEGV"
+        "decode_audio.rtx.sm89.fp32.engine cannot be built: TensorRT's builder crashed with SIGSEGV"
     )
     assert list(out.iterdir()) == []
 
@@ -192,7 +190,7 @@ def seen(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]
         return [Check(graph="step", metric="error", value=0.0, limit=None)]
 
     monkeypatch.setattr(engine_scales, "measure_scales", measure)
-    monkeypatch.setattr(engine_effect, "precision_effect", compare)
+    monkeypatch.setattr(comparison, "compare", compare)
     monkeypatch.setattr(engine_bundle, "write_engine_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr(engine_build, "make_targets", lambda *_: [TARGET])
     monkeypatch.setattr(engine_build, "build_engines", lambda *_: iter(()))

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from onnx import TensorProto
 
 from echoes_export.cli import main
-from echoes_export.half_bundle import GRAPHS, add_half_graphs, half_effect
+from echoes_export.compare import compare, noise_pictures
+from echoes_export.half_bundle import GRAPHS, add_half_graphs, half_bundle
 from echoes_export.quantize import quantize_bundle
-from echoes_export.verify_int8 import noise_pictures
 from echoes_rt import engine as engine_module
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
@@ -41,9 +41,9 @@ def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bun
     assert {name: graphs[name] for name in before} == before
     for name in GRAPHS:
         half = graphs[f"{name}_half"]
-        assert (half.precision, half.signature) == ("fp16", graphs[name].signature)
+        assert half.precision == "fp16"
         assert half.external_data == graphs[name].external_data
-    model = onnx.shape_inference.infer_shapes(onnx.load(bundle.graph_path("step_half")))
+    model = onnx.shape_inference.infer_shapes(onnx.load(bundle.graph_path("logits_audio_half")))
     kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
     assert products
@@ -52,13 +52,13 @@ def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bun
 
 def test_effect_is_small_and_told_of_every_graph(bundle: Bundle) -> None:
     checks = {
-        c.graph: c.value for c in half_effect(bundle, noise_pictures(bundle.manifest.image, 4))
+        (c.graph, c.metric): c.value
+        for c in compare(bundle, half_bundle(bundle), noise_pictures(bundle.manifest.image, 4))
     }
-    assert checks.keys() == set(GRAPHS)
-    assert checks["step"] > 50
-    assert checks["vocoder"] > 50
-    assert checks["decode_step"] > 0.95
-    assert checks["image_encoder"] > 0.95
+    assert 0 < checks["logits_audio", "relative error"] < 3e-3
+    assert checks["vocoder", "lowest SNR, dB"] > 50
+    assert checks["decode_audio_step", "equal tokens of one step"] > 0.9
+    assert checks["image_encoder", "equal codes"] > 0.95
 
 
 def test_a_gpu_runs_them_and_the_cpu_does_not(
@@ -78,16 +78,15 @@ def test_a_gpu_runs_them_and_the_cpu_does_not(
         DeviceChoice(device="cuda:0", reason=""),
         mixed,
     ):
-        Engine(bundle, choice).prepare("vocoder", "decode_step")
-    halves = ["vocoder_half.onnx", "decode_step_half.onnx"]
-    assert opened == ["vocoder.onnx", "decode_step.onnx", *halves, *halves]
+        Engine(bundle, choice).prepare("vocoder", "decode_audio_step")
+    halves = ["vocoder_half.onnx", "decode_audio_step_half.onnx"]
+    assert opened == ["vocoder.onnx", "decode_audio_step.onnx", *halves, *halves]
 
 
 def test_parity_expects_float16_of_them(bundle: Bundle) -> None:
     cpu = Engine.load(bundle, device="cpu")
     other = Engine.load(bundle, device="cpu")
     other.variant = lambda name: f"{name}_half"  # type: ignore[method-assign]
-    other.loop_graph = lambda _=None: "step"  # type: ignore[method-assign]
     outcome = check_parity(cpu, other)
     assert outcome.figures["precision"] == "fp16"
     assert outcome.figures["precision_of_sound"] == "fp16"
@@ -107,5 +106,5 @@ def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> N
     for _ in range(2):
         result = CliRunner().invoke(main, ["half", str(folder), "--pictures", "2"])
         assert result.exit_code == 0, result.output
-        assert "decode_step    equal tokens of one step" in result.stdout
+        assert "decode_audio_step  equal tokens of one step" in result.stdout
     assert np.all([(folder / f"{name}_half.onnx").is_file() for name in GRAPHS])

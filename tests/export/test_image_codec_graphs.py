@@ -13,9 +13,8 @@ from echoes_export.onnx_graph import export_graph
 from echoes_export.precision import rounded
 from echoes_export.verify import MAX_DIFFERENCE, MIN_EQUAL_CODES
 from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.wrappers import graph_modules
+from echoes_export.wrappers import graph_parts
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.spec.graphs import graph_specs
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -28,20 +27,19 @@ def models() -> Models:
 
 
 def test_graphs_compute_what_torch_does(models: Models, tmp_path: Path) -> None:
-    specs = graph_specs(models.image, models.mel, models.layout)
     stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp16")
-    modules = graph_modules(models)
+    parts = graph_parts(models)
     pictures = noise_inputs(models, 8, seed=1).image
-    codes = modules["image_encoder"](pictures)
+    codes = parts["image_encoder"].module(pictures)
     assert codes.unique().numel() > 8
     answers = {}
     for name, question in (("image_encoder", pictures), ("image_decoder", codes)):
         path = tmp_path / f"{name}.onnx"
-        onnx.save(export_graph(name, modules[name], specs[name], stored), path)
-        (key,) = specs[name].inputs
-        session = OnnxSession(path, specs[name], "cpu", 1)
-        (answers[name],) = session.run({key: question.numpy()}).values()
+        part = parts[name]
+        onnx.save(export_graph(name, part.module, part.signature, stored), path)
+        (key,) = part.signature.inputs
+        (answers[name],) = OnnxSession(path, "cpu").run({key: question.numpy()}).values()
     assert (answers["image_encoder"] == codes.numpy()).mean() >= MIN_EQUAL_CODES
-    decoded = modules["image_decoder"](codes).numpy()
+    decoded = parts["image_decoder"].module(codes).numpy()
     assert decoded.std() > 0.01
     np.testing.assert_allclose(answers["image_decoder"], decoded, atol=MAX_DIFFERENCE)

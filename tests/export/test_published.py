@@ -13,9 +13,8 @@ from echoes_export.models import Models, random_models
 from echoes_export.onnx_graph import export_graph
 from echoes_export.run_models import Runs, load_models
 from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.wrappers import graph_modules
+from echoes_export.wrappers import graph_parts
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.spec.graphs import graph_specs
 from echoes_rt.spec.tokens import Grid
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.vocoder import VocoderConfig
@@ -75,11 +74,11 @@ def test_imported_vocoder_joins_trained_models(
 
 @pytest.mark.parametrize("name", ["image_encoder", "image_decoder", "vocoder"])
 def test_graph_computes_what_torch_computes(name: str, published: Models, tmp_path: Path) -> None:
-    spec = graph_specs(published.image, published.mel, published.layout)[name]
-    module = graph_modules(published)[name]
+    part = graph_parts(published)[name]
+    spec, module = part.signature, part.module
     stored = write_weights(tmp_path / WEIGHTS_NAME, published, "fp32")
     onnx.save(export_graph(name, module, spec, stored), tmp_path / "graph.onnx")
-    session = OnnxSession(tmp_path / "graph.onnx", spec, "cpu", 1)
+    session = OnnxSession(tmp_path / "graph.onnx", "cpu")
     ((key, tensor),) = spec.inputs.items()
     rng = np.random.default_rng(0)
     for batch, frames in ((1, 5), (3, 40)):

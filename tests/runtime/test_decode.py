@@ -1,275 +1,244 @@
-from collections.abc import Callable, Mapping
+"""Both graphs that decode, however they are run, draw the tokens of the numpy reference."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from echoes_rt.decode import reference, stepwise
+from echoes_rt import Echoes
+from echoes_rt.backends import bound
+from echoes_rt.backends.bound import BoundStep
+from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import DecodePlan, make_plan
-from echoes_rt.errors import BundleError, CancelledError
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.decode.plan import make_plan
+from echoes_rt.errors import BackendError, CancelledError, InputError
+from echoes_rt.spec.sampling import Sampling
+from echoes_rt.spec.tokens import MEDIA, OTHER
 
-LogitsFn = Callable[[NDArray[np.int32]], NDArray[np.float32]]
-
-N_TOKENS, VOCAB_SIZE, MASK_TOKEN_ID = 20, 12, 12
-SMALL_CODEBOOK = 5
-"""The first eight positions belong to a medium with fewer codes."""
+SEEDS = 25
 
 
-class MockSession:
-    device = "cpu"
-
-    def __init__(self, logits_fn: LogitsFn) -> None:
-        self.logits_fn = logits_fn
-        self.batches: list[int] = []
-
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        self.batches.append(len(inputs["tokens"]))
-        return {"logits": self.logits_fn(inputs["tokens"])}
+@pytest.fixture(scope="module")
+def echoes(tiny_bundle: Path) -> Echoes:
+    return Echoes.load(tiny_bundle, device="cpu", threads=1)
 
 
-def mock_logits(tokens: NDArray[np.int32], vocab_size: int) -> NDArray[np.float32]:
-    """The formula of the golden traces, docs/manifest.md."""
-    position = np.arange(tokens.shape[1])[None, :, None]
-    code = np.arange(vocab_size)[None, None, :]
-    context = (tokens * (2 * np.arange(tokens.shape[1]) + 1)).sum(axis=1)[:, None, None]
-    return ((7 * position + 5 * code + 3 * position * code + context) % 9 - 4).astype(np.float32)
+@pytest.fixture
+def step(tiny_bundle: Path) -> BoundStep:
+    """On fixed buffers, on the CPU: what differs on a GPU is where they lie."""
+    return BoundStep(tiny_bundle / "decode_audio_step.onnx", "cpu")
 
 
-def rough_logits(tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-    """Real-valued logits that depend on all tokens of a member, the same in any batch."""
-    table = np.random.default_rng(0).normal(0, 3, (97, VOCAB_SIZE)).astype(np.float32)
-    context = (tokens * (2 * np.arange(tokens.shape[1]) + 1)).sum(axis=1)
-    logits = table[(31 * np.arange(tokens.shape[1]) + context[:, None]) % 97]
-    logits[:, :8, SMALL_CODEBOOK:] = -np.inf
-    return logits
-
-
-def plan_of(data: dict[str, Any]) -> DecodePlan:
-    return DecodePlan(
-        keep=np.array(data["keep"], dtype=np.int32),
-        **{
-            name: np.array(data[name], dtype=np.float32)
-            for name in ("temperature", "choice_temperature", "guidance_scale")
-        },
+def ask(echoes: Echoes, target: str, seed: int, members: int = 3) -> dict[str, Any]:
+    """A question whose members know different shares of the target, and a plan of any kind."""
+    grid, other = (echoes.manifest.tokens.grids[medium] for medium in (target, OTHER[target]))
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, grid.codebook_size, (members, grid.n_tokens), dtype=np.int32)
+    share = rng.choice([0.0, 0.3, 0.8, 1.0], (members, 1))
+    tokens[rng.random(tokens.shape) < share] = grid.mask_token
+    sampling = Sampling(
+        steps=int(rng.integers(1, 9)),
+        guidance_scale=float(rng.choice([0.0, 1.0, 2.0, 5.0])),
+        temperature=float(rng.choice([0.0, 1e-30, 0.7, 1.0])),
+        guidance_interval=(0.0, float(rng.choice([0.5, 1.0]))),
     )
-
-
-@pytest.mark.parametrize("body", ["reference", "stepwise"])
-def test_traces_match_the_golden_file(body: str, golden: Callable[[str], Any]) -> None:
-    data = golden("decode")
-
-    def logits_fn(tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        return mock_logits(tokens, data["vocab_size"])
-
-    for trace in data["traces"]:
-        tokens = np.array(trace["tokens"], dtype=np.int32)
-        plan = plan_of(trace["plan"])
-        arguments: Any = (
-            tokens,
-            tokens == trace["mask_token_id"],
-            plan,
-            uniforms(trace["seeds"], plan.steps, tokens.shape[1]),
-        )
-        options: Any = {
-            "condition": np.array(trace["condition"], dtype=bool),
-            "mask_token_id": trace["mask_token_id"],
-        }
-        if body == "reference":
-            decoded = reference.decode(logits_fn, *arguments, **options)
-        else:
-            decoded = stepwise.decode(MockSession(logits_fn), *arguments, **options)
-        assert decoded.tolist() == trace["decoded"]
-
-
-@st.composite
-def questions(draw: st.DrawFn) -> dict[str, Any]:
-    n_members = draw(st.integers(1, 4))
-    rows = st.lists(st.booleans(), min_size=N_TOKENS, max_size=N_TOKENS)
-    mask = np.array(draw(st.lists(rows, min_size=n_members, max_size=n_members)))
-    condition = np.array(draw(st.lists(rows, min_size=n_members, max_size=n_members)))
-    tokens = np.random.default_rng(draw(st.integers(0, 99))).integers(
-        0, SMALL_CODEBOOK, mask.shape, dtype=np.int32
-    )
-    sampling = SamplingDefaults(
-        steps=draw(st.integers(1, N_TOKENS)),
-        guidance_scale=draw(st.sampled_from([0.0, 1.0, 2.5, 100.0])),
-        temperature=draw(st.sampled_from([0.0, 1e-30, 0.4, 1.0, 3.0])),
-        choice_temperature=draw(st.sampled_from([0.0, 1.0, 4.5])),
-    )
-    seeds = st.integers(0, 2**64 - 1)
+    codes = rng.integers(0, other.codebook_size, (members, other.n_tokens), dtype=np.int32)
     return {
         "tokens": tokens,
-        "mask": mask,
-        "plan": make_plan(mask, sampling),
-        "uniforms": uniforms(
-            draw(st.lists(seeds, min_size=n_members, max_size=n_members)), sampling.steps, N_TOKENS
-        ),
-        "condition": condition & ~mask,
-        "mask_token_id": MASK_TOKEN_ID,
+        "context": None if seed % 3 == 0 else codes,
+        "plan": make_plan(tokens == grid.mask_token, grid.order, sampling),
+        "uniforms": uniforms(range(seed, seed + members), 0, grid.n_tokens),
     }
 
 
-@settings(max_examples=60, deadline=None)
-@given(questions())
-def test_host_loop_equals_the_reference_token_for_token(question: dict[str, Any]) -> None:
-    expected = reference.decode(rough_logits, **question)
-    decoded = stepwise.decode(MockSession(rough_logits), **question)
-    np.testing.assert_array_equal(decoded, expected)
+def expected(echoes: Echoes, target: str, question: dict[str, Any]) -> NDArray[np.int32]:
+    context = question["context"]
+
+    def logits_of(tokens: NDArray[np.int32], has_context: bool) -> NDArray[np.float32]:
+        return echoes.logits(target, tokens, context if has_context else None)
+
+    return reference.decode(
+        logits_of,
+        question["tokens"],
+        question["plan"],
+        question["uniforms"],
+        has_context=context is not None,
+    )
 
 
-@settings(max_examples=30, deadline=None)
-@given(questions())
-def test_known_tokens_stay_and_no_mask_is_left(question: dict[str, Any]) -> None:
-    decoded = stepwise.decode(MockSession(rough_logits), **question)
-    mask = question["mask"]
-    np.testing.assert_array_equal(decoded[~mask], question["tokens"][~mask])
-    assert (decoded < MASK_TOKEN_ID).all()
-    assert (decoded[:, :8] < SMALL_CODEBOOK).all()
+def run(
+    decode: Callable[..., NDArray[np.int32]],
+    session: Any,
+    echoes: Echoes,
+    target: str,
+    question: dict[str, Any],
+    **more: Any,
+) -> NDArray[np.int32]:
+    seen = echoes.context(target, question["context"])
+    plan, noise = question["plan"], question["uniforms"]
+    return decode(session, question["tokens"], seen, plan, noise, **more)
 
 
-@settings(max_examples=20, deadline=None)
-@given(questions())
-def test_member_does_not_depend_on_its_neighbours(question: dict[str, Any]) -> None:
-    together = stepwise.decode(MockSession(rough_logits), **question)
-    plan = question["plan"]
-    for member in range(len(together)):
+@pytest.mark.parametrize("target", MEDIA)
+def test_every_way_draws_the_same_tokens(target: str, echoes: Echoes, tiny_bundle: Path) -> None:
+    ways: dict[str, tuple[Any, Any]] = {
+        "steps": (steps.decode, echoes.session(f"decode_{target}_step")),
+        "fixed buffers": (
+            steps.decode,
+            BoundStep(tiny_bundle / f"decode_{target}_step.onnx", "cpu"),
+        ),
+        "one call": (loop.decode, echoes.session(f"decode_{target}")),
+    }
+    for seed in range(SEEDS):
+        question = ask(echoes, target, seed)
+        wanted = expected(echoes, target, question)
+        known = question["tokens"] != echoes.manifest.tokens.grids[target].mask_token
+        np.testing.assert_array_equal(wanted[known], question["tokens"][known])
+        for name, (decode, session) in ways.items():
+            decoded = run(decode, session, echoes, target, question)
+            np.testing.assert_array_equal(decoded, wanted, err_msg=f"{name}, seed {seed}")
+
+
+def test_a_member_does_not_depend_on_its_neighbours(echoes: Echoes) -> None:
+    grid = echoes.manifest.tokens.audio
+    question = ask(echoes, "audio", 7)
+    tokens, context = question["tokens"], question["context"]
+    sampling = Sampling(steps=4, guidance_scale=3.0)
+    together = echoes.decode_tokens("audio", tokens, context, seeds=[1, 2, 3], sampling=sampling)
+    assert (together < grid.mask_token).all()
+    for member in range(3):
         one = slice(member, member + 1)
-        alone = stepwise.decode(
-            MockSession(rough_logits),
-            question["tokens"][one],
-            question["mask"][one],
-            DecodePlan(
-                keep=plan.keep[:, one],
-                temperature=plan.temperature,
-                choice_temperature=plan.choice_temperature,
-                guidance_scale=plan.guidance_scale,
-            ),
-            question["uniforms"][:, :, one],
-            condition=question["condition"][one],
-            mask_token_id=MASK_TOKEN_ID,
+        alone = echoes.decode_tokens(
+            "audio", tokens[one], context[one], seeds=[member + 1], sampling=sampling
         )
         np.testing.assert_array_equal(together[one], alone)
 
 
-def ask(guidance_scale: float = 3.0, **changes: Any) -> dict[str, Any]:
-    mask = np.arange(N_TOKENS)[None] >= 8
-    sampling = SamplingDefaults(steps=4, guidance_scale=guidance_scale)
-    return {
-        "tokens": np.zeros((1, N_TOKENS), dtype=np.int32),
-        "mask": mask,
-        "plan": make_plan(mask, sampling),
-        "uniforms": uniforms([5], 4, N_TOKENS),
-        "condition": ~mask,
-        "mask_token_id": MASK_TOKEN_ID,
-        **changes,
+def test_inputs_are_left_as_they_were(echoes: Echoes) -> None:
+    question = ask(echoes, "audio", 4)
+    before = question["tokens"].copy()
+    run(steps.decode, echoes.session("decode_audio_step"), echoes, "audio", question)
+    np.testing.assert_array_equal(question["tokens"], before)
+
+
+def test_the_picture_and_the_scale_of_guidance_matter(echoes: Echoes) -> None:
+    grid = echoes.manifest.tokens.audio
+    tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
+    pictures = [np.full((1, echoes.manifest.tokens.image.n_tokens), i, np.int32) for i in (3, 9)]
+    made = {
+        (i, scale): echoes.decode_tokens(
+            "audio", tokens, picture, seeds=[0], sampling=Sampling(steps=4, guidance_scale=scale)
+        ).tobytes()
+        for i, picture in enumerate(pictures)
+        for scale in (1.0, 5.0)
     }
-
-
-def test_guidance_runs_both_branches_in_one_batch() -> None:
-    session = MockSession(rough_logits)
-    stepwise.decode(session, **ask())
-    assert session.batches == [2] * 4
+    assert len({*made.values()}) == 4
 
 
 @pytest.mark.parametrize(
-    "question",
-    [ask(guidance_scale=1.0), ask(condition=np.zeros((1, N_TOKENS), dtype=bool))],
-    ids=["scale 1", "no condition"],
+    "codes",
+    [
+        np.zeros((1, 7), dtype=np.int32),
+        np.zeros((2, 8), dtype=np.int32),
+        np.zeros((1, 8), dtype=np.int64),
+        np.full((1, 8), 33, dtype=np.int32),
+        np.full((1, 8), -1, dtype=np.int32),
+    ],
+    ids=["too few", "two members", "int64", "no code", "negative"],
 )
-def test_no_guidance_needs_no_second_branch(question: dict[str, Any]) -> None:
-    session = MockSession(rough_logits)
-    stepwise.decode(session, **question)
-    assert session.batches == [1] * 4
+def test_codes_that_are_none_are_refused(codes: NDArray[Any], echoes: Echoes) -> None:
+    with pytest.raises(InputError, match="codes must be"):
+        echoes.decode_tokens("audio", codes, seeds=[0])
 
 
-def test_nothing_unknown_calls_no_graph() -> None:
-    session = MockSession(rough_logits)
-    mask = np.zeros((1, N_TOKENS), dtype=bool)
-    decoded = stepwise.decode(
-        session, **ask(mask=mask, plan=make_plan(mask, SamplingDefaults(steps=4)))
-    )
-    assert session.batches == []
-    assert (decoded == 0).all()
+def test_a_context_may_not_hold_the_mask_token(echoes: Echoes) -> None:
+    layout = echoes.manifest.tokens
+    tokens = np.zeros((1, layout.audio.n_tokens), dtype=np.int32)
+    context = np.full((1, layout.image.n_tokens), layout.image.mask_token, dtype=np.int32)
+    with pytest.raises(InputError, match="codes must be"):
+        echoes.decode_tokens("audio", tokens, context, seeds=[0])
 
 
-def test_inputs_are_left_as_they_were() -> None:
-    question = ask()
-    before = {name: question[name].copy() for name in ("tokens", "mask", "condition")}
-    stepwise.decode(MockSession(rough_logits), **question)
-    for name, value in before.items():
-        np.testing.assert_array_equal(question[name], value)
+def test_callback_sees_every_step_and_can_cancel(echoes: Echoes, step: BoundStep) -> None:
+    question = ask(echoes, "audio", 1)
+    n_steps = question["plan"].steps
+    for session in (echoes.session("decode_audio_step"), step):
+        seen: list[tuple[int, int]] = []
+        first = run(
+            *(steps.decode, session, echoes, "audio", question),
+            on_step=lambda *at, seen=seen: seen.append(at),
+        )
+        assert seen == [(i, n_steps) for i in range(n_steps)]
+        with pytest.raises(CancelledError, match=f"after step 2 of {n_steps}"):
+            run(
+                *(steps.decode, session, echoes, "audio", question),
+                on_step=lambda index, _: index < 1,
+            )
+        again = run(steps.decode, session, echoes, "audio", question)
+        np.testing.assert_array_equal(again, first)
 
 
-def test_callback_sees_every_step() -> None:
-    seen: list[tuple[int, int]] = []
-    question = ask()
-    stepwise.decode(MockSession(rough_logits), **question, on_step=lambda *step: seen.append(step))
-    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4)]
+def test_every_binding_has_its_own_recorded_graph_and_no_address_changes(
+    step: BoundStep, echoes: Echoes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What CUDA replays must be found again by its number and lie where it lay."""
+    session, runs = step._session, []
+
+    def record(binding: Any, options: Any) -> None:
+        runs.append((id(binding), options.get_run_config_entry("gpu_graph_id")))
+        session.run_with_iobinding(binding)
+
+    fake = SimpleNamespace(run_with_iobinding=record, io_binding=session.io_binding)
+    monkeypatch.setattr(step, "_session", fake)
+    monkeypatch.setattr(step, "_is_recording", True)
+    grid = echoes.manifest.tokens.audio
+    sampling = Sampling(steps=6, guidance_interval=(0.0, 0.5))
+    places = []
+    for members in (1, 2, 1):
+        question = ask(echoes, "audio", 1, members)
+        question["tokens"][:] = grid.mask_token
+        question["plan"] = make_plan(question["tokens"] == grid.mask_token, grid.order, sampling)
+        run(steps.decode, step, echoes, "audio", question)
+        places.append({key: v.data_ptr() for key, v in step._buffers.items()})
+    assert places[1] == places[2]
+    # Two turns, with guidance and without, for one member and for two.
+    assert {number for _, number in runs} == {str(i) for i in range(1, 9)}
+    assert len(set(runs)) == 8
 
 
-def test_callback_can_cancel() -> None:
-    session = MockSession(rough_logits)
-    with pytest.raises(CancelledError, match="cancelled after step 2 of 4"):
-        stepwise.decode(session, **ask(), on_step=lambda step, _: step < 1)
-    assert len(session.batches) == 2
+def test_cuda_asks_for_graphs_and_does_without_where_they_are_refused(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def open_graph(path: Path, device: str, dials: Any) -> Any:
+        asked.append(dials.provider)
+        if "enable_cuda_graph" in dials.provider:
+            raise BackendError("This session cannot use the graph capture feature")
+        return SimpleNamespace(get_inputs=list, get_outputs=list)
+
+    monkeypatch.setattr(bound, "open_graph", open_graph)
+    monkeypatch.setattr(bound, "count_on", lambda *_: 0)
+    step = BoundStep(tiny_bundle / "decode_audio_step.onnx", "cuda:0")
+    assert asked == [{"enable_cuda_graph": "1"}, {}]
+    assert (step.device, step._is_recording) == ("cuda:0", False)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_logits_that_are_not_numbers_are_an_error(value: float) -> None:
-    def logits(tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        made = rough_logits(tokens)
-        made[-1, -1, 0] = value
-        return made
-
-    with pytest.raises(BundleError, match="the step graph gave logits that are not numbers"):
-        stepwise.decode(MockSession(logits), **ask(guidance_scale=1.0))
-
-
-def test_temperature_zero_takes_the_likeliest_token() -> None:
+def test_temperature_zero_takes_the_first_likeliest_token() -> None:
     logits = np.array([0.0, 3.0, 3.0, -np.inf], dtype=np.float32)
-    token, log_prob = reference.draw(logits, np.float32(0), np.float32(0.99))
-    assert token == 1
-    assert log_prob == pytest.approx(np.log(np.exp(3) / (1 + 2 * np.exp(3))), rel=1e-6)
+    assert reference.draw(logits, np.float32(0), np.float32(0.99)) == 1
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_drawn_frequencies_follow_the_softmax(temperature: float) -> None:
-    logits = np.array([0.0, 1.0, 2.0, -np.inf, 0.5], dtype=np.float32)
-    noise = uniforms([11], 1, 20_000)[0, 0, 0]
-    drawn, _ = stepwise._draw(
-        np.maximum(np.tile(logits, (len(noise), 1)), reference.LOGIT_FLOOR),
-        np.float32(temperature),
-        noise,
-    )
+    logits = np.maximum(np.array([0.0, 1.0, 2.0, -np.inf, 0.5], np.float32), reference.LOGIT_FLOOR)
+    noise = uniforms([11], 0, 5_000)[0]
+    drawn = [reference.draw(logits, np.float32(temperature), uniform) for uniform in noise]
     weights = np.exp(logits / temperature)
     frequencies = np.bincount(drawn, minlength=5) / len(noise)
-    np.testing.assert_allclose(frequencies, weights / weights.sum(), atol=0.015)
+    np.testing.assert_allclose(frequencies, weights / weights.sum(), atol=0.03)
     assert frequencies[3] == 0
-
-
-def test_of_equals_the_first_is_masked_again() -> None:
-    """All confidences are equal, so the unknown are fixed from the last to the first."""
-    seen: list[list[bool]] = []
-
-    def flat_logits(tokens: NDArray[np.int32]) -> NDArray[np.float32]:
-        seen.append((tokens[0] == 4).tolist())
-        return np.zeros((*tokens.shape, 4), dtype=np.float32)
-
-    mask = np.ones((1, 6), dtype=bool)
-    plan = make_plan(mask, SamplingDefaults(steps=3, guidance_scale=1.0, choice_temperature=0.0))
-    assert plan.keep[:, 0].tolist() == [5, 3, 0]
-    stepwise.decode(
-        MockSession(flat_logits),
-        np.zeros((1, 6), dtype=np.int32),
-        mask,
-        plan,
-        uniforms([0], 3, 6),
-        condition=~mask,
-        mask_token_id=4,
-    )
-    assert seen == [[True] * 6, [True] * 5 + [False], [True] * 3 + [False] * 3]

@@ -22,7 +22,7 @@ stop = threading.Event()
 
 def load():
     while not stop.is_set():
-        Echoes.load(sys.argv[1], device="cpu", threads=2).prepare("vocoder", "step")
+        Echoes.load(sys.argv[1], device="cpu", threads=2).prepare("vocoder", "decode_audio_step")
 
 thread = threading.Thread(target=load)
 thread.start()

@@ -1,38 +1,54 @@
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from echoes_rt.decode.plan import known_media, make_plan
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.decode.plan import make_plan, noise_of
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.schedule import num_masked
-from echoes_rt.spec.tokens import Grid, TokenLayout
-
-LAYOUT = TokenLayout(
-    image=Grid(height=1, width=2, codebook_size=4), audio=Grid(height=1, width=4, codebook_size=4)
-)
 
 
 def test_each_member_follows_the_schedule_of_its_own_unknown_tokens() -> None:
     mask = np.zeros((3, 40), dtype=bool)
     mask[0, :40] = mask[1, :9] = True
-    plan = make_plan(mask, SamplingDefaults(steps=5))
-    assert plan.keep[:, 0].tolist() == num_masked(40, 5)
-    assert plan.keep[:, 1].tolist() == num_masked(9, 5)
-    assert plan.keep[:, 2].tolist() == [0] * 5
+    plan = make_plan(mask, range(40), Sampling(steps=5))
+    drawn = (plan.positions < 40).sum(axis=2)
+    for member, unknown in enumerate((40, 9)):
+        assert drawn[:, member].tolist() == (-np.diff([unknown, *num_masked(unknown, 5)])).tolist()
+    assert drawn[:, 2].tolist() == [0] * 5
+    assert plan.positions.shape[2] == drawn.max()
+
+
+def test_unknown_tokens_are_drawn_in_the_order_given_and_once() -> None:
+    order = np.random.default_rng(0).permutation(12).tolist()
+    mask = np.arange(12)[None] % 3 != 0
+    plan = make_plan(mask, order, Sampling(steps=3))
+    drawn = [p for p in plan.positions[:, 0].ravel().tolist() if p < 12]
+    assert drawn == [p for p in order if p % 3]
 
 
 def test_member_with_fewer_unknown_tokens_than_steps_ends_early() -> None:
-    mask = np.array([[True, True, False, False]])
-    assert make_plan(mask, SamplingDefaults(steps=4)).keep[:, 0].tolist() == [1, 0, 0, 0]
+    plan = make_plan(np.array([[True, True, False, False]]), range(4), Sampling(steps=4))
+    assert plan.positions.ravel().tolist() == [0, 1, 4, 4]
 
 
-def test_choice_temperature_falls_linearly_to_zero() -> None:
-    plan = make_plan(np.ones((1, 8), dtype=bool), SamplingDefaults(steps=4, choice_temperature=8.0))
-    assert plan.choice_temperature.tolist() == [6.0, 4.0, 2.0, 0.0]
-    assert plan.temperature.tolist() == [1.0] * 4
-    assert plan.guidance_scale.tolist() == [3.0] * 4
+def test_nothing_unknown_is_a_plan_that_draws_nothing() -> None:
+    plan = make_plan(np.zeros((2, 3), dtype=bool), range(3), Sampling(steps=2))
+    assert (plan.positions == 3).all()
 
 
-def test_condition_is_the_media_known_in_full() -> None:
-    known, asked = [False] * 2, [True] * 4
-    mask = np.array([known + asked, [True, False, *known, *known], known * 3, [True] * 6])
-    expected = [[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1], [0] * 6, [0] * 6]
-    assert known_media(mask, LAYOUT).astype(int).tolist() == expected
+def test_the_noise_of_a_token_is_its_own_in_every_plan() -> None:
+    noise = np.random.default_rng(0).random((1, 9)).astype(np.float32)
+    for steps in (1, 3):
+        plan = make_plan(np.ones((1, 9), dtype=bool), range(9), Sampling(steps=steps))
+        drawn = noise_of(plan, noise)[plan.positions < 9]
+        np.testing.assert_array_equal(drawn, noise[0])
+
+
+def test_plans_match_the_golden_file(golden: Callable[[str], Any]) -> None:
+    order, plans = golden("plan").values()
+    assert len(plans) == 9
+    for case in plans:
+        plan = make_plan(np.array(case["mask"], dtype=bool), order, Sampling(**case["sampling"]))
+        for name in ("positions", "temperature", "guidance_scale"):
+            np.testing.assert_array_equal(getattr(plan, name), np.array(case[name], np.float32))

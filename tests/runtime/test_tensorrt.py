@@ -21,7 +21,6 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.spec import engine_file
 from echoes_rt.spec.engine_file import file_sha256
-from echoes_rt.tasks import whole
 
 AddEngine = Callable[..., Path]
 
@@ -33,26 +32,24 @@ def no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
 
 
-def question(echoes: Echoes, members: int) -> tuple[np.ndarray, np.ndarray]:
+def question(echoes: Echoes, members: int) -> tuple[str, np.ndarray, np.ndarray]:
     layout = echoes.manifest.tokens
-    tokens = np.full((members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-    tokens[:, layout.image_slice] = np.arange(layout.image.n_tokens) % layout.image.codebook_size
-    return tokens, tokens == layout.mask_token_id
+    tokens = np.full((members, layout.audio.n_tokens), layout.audio.mask_token, dtype=np.int32)
+    image = np.arange(layout.image.n_tokens, dtype=np.int32) % layout.image.codebook_size
+    return "audio", tokens, np.repeat(image[None], members, axis=0)
 
 
 @pytest.mark.parametrize("is_integrated", [0, 1])
-@pytest.mark.parametrize("graph", ["decode", "step"])
 def test_engine_gives_the_tokens_of_the_cpu(
-    graph: str, is_integrated: int, driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
+    is_integrated: int, driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
 ) -> None:
     driver.set(integrated=is_integrated)
-    folder = add_engine(graph)
+    folder = add_engine("decode_audio")
     cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
     assert gpu.choice.device == "tensorrt:0"
     assert gpu.choice.reason == (
-        f"engines: {graph} fp16 by tensorrt 10.16.2.10; other graphs run on cpu"
+        "engines: decode_audio fp16 by tensorrt 10.16.2.10; other graphs run on cpu"
     )
-    assert gpu.loop_graph() == graph
     # One at a time, more than the engine takes at once, and recorded graphs played again.
     for seeds in ([5], [7], [1], [1, 2, 3, 4, 5], [9]):
         asked = question(cpu, len(seeds))
@@ -67,7 +64,7 @@ def test_engine_gives_the_tokens_of_the_cpu(
 def test_plan_of_fewer_steps_than_the_engine_takes_is_filled_up(
     tensorrt: Any, add_engine: AddEngine
 ) -> None:
-    folder = add_engine("decode")
+    folder = add_engine("decode_audio")
     cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
     asked = question(cpu, 2)
     made = [
@@ -78,65 +75,45 @@ def test_plan_of_fewer_steps_than_the_engine_takes_is_filled_up(
 
 
 def test_more_steps_than_the_engine_takes_are_refused(tensorrt: Any, add_engine: AddEngine) -> None:
-    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    gpu = Echoes.load(add_engine("decode_audio"), device="tensorrt")
     with pytest.raises(InputError, match=r"steps must be at most 6 with this Ten.*, got 8"):
         gpu.decode_tokens(*question(gpu, 1), seeds=[1], sampling=gpu.sampling(8, {"steps": 8}))
 
 
-def test_sound_in_one_call_is_that_of_the_parts(
+def test_without_a_context_the_step_decodes_where_there_is_no_engine(
+    driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
+) -> None:
+    folder = add_engine("decode_audio")
+    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    target, tokens, _ = question(cpu, 2)
+    made = [e.decode_tokens(target, tokens, seeds=[1, 2]) for e in (cpu, gpu)]
+    np.testing.assert_array_equal(*made)
+    assert driver.get("allocations") == 0
+
+
+def test_steps_of_one_call_are_told_after_it(
     tensorrt: Any, add_engine: AddEngine, picture: Path
 ) -> None:
-    add_engine("decode")
-    folder = add_engine("image_to_audio")
-    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
-    expected = cpu.generate_many([picture], count=3, seed=5)[0]
-    made = gpu.generate_many([picture], count=3, seed=5)[0]
-    for a, b in zip(made, expected, strict=True):
-        np.testing.assert_array_equal(a.codes, b.codes)
-        np.testing.assert_allclose(a.samples, b.samples, atol=1e-5)  # type: ignore[union-attr]
-        assert (a.seed, a.device) == (b.seed, "tensorrt:0")
-    assert [*made[0].timings_ms] == ["load", "image_to_audio"]
-
-
-def test_many_sounds_in_one_call_go_through_it_in_parts(
-    tensorrt: Any, add_engine: AddEngine, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_engine("decode")
-    gpu = Echoes.load(add_engine("image_to_audio"), device="tensorrt")
-    sizes: list[int] = []
-    at_once = Echoes.image_to_samples
-
-    def note(echoes: Echoes, *given: Any, seeds: list[int], **options: Any) -> Any:
-        sizes.append(len(seeds))
-        return at_once(echoes, *given, seeds=seeds, **options)
-
-    monkeypatch.setattr(Echoes, "image_to_samples", note)
-    (sounds,) = gpu.generate_many([picture], count=whole.BATCH + 3, seed=5)
-    assert sizes == [whole.BATCH, 3]
-    assert [sound.seed for sound in sounds] == [*range(5, 5 + whole.BATCH + 3)]
-    for sound in (sounds[0], sounds[-1]):
-        alone = gpu.generate(picture, seed=sound.seed)
-        np.testing.assert_array_equal(sound.codes, alone.codes)
-        np.testing.assert_allclose(sound.samples, alone.samples, atol=1e-5)  # type: ignore[union-attr]
-
-
-def test_steps_of_one_call_are_told_after_it(tensorrt: Any, add_engine: AddEngine) -> None:
-    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    gpu = Echoes.load(add_engine("decode_audio"), device="tensorrt")
     told: list[tuple[int, int]] = []
-    gpu.cogenerate(seed=1, on_step=lambda step, steps: told.append((step, steps)))
-    assert told[:4] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    gpu.generate(picture, seed=1, on_step=lambda step, steps: told.append((step, steps)))
+    assert told == [(0, 4), (1, 4), (2, 4), (3, 4)]
     with pytest.raises(CancelledError, match="after step 1 of 4"):
-        gpu.cogenerate(seed=1, on_step=lambda *_: False)
+        gpu.generate(picture, seed=1, on_step=lambda *_: False)
 
 
 def test_engines_of_one_gpu_take_turns_in_its_stream(
     driver: FakeDriver, tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_engine("step")
+    add_engine("decode_audio")
     gpu = Echoes.load(add_engine("mel_decoder"), device="tensorrt")
-    tokens, _ = question(gpu, 1)
+    asked = question(gpu, 1)
+
+    def decode() -> np.ndarray:
+        return gpu.decode_tokens(*asked, seeds=[1])
+
     codes = np.zeros((1, gpu.manifest.tokens.audio.n_tokens), dtype=np.int32)
-    expected = gpu.logits(tokens), gpu.decode_mel(codes)
+    expected = decode(), gpu.decode_mel(codes)
     execute = fake_tensorrt.IExecutionContext.execute_async_v3
     meeting = threading.Barrier(2, timeout=1)
     met: list[int] = []
@@ -148,7 +125,7 @@ def test_engines_of_one_gpu_take_turns_in_its_stream(
 
     monkeypatch.setattr(fake_tensorrt.IExecutionContext, "execute_async_v3", meet)
     with ThreadPoolExecutor(2) as pool:  # the second call of each is recorded
-        made = pool.submit(gpu.logits, tokens), pool.submit(gpu.decode_mel, codes)
+        made = pool.submit(decode), pool.submit(gpu.decode_mel, codes)
     for future, array in zip(made, expected, strict=True):
         np.testing.assert_array_equal(future.result(), array)
     assert met == []
@@ -158,10 +135,10 @@ def test_engines_of_one_gpu_take_turns_in_its_stream(
 def test_memory_goes_with_the_session(
     driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
 ) -> None:
-    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    gpu = Echoes.load(add_engine("decode_audio"), device="tensorrt")
     for seed in range(3):
         gpu.decode_tokens(*question(gpu, 1), seeds=[seed])
-    assert (driver.get("allocations"), driver.get("launches")) == (18, 2)  # 9 tensors, twice
+    assert (driver.get("allocations"), driver.get("launches")) == (14, 2)  # 7 tensors, twice
     del gpu
     gc.collect()
     assert driver.get("allocations") == 0
@@ -179,7 +156,7 @@ def test_without_a_cuda_graph_every_call_is_enqueued(
         driver.set(refuses_capture=1)
     else:
         monkeypatch.setenv("ECHOES_RT_CUDA_GRAPH", "0")
-    folder = add_engine("decode")
+    folder = add_engine("decode_audio")
     cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
     for seed in range(3):
         asked = question(cpu, 1)
@@ -202,7 +179,7 @@ def test_without_a_cuda_graph_every_call_is_enqueued(
 def test_foreign_engine_is_refused_by_name_and_passed_over_by_auto(
     changes: dict[str, Any], sentence: str, tensorrt: Any, add_engine: AddEngine
 ) -> None:
-    folder = add_engine("decode", **changes)
+    folder = add_engine("decode_audio", **changes)
     with pytest.raises(BackendError, match=f"device tensorrt cannot be used: engine .*{sentence}"):
         Echoes.load(folder, device="tensorrt")
     choice = choose_device("auto", Bundle.open(folder))
@@ -211,22 +188,22 @@ def test_foreign_engine_is_refused_by_name_and_passed_over_by_auto(
 
 
 def test_auto_takes_engines_that_fit(tensorrt: Any, add_engine: AddEngine) -> None:
-    add_engine("decode", precision="int8")
-    add_engine("decode", precision="fp16")
-    folder = add_engine("step", sm=75)
+    add_engine("decode_audio", precision="int8")
+    add_engine("decode_audio", precision="fp16")
+    folder = add_engine("decode_image", sm=75)
     choice = choose_device("auto", Bundle.open(folder))
     assert choice.device == "tensorrt:0"
     assert [engine.text for engine in choice.engines.values()] == [
-        "decode fp16 by tensorrt 10.16.2.10"
+        "decode_audio fp16 by tensorrt 10.16.2.10"
     ]
-    assert (choice.device_of("decode"), choice.device_of("vocoder")) == ("tensorrt:0", "cpu")
+    assert (choice.device_of("decode_audio"), choice.device_of("vocoder")) == ("tensorrt:0", "cpu")
 
 
 def test_only_the_preferred_engine_of_a_graph_is_read(
     tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add_engine("decode", precision="fp32")
-    folder = add_engine("decode")
+    add_engine("decode_audio", precision="fp32")
+    folder = add_engine("decode_audio")
     read: list[str] = []
 
     def note(path: Path) -> str:
@@ -234,12 +211,12 @@ def test_only_the_preferred_engine_of_a_graph_is_read(
         return file_sha256(path)
 
     monkeypatch.setattr(engine_file, "file_sha256", note)
-    assert choose_device("tensorrt", Bundle.open(folder)).engines.keys() == {"decode"}
-    assert read == ["decode.tensorrt.sm89.fp16.engine"]
+    assert choose_device("tensorrt", Bundle.open(folder)).engines.keys() == {"decode_audio"}
+    assert read == ["decode_audio.tensorrt.sm89.fp16.engine"]
 
 
 def test_bundle_without_engines_says_what_builds_them(tensorrt: Any, tiny_bundle: Path) -> None:
-    with pytest.raises(BackendError, match=r"has no TensorRT engine of decode in .*echoes-export"):
+    with pytest.raises(BackendError, match=r"no TensorRT engine of decode_audio .*echoes-export"):
         Echoes.load(tiny_bundle, device="tensorrt")
 
 
@@ -249,13 +226,13 @@ def test_missing_library_names_what_to_install(
     for module in ("tensorrt", "tensorrt_rtx"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
     with pytest.raises(BackendError, match=r"neither tensorrt nor tensorrt_rtx .*pip install"):
-        Echoes.load(add_engine("decode"), device="tensorrt")
+        Echoes.load(add_engine("decode_audio"), device="tensorrt")
 
 
 def test_missing_gpu_and_failing_driver_are_named(
     driver: FakeDriver, tensorrt: Any, add_engine: AddEngine
 ) -> None:
-    folder = add_engine("decode")
+    folder = add_engine("decode_audio")
     with pytest.raises(BackendError, match="there is no GPU 1: the driver lists 1"):
         Echoes.load(folder, device="tensorrt:1")
     driver.set(init_error=100)
@@ -267,9 +244,9 @@ def test_engine_that_does_not_load_says_what_tensorrt_said(
     tensorrt: Any, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fake_tensorrt.Runtime, "deserialize_cuda_engine", refuse)
-    gpu = Echoes.load(add_engine("decode"), device="tensorrt")
+    gpu = Echoes.load(add_engine("decode_audio"), device="tensorrt")
     with pytest.raises(BackendError, match=r"does not load \(Error Code 1: bad magic\); build it"):
-        gpu.prepare("decode")
+        gpu.prepare("decode_audio")
 
 
 def refuse(runtime: fake_tensorrt.Runtime, _: bytes) -> None:

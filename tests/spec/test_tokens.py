@@ -1,13 +1,15 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.spec.tokens import Grid, TokenLayout, halton_order
 
 grids = st.builds(
     Grid,
-    height=st.integers(1, 64),
-    width=st.integers(1, 64),
+    height=st.integers(1, 16),
+    width=st.integers(1, 16),
     codebook_size=st.integers(1, 4096),
 )
 
@@ -24,6 +26,24 @@ def test_media_fill_the_sequence_without_overlap(image: Grid, audio: Grid) -> No
 def test_mask_token_is_no_code(image: Grid, audio: Grid) -> None:
     layout = TokenLayout(image=image, audio=audio)
     assert layout.mask_token_id >= max(image.codebook_size, audio.codebook_size)
+
+
+@given(st.integers(1, 16), st.integers(1, 16))
+def test_the_order_of_halton_has_each_position_once(height: int, width: int) -> None:
+    assert sorted(halton_order(height, width)) == list(range(height * width))
+
+
+def test_the_first_positions_lie_far_apart() -> None:
+    places = [divmod(position, 27) for position in halton_order(5, 27)[:8]]
+    columns = sorted(column for _, column in places)
+    assert min(b - a for a, b in pairwise(columns)) >= 3
+    assert {row for row, _ in places[:3]} == {0, 1, 3}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 1, 2, 2), (1, 2, 3, 4), (-1, 0, 1, 2)])
+def test_an_order_that_is_none_is_refused(order: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="order"):
+        Grid(height=2, width=2, codebook_size=4, order=order)
 
 
 def test_empty_grid_is_refused() -> None:

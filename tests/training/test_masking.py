@@ -2,7 +2,8 @@ import dataclasses
 
 import numpy as np
 
-from echoes_training.masking import draw_mask, draw_single_mask
+from echoes_training.config import TransformerStageConfig
+from echoes_training.masking import draw_alone, draw_question
 from echoes_training.presets import PRESETS
 
 CONFIG = PRESETS["mini"].transformer
@@ -12,7 +13,7 @@ LAYOUT = CONFIG.layout
 def draw_many(masking: str, count: int = 2000) -> np.ndarray:
     config = dataclasses.replace(CONFIG, masking=masking)
     rng = np.random.default_rng(0)
-    return np.stack([draw_mask(config, rng) for _ in range(count)])
+    return np.stack([draw_question(config, rng).mask for _ in range(count)])
 
 
 def test_something_is_always_asked() -> None:
@@ -40,7 +41,35 @@ def test_a_joint_ratio_hardly_ever_hides_the_condition_alone() -> None:
 
 def test_a_single_medium_leaves_the_other_unknown() -> None:
     rng = np.random.default_rng(0)
+    parts = (LAYOUT.image_slice, LAYOUT.audio_slice)
     for _ in range(50):
-        mask = draw_single_mask(LAYOUT, LAYOUT.audio_slice, rng)
-        assert mask[LAYOUT.image_slice].all()
-        assert mask[LAYOUT.audio_slice].any()
+        question, (medium,) = draw_alone(CONFIG, rng)
+        assert question.mask[parts[1 - medium]].all()
+        assert question.asked[parts[medium]].any()
+        assert not question.asked[parts[1 - medium]].any()
+
+
+def context_form() -> TransformerStageConfig:
+    return dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, form="context"))
+
+
+def test_in_context_form_one_medium_asks_and_the_other_is_whole() -> None:
+    rng = np.random.default_rng(0)
+    questions = [draw_question(context_form(), rng) for _ in range(400)]
+    for question in questions:
+        image, audio = (question.mask[part] for part in (LAYOUT.image_slice, LAYOUT.audio_slice))
+        assert (image.any(), audio.any()) == question.sees
+        assert question.sees in ((True, False), (False, True))
+    targets = [question.sees.index(True) for question in questions]
+    assert 0.4 < np.mean(targets) < 0.6
+    is_full = [question.mask[LAYOUT.audio_slice].all() for question in questions]
+    assert np.mean(is_full) > 0.08
+
+
+def test_in_context_form_both_media_ask_alone() -> None:
+    rng = np.random.default_rng(0)
+    question, media = draw_alone(context_form(), rng)
+    assert media == (0, 1)
+    assert question.sees == (False, False)
+    assert question.asked[LAYOUT.image_slice].any()
+    assert question.asked[LAYOUT.audio_slice].any()

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from echoes_rt.spec.mel import MelSpec, log_scale, mel_filterbank
+from echoes_rt.spec.tokens import MEDIA, Grid
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
-from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.models.wave_discriminators import WaveDiscriminator
@@ -140,3 +141,56 @@ def test_an_absent_medium_counts_for_nothing_until_a_token_is_known() -> None:
     seen = model.hidden(tokens)
     torch.testing.assert_close(seen[0], hidden[0])
     assert not torch.allclose(seen[1, n_image:], hidden[1, n_image:], atol=1e-3)
+
+
+@pytest.mark.parametrize("group", [1, 2])
+def test_context_form_is_the_masked_sequence_with_the_context_seen_once(group: int) -> None:
+    torch.manual_seed(0)
+    shape = dataclasses.replace(
+        TINY.transformer.model, layers=2, form="context", image_group=group, audio_group=group
+    )
+    layout = TINY.layout
+    model = MaskedTransformer(shape, layout).eval()
+    tokens = torch.randint(0, 32, (3, layout.n_tokens))
+    parts = {"image": layout.image_slice, "audio": layout.audio_slice}
+    for target, context in (("image", "audio"), ("audio", "image")):
+        asked = tokens.clone()
+        asked[:, parts[target]][:, ::2] = layout.mask_token_id
+        for sees_context in (True, False):
+            seen = model.context(asked[:, parts[context]], context) if sees_context else None
+            got = model.logits(asked[:, parts[target]], target, seen)
+            sees = torch.tensor([[sees_context and name == target for name in MEDIA]]).expand(3, 2)
+            torch.testing.assert_close(got, model(asked, sees)[:, parts[target]])
+
+
+def test_a_context_does_not_look_at_its_target() -> None:
+    model = MaskedTransformer(
+        dataclasses.replace(TINY.transformer.model, form="context"), TINY.layout
+    ).eval()
+    tokens = torch.randint(0, 32, (1, TINY.layout.n_tokens))
+    changed = tokens.clone()
+    changed[0, -1] = TINY.layout.mask_token_id
+    sees = torch.tensor([[False, True]])
+    before, after = model(tokens, sees)[0], model(changed, sees)[0]
+    torch.testing.assert_close(before[TINY.layout.image_slice], after[TINY.layout.image_slice])
+    assert not torch.allclose(before[TINY.layout.audio_slice], after[TINY.layout.audio_slice])
+
+
+def test_codes_of_a_group_share_a_position_and_are_told_apart() -> None:
+    torch.manual_seed(0)
+    medium = MediumEmbedding(Grid(height=4, width=3, codebook_size=5), 8, group=2)
+    assert medium.by_position(torch.arange(12)[None])[0].tolist() == [
+        [0, 3], [1, 4], [2, 5], [6, 9], [7, 10], [8, 11],
+    ]  # fmt: skip
+    tokens = torch.randint(0, 6, (2, 12))
+    swapped = tokens.clone()
+    swapped[:, [0, 3]] = swapped[:, [3, 0]]
+    assert medium.embed(tokens).shape == (2, 6, 8)
+    assert (tokens[:, 0] != tokens[:, 3]).any()
+    assert not torch.allclose(medium.embed(tokens), medium.embed(swapped))
+    h, asked = torch.randn(2, 6, 8), torch.rand(2, 12) < 0.4
+    scores, where = medium.logits(h), medium.by_position(asked)
+    by_position = torch.stack([medium.by_position(scores[..., k]) for k in range(5)], dim=-1)
+    torch.testing.assert_close(medium.logits_where(h, asked), by_position[where])
+    with pytest.raises(ValueError, match="divide"):
+        MediumEmbedding(Grid(height=5, width=3, codebook_size=5), 8, group=2)

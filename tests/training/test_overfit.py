@@ -9,7 +9,7 @@ import torch
 
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.decode.reference import decode
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training import checkpoint
 from echoes_training.data.tokens import TokenCache, TokenTable
@@ -69,9 +69,7 @@ def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) 
     for hidden in (LAYOUT.audio_slice, LAYOUT.image_slice):
         mask = np.zeros(codes.shape, dtype=np.bool_)
         mask[:, hidden] = True
-        greedy = SamplingDefaults(
-            steps=3, temperature=0.0, choice_temperature=0.0, guidance_scale=1.0
-        )
+        greedy = Sampling(steps=3, temperature=0.0, choice_temperature=0.0, guidance_scale=1.0)
         plan = make_plan(mask, greedy)
         decoded = decode(
             lambda tokens: model(torch.from_numpy(tokens).long()).numpy(),

@@ -1,6 +1,7 @@
 """Each stage really trains for a few steps through the command line, and resumes exactly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -162,17 +163,25 @@ def _constant_world() -> TokenCache:
     )
 
 
-def test_the_transformer_learns_which_sound_belongs_to_a_picture(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["joint", "context"])
+def test_the_transformer_learns_which_sound_belongs_to_a_picture(form: str, tmp_path: Path) -> None:
     cache_file, run = tmp_path / "tokens.safetensors", tmp_path / "run"
     cache = _constant_world()
     cache.save(cache_file)
     settings = ("loop.steps=150", "loop.batch_size=8", "loop.learning_rate=0.01")
+    settings = (*settings, f"model.form={form}")
     sets = [part for s in settings for part in ("--set", s)]
     train("transformer", "--tokens", cache_file, "--preset", "tiny", "--out", run, *sets)
     preset = PRESETS["tiny"]
-    model = MaskedTransformer(preset.transformer.model, preset.layout)
+    shape = replace(preset.transformer.model, form=form)
+    model = MaskedTransformer(shape, preset.layout)
     checkpoint.load_module(run, "transformer", model)
     tokens = torch.full((4, preset.layout.n_tokens), preset.layout.mask_token_id)
-    tokens[:, preset.layout.image_slice] = torch.from_numpy(cache.image.codes[::2]).long()
-    guessed = model(tokens)[:, preset.layout.audio_slice].argmax(dim=-1)
-    assert torch.equal(guessed, torch.from_numpy(cache.audio.codes[::2]).long())
+    images = torch.from_numpy(cache.image.codes[::2]).long()
+    tokens[:, preset.layout.image_slice] = images
+    sounds = slice(preset.layout.image.n_tokens, None)
+    if form == "joint":
+        logits = model(tokens)[:, sounds]
+    else:
+        logits = model.logits(tokens[:, sounds], "audio", model.context(images, "image"))
+    assert torch.equal(logits.argmax(dim=-1), torch.from_numpy(cache.audio.codes[::2]).long())

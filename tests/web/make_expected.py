@@ -22,7 +22,7 @@ from echoes_rt.pipeline import Echoes
 from echoes_rt.results import Picture, Sound
 from echoes_rt.spec.image import ImageSpec
 from echoes_rt.spec.mel import mel_filterbank
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream
@@ -90,7 +90,7 @@ def plans() -> list[dict[str, Any]]:
     cases = []
     for options in OPTIONS:
         for n_unknown in (0, 3, 8, 24):
-            sampling = SamplingDefaults(**{"steps": 6, **options})
+            sampling = Sampling(**{"steps": 6, **options})
             mask = np.arange(24)[None] < n_unknown
             plan = make_plan(mask, sampling)
             cases.append(

@@ -247,11 +247,13 @@ class TransformerStageConfig:
     """The masked transformer's training on cached codes.
 
     Attributes:
-        masking: ``independent`` draws a mask ratio per medium, ``joint`` one for both (the trap
-            of docs/training.md, kept for the ablation).
-        full_mask: probability, per medium, of a ratio of 1.
-        no_mask: probability, per medium, of a ratio of 0.
-        unpaired: share of sequences whose other medium does not belong and is fully masked.
+        masking: of a joint form, ``independent`` draws a mask ratio per medium, ``joint`` one for
+            both (the trap of docs/training.md, kept for the ablation).
+        full_mask: probability, per medium that is asked for, of a ratio of 1.
+        no_mask: probability, per medium, of a ratio of 0; of a joint form.
+        unpaired: share of sequences without the other medium: the second branch of guidance. In
+            context form both media of such a sequence are asked for, each alone; in joint form one
+            is, and the other one is fully masked.
         group_weight: of the auxiliary loss that names the pair's group from either medium's
             positions; it makes each medium tell the other what the pair is about.
         group_steps: the first steps, in which that loss counts; later it would only distract.

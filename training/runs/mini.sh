@@ -46,6 +46,6 @@ echoes-export bundle --image-vqgan "$work/image-refined" --mel-vqgan "$work/mel-
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
   --name echoes-mini --description "Sounds and pictures of 18 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
   --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
-  --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --sampling choice_temperature=12 --out "$work/echoes-mini"
+  --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \
   --out "$work/evaluation.json" --sheet "$work/sheet.png"

@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
+
+from echoes_rt.spec.graphs import Tensors
 
 Around = Callable[[], AbstractContextManager[Any]]
 """Who profiles sets it on a session; each call then runs inside of what it gives."""
+
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class Session(Protocol):
@@ -17,5 +23,28 @@ class Session(Protocol):
     def device(self) -> str:
         """Such as ``cpu`` or ``cuda:0``."""
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    @property
+    def inputs(self) -> Tensors:
+        """As the graph has them."""
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Takes the graph's inputs by name and gives its outputs by name."""
+
+
+class StepState(Protocol):
+    """A decoding in progress."""
+
+    def step(self, inputs: Arrays) -> None:
+        """One step; ``inputs`` are what the graph takes besides tokens and context."""
+
+    def tokens(self) -> NDArray[np.int32]:
+        """(B, N) as they are now."""
+
+
+class StepSession(Session, Protocol):
+    """A loaded ``decode_*_step``."""
+
+    def begin(
+        self, tokens: NDArray[np.int32], context: NDArray[Any]
+    ) -> AbstractContextManager[StepState]:
+        """Starts with (B, N) tokens and what is the same in every step."""

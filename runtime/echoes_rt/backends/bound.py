@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -10,40 +10,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around
+from echoes_rt.backends.base import Around, Arrays
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.lifetime import running
-from echoes_rt.backends.onnx import count_on, open_graph
+from echoes_rt.backends.onnx import count_on, open_graph, tensors_of
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.graphs import BATCH, GUIDED, GraphSpec
 
 logger = logging.getLogger(__name__)
 
-STATE, NEXT = "tokens", "decoded"
-"""The input that goes round, and the output that it comes back as."""
+STATE, NEXT, CONTEXT = "tokens", "decoded", "context"
+"""The input that goes round, the output that it comes back as, and what all steps share."""
 
-Arrays = Mapping[str, NDArray[Any]]
+Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class BoundStep:
-    """Graph ``decode_step`` on a CUDA device, or on the CPU.
+    """Graph ``decode_*_step`` on a CUDA device, or on the CPU.
 
     Two buffers of tokens take turns: what one step writes the next one reads. Since no address
-    ever changes, CUDA replays a step as one recorded graph, one for each batch size, turn and
-    kind of guidance. Decodings of several threads take turns.
+    ever changes, CUDA replays a step as one recorded graph, one for each turn and for each set of
+    shapes. Decodings of several threads take turns.
     """
 
-    def __init__(
-        self, path: Path, signature: GraphSpec, device: str, dials: SessionDials | None = None
-    ) -> None:
+    def __init__(self, path: Path, device: str, dials: SessionDials | None = None) -> None:
         """Raises as ``OnnxSession`` does."""
         self._name = path.name
         self._device = parse_device(device)
-        self._signature = signature
         self._session, self._is_recording = self._open(path, dials or SessionDials())
-        self._buffers: dict[int, dict[str, Any]] = {}
-        self._bindings: dict[tuple[int, bool, int], tuple[int, Any]] = {}
+        self.inputs = tensors_of(self._session.get_inputs())
+        self._buffers: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._bindings: dict[tuple[Shapes, int], tuple[int, Any]] = {}
         self._lock = threading.Lock()
         self.around: Around = nullcontext
         # A recorded step is launched as one.
@@ -55,19 +52,17 @@ class BoundStep:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """One step, from host to host."""
-        with self.begin(inputs[STATE], inputs["condition"]) as state:
-            state.step(inputs, is_guided=bool(len(inputs["condition"])))
+        with self.begin(inputs[STATE], inputs[CONTEXT]) as state:
+            state.step({k: v for k, v in inputs.items() if k not in (STATE, CONTEXT)})
             return {NEXT: state.tokens()}
 
     @contextmanager
-    def begin(self, tokens: NDArray[Any], condition: NDArray[Any]) -> Iterator["StepState"]:
-        """Puts (B, N) tokens on the device, and the (B, N) condition if there is one."""
+    def begin(self, tokens: NDArray[np.int32], context: NDArray[Any]) -> Iterator["BoundStepState"]:
+        """Puts (B, N) tokens and the context on the device."""
         with self._lock:
-            buffers = self._buffers_of(len(tokens))
-            self._write(buffers, f"{STATE}0", tokens)
-            if len(condition):
-                self._write(buffers, "condition", condition)
-            yield StepState(self, buffers, len(tokens))
+            self._write(f"{STATE}0", tokens)
+            self._write(CONTEXT, context)
+            yield BoundStepState(self, tokens.shape, context.shape)
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
@@ -76,55 +71,40 @@ class BoundStep:
     def _open(self, path: Path, dials: SessionDials) -> tuple[Any, bool]:
         """The session, and whether it records CUDA graphs."""
         if self._device.kind != "cuda" or dials.profile is not None:
-            return open_graph(path, self._signature, self.device, dials), False
+            return open_graph(path, self.device, dials), False
         recording = SessionDials(
             threads=dials.threads, provider={**dials.provider, "enable_cuda_graph": "1"}
         )
         try:
-            return open_graph(path, self._signature, self.device, recording), True
+            return open_graph(path, self.device, recording), True
         except BackendError as error:
             logger.info("%s without a CUDA graph: %s", self._name, error)
-            return open_graph(path, self._signature, self.device, dials), False
+            return open_graph(path, self.device, dials), False
 
-    def _buffers_of(self, members: int) -> dict[str, Any]:
-        if members not in self._buffers:
-            value = import_onnxruntime().OrtValue
-            place = (self._device.kind, self._device.index)
-            sizes: dict[int | str, int | str] = {BATCH: members, GUIDED: members}
-            specs = {f"{STATE}{turn}": self._signature.inputs[STATE] for turn in range(2)}
-            specs |= {n: spec for n, spec in self._signature.inputs.items() if n != STATE}
-            buffers = {
-                name: value.ortvalue_from_shape_and_type(
-                    [sizes.get(dim, dim) for dim in spec.shape],
-                    np.dtype(spec.dtype).type,
-                    *place,
-                )
-                for name, spec in specs.items()
-            }
-            width = specs["condition"].shape[1]
-            buffers["no condition"] = value.ortvalue_from_shape_and_type(
-                [0, width], np.bool_, *place
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Any:
+        """That of an input; ``tokens0`` and ``tokens1`` are those of the tokens."""
+        if (name, shape) not in self._buffers:
+            spec = self.inputs[STATE if name.startswith(STATE) else name]
+            self._buffers[name, shape] = import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(
+                [*shape], np.dtype(spec.dtype).type, self._device.kind, self._device.index
             )
-            self._buffers[members] = buffers
-        return self._buffers[members]
+        return self._buffers[name, shape]
 
-    def _binding(self, members: int, is_guided: bool, turn: int) -> tuple[int, Any]:
+    def _binding(self, shapes: Shapes, turn: int) -> tuple[int, Any]:
         """Its number, by which CUDA's recorded graph is found again, and the binding."""
-        key = (members, is_guided, turn)
-        if key not in self._bindings:
-            buffers = self._buffers[members]
+        if (shapes, turn) not in self._bindings:
             binding = self._session.io_binding()
-            for name in self._signature.inputs:
-                source = {STATE: f"{STATE}{turn}"}.get(name, name)
-                if name == "condition" and not is_guided:
-                    source = "no condition"
-                binding.bind_ortvalue_input(name, buffers[source])
-            binding.bind_ortvalue_output(NEXT, buffers[f"{STATE}{1 - turn}"])
-            self._bindings[key] = (len(self._bindings) + 1, binding)
-        return self._bindings[key]
+            for name, shape in shapes:
+                if name == STATE:
+                    binding.bind_ortvalue_input(name, self._buffer(f"{STATE}{turn}", shape))
+                    binding.bind_ortvalue_output(NEXT, self._buffer(f"{STATE}{1 - turn}", shape))
+                else:
+                    binding.bind_ortvalue_input(name, self._buffer(name, shape))
+            self._bindings[shapes, turn] = (len(self._bindings) + 1, binding)
+        return self._bindings[shapes, turn]
 
-    def _launch(self, members: int, is_guided: bool, turn: int) -> None:
-        number, binding = self._binding(members, is_guided, turn)
+    def _launch(self, shapes: Shapes, turn: int) -> None:
+        number, binding = self._binding(shapes, turn)
         options = import_onnxruntime().RunOptions()
         if self._is_recording:
             options.add_run_config_entry("gpu_graph_id", str(number))
@@ -136,27 +116,29 @@ class BoundStep:
                 error
             )
 
-    def _write(self, buffers: dict[str, Any], name: str, array: NDArray[Any]) -> None:
-        dtype = self._signature.inputs[STATE if name.startswith(STATE) else name].dtype
-        buffers[name].update_inplace(np.ascontiguousarray(array, dtype=dtype))
+    def _write(self, name: str, array: NDArray[Any]) -> None:
+        buffer = self._buffer(name, array.shape)
+        if array.size:
+            buffer.update_inplace(np.ascontiguousarray(array))
 
 
-class StepState:
+class BoundStepState:
     """A decoding in progress."""
 
-    def __init__(self, step: BoundStep, buffers: dict[str, Any], members: int) -> None:
+    def __init__(self, step: BoundStep, tokens: tuple[int, ...], context: tuple[int, ...]) -> None:
         self._step = step
-        self._buffers = buffers
-        self._members = members
+        self._shapes = {STATE: tokens, CONTEXT: context}
         self._turn = 0
 
-    def step(self, dials: Arrays, *, is_guided: bool) -> None:
-        """One step; ``dials`` are what the graph takes besides tokens and condition."""
-        for name in self._step._signature.inputs.keys() - {STATE, "condition"}:
-            self._step._write(self._buffers, name, dials[name])
-        self._step._launch(self._members, is_guided, self._turn)
+    def step(self, inputs: Arrays) -> None:
+        """One step; ``inputs`` are what the graph takes besides tokens and context."""
+        for name, array in inputs.items():
+            self._step._write(name, array)
+            self._shapes[name] = array.shape
+        self._step._launch(tuple(self._shapes.items()), self._turn)
         self._turn = 1 - self._turn
 
-    def tokens(self) -> NDArray[Any]:
+    def tokens(self) -> NDArray[np.int32]:
         """(B, N) as they are now."""
-        return np.array(self._buffers[f"{STATE}{self._turn}"].numpy())
+        name = f"{STATE}{self._turn}"
+        return np.array(self._step._buffer(name, self._shapes[STATE]).numpy())

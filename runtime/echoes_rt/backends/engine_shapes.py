@@ -15,14 +15,8 @@ from echoes_rt.spec.graphs import BATCH, STEPS, GraphSpec
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]
 
-# A step with which nothing stays masked finds nothing unknown and changes nothing.
-_IDLE_STEP = {
-    "keep": 0,
-    "temperature": 1,
-    "choice_temperature": 0,
-    "guidance_scale": 1,
-    "uniforms": 0.5,
-}
+_IDLE_STEP = {"temperature": 1, "guidance_scale": 1, "uniforms": 0.5}
+"""A step that draws no token: its positions lie beyond the last one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +102,8 @@ def _padded(inputs: Arrays, signature: GraphSpec, steps: int) -> Arrays:
             axis = spec.shape.index(STEPS)
             widths = [(0, 0)] * len(spec.shape)
             widths[axis] = (0, steps - inputs[name].shape[axis])
-            padded[name] = np.pad(inputs[name], widths, constant_values=_IDLE_STEP[name])
+            value = _IDLE_STEP.get(name, inputs["tokens"].shape[1])
+            padded[name] = np.pad(inputs[name], widths, constant_values=value)
     return padded
 
 

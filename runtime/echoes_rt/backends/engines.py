@@ -22,7 +22,7 @@ from echoes_rt.spec.engine_file import (
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 """Python's name of each flavour's library."""
 
-LOOPS = ("decode", "step")
+LOOPS = ("decode_audio", "decode_image")
 """Without an engine of either, TensorRT has nothing to do that is worth it."""
 
 # int8 changes what is heard, so it is taken only where there is nothing else.

@@ -1,19 +1,19 @@
 """Graphs run by ONNX Runtime."""
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around
+from echoes_rt.backends.base import Around, Arrays, Session
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.lifetime import running
-from echoes_rt.backends.outputs import check_outputs
+from echoes_rt.backends.outputs import checked_outputs
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -21,49 +21,32 @@ from echoes_rt.backends.session_start import (
     import_onnxruntime,
     start_session,
 )
-from echoes_rt.errors import BackendError, BundleError
-from echoes_rt.spec.graphs import GraphSpec, TensorSpec
+from echoes_rt.errors import BackendError
+from echoes_rt.spec.graphs import GraphSpec, Tensors, TensorSpec
 
-_DTYPES = {
-    "tensor(float)": "float32",
-    "tensor(float16)": "float16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(uint8)": "uint8",
-    "tensor(bool)": "bool",
-}
+_DTYPES = {"float": "float32", "double": "float64"}
 
 
 class OnnxSession:
     """One graph; thread-safe, as ONNX Runtime's own sessions are."""
 
-    def __init__(
-        self,
-        path: Path,
-        signature: GraphSpec,
-        device: str,
-        threads: int | None = None,
-        *,
-        dials: SessionDials | None = None,
-    ) -> None:
-        """Loads a graph and checks that it is what the manifest says.
+    def __init__(self, path: Path, device: str, dials: SessionDials | None = None) -> None:
+        """Loads a graph.
 
         Args:
             path: the ONNX file.
-            signature: as the manifest gives it.
             device: of those that ONNX Runtime runs, never ``auto``.
-            threads: for one operator; None is one a core, or the quota.
-            dials: how the session is started, threads included.
+            dials: how the session is started.
 
         Raises:
-            BackendError: if the device cannot run it, or would leave its work to the CPU.
-            BundleError: if the graph's inputs or outputs are not those of ``signature``.
+            BackendError: if it does not load, the device cannot run it, or would leave its work to
+                the CPU.
         """
-        self._session = open_graph(path, signature, device, dials or SessionDials(threads=threads))
+        self._session = open_graph(path, device, dials or SessionDials())
         self._path = path
         self._device = device
-        self._signature = signature
-        self._output_names = list(signature.outputs)
+        self._outputs = tensors_of(self._session.get_outputs())
+        self.inputs = tensors_of(self._session.get_inputs())
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
 
@@ -71,24 +54,41 @@ class OnnxSession:
     def device(self) -> str:
         return self._device
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         try:
             with self.around(), running(import_onnxruntime().RunOptions()) as options:
-                outputs = self._session.run(self._output_names, dict(inputs), options)
+                outputs = self._session.run([*self._outputs], dict(inputs), options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"
             ) from error
-        named = {
-            name: np.asarray(output)
-            for name, output in zip(self._output_names, outputs, strict=True)
-        }
-        check_outputs(self._path.name, self._signature, inputs, named)
-        return named
+        signature = GraphSpec(inputs=self.inputs, outputs=self._outputs)
+        return checked_outputs(self._path.name, signature, inputs, outputs)
+
+    @contextmanager
+    def begin(self, tokens: NDArray[np.int32], context: NDArray[Any]) -> Iterator["HostStepState"]:
+        """Of a graph ``decode_*_step``: its tokens come back to the host after every step."""
+        yield HostStepState(self, tokens, context)
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
         return Path(self._session.end_profiling())
+
+
+class HostStepState:
+    """A decoding in progress whose tokens are on the host."""
+
+    def __init__(self, session: Session, tokens: NDArray[np.int32], context: NDArray[Any]) -> None:
+        self._session = session
+        self._tokens = tokens
+        self._context = context
+
+    def step(self, inputs: Arrays) -> None:
+        outputs = self._session.run({"tokens": self._tokens, "context": self._context, **inputs})
+        self._tokens = outputs["decoded"]
+
+    def tokens(self) -> NDArray[np.int32]:
+        return self._tokens
 
 
 def count_on(device: Device, session: Any) -> int:
@@ -99,8 +99,18 @@ def count_on(device: Device, session: Any) -> int:
     return operators.get(PROVIDERS[device.kind].name, Counter()).total()
 
 
-def open_graph(path: Path, signature: GraphSpec, device: str, dials: SessionDials) -> Any:
-    """ONNX Runtime's session of a graph, checked; raises as ``OnnxSession`` does."""
+def tensors_of(described: Iterable[Any]) -> Tensors:
+    """What a graph says of its inputs or outputs, which ONNX Runtime's session describes."""
+    tensors = {}
+    for tensor in described:
+        kind = tensor.type.removeprefix("tensor(").removesuffix(")")
+        shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in tensor.shape)
+        tensors[tensor.name] = TensorSpec(dtype=_DTYPES.get(kind, kind), shape=shape)
+    return tensors
+
+
+def open_graph(path: Path, device: str, dials: SessionDials) -> Any:
+    """ONNX Runtime's session of a graph; raises as ``OnnxSession`` does."""
     version = import_onnxruntime().__version__
     parsed = parse_device(device)
     try:
@@ -118,29 +128,4 @@ def open_graph(path: Path, signature: GraphSpec, device: str, dials: SessionDial
                 "echoes-rt doctor says why"
             )
         check_coverage(path.name, assigned_operators(session), device)
-    _check_tensors(path, "input", session.get_inputs(), signature.inputs)
-    _check_tensors(path, "output", session.get_outputs(), signature.outputs)
     return session
-
-
-def _check_tensors(
-    path: Path, kind: str, tensors: list[Any], expected: dict[str, TensorSpec]
-) -> None:
-    got = {tensor.name: tensor for tensor in tensors}
-    if got.keys() != expected.keys():
-        raise BundleError(
-            f"{path.name} has the {kind}s {', '.join(got)}, the manifest says {', '.join(expected)}"
-        )
-    for name, spec in expected.items():
-        dtype = _DTYPES.get(got[name].type, got[name].type)
-        shape = got[name].shape
-        is_same = len(shape) == len(spec.shape) and all(
-            actual == said
-            for actual, said in zip(shape, spec.shape, strict=False)
-            if isinstance(actual, int) and isinstance(said, int)
-        )
-        if dtype != spec.dtype or not is_same:
-            raise BundleError(
-                f"{kind} {name} of {path.name} is {dtype} {shape}, the manifest says "
-                f"{spec.dtype} {list(spec.shape)}"
-            )

@@ -1,27 +1,44 @@
-"""What a graph gave, held to its signature: a foreign bundle's graphs may give anything."""
+"""What a graph gave, held to what it says of itself: a foreign bundle's graphs may give anything."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.base import Arrays
 from echoes_rt.errors import BundleError
 from echoes_rt.spec.graphs import Dim, GraphSpec
 
-Arrays = Mapping[str, NDArray[Any]]
+
+class Outputs(dict[str, NDArray[Any]]):
+    """By name; asking for one that the graph does not give raises BundleError."""
+
+    def __init__(self, graph: str) -> None:
+        super().__init__()
+        self._graph = graph
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        raise BundleError(
+            f"{self._graph} gives {', '.join(self)}, not {name}; get the bundle again"
+        )
 
 
-def check_outputs(graph: str, signature: GraphSpec, inputs: Arrays, outputs: Arrays) -> None:
-    """Raises BundleError if an output's dtype or shape is not the one that belongs to the inputs.
+def checked_outputs(
+    graph: str, signature: GraphSpec, inputs: Arrays, values: Sequence[Any]
+) -> Outputs:
+    """The outputs by name.
 
-    A dimension given by name is as large as the inputs say; where they do not, it is free.
+    Raises:
+        BundleError: if one's dtype or shape is not the one that belongs to the inputs. A dimension
+            given by name is as large as the inputs say; where they do not, it is free.
     """
     sizes: dict[Dim, int] = {}
     for name, spec in signature.inputs.items():
         sizes.update(zip(spec.shape, inputs[name].shape, strict=False))
-    for name, output in outputs.items():
-        spec = signature.outputs[name]
+    outputs = Outputs(graph)
+    for (name, spec), value in zip(signature.outputs.items(), values, strict=True):
+        output = outputs[name] = np.asarray(value)
         wanted = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
         is_same = len(wanted) == output.ndim and all(
             isinstance(dim, str) or dim == size
@@ -29,6 +46,7 @@ def check_outputs(graph: str, signature: GraphSpec, inputs: Arrays, outputs: Arr
         )
         if not is_same or output.dtype != np.dtype(spec.dtype):
             raise BundleError(
-                f"{graph} gave {name} as {output.dtype} {list(output.shape)}, its signature says "
+                f"{graph} gave {name} as {output.dtype} {list(output.shape)}, of which it says "
                 f"{spec.dtype} {wanted}; get the bundle again"
             )
+    return outputs

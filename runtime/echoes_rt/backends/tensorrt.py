@@ -32,17 +32,19 @@ Arrays = Mapping[str, NDArray[Any]]
 class TensorRTSession:
     """One engine; calls of several threads take turns, also with the GPU's other engines."""
 
-    def __init__(self, engine: FoundEngine, signature: GraphSpec, gpu: Gpu) -> None:
+    def __init__(self, engine: FoundEngine, gpu: Gpu) -> None:
         """Loads an engine and checks that it takes and gives what the graph does.
 
         Raises:
             BackendError: if it does not load.
-            BundleError: if its inputs or outputs are not those of ``signature``.
+            BundleError: if its inputs or outputs are not those of its record.
         """
         flavour = engine.record.key.flavour
         self._name = engine.path.name
         self._gpu = gpu
+        signature = GraphSpec(inputs=engine.record.inputs, outputs=engine.record.outputs)
         self._signature = signature
+        self.inputs = signature.inputs
         gpu.enter()
         library = import_tensorrt(flavour)
         self._log = _make_log(library)
@@ -207,12 +209,12 @@ def _check(name: str, shapes: EngineShapes, signature: GraphSpec) -> None:
     expected = {**signature.inputs, **signature.outputs}
     if shapes.dtypes.keys() != expected.keys():
         raise BundleError(
-            f"engine {name} has the tensors {', '.join(shapes.dtypes)}, the manifest says "
+            f"engine {name} has the tensors {', '.join(shapes.dtypes)}, its record says "
             f"{', '.join(expected)}; build it again with echoes-export engine"
         )
     for tensor, spec in expected.items():
         if shapes.dtypes[tensor] != spec.dtype:
             raise BundleError(
-                f"{tensor} of engine {name} is {shapes.dtypes[tensor]}, the manifest says "
+                f"{tensor} of engine {name} is {shapes.dtypes[tensor]}, its record says "
                 f"{spec.dtype}; build it again with echoes-export engine"
             )

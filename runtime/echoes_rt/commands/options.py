@@ -51,13 +51,7 @@ _sampling_options = _all(
         "--temperature",
         type=float,
         metavar="X",
-        help="How boldly codes are drawn; 0 is not at all. [default: the bundle's]",
-    ),
-    click.option(
-        "--choice-temperature",
-        type=float,
-        metavar="X",
-        help="Chance in the order of decoding. [default: the bundle's]",
+        help="Sampling temperature; 0 always takes the likeliest code. [default: the bundle's]",
     ),
 )
 

@@ -35,7 +35,6 @@ def describe(file: Path, result: "Result", reason: str) -> Report:
         "guidance_schedule": sampling.guidance_schedule,
         "guidance_interval": [*sampling.guidance_interval],
         "temperature": sampling.temperature,
-        "choice_temperature": sampling.choice_temperature,
         "stages_ms": {name: round(ms, 1) for name, ms in result.timings_ms.items()},
     }
 
@@ -70,10 +69,10 @@ def show(
 
 
 def _text(reports: list[Report], took_s: float) -> str:
-    from echoes_rt.spec.sampling import SamplingDefaults
+    from echoes_rt.spec.sampling import Sampling
 
     first = reports[0]
-    dials: dict[str, Any] = {f.name: first[f.name] for f in fields(SamplingDefaults)}
+    dials: dict[str, Any] = {f.name: first[f.name] for f in fields(Sampling)}
     lines = [f"{report['file']}: {_size(report)}" for report in reports]
     if len(reports) > 1:
         lines = [f"{line} (seed {r['seed']})" for line, r in zip(lines, reports, strict=True)]
@@ -86,7 +85,7 @@ def _text(reports: list[Report], took_s: float) -> str:
             f"bundle    {first['bundle']}",
             f"device    {first['device']} ({first['device_reason']})",
             *([f"seed      {first['seed']}"] if len(reports) == 1 else []),
-            f"sampling  {SamplingDefaults(**dials)}",
+            f"sampling  {Sampling(**dials)}",
             f"took      {took_s:.2f} s ({parts})",
         ]
     )

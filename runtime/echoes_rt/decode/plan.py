@@ -1,59 +1,80 @@
 """The schedule of a run, as data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.schedule import mask_ratio, num_masked
-from echoes_rt.spec.tokens import TokenLayout
 
 BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int32]
+FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecodePlan:
+class Plan:
     """Everything that may change from step to step; K steps, B batch members.
 
     Attributes:
-        keep: (K, B) int32, how many tokens stay masked after each step.
+        positions: (K, B, M) int32, which tokens each step draws; N, one beyond the last, where a
+            member draws fewer than M.
         temperature: (K,) float32, divides the logits before a token is drawn; 0 is argmax.
-        choice_temperature: (K,) float32, scales the noise on which tokens stay masked.
-        guidance_scale: (K,) float32; a step at 1 needs no unconditional branch.
+        guidance_scale: (K,) float32; a step at 1 needs no branch without context.
     """
 
-    keep: NDArray[np.int32]
-    temperature: NDArray[np.float32]
-    choice_temperature: NDArray[np.float32]
-    guidance_scale: NDArray[np.float32]
+    positions: IntArray
+    temperature: FloatArray
+    guidance_scale: FloatArray
 
     @property
     def steps(self) -> int:
-        return len(self.keep)
+        return len(self.positions)
 
 
-def make_plan(mask: BoolArray, sampling: SamplingDefaults) -> DecodePlan:
+def make_plan(mask: BoolArray, order: Sequence[int], sampling: Sampling) -> Plan:
     """The plan for filling in ``mask`` (B, N), True where unknown.
 
     A member with fewer unknown tokens than steps is filled in one token a step and then rests.
+
+    Args:
+        mask: of which a member may have none.
+        order: every position once, in the order in which unknown ones are drawn.
+        sampling: how many steps, and their dials.
     """
-    steps = sampling.steps
-    keep = np.zeros((steps, len(mask)), dtype=np.int32)
-    for member, unknown in enumerate(mask.sum(axis=1).tolist()):
-        if unknown:
-            counts = num_masked(unknown, min(steps, unknown))
-            keep[: len(counts), member] = counts
-    falling = 1.0 - (np.arange(steps) + 1) / steps
-    return DecodePlan(
-        keep=keep,
-        temperature=np.full(steps, sampling.temperature, dtype=np.float32),
-        choice_temperature=(sampling.choice_temperature * falling).astype(np.float32),
+    n_tokens = mask.shape[1]
+    by_member = [_drawn(np.asarray(order)[row[list(order)]], sampling.steps) for row in mask]
+    most = max((len(part) for parts in by_member for part in parts), default=0)
+    shape = (sampling.steps, len(mask), max(1, most))
+    positions = np.full(shape, n_tokens, dtype=np.int32)
+    for member, parts in enumerate(by_member):
+        for step, part in enumerate(parts):
+            positions[step, member, : len(part)] = part
+    return Plan(
+        positions=positions,
+        temperature=np.full(sampling.steps, sampling.temperature, dtype=np.float32),
         guidance_scale=_guidance_scales(sampling),
     )
 
 
-def _guidance_scales(sampling: SamplingDefaults) -> NDArray[np.float32]:
+def noise_of(plan: Plan, uniforms: FloatArray) -> FloatArray:
+    """(K, B, M) of (B, N): the noise of each token that the plan draws."""
+    n_tokens = uniforms.shape[1]
+    members = np.arange(len(uniforms))[None, :, None]
+    return np.asarray(uniforms[members, np.minimum(plan.positions, n_tokens - 1)])
+
+
+def _drawn(unknown: NDArray[np.intp], steps: int) -> list[NDArray[np.intp]]:
+    """The unknown positions, divided among the steps that draw any."""
+    if not len(unknown):
+        return []
+    left = num_masked(len(unknown), min(steps, len(unknown)))
+    return np.split(unknown, [len(unknown) - n for n in left[:-1]])
+
+
+def _guidance_scales(sampling: Sampling) -> FloatArray:
     """(K,) float32, the scale of each step."""
     start, stop = sampling.guidance_interval
     scales = np.ones(sampling.steps, dtype=np.float32)
@@ -65,17 +86,3 @@ def _guidance_scales(sampling: SamplingDefaults) -> NDArray[np.float32]:
                 excess *= mask_ratio(progress)
             scales[step] = 1 + excess
     return scales
-
-
-def known_media(mask: BoolArray, layout: TokenLayout) -> BoolArray:
-    """The condition to guide by: every medium of which a member knows all, if another is unknown.
-
-    Returns:
-        (B, N), True where the unconditional branch sees a mask token instead.
-    """
-    condition = np.zeros_like(mask)
-    is_asking = mask.any(axis=1)
-    for medium in (layout.image_slice, layout.audio_slice):
-        is_known = is_asking & ~mask[:, medium].any(axis=1)
-        condition[is_known, medium] = True
-    return condition

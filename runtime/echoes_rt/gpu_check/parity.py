@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.engine import Engine
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome
 from echoes_rt.spec.engine_file import PRECISIONS
@@ -27,15 +27,15 @@ _SOUND = ("mel_decoder", "vocoder")
 def check_parity(cpu: Engine, other: Engine) -> Outcome:
     """Compares tokens of one step and of all steps, and the samples of the same tokens."""
     layout = cpu.manifest.tokens
-    precision, of_sound = _precision(other, [other.loop_graph()]), _precision(other, _SOUND)
-    tokens = np.full((MEMBERS, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-    image = np.random.default_rng(0).integers(
+    precision = _precision(other, other.decoding_graphs("audio"))
+    of_sound = _precision(other, _SOUND)
+    images = np.random.default_rng(0).integers(
         layout.image.codebook_size, size=(MEMBERS, layout.image.n_tokens), dtype=np.int32
     )
-    tokens[:, layout.image_slice] = image
     steps = cpu.sampling(layout.audio.n_tokens).steps
-    flips = {n: _flips(cpu, other, tokens, n) for n in (1, steps)}
-    codes = _decoded(cpu, tokens, steps)[:1, layout.audio_slice]
+    both = {n: [_decoded(engine, images, n) for engine in (cpu, other)] for n in (1, steps)}
+    flips = {n: float((mine != others).mean()) for n, (mine, others) in both.items()}
+    codes = both[steps][0][:1]
     snr_db = signal_to_noise_db(cpu.decode_audio(codes), other.decode_audio(codes))
     is_right = flips[1] <= MAX_FLIPS[precision] and snr_db >= MIN_SNR_DB[of_sound]
     return Outcome(
@@ -59,24 +59,6 @@ def check_parity(cpu: Engine, other: Engine) -> Outcome:
     )
 
 
-def check_one_call(cpu: Engine, other: Engine) -> Outcome:
-    """The samples of an engine that goes from picture to sound, by the codes that it gives."""
-    precision = other.choice.engines["image_to_audio"].record.key.precision
-    layout, spec = cpu.manifest.tokens, cpu.manifest.image
-    picture = np.random.default_rng(1).integers(256, size=(spec.height, spec.width, 3))
-    sampling = cpu.sampling(layout.audio.n_tokens)
-    samples, codes = other.image_to_samples(picture.astype(np.uint8), seeds=[1], sampling=sampling)
-    snr_db = signal_to_noise_db(cpu.decode_audio(codes), samples)
-    return Outcome(
-        check="one call",
-        device=other.choice.device,
-        status=PASSED if snr_db >= MIN_SNR_DB[precision] else FAILED,
-        said=f"{precision}: samples of its codes {snr_db:.0f} dB (at least "
-        f"{MIN_SNR_DB[precision]:.0f})",
-        figures={"precision": precision, "snr_db": snr_db},
-    )
-
-
 def _precision(engine: Engine, graphs: Iterable[str]) -> str:
     """The lowest in which one of them computes: an engine's own, or that of the graph's variant."""
     engines = engine.choice.engines
@@ -96,15 +78,10 @@ def signal_to_noise_db(expected: FloatArray, got: FloatArray) -> float:
     return 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(signal, 1e-30) / noise)))
 
 
-def _flips(cpu: Engine, other: Engine, tokens: IntArray, steps: int) -> float:
-    """Share of unknown tokens that differ."""
-    mask = tokens == cpu.manifest.tokens.mask_token_id
-    made = [_decoded(engine, tokens, steps)[mask] for engine in (cpu, other)]
-    return float((made[0] != made[1]).mean())
-
-
-def _decoded(engine: Engine, tokens: IntArray, steps: int) -> IntArray:
-    layout = engine.manifest.tokens
-    sampling = replace(engine.sampling(layout.audio.n_tokens), steps=steps)
-    mask = tokens == layout.mask_token_id
-    return engine.decode_tokens(tokens, mask, seeds=range(len(tokens)), sampling=sampling)
+def _decoded(engine: Engine, images: IntArray, steps: int) -> IntArray:
+    """(B, N_a) sounds of (B, N_i) picture codes."""
+    grid = engine.manifest.tokens.audio
+    tokens = np.full((len(images), grid.n_tokens), grid.mask_token, dtype=np.int32)
+    sampling = replace(engine.sampling(grid.n_tokens), steps=steps)
+    seeds = range(len(images))
+    return engine.decode_tokens("audio", tokens, images, seeds=seeds, sampling=sampling)

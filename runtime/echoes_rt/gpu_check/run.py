@@ -9,7 +9,7 @@ import numpy as np
 from echoes_rt.bundle import Bundle
 from echoes_rt.engine import Engine
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome, Say
-from echoes_rt.gpu_check.parity import check_one_call, check_parity
+from echoes_rt.gpu_check.parity import check_parity
 from echoes_rt.gpu_check.peers import check_peers
 from echoes_rt.gpu_check.soak import check_soak
 from echoes_rt.gpu_check.start import start_device
@@ -52,8 +52,6 @@ def check_device(
     """Every check of one device; the same as the tests marked ``gpu``."""
     device = engine.choice.device
     yield _guarded("parity", device, lambda: check_parity(cpu, engine))
-    if engine.is_one_call:
-        yield _guarded("one call", device, lambda: check_one_call(cpu, engine))
     yield _guarded("soak", device, lambda: check_soak(engine, seconds))
     yield _guarded("profile", device, lambda: check_profile(engine, runs, say))
 

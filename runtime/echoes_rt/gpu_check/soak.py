@@ -22,9 +22,8 @@ _MIN_RUNS = 8
 def check_soak(engine: Engine, seconds: float) -> Outcome:
     """Decodes and vocodes for so long, always the same question."""
     layout = engine.manifest.tokens
-    tokens = np.full((1, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-    tokens[:, layout.image_slice] = 0
-    mask = tokens == layout.mask_token_id
+    tokens = np.full((1, layout.audio.n_tokens), layout.audio.mask_token, dtype=np.int32)
+    image = np.zeros((1, layout.image.n_tokens), dtype=np.int32)
     times_ms, free_mb, n_different = [], [], 0
     expected = None
     end = time.perf_counter() + seconds
@@ -33,7 +32,7 @@ def check_soak(engine: Engine, seconds: float) -> Outcome:
         if run >= _MIN_RUNS and time.perf_counter() > end:
             break
         start = time.perf_counter()
-        codes = engine.decode_tokens(tokens, mask, seeds=[1])[:, layout.audio_slice]
+        codes = engine.decode_tokens("audio", tokens, image, seeds=[1])
         engine.decode_audio(codes)
         times_ms.append((time.perf_counter() - start) * 1000)
         free_mb.append(gpu.free_memory_mb() if gpu is not None else 0.0)

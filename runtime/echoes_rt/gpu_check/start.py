@@ -15,8 +15,8 @@ from echoes_rt.errors import BackendError, EchoesError
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome, Say
 from echoes_rt.spec.manifest import MANIFEST_NAME
 
-GRAPHS = ("decode", "image_to_audio", "mel_decoder", "vocoder")
-"""What is built: the loop, the whole way in one call, and what turns tokens into samples."""
+GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
+"""What is built: all that a picture's sound needs."""
 
 # TensorRT-RTX has no float32 products for it, which the inverse DFT is.
 _WITHOUT_VOCODER = ("rtx", 75)
@@ -70,7 +70,7 @@ def _builder() -> tuple[str, int] | None:
 def _start_built(
     bundle: Bundle, builder: tuple[str, int], work: Path, say: Say
 ) -> tuple[Engine | None, list[Outcome]]:
-    graphs = ("decode", "mel_decoder") if builder == _WITHOUT_VOCODER else GRAPHS
+    graphs = GRAPHS[:-1] if builder == _WITHOUT_VOCODER else GRAPHS
     outcomes = []
     try:
         copy = _copied(bundle, work)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echoes_rt.errors import BackendError
 from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Task:
     threads: int | None
     picture: str
     seed: int
-    sampling: SamplingDefaults
+    sampling: Sampling
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
@@ -52,7 +52,7 @@ class Task:
         fields = json.loads(text)
         dials = fields["sampling"]
         dials["guidance_interval"] = tuple(dials["guidance_interval"])
-        return cls(**{**fields, "sampling": SamplingDefaults(**dials)})
+        return cls(**{**fields, "sampling": Sampling(**dials)})
 
 
 def cold_start(task: Task) -> ColdStart:
@@ -88,7 +88,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
 
     import_ms = lap_ms()
     echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
-    echoes.prepare("image_encoder", echoes.loop_graph(), "mel_decoder", "vocoder")
+    echoes.prepare("image_encoder", *echoes.decoding_graphs("audio"), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with ScratchFolder() as folder:
         sound = echoes.image_to_audio(task.picture, seed=task.seed, **asdict(task.sampling))

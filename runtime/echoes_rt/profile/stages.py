@@ -12,17 +12,15 @@ from echoes_rt.audio import write_audio
 from echoes_rt.engine import Engine
 from echoes_rt.image import read_image
 from echoes_rt.profile.nvtx_range import nvtx_range
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 
 TOTAL = "total"
-STEPS = "decode_tokens by steps"
-ONE_CALL = "all in one call"
 
 STAGE_OF = {
     "image_encoder": "encode_image",
-    "step": "decode_tokens",
-    "decode": "decode_tokens",
-    "decode_step": "decode_tokens",
+    "context_image": "decode_tokens",
+    "decode_audio": "decode_tokens",
+    "decode_audio_step": "decode_tokens",
     "mel_decoder": "decode_mel",
     "vocoder": "vocode",
 }
@@ -48,7 +46,7 @@ class Question:
 
     picture: Path
     out: Path
-    sampling: SamplingDefaults
+    sampling: Sampling
     seed: int = 0
     members: int = 1
 
@@ -85,42 +83,31 @@ class _Laps:
 def generate(engine: Engine, question: Question) -> list[Span]:
     """Makes the sound of a picture and gives its stages, the whole last.
 
-    Where the engine runs all steps in one call and could run them one by one, it does so once more
-    after the whole has ended. Where it makes a sound in one call, it does that then, too.
+    An engine that runs all steps in one call says nothing of single steps.
     """
     recorder = _Recorder()
-    layout = engine.manifest.tokens
+    grid = engine.manifest.tokens.audio
     seeds = [question.seed + i for i in range(question.members)]
-    is_fused = engine.loop_graph() == "decode"
-    has_steps = is_fused and engine.loop_graph(lambda *_: None) != "decode"
     with recorder.stage(TOTAL):
         with recorder.stage("read"):
             picture = read_image(question.picture)
         with recorder.stage("encode_image"):
             image = engine.encode_image(picture)
-        tokens = np.full((question.members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-        tokens[:, layout.image_slice] = image
-        asked = (tokens, tokens == layout.mask_token_id)
+        tokens = np.full((question.members, grid.n_tokens), grid.mask_token, dtype=np.int32)
         with recorder.stage("decode_tokens"):
-            on_step = None if is_fused else recorder.laps()
             codes = engine.decode_tokens(
-                *asked, seeds=seeds, sampling=question.sampling, on_step=on_step
+                "audio",
+                tokens,
+                np.repeat(image, question.members, axis=0),
+                seeds=seeds,
+                sampling=question.sampling,
+                on_step=None if "decode_audio" in engine.choice.engines else recorder.laps(),
             )
         with recorder.stage("decode_mel"):
-            mel = engine.decode_mel(codes[:1, layout.audio_slice])
+            mel = engine.decode_mel(codes[:1], seeds=seeds[:1])
         with recorder.stage("vocode"):
             samples = engine.vocode(mel)[0]
             samples = samples / max(1.0, float(np.abs(samples).max()))
         with recorder.stage("write"):
             write_audio(question.out, samples, engine.manifest.mel.sample_rate)
-    total = recorder.spans.pop()
-    if has_steps:
-        with recorder.stage(STEPS):
-            engine.decode_tokens(
-                *asked, seeds=seeds, sampling=question.sampling, on_step=recorder.laps()
-            )
-    if engine.is_one_call:
-        with recorder.stage(ONE_CALL):
-            engine.image_to_samples(picture, seeds=seeds, sampling=question.sampling)
-    recorder.spans.append(total)
     return recorder.spans

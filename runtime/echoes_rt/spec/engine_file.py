@@ -1,7 +1,7 @@
 """TensorRT engine files: their names, the record beside each, and whether one still fits.
 
-``decode.rtx.sm89.fp16.engine`` lies in a bundle's ``engines`` folder, its record beside it in
-``decode.rtx.sm89.fp16.engine.json``. An engine runs only where all of its ``EngineKey`` holds.
+``decode_audio.rtx.sm89.fp16.engine`` lies in a bundle's ``engines`` folder, its record beside it,
+with ``.json`` behind the name. An engine runs only where all of its ``EngineKey`` holds.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from echoes_rt.errors import BackendError
 from echoes_rt.spec.graph_entry import DataFile
 from echoes_rt.spec.graphs import TensorSpec
 
-SCHEMA = 1
+SCHEMA = 2
 """Of the record, and of the graphs that engines are built from: other numbers are stale."""
 
 ENGINES_FOLDER = "engines"
@@ -31,7 +31,7 @@ class EngineKey:
     """All that an engine depends on.
 
     Attributes:
-        graph: a name of spec.graphs.
+        graph: a name of docs/format.md.
         flavour: one of ``FLAVOURS``.
         version: of that library, such as 1.7.1.116.
         sm: compute capability times ten, such as 89.

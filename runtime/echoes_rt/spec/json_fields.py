@@ -1,19 +1,14 @@
-"""Strict reading of JSON objects: every refusal names the key, its value and what is allowed."""
+"""JSON without its traps."""
 
 import codecs
 import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
 
 from echoes_rt.errors import ManifestError
 
-T = TypeVar("T")
-
 MAX_DEPTH = 64
-"""Objects and arrays within each other; a bundle's manifest has seven."""
+"""Objects and arrays within each other; a bundle's manifest has five."""
 
 _SHOWN_CHARS = 60
 _TOO_DEEP = f"the manifest is nested deeper than the {MAX_DEPTH} levels allowed"
@@ -99,77 +94,3 @@ def joined(key: str, name: str) -> str:
     """The key of what stands under ``name`` in the object of that key, cut to fit a sentence."""
     shown_name = name if len(name) <= _SHOWN_CHARS else f"{name[: _SHOWN_CHARS - 3]}..."
     return f"{key}.{shown_name}" if key else shown_name
-
-
-@dataclass(frozen=True)
-class Field:
-    """A value and the key under which it stands, such as ``graphs.step.file``."""
-
-    key: str
-    value: object
-
-    def wrong(self, allowed: str) -> ManifestError:
-        return ManifestError(f"manifest key {self.key} must be {allowed}, got {shown(self.value)}")
-
-    def integer(self, low: int, high: int) -> int:
-        value = self.value
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise self.wrong(f"a whole number in [{low}, {high}]")
-        return value
-
-    def number(self, low: float, high: float) -> float:
-        value = self.value
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not low <= value <= high:  # type: ignore[operator]
-            raise self.wrong(f"a number in [{low:g}, {high:g}]")
-        return float(value)  # type: ignore[arg-type]
-
-    def string(self, pattern: re.Pattern[str], allowed: str) -> str:
-        if not isinstance(self.value, str) or not pattern.fullmatch(self.value):
-            raise self.wrong(allowed)
-        return self.value
-
-    def choice(self, choices: tuple[str, ...]) -> str:
-        if not isinstance(self.value, str) or self.value not in choices:
-            raise self.wrong(f"one of {', '.join(choices)}")
-        return self.value
-
-    def array(self, low: int, high: int, of: str) -> list["Field"]:
-        if not isinstance(self.value, list) or not low <= len(self.value) <= high:
-            count = str(low) if low == high else f"{low} to {high}"
-            raise self.wrong(f"an array of {count} {of}")
-        return [Field(f"{self.key}[{i}]", item) for i, item in enumerate(self.value)]
-
-    def object(self) -> "Object":
-        if not isinstance(self.value, dict):
-            raise self.wrong("an object")
-        return Object(self.key, self.value)
-
-    def build(self, make: Callable[[], T]) -> T:
-        """Calls a dataclass whose own checks raise ValueError."""
-        try:
-            return make()
-        except ValueError as error:
-            raise ManifestError(f"manifest key {self.key} is refused: {error}") from error
-
-
-@dataclass(frozen=True)
-class Object:
-    """A JSON object; keys that nobody asks for are allowed and ignored."""
-
-    key: str
-    values: dict[str, object]
-
-    def __getitem__(self, name: str) -> Field:
-        if name not in self.values:
-            raise ManifestError(f"manifest key {self._path(name)} is missing")
-        return Field(self._path(name), self.values[name])
-
-    def get(self, name: str, default: object) -> Field:
-        return Field(self._path(name), self.values.get(name, default))
-
-    def items(self) -> list[tuple[str, Field]]:
-        return [(name, self[name]) for name in self.values]
-
-    def _path(self, name: str) -> str:
-        return joined(self.key, name)

@@ -1,32 +1,36 @@
 """The manifest of a bundle: its record in Python, checked when read and when written."""
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from echoes_rt.errors import ManifestError
-from echoes_rt.spec import manifest_rules as rules
 from echoes_rt.spec.graph_entry import DataFile, GraphEntry
 from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.json_fields import Object, parse_json, shown
-from echoes_rt.spec.manifest_rules import MANIFEST_NAME
+from echoes_rt.spec.json_fields import parse_json, shown
 from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.sampling import SamplingDefaults
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.spec.sampling import Sampling
+from echoes_rt.spec.schema import BrokenRuleError, check, schema
+from echoes_rt.spec.tokens import Grid, TokenLayout
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "DataFile", "GraphEntry", "Manifest"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All that a runtime must know of a bundle; ``docs/manifest.md`` has the limits.
+    """All that a runtime must know of a bundle; ``docs/format.md`` explains it.
 
     Attributes:
         labels: the sound classes that the model knows; may be empty.
-        graphs: by the names of spec.graphs; names unknown there are kept, never run.
+        graphs: by the names of docs/format.md; other names are kept, never run.
     """
 
     name: str
@@ -35,7 +39,7 @@ class Manifest:
     image: ImageSpec
     mel: MelSpec
     tokens: TokenLayout
-    sampling: SamplingDefaults
+    sampling: Sampling
     graphs: dict[str, GraphEntry]
     labels: tuple[str, ...] = ()
     description: str = ""
@@ -54,23 +58,33 @@ class Manifest:
         """
         if not isinstance(data, dict):
             raise ManifestError(f"the manifest must be a JSON object, got {shown(data)}")
-        root = Object("", data)
-        _check_version(root)
-        tokens = rules.tokens(root["tokens"])
+        try:
+            return cls._from_checked(check(data, schema()))
+        except BrokenRuleError as error:
+            raise ManifestError(f"manifest key {error}") from error
+
+    @classmethod
+    def _from_checked(cls, data: dict[str, Any]) -> "Manifest":
+        """Raises BrokenRuleError for what a schema cannot say."""
         manifest = cls(
-            name=rules.name(root["name"]),
-            license=rules.line(root["license"]),
-            created_by=rules.line(root["created_by"]),
-            description=rules.text(root.get("description", "")),
-            labels=rules.labels(root["labels"]),
-            image=rules.image(root["image"]),
-            mel=rules.mel(root["mel"], tokens),
-            tokens=tokens,
-            sampling=rules.sampling(root["sampling"], tokens),
-            graphs=rules.graphs(root["graphs"]),
+            **{key: data[key] for key in ("name", "license", "created_by", "description")},
+            labels=tuple(data["labels"]),
+            image=_build("image", ImageSpec, data),
+            mel=_build("mel", MelSpec, data),
+            tokens=TokenLayout(
+                **{medium: _grid(medium, part) for medium, part in data["tokens"].items()}
+            ),
+            sampling=_build("sampling", Sampling, data),
+            graphs={name: _graph(entry) for name, entry in data["graphs"].items()},
         )
-        rules.check_signatures(manifest.graphs, manifest.image, manifest.mel, manifest.tokens)
-        rules.check_files(manifest.graphs)
+        n_columns = manifest.tokens.audio.width
+        if manifest.mel.n_frames % n_columns:
+            raise BrokenRuleError(
+                "mel.n_frames",
+                f"must be a multiple of tokens.audio.width, {n_columns}, got "
+                f"{manifest.mel.n_frames}",
+            )
+        _check_files(manifest.graphs)
         return manifest
 
     @classmethod
@@ -103,10 +117,15 @@ class Manifest:
             "labels": list(self.labels),
             "image": asdict(self.image) | {"mean": [*self.image.mean], "std": [*self.image.std]},
             "mel": asdict(self.mel),
-            "tokens": asdict(self.tokens),
-            "sampling": asdict(self.sampling)
-            | {"guidance_interval": [*self.sampling.guidance_interval]},
-            "graphs": {name: entry.to_dict() for name, entry in self.graphs.items()},
+            "tokens": {
+                medium: asdict(grid) | {"order": [*grid.order]}
+                for medium, grid in self.tokens.grids.items()
+            },
+            "sampling": self.sampling.to_dict(),
+            "graphs": {
+                name: asdict(entry) | {"external_data": [asdict(p) for p in entry.external_data]}
+                for name, entry in self.graphs.items()
+            },
         }
 
     def write(self, path: Path | str) -> None:
@@ -117,13 +136,40 @@ class Manifest:
         """
         data = self.to_dict()
         self.from_dict(data)
-        Path(path).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        text = json.dumps(data, indent=2)
+        # A line for each list of numbers keeps diffs readable.
+        text = re.sub(r"\[[-\d.,\s]+\]", lambda found: " ".join(found[0].split()), text)
+        Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def _check_version(root: Object) -> None:
-    version = root["format_version"].value
-    if isinstance(version, bool | float) or version != FORMAT_VERSION:
-        raise ManifestError(
-            f"manifest key format_version must be {FORMAT_VERSION}, got {shown(version)}; "
-            "install the version of echoes-rt that reads this bundle"
-        )
+def _build(key: str, cls: type[T], data: dict[str, Any]) -> T:
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data[key].items()}
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise BrokenRuleError(key, f"is refused: {error}") from error
+
+
+def _grid(medium: str, values: dict[str, Any]) -> Grid:
+    try:
+        return Grid(**{**values, "order": tuple(values["order"])})
+    except ValueError as error:
+        raise BrokenRuleError(f"tokens.{medium}", f"is refused: {error}") from error
+
+
+def _graph(entry: dict[str, Any]) -> GraphEntry:
+    external = tuple(DataFile(**part) for part in entry["external_data"])
+    return GraphEntry(**{**entry, "external_data": external})
+
+
+def _check_files(graphs: dict[str, GraphEntry]) -> None:
+    """A file that two graphs share must have one size and one checksum."""
+    known: dict[str, DataFile] = {}
+    for name, entry in graphs.items():
+        for part in entry.files:
+            if known.setdefault(part.file, part) != part:
+                raise BrokenRuleError(
+                    f"graphs.{name}",
+                    f"must give file {part.file} the sha256 and size_bytes that another graph "
+                    f"gives it, got {part.sha256}, {part.size_bytes}",
+                )

@@ -1,19 +1,20 @@
-"""The dials of one generation."""
+"""What a user may set of one generation."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-GUIDANCE_SCHEDULES = ("constant", "annealed")
+from echoes_rt.spec.schema import BrokenRuleError, check, rule_of
+
+GUIDANCE_SCHEDULES: tuple[str, ...] = (*rule_of("sampling", "guidance_schedule")["enum"],)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingDefaults:
+class Sampling:
     """What a bundle recommends; every value can be overridden per call.
 
     Attributes:
         steps: number of parallel decoding passes, at least 1.
         guidance_scale: ``uncond + s * (cond - uncond)``; 1 is off, and costs half.
         temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
-        choice_temperature: how much noise decides which tokens stay; falls linearly to 0.
         guidance_schedule: ``constant``, or ``annealed``: falls to 1 with the share of tokens that
             is still masked (MAGNeT, arXiv 2401.04577, section 3.4).
         guidance_interval: (start, stop) as shares of the steps; outside of it guidance is off
@@ -23,28 +24,25 @@ class SamplingDefaults:
     steps: int = 12
     guidance_scale: float = 3.0
     temperature: float = 1.0
-    choice_temperature: float = 4.5
     guidance_schedule: str = "constant"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps must be at least 1, got {self.steps}")
-        limits = {"guidance_scale": 100.0, "temperature": 10.0, "choice_temperature": 100.0}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0.0 <= value <= limit:  # also refuses NaN
-                raise ValueError(f"{name} must be in [0, {limit:g}], got {value:g}")
-        if self.guidance_schedule not in GUIDANCE_SCHEDULES:
-            raise ValueError(
-                f"guidance_schedule must be one of {', '.join(GUIDANCE_SCHEDULES)}, got "
-                f"{self.guidance_schedule!r}"
-            )
-        start, stop = self.guidance_interval
-        if not 0.0 <= start <= stop <= 1.0:
+        """Raises ValueError for what the manifest's schema refuses."""
+        try:
+            checked = check(asdict(self), rule_of("sampling"))
+        except BrokenRuleError as error:
+            raise ValueError(str(error)) from error
+        start, stop = checked["guidance_interval"]
+        for name, value in (checked | {"guidance_interval": (start, stop)}).items():
+            object.__setattr__(self, name, value)
+        if start > stop:
             raise ValueError(
                 f"guidance_interval must be two rising shares in [0, 1], got {start:g}, {stop:g}"
             )
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self) | {"guidance_interval": [*self.guidance_interval]}
 
     def __str__(self) -> str:
         """One line for people."""
@@ -54,7 +52,4 @@ class SamplingDefaults:
         start, stop = self.guidance_interval
         if (start, stop) != (0.0, 1.0):
             guidance += f" from {start:.0%} to {stop:.0%} of them"
-        return (
-            f"{self.steps} steps, {guidance}, temperature {self.temperature:g}, "
-            f"choice temperature {self.choice_temperature:g}"
-        )
+        return f"{self.steps} steps, {guidance}, temperature {self.temperature:g}"

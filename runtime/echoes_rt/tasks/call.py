@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from echoes_rt.decode.noise import MAX_SEED
-from echoes_rt.decode.plan import BoolArray
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.image import RgbArray
 from echoes_rt.options import OnStep, Options, SamplingOptions, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.timing import Clock
 
 if TYPE_CHECKING:
@@ -41,51 +40,48 @@ class Call:
             on_step=options.get("on_step"),
         )
 
-    def load(self, *graphs: str) -> None:
-        """Loads what will be needed, so that no other stage is charged with it.
-
-        ``step`` stands for the graph that will decode, which may be the fused one.
-        """
-        loop = self.engine.loop_graph(self.on_step)
+    def load(self, *graphs: str, target: str | None = None) -> None:
+        """Loads what will be needed, so that no other stage is charged with it."""
+        decoding = () if target is None else self.engine.decoding_graphs(target)
         with self.clock.stage("load"):
-            self.engine.prepare(*(loop if graph == "step" else graph for graph in graphs))
+            self.engine.prepare(*decoding, *graphs)
 
     def seeds(self, count: int) -> list[int]:
         """``count`` seeds from this call's on: each one alone makes its member again."""
         return [(self.seed + i) % (MAX_SEED + 1) for i in range(count)]
 
-    def question(
-        self, image: IntArray | None, audio: IntArray | None, members: int = 1
-    ) -> tuple[IntArray, BoolArray]:
-        """Tokens (B, N) that hold what is known, and the mask of what is not.
+    def unknown(self, target: str, members: int = 1) -> IntArray:
+        """(B, N) tokens of a target of which nothing is known."""
+        grid = self.engine.manifest.tokens.grids[target]
+        return np.full((members, grid.n_tokens), grid.mask_token, dtype=np.int32)
 
-        Args:
-            image: (B, N_i) or (1, N_i) codes, ``mask_token_id`` where unknown; None: all unknown.
-            audio: (B, N_a) or (1, N_a), the same.
-            members: B.
-        """
-        layout = self.engine.manifest.tokens
-        tokens = np.full((members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-        for codes, part in ((image, layout.image_slice), (audio, layout.audio_slice)):
-            if codes is not None:
-                tokens[:, part] = codes
-        return tokens, tokens == layout.mask_token_id
-
-    def sampling(self, mask: BoolArray) -> SamplingDefaults:
-        return self.engine.sampling(int(mask.sum(axis=1).max()), self.options)
+    def sampling(self, target: str, tokens: IntArray) -> Sampling:
+        unknown = tokens == self.engine.manifest.tokens.grids[target].mask_token
+        return self.engine.sampling(int(unknown.sum(axis=1).max()), self.options)
 
     def decode(
-        self, tokens: IntArray, mask: BoolArray, seeds: Sequence[int], window: int = 0
+        self,
+        target: str,
+        tokens: IntArray,
+        context: IntArray | None,
+        seeds: Sequence[int],
+        window: int = 0,
     ) -> IntArray:
-        """``Engine.decode_tokens`` with this call's dials; nothing is done where all is known."""
-        if not mask.any():
+        """``Engine.decode_tokens`` with this call's dials; nothing is done where all is known.
+
+        ``context`` may be one member's, which all share.
+        """
+        if not (tokens == self.engine.manifest.tokens.grids[target].mask_token).any():
             return tokens
+        if context is not None and len(context) < len(tokens):
+            context = np.repeat(context, len(tokens), axis=0)
         with self.clock.stage("decode_tokens"):
             return self.engine.decode_tokens(
+                target,
                 tokens,
-                mask,
+                context,
                 seeds=seeds,
-                sampling=self.sampling(mask),
+                sampling=self.sampling(target, tokens),
                 window=window,
                 on_step=self.on_step,
             )
@@ -94,7 +90,7 @@ class Call:
         self,
         samples: FloatArray,
         codes: IntArray,
-        sampling: SamplingDefaults,
+        sampling: Sampling,
         seed: int | None = None,
         sample_rate: int | None = None,
     ) -> Sound:
@@ -110,7 +106,7 @@ class Call:
         self,
         pixels: RgbArray,
         codes: IntArray,
-        sampling: SamplingDefaults,
+        sampling: Sampling,
         seed: int | None = None,
     ) -> Picture:
         return Picture(

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.decode.reference import IntArray
+from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, crop_box
 from echoes_rt.results import Picture
@@ -32,7 +32,7 @@ def inpaint_picture(
         )
     if not mask.any():
         raise InputError("the mask is empty: nothing is to be filled in; paint that part white")
-    spec, layout = call.engine.manifest.image, call.engine.manifest.tokens
+    spec, grid = call.engine.manifest.image, call.engine.manifest.tokens.image
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
     top, left, height, width = crop_box(original, spec, centre)
@@ -44,14 +44,13 @@ def inpaint_picture(
             f"{rows[-1] - rows[0] + 1}"
         )
     crop = np.ascontiguousarray(original[box])
-    call.load("step", "image_encoder", "image_decoder")
+    call.load("image_encoder", "image_decoder", target="image")
     with call.clock.stage("encode_image"):
         codes = call.engine.encode_image(crop)
-    grid = layout.image
     hidden = _touched(mask[box], grid.height, grid.width).reshape(1, -1)
-    tokens, unknown = call.question(np.where(hidden, layout.mask_token_id, codes), audio)
-    sampling = call.sampling(unknown)
-    codes = call.decode(tokens, unknown, [call.seed])[:, layout.image_slice]
+    tokens = np.where(hidden, np.int32(grid.mask_token), codes)
+    sampling = call.sampling("image", tokens)
+    codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
         made = call.engine.decode_image(codes)[0]
     made = np.asarray(cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -62,13 +61,12 @@ def inpaint_picture(
 
 def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | None) -> Picture:
     """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
-    layout = call.engine.manifest.tokens
-    call.load("step", "image_encoder", "image_decoder")
+    call.load("image_encoder", "image_decoder", target="image")
     with call.clock.stage("encode_image"):
         codes = call.engine.encode_image(original)
-    tokens, mask = call.question(thinned(call, codes, keep), audio)
-    sampling = call.sampling(mask)
-    codes = call.decode(tokens, mask, [call.seed])[:, layout.image_slice]
+    tokens = thinned(call, "image", codes, keep)
+    sampling = call.sampling("image", tokens)
+    codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
         pixels = call.engine.decode_image(codes)[0]
     return call.picture(pixels, codes[0], sampling)

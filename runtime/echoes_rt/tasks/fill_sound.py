@@ -7,9 +7,9 @@ from collections import deque
 
 import numpy as np
 
-from echoes_rt.audio import clip_mel, log_mel, resample, to_mono
-from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.audio import resample, to_mono
+from echoes_rt.decode.noise import VARY_STREAM, uniforms
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.results import Sound
 from echoes_rt.tasks.call import Call
@@ -20,9 +20,6 @@ FADE_S = 0.02
 
 MAX_ADDED_S = 3600
 """Seconds that ``extend`` adds at most: they are held in memory."""
-
-VARY_WINDOW = (1 << 64) - 1
-"""The noise that chooses which codes ``vary`` keeps; no stream ever gets that far."""
 
 
 def inpaint(
@@ -54,19 +51,18 @@ def inpaint(
             "give a shorter part, or use continue"
         )
     clip = mono[begin : begin + mel_spec.n_samples]
-    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
+    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
-        mel = clip_mel(clip, mel_spec)
+        mel = call.engine.clip_mel(clip)
         known = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
-    known[:, columns] = call.engine.manifest.tokens.mask_token_id
-    tokens, mask = call.question(image, known.reshape(1, -1))
-    sampling = call.sampling(mask)
-    decoded = call.decode(tokens, mask, [call.seed])
-    codes = decoded[:, call.engine.manifest.tokens.audio_slice]
+    known[:, columns] = grid.mask_token
+    tokens = known.reshape(1, -1)
+    sampling = call.sampling("audio", tokens)
+    codes = call.decode("audio", tokens, image, [call.seed])
     frames = slice(*(c * (mel_spec.n_frames // grid.width) for c in (columns.start, columns.stop)))
     with call.clock.stage("decode_audio"):
         # Outside of the part the vocoder sees what was really there.
-        mel[:, frames] = call.engine.decode_mel(codes)[0][:, frames]
+        mel[:, frames] = call.engine.decode_mel(codes, seeds=[call.seed])[0][:, frames]
         made = call.engine.vocode(mel[None])[0]
     samples = _patched(original, sample_rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
     return call.sound(samples, codes[0], sampling, sample_rate=sample_rate)
@@ -87,9 +83,9 @@ def extend(
     mono = to_mono(tail, sample_rate, mel_spec.sample_rate)
     clip = mono[-mel_spec.n_samples :]
     clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
-    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
+    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
-        mel = log_mel(clip, mel_spec)
+        mel = call.engine.log_mel(clip[None])[0]
         codes = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
     n_known = min(overlap_columns(grid.width), max(1, len(mono) // per_column))
     n_frames = n_known * mel_spec.n_frames // grid.width
@@ -108,25 +104,24 @@ def extend(
 
 def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None) -> Sound:
     """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
-    layout = call.engine.manifest.tokens
-    call.load("step", "mel_encoder", "mel_decoder", "vocoder")
+    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
         codes = call.engine.encode_audio(mono)
-    tokens, mask = call.question(image, thinned(call, codes, keep))
-    sampling = call.sampling(mask)
-    codes = call.decode(tokens, mask, [call.seed])[:, layout.audio_slice]
+    tokens = thinned(call, "audio", codes, keep)
+    sampling = call.sampling("audio", tokens)
+    codes = call.decode("audio", tokens, image, [call.seed])
     with call.clock.stage("decode_audio"):
-        samples = call.engine.decode_audio(codes)[0]
+        samples = call.engine.decode_audio(codes, seeds=[call.seed])[0]
     return call.sound(samples, codes[0], sampling)
 
 
-def thinned(call: Call, codes: IntArray, keep: float) -> IntArray:
-    """(1, N) codes of which each stays with probability ``keep``, by the call's seed."""
+def thinned(call: Call, target: str, codes: IntArray, keep: float) -> IntArray:
+    """(1, N) codes of a target, each kept with probability ``keep``, by the call's seed."""
     if not 0 <= keep <= 1:
         raise InputError(f"keep must be in [0, 1], got {keep:g}")
-    chances = uniforms([call.seed], 1, codes.shape[1], VARY_WINDOW)[0, 0]
-    mask_token_id = np.int32(call.engine.manifest.tokens.mask_token_id)
-    return np.asarray(np.where(chances < keep, codes, mask_token_id))
+    chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])
+    mask_token = np.int32(call.engine.manifest.tokens.grids[target].mask_token)
+    return np.asarray(np.where(chances < keep, codes, mask_token))
 
 
 def _window_start(n_samples: int, first: int, last: int, n_window: int) -> int:

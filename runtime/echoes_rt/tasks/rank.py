@@ -7,33 +7,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
+from echoes_rt.spec.tokens import OTHER
 
 if TYPE_CHECKING:
     from echoes_rt.engine import Engine
 
 
-def likeliest(engine: Engine, tokens: IntArray, *, asked: str) -> NDArray[np.intp]:
-    """The order of (B, N) decoded sequences, best first.
+def likeliest(engine: Engine, target: str, made: IntArray, given: IntArray) -> NDArray[np.intp]:
+    """The order of (B, N) decoded codes of a target, best first.
 
     A result is as good as it explains what it was made from: the log-likelihood of the given
-    medium's codes, all masked, with the result in full view. The same network answers, since it
-    is trained in both directions; docs/evaluation.md compares other scores.
+    medium's codes, all masked, with the result as their context. The same network answers, since
+    it is trained in both directions; docs/evaluation.md compares other scores.
 
     Args:
-        engine: has the step graph.
-        tokens: (B, N) without masks.
-        asked: ``audio`` or ``image``, the medium that was made.
+        engine: what decoded them.
+        target: ``audio`` or ``image``, the medium that was made.
+        made: without masks.
+        given: (1, N') codes of the other medium.
     """
-    layout = engine.manifest.tokens
-    given = layout.image_slice if asked == "audio" else layout.audio_slice
-    size = (layout.image if asked == "audio" else layout.audio).codebook_size
-    hidden = tokens.copy()
-    hidden[:, given] = layout.mask_token_id
-    scores = []
-    for question, answer in zip(hidden, tokens, strict=True):
-        logits = engine.logits(question[None])[0, given, :size]
-        scores.append(_log_likelihood(logits, answer[given]))
+    medium = OTHER[target]
+    hidden = np.full_like(given, engine.manifest.tokens.grids[medium].mask_token)
+    scores = [
+        _log_likelihood(engine.logits(medium, hidden, codes[None])[0], given[0]) for codes in made
+    ]
     return np.argsort(-np.array(scores), kind="stable")
 
 

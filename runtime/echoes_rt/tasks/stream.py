@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from echoes_rt.decode.reference import FloatArray, IntArray
+from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.spec.mel import MelSpec
 from echoes_rt.spec.tokens import Grid
@@ -91,7 +91,7 @@ def stream(
         raise BundleError(
             f"bundle {call.engine.manifest.name} has one token column a clip; long sound needs two"
         )
-    call.load("step", "mel_decoder", "vocoder")
+    call.load("mel_decoder", "vocoder", target="audio")
     done = 0
     for samples in _vocoded(call, _blended(call, image_at, n_samples, past, on_window), past):
         part = samples if n_samples is None else samples[: n_samples - done]
@@ -119,11 +119,11 @@ def _blended(
     for window in itertools.count():
         if image_at is not None:
             image = image_at(max(0, given) / mel_spec.frame_rate)
-        codes, image = _window(call, image, known, window)
+        codes = _window(call, image, known, window)
         if on_window is not None:
             on_window(codes.reshape(-1))
         with call.clock.stage("decode_audio"):
-            mel = call.engine.decode_mel(codes.reshape(1, -1))[0]
+            mel = call.engine.decode_mel(codes.reshape(1, -1), seeds=[call.seed], window=window)[0]
         if tail is not None:
             n_shared = tail.shape[1]
             rising = (np.arange(n_shared, dtype=np.float32) + 1) / (n_shared + 1)
@@ -140,22 +140,14 @@ def _blended(
         tail = mel[:, end : end + n_overlap * frames_per_column]
 
 
-def _window(
-    call: Call, image: IntArray | None, known: IntArray | None, window: int
-) -> tuple[IntArray, IntArray]:
-    """(rows, columns) audio codes, of which the first columns may be ``known``, and (1, N_i).
-
-    Without a picture one is drawn along; it keeps the windows that follow to the same thing.
-    """
-    layout = call.engine.manifest.tokens
-    grid = layout.audio
-    audio = np.full((grid.height, grid.width), layout.mask_token_id, dtype=np.int32)
+def _window(call: Call, image: IntArray | None, known: IntArray | None, window: int) -> IntArray:
+    """(rows, columns) audio codes, of which the first columns may be ``known``."""
+    grid = call.engine.manifest.tokens.audio
+    audio = call.unknown("audio").reshape(grid.height, grid.width)
     if known is not None:
         audio[:, : known.shape[1]] = known
-    tokens, mask = call.question(image, audio.reshape(1, -1))
-    decoded = call.decode(tokens, mask, [call.seed], window)
-    codes = decoded[0, layout.audio_slice].reshape(grid.height, grid.width)
-    return codes, decoded[:, layout.image_slice]
+    codes = call.decode("audio", audio.reshape(1, -1), image, [call.seed], window)
+    return codes.reshape(grid.height, grid.width)
 
 
 def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Iterator[FloatArray]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from echoes_rt.decode.reference import IntArray
+from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray
-from echoes_rt.options import report_steps
 from echoes_rt.results import Picture, Sound
+from echoes_rt.spec.tokens import MEDIA, OTHER
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.rank import likeliest
 
@@ -21,43 +20,26 @@ REDRAWS = 2
 
 def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = None) -> list[Sound]:
     """``count`` sounds of one picture's (1, N_i) codes, or the ``keep`` likeliest of them."""
-    call.load("step", "mel_decoder", "vocoder")
-    layout = call.engine.manifest.tokens
-    tokens, seeds = _decode(call, image, None, count, keep)
-    codes = tokens[:, layout.audio_slice]
-    sampling = call.engine.sampling(layout.audio.n_tokens, call.options)
+    call.load("mel_decoder", "vocoder", target="audio")
+    codes, seeds = _decode(call, "audio", image, count, keep)
+    sampling = call.engine.sampling(codes.shape[1], call.options)
     with call.clock.stage("decode_audio"):
-        samples = [call.engine.decode_audio(row[None])[0] for row in codes]
+        samples = [
+            call.engine.decode_audio(row[None], seeds=[seed])[0]
+            for row, seed in zip(codes, seeds, strict=True)
+        ]
     return [
         call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
     ]
-
-
-def sounds_at_once(call: Call, image: RgbArray, count: int = 1) -> list[Sound]:
-    """``sounds_of`` a picture's pixels, by an engine that goes all the way in one call."""
-    check_count(count, None)
-    call.load("image_to_audio")
-    engine, seeds = call.engine, call.seeds(count)
-    sampling = engine.sampling(engine.manifest.tokens.audio.n_tokens, call.options)
-    with call.clock.stage("image_to_audio"):
-        parts = [
-            engine.image_to_samples(image, seeds=seeds[i : i + BATCH], sampling=sampling)
-            for i in range(0, count, BATCH)
-        ]
-    report_steps(call.on_step, sampling.steps)
-    members = (member for part in parts for member in zip(*part, strict=True))
-    return [call.sound(s, c, sampling, seed) for (s, c), seed in zip(members, seeds, strict=True)]
 
 
 def pictures_of(
     call: Call, audio: IntArray, count: int = 1, keep: int | None = None
 ) -> list[Picture]:
     """``count`` pictures of one clip's (1, N_a) codes, or the ``keep`` likeliest of them."""
-    call.load("step", "image_decoder")
-    layout = call.engine.manifest.tokens
-    tokens, seeds = _decode(call, None, audio, count, keep)
-    codes = tokens[:, layout.image_slice]
-    sampling = call.engine.sampling(layout.image.n_tokens, call.options)
+    call.load("image_decoder", target="image")
+    codes, seeds = _decode(call, "image", audio, count, keep)
+    sampling = call.engine.sampling(codes.shape[1], call.options)
     with call.clock.stage("decode_image"):
         parts = [
             call.engine.decode_image(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)
@@ -69,27 +51,28 @@ def pictures_of(
 
 
 def both(call: Call) -> tuple[Sound, Picture]:
-    """A picture and a sound from nothing, then each of them anew in turns, guided by the other.
+    """A sound from nothing and a picture of it, then each of them anew in turns.
 
-    Drawn in one pass they agree less, because there is no condition to guide by;
     docs/evaluation.md has the figures.
     """
-    call.load("step", "mel_decoder", "vocoder", "image_decoder")
-    layout = call.engine.manifest.tokens
-    tokens, mask = call.question(None, None)
-    sampling = call.sampling(mask)
-    tokens = call.decode(tokens, mask, [call.seed])
-    for window in range(1, 1 + 2 * REDRAWS, 2):
-        question = call.question(None, tokens[:, layout.audio_slice])
-        tokens = call.decode(*question, [call.seed], window=window)
-        question = call.question(tokens[:, layout.image_slice], None)
-        tokens = call.decode(*question, [call.seed], window=window + 1)
-    audio, image = tokens[:, layout.audio_slice], tokens[:, layout.image_slice]
+    call.load("mel_decoder", "vocoder", target="audio")
+    call.load("image_decoder", target="image")
+    known: dict[str, IntArray | None] = dict.fromkeys(MEDIA)
+    for window, target in enumerate(("audio", "image") * (1 + REDRAWS)):
+        context = known[OTHER[target]]
+        known[target] = call.decode(target, call.unknown(target), context, [call.seed], window)
+    audio, image = known["audio"], known["image"]
+    assert audio is not None
+    assert image is not None
     with call.clock.stage("decode_audio"):
-        samples = call.engine.decode_audio(audio)[0]
+        samples = call.engine.decode_audio(audio, seeds=[call.seed])[0]
     with call.clock.stage("decode_image"):
         pixels = call.engine.decode_image(image)[0]
-    return call.sound(samples, audio[0], sampling), call.picture(pixels, image[0], sampling)
+    sampling = {medium: call.sampling(medium, call.unknown(medium)) for medium in MEDIA}
+    return (
+        call.sound(samples, audio[0], sampling["audio"]),
+        call.picture(pixels, image[0], sampling["image"]),
+    )
 
 
 def check_count(count: int, keep: int | None) -> None:
@@ -101,18 +84,17 @@ def check_count(count: int, keep: int | None) -> None:
 
 
 def _decode(
-    call: Call, image: IntArray | None, audio: IntArray | None, count: int, keep: int | None
+    call: Call, target: str, context: IntArray, count: int, keep: int | None
 ) -> tuple[IntArray, list[int]]:
     check_count(count, keep)
     seeds = call.seeds(count)
     parts = []
     for start in range(0, count, BATCH):
         members = seeds[start : start + BATCH]
-        tokens, mask = call.question(image, audio, len(members))
-        parts.append(call.decode(tokens, mask, members))
-    tokens = np.concatenate(parts)
+        parts.append(call.decode(target, call.unknown(target, len(members)), context, members))
+    codes = np.concatenate(parts)
     if keep is None:
-        return tokens, seeds
+        return codes, seeds
     with call.clock.stage("rank"):
-        best = likeliest(call.engine, tokens, asked="audio" if audio is None else "image")[:keep]
-    return tokens[best], [seeds[i] for i in best]
+        best = likeliest(call.engine, target, codes, context)[:keep]
+    return codes[best], [seeds[i] for i in best]

@@ -3,7 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+
 from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256
+from echoes_rt.spec.graphs import BATCH, SEEN, Tensors, TensorSpec
 from echoes_rt.spec.manifest import Manifest
 
 VERSION = "10.16.2.10"
@@ -18,7 +21,9 @@ def write_engine(folder: Path, graph: str, **changes: Any) -> Path:
         changes: of the fields of the record's key.
     """
     manifest = Manifest.read(folder / "manifest.json")
-    signature = manifest.graphs[graph].signature
+    session = onnxruntime.InferenceSession(
+        folder / f"{graph}.onnx", providers=["CPUExecutionProvider"]
+    )
     facts = {
         "graph": graph,
         "flavour": "tensorrt",
@@ -34,8 +39,20 @@ def write_engine(folder: Path, graph: str, **changes: Any) -> Path:
     EngineFile(
         key=key,
         engine_sha256=file_sha256(path),
-        inputs=signature.inputs,
-        outputs=signature.outputs,
+        inputs=_tensors(session.get_inputs()),
+        outputs=_tensors(session.get_outputs()),
         ranges={},
     ).write(path)
     return path
+
+
+def _tensors(values: list[Any]) -> Tensors:
+    """As an engine has them, which always has a context."""
+    kinds = {"tensor(float)": "float32", "tensor(int32)": "int32", "tensor(bool)": "bool"}
+    return {
+        value.name: TensorSpec(
+            dtype=kinds[value.type],
+            shape=tuple(BATCH if dim == SEEN else dim for dim in value.shape),
+        )
+        for value in values
+    }

@@ -20,7 +20,7 @@ from echoes_training.evaluate.dials import (
 if TYPE_CHECKING:
     from echoes_training.evaluate.ablation import Sweeps
 
-DIALS = ("guidance", "steps", "temperature", "choice_temperature")
+DIALS = ("guidance", "steps", "temperature")
 
 
 @click.command()
@@ -47,7 +47,6 @@ DIALS = ("guidance", "steps", "temperature", "choice_temperature")
 )
 @click.option("--try-steps", "values_steps", type=int, multiple=True)
 @click.option("--try-temperature", "values_temperature", type=float, multiple=True)
-@click.option("--try-choice-temperature", "values_choice_temperature", type=float, multiple=True)
 @count_option("--pictures-per-label", 6, "Held-out pictures to make sounds of.")
 @count_option("--seeds", 1, "Sounds of each picture; with two or more, their variety is measured.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from echoes_rt.errors import InputError
 from echoes_rt.options import SamplingOptions
 from echoes_rt.spec.manifest import MANIFEST_NAME
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation
@@ -38,7 +38,6 @@ class Sweeps:
     intervals: tuple[tuple[float, float], ...] = ((0.0, 0.5), (0.5, 1.0))
     steps: tuple[int, ...] = (4, 6, 8, 12, 16, 24)
     temperature: tuple[float, ...] = (0.6, 0.8, 1.0, 1.2)
-    choice_temperature: tuple[float, ...] = (1, 3, 6, 9, 12, 18)
 
     def schedules(self) -> dict[str, tuple[str, tuple[float, float]]]:
         """Name, schedule and interval."""
@@ -49,10 +48,10 @@ class Sweeps:
         }
 
     def lines(
-        self, defaults: SamplingDefaults, names: Sequence[str]
-    ) -> dict[tuple[str, str], list[SamplingDefaults]]:
+        self, defaults: Sampling, names: Sequence[str]
+    ) -> dict[tuple[str, str], list[Sampling]]:
         """The points of each curve, by the dial and, for guidance, the schedule."""
-        curves: dict[tuple[str, str], list[SamplingDefaults]] = {}
+        curves: dict[tuple[str, str], list[Sampling]] = {}
         for name in names:
             if name == "guidance":
                 for title, (schedule, interval) in self.schedules().items():
@@ -70,8 +69,8 @@ SWEEPS = tuple(field.name for field in dataclasses.fields(Sweeps) if field.name 
 
 
 def _guided(
-    defaults: SamplingDefaults, scale: float, schedule: str, interval: tuple[float, float]
-) -> SamplingDefaults:
+    defaults: Sampling, scale: float, schedule: str, interval: tuple[float, float]
+) -> Sampling:
     if scale == 1:  # no guidance, whatever its schedule: one cell serves all
         schedule, interval = "constant", FULL
     return dataclasses.replace(
@@ -82,7 +81,7 @@ def _guided(
     )
 
 
-def key_of(sampling: SamplingDefaults) -> str:
+def key_of(sampling: Sampling) -> str:
     """The name of a cell."""
     values = dataclasses.asdict(sampling)
     start, stop = values.pop("guidance_interval")
@@ -134,7 +133,7 @@ class Ablation:
         return cast(Results, bundle)
 
 
-def measure(evaluation: Evaluation, sampling: SamplingDefaults) -> Results:
+def measure(evaluation: Evaluation, sampling: Sampling) -> Results:
     """One cell: sounds of held-out pictures; between seeds also how much they differ."""
     jobs = evaluation.picture_jobs()
     options = cast(SamplingOptions, dataclasses.asdict(sampling))

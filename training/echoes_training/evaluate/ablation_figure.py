@@ -20,7 +20,6 @@ FIELDS = {
     "guidance": "guidance_scale",
     "steps": "steps",
     "temperature": "temperature",
-    "choice_temperature": "choice_temperature",
 }
 MEASURES = {"balanced": "share recognised, balanced", "apart": "mean distance between seeds"}
 

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt import BundleError, Echoes
-from echoes_rt.audio import clip_mel
 from echoes_rt.image import RgbArray
 from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import Samples
@@ -38,47 +37,43 @@ def jobs_of(clips: Sequence[Clip], n_seeds: int, first_seed: int) -> list[Job]:
     ]
 
 
-def question(
-    echoes: Echoes, *, image: Codes | None = None, audio: Codes | None = None, members: int
-) -> Codes:
-    """(B, N) tokens with the given media's (B, N_i) or (B, N_a) codes, all else unknown."""
-    layout = echoes.manifest.tokens
-    tokens = np.full((members, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-    if image is not None:
-        tokens[:, layout.image_slice] = image
-    if audio is not None:
-        tokens[:, layout.audio_slice] = audio
-    return tokens
-
-
 def fill_in(
     echoes: Echoes,
-    questions: Codes,
+    target: str,
+    context: Codes | None,
     seeds: Sequence[int],
     options: SamplingOptions,
     batch_size: int,
     *,
     window: int = 0,
 ) -> Iterator[Codes]:
-    """(B, N) answers at a time, what the runtime gives for each of (M, N) questions alone."""
-    mask = questions == echoes.manifest.tokens.mask_token_id
-    sampling = echoes.sampling(int(mask.sum(axis=1).max()), options)
-    for part in batches(len(questions), batch_size):
+    """(B, N) codes of a target at a time, of which nothing is known, one for each of M seeds.
+
+    ``context`` is (M, N') of the other medium, if there is any.
+    """
+    grid = echoes.manifest.tokens.grids[target]
+    sampling = echoes.sampling(grid.n_tokens, options)
+    for part in batches(len(seeds), batch_size):
         yield echoes.decode_tokens(
-            questions[part], mask[part], seeds=seeds[part], sampling=sampling, window=window
+            target,
+            np.full((len(seeds[part]), grid.n_tokens), grid.mask_token, dtype=np.int32),
+            None if context is None else context[part],
+            seeds=seeds[part],
+            sampling=sampling,
+            window=window,
         )
 
 
-def sounds_of(echoes: Echoes, tokens: Iterable[Codes]) -> Iterator[Samples]:
-    """(B, N) tokens at a time to (B, S) samples."""
-    for part in tokens:
-        yield decode_audio(echoes, part[:, echoes.manifest.tokens.audio_slice])
+def sounds_of(echoes: Echoes, codes: Iterable[Codes]) -> Iterator[Samples]:
+    """(B, N_a) codes at a time to (B, S) samples."""
+    for part in codes:
+        yield decode_audio(echoes, part)
 
 
-def pictures_of(echoes: Echoes, tokens: Iterable[Codes]) -> Iterator[RgbArray]:
-    """(B, N) tokens at a time to (B, H, W, 3) pictures."""
-    for part in tokens:
-        yield echoes.decode_image(part[:, echoes.manifest.tokens.image_slice])
+def pictures_of(echoes: Echoes, codes: Iterable[Codes]) -> Iterator[RgbArray]:
+    """(B, N_i) codes at a time to (B, H, W, 3) pictures."""
+    for part in codes:
+        yield echoes.decode_image(part)
 
 
 def parts(rows: NDArray[np.int32], batch_size: int) -> Iterator[Codes]:
@@ -89,9 +84,8 @@ def parts(rows: NDArray[np.int32], batch_size: int) -> Iterator[Codes]:
 
 def vocode(echoes: Echoes, sounds: Sequence[Samples], batch_size: int) -> Iterator[Samples]:
     """The mels of real sounds through the vocoder alone, (B, S) at a time."""
-    spec = echoes.manifest.mel
     for part in batches(len(sounds), batch_size):
-        yield echoes.vocode(np.stack([clip_mel(sound, spec) for sound in sounds[part]]))
+        yield echoes.vocode(echoes.log_mel(np.stack(sounds[part])))
 
 
 def decode_audio(echoes: Echoes, codes: Codes) -> Samples:

@@ -4,70 +4,60 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from echoes_rt.spec.tokens import OTHER
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Numbers, Scores, spread
 
+WAYS = ("first", "sound_redrawn", "both_redrawn", "sound_redrawn_twice", "both_redrawn_twice")
+"""What there is after each decoding but the first, which makes a sound alone."""
+
+Pair = dict[str, Codes]
+"""(B, N) codes by medium."""
+
 
 def cogeneration_scores(evaluation: Evaluation) -> Scores:
-    """How often both judges name the same label, for six ways to make a pair.
+    """How often both judges name the same label, for several ways to make a pair.
 
-    ``joint`` draws both in one pass; the others draw one of them once more, guided by the other,
-    or the picture and then the sound in turns. ``shipped`` is the one that the runtime's verb
-    gives.
+    ``shipped`` is the one that the runtime's task gives.
     """
-    config, layout = evaluation.config, evaluation.echoes.manifest.tokens
+    config = evaluation.config
     seeds = [config.seed + i for i in range(config.n_pairs)]
     answers = ways(evaluation, seeds)
     heard: dict[bytes, Numbers] = {}
     seen: dict[bytes, Numbers] = {}
     scores: Scores = {"n": len(seeds), "shipped": _shipped(evaluation, seeds[0], answers)}
-    for name, tokens in answers.items():
+    for name, pair in answers.items():
         # What two ways have in common is judged once.
-        audio = tokens[:, layout.audio_slice].tobytes()
-        image = tokens[:, layout.image_slice].tobytes()
+        audio, image = pair["audio"].tobytes(), pair["image"].tobytes()
         if audio not in heard:
-            heard[audio] = _heard(evaluation, name, tokens)
+            heard[audio] = _heard(evaluation, name, pair["audio"])
         if image not in seen:
-            seen[image] = _seen(evaluation, name, tokens)
+            seen[image] = _seen(evaluation, name, pair["image"])
         scores[name] = agreement(heard[audio], seen[image], evaluation.labels)
     return scores
 
 
-def ways(evaluation: Evaluation, seeds: Sequence[int]) -> dict[str, Codes]:
-    """(B, N) tokens of the same seeds by each way."""
-    echoes, layout = evaluation.echoes, evaluation.echoes.manifest.tokens
-    n = len(seeds)
-
-    def drawn(questions: Codes, window: int) -> Codes:
+def ways(evaluation: Evaluation, seeds: Sequence[int]) -> dict[str, Pair]:
+    """A sound from nothing and a picture of it, then each of them anew in turns."""
+    pair: Pair = {}
+    answers = {}
+    # Each decoding has a window, that is, noise of its own, as in the runtime.
+    for window in range(1 + len(WAYS)):
+        target = ("audio", "image")[window % 2]
         parts = chain.fill_in(
-            echoes,
-            questions,
+            evaluation.echoes,
+            target,
+            pair.get(OTHER[target]),
             seeds,
             evaluation.options,
             evaluation.config.batch_size,
             window=window,
         )
-        return np.concatenate([*parts])
-
-    # Each decoding has a window, that is, noise of its own, as in the runtime.
-    joint = drawn(chain.question(echoes, members=n), 0)
-    answers = {
-        "joint": joint,
-        "sound_redrawn": drawn(
-            chain.question(echoes, image=joint[:, layout.image_slice], members=n), 1
-        ),
-    }
-    tokens, window = joint, 1
-    for times in ("", "_twice"):
-        audio = tokens[:, layout.audio_slice]
-        tokens = drawn(chain.question(echoes, audio=audio, members=n), window)
-        answers["picture_redrawn" + times] = tokens
-        image = tokens[:, layout.image_slice]
-        tokens = drawn(chain.question(echoes, image=image, members=n), window + 1)
-        answers["both_redrawn" + times] = tokens
-        window += 2
+        pair = pair | {target: np.concatenate([*parts])}
+        if window:
+            answers[WAYS[window - 1]] = pair
     return answers
 
 
@@ -88,24 +78,23 @@ def agreement(heard: Numbers, seen: Numbers, labels: Sequence[str]) -> Scores:
     }
 
 
-def _heard(evaluation: Evaluation, name: str, tokens: Codes) -> Numbers:
-    parts = chain.parts(tokens, evaluation.config.batch_size)
+def _heard(evaluation: Evaluation, name: str, codes: Codes) -> Numbers:
+    parts = chain.parts(codes, evaluation.config.batch_size)
     made = chain.sounds_of(evaluation.echoes, parts)
-    unknown = np.zeros(len(tokens), dtype=np.int64)
+    unknown = np.zeros(len(codes), dtype=np.int64)
     return evaluation.hear(name, made, unknown).predicted
 
 
-def _seen(evaluation: Evaluation, name: str, tokens: Codes) -> Numbers:
-    parts = chain.parts(tokens, evaluation.config.batch_size)
-    return evaluation.see(name, chain.pictures_of(evaluation.echoes, parts), len(tokens))
+def _seen(evaluation: Evaluation, name: str, codes: Codes) -> Numbers:
+    parts = chain.parts(codes, evaluation.config.batch_size)
+    return evaluation.see(name, chain.pictures_of(evaluation.echoes, parts), len(codes))
 
 
-def _shipped(evaluation: Evaluation, seed: int, answers: dict[str, Codes]) -> str | None:
+def _shipped(evaluation: Evaluation, seed: int, answers: dict[str, Pair]) -> str | None:
     """The way whose first pair is the one that the runtime gives for the same seed."""
-    layout = evaluation.echoes.manifest.tokens
     sound, picture = evaluation.echoes.cogenerate(seed=seed, **evaluation.options)
-    for name, tokens in answers.items():
-        is_sound = np.array_equal(tokens[0, layout.audio_slice], sound.codes)
-        if is_sound and np.array_equal(tokens[0, layout.image_slice], picture.codes):
+    made = {"audio": sound.codes, "image": picture.codes}
+    for name, pair in answers.items():
+        if all(np.array_equal(pair[medium][0], made[medium]) for medium in made):
             return name
     return None

@@ -39,7 +39,6 @@ def sampling_options(function: F) -> F:
         click.option("--steps", type=int),
         click.option("--guidance-scale", type=float),
         click.option("--temperature", type=float),
-        click.option("--choice-temperature", type=float),
         click.option("--guidance-schedule", type=click.Choice(GUIDANCE_SCHEDULES)),
         click.option("--guidance-interval", type=(float, float), metavar="START STOP"),
     )

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from echoes_rt import Echoes
 from echoes_rt.image import RgbArray
 from echoes_rt.options import SamplingOptions
-from echoes_rt.spec.sampling import SamplingDefaults
+from echoes_rt.spec.sampling import Sampling
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip, Split
@@ -95,7 +95,7 @@ class Evaluation:
         self._audio_codes: dict[Clip, Codes] = {}
         # A dial out of range is to be said before any work.
         n_unknown = echoes.manifest.tokens.audio.n_tokens
-        self.sampling: SamplingDefaults = echoes.sampling(n_unknown, options)
+        self.sampling: Sampling = echoes.sampling(n_unknown, options)
 
     @cached_property
     def judge(self) -> Judge:
@@ -153,21 +153,17 @@ class Evaluation:
     def answers(
         self, jobs: Sequence[chain.Job], options: SamplingOptions | None = None
     ) -> Iterator[Codes]:
-        """(B, N) tokens at a time: the other medium of each job's picture or sound."""
+        """(B, N) codes at a time: the other medium of each job's picture or sound."""
         dials = self.options if options is None else options
         for part in chain.batches(len(jobs), self.config.batch_size):
             members = jobs[part]
             clips = [job.clip for job in members]
             if clips[0].image:
-                questions = chain.question(
-                    self.echoes, image=self.image_codes(clips), members=len(clips)
-                )
+                target, context = "audio", self.image_codes(clips)
             else:
-                questions = chain.question(
-                    self.echoes, audio=self.audio_codes(clips), members=len(clips)
-                )
+                target, context = "image", self.audio_codes(clips)
             seeds = [job.seed for job in members]
-            yield from chain.fill_in(self.echoes, questions, seeds, dials, len(members))
+            yield from chain.fill_in(self.echoes, target, context, seeds, dials, len(members))
 
     def real_sounds(self, clips: Sequence[Clip]) -> Iterator[Samples]:
         for part in chain.batches(len(clips), self.config.batch_size):

@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from echoes_rt.audio import clip_mel
 from echoes_rt.errors import InputError
 from echoes_rt.image import RgbArray, read_image
 from echoes_rt.spec.mel import MelSpec, mel_filterbank
@@ -20,6 +19,7 @@ from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
+from echoes_training.models.mel import log_mel
 
 COLOURS = ("#444444", "#7aa6c2", "#2f6f9f", "#d9652b")
 TICKS_HZ = (200, 500, 1000, 2000, 5000)
@@ -137,7 +137,7 @@ def _draw_picture(axis: Axes, pixels: RgbArray, title: str) -> None:
 
 def draw_sound(axis: Axes, samples: Samples, spec: MelSpec, title: str) -> None:
     extent = (0.0, spec.duration_s, -0.5, spec.n_mels - 0.5)
-    mel = clip_mel(np.nan_to_num(samples), spec)
+    mel = log_mel(np.nan_to_num(samples), spec)
     axis.imshow(mel, origin="lower", aspect="auto", vmin=-1, vmax=1, extent=extent, cmap="magma")
     bands = _band_centres(spec)
     ticks = [hz for hz in TICKS_HZ if bands[0] <= hz <= bands[-1]]

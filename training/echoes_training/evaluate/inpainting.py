@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoes_rt.audio import clip_mel
 from echoes_rt.options import Options
 from echoes_rt.spec.mel import DB_RANGE
 from echoes_rt.tasks import fill_sound
@@ -16,6 +15,7 @@ from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Numbers, Scores
+from echoes_training.models.mel import log_mel
 
 REGION = (1 / 3, 2 / 3)
 
@@ -85,7 +85,7 @@ def _distances(
     spec = evaluation.echoes.manifest.mel
     frames = slice(*(round(share * spec.n_frames) for share in REGION))
     real_mels, codec_mels, filled_mels = (
-        np.stack([clip_mel(sound, spec)[:, frames] for sound in sounds])
+        np.stack([log_mel(sound, spec)[:, frames] for sound in sounds])
         for sounds in (real, codec, filled)
     )
     scores: Scores = {}

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt import Echoes
+from echoes_rt.spec.tokens import OTHER
 from echoes_rt.tasks.rank import likeliest
 from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain
@@ -13,9 +14,6 @@ from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Numbers, Scores
 
 N_CANDIDATES = 8
-
-N_PARTS = 4
-"""The pseudo-likelihood hides a quarter of the codes at a time and looks at the others."""
 
 Values = NDArray[np.float64]
 
@@ -39,11 +37,13 @@ def _ranked(evaluation: Evaluation, clips: list[Clip], asked: str) -> Scores:
     jobs = chain.jobs_of(clips, N_CANDIDATES, evaluation.config.seed)
     for i, clip in enumerate(tqdm(clips, desc=f"ranking, {asked} made", unit="set")):
         mine = jobs[i * N_CANDIDATES : (i + 1) * N_CANDIDATES]
-        tokens = np.concatenate([*evaluation.answers(mine)])
+        codes = np.concatenate([*evaluation.answers(mine)])
+        of = evaluation.image_codes if asked == "audio" else evaluation.audio_codes
+        given = of([clip])
         number = evaluation.labels.index(clip.label or "")
-        hits.append(_predicted(evaluation, tokens, asked) == number)
-        best = {"shipped": int(likeliest(echoes, tokens, asked=asked)[0])}
-        values = scores_of(echoes, tokens, asked)
+        hits.append(_predicted(evaluation, codes, asked) == number)
+        best = {"shipped": int(likeliest(echoes, asked, codes, given)[0])}
+        values = scores_of(echoes, asked, codes, given)
         chosen.append({**best, **{name: int(v.argmax()) for name, v in values.items()}})
     won = np.stack(hits)
     return {
@@ -60,60 +60,35 @@ def _ranked(evaluation: Evaluation, clips: list[Clip], asked: str) -> Scores:
     }
 
 
-def _predicted(evaluation: Evaluation, tokens: Codes, asked: str) -> Numbers:
+def _predicted(evaluation: Evaluation, codes: Codes, asked: str) -> Numbers:
     if asked == "image":
-        pictures = np.concatenate([*chain.pictures_of(evaluation.echoes, [tokens])])
+        pictures = np.concatenate([*chain.pictures_of(evaluation.echoes, [codes])])
         return evaluation.picture_judge.judge(pictures).predicted
-    sounds = np.concatenate([*chain.sounds_of(evaluation.echoes, [tokens])])
+    sounds = np.concatenate([*chain.sounds_of(evaluation.echoes, [codes])])
     return evaluation.judge.judge(sounds).predicted
 
 
-def scores_of(echoes: Echoes, tokens: Codes, asked: str) -> dict[str, Values]:
-    """(B,) scores of (B, N) answers to the same question, each better the higher.
+def scores_of(echoes: Echoes, asked: str, made: Codes, given: Codes) -> dict[str, Values]:
+    """(B,) scores of (B, N) answers to one question, each better the higher.
 
     ``condition``: how likely the given medium is, all hidden, if the made one is seen; ``made``:
-    how likely the made one is, all hidden, if the given one is seen; ``pseudo``: the same with
-    only a part hidden at a time; ``..._gain``: how much of that is owed to the given medium.
+    how likely the made one is, all hidden, if the given one is seen; ``made_gain``: how much of
+    that is owed to the given medium.
     """
-    layout = echoes.manifest.tokens
-    media = {
-        "image": (layout.image_slice, layout.image.codebook_size),
-        "audio": (layout.audio_slice, layout.audio.codebook_size),
-    }
-    made, made_size = media[asked]
-    given_size = media["audio" if asked == "image" else "image"][1]
-    places = np.arange(layout.n_tokens)
-    is_made = (places >= made.start) & (places < made.stop)
-
-    def known_by(hidden: NDArray[np.bool_], scored: NDArray[np.bool_], size: int) -> Values:
-        return _log_likelihood(echoes, tokens, hidden, scored, size)
-
-    parts = [is_made & (places % N_PARTS == part) for part in range(N_PARTS)]
+    given = np.repeat(given, len(made), axis=0)
     values = {
-        "condition": known_by(~is_made, ~is_made, given_size),
-        "made": known_by(is_made, is_made, made_size),
-        "pseudo": sum((known_by(part, part, made_size) for part in parts), np.float64(0)),
+        "condition": _log_likelihood(echoes, OTHER[asked], given, made),
+        "made": _log_likelihood(echoes, asked, made, given),
     }
-    blind = known_by(np.ones_like(is_made), is_made, made_size)
-    pseudo_blind = sum(
-        (known_by(part | ~is_made, part, made_size) for part in parts), np.float64(0)
-    )
-    values["made_gain"] = values["made"] - blind
-    values["pseudo_gain"] = values["pseudo"] - pseudo_blind
+    values["made_gain"] = values["made"] - _log_likelihood(echoes, asked, made, None)
     values["condition_and_made_gain"] = values["condition"] + values["made_gain"]
     return values
 
 
-def _log_likelihood(
-    echoes: Echoes,
-    tokens: Codes,
-    hidden: NDArray[np.bool_],
-    scored: NDArray[np.bool_],
-    size: int,
-) -> Values:
-    """(B,) log-probabilities of the (B, N) tokens where ``scored``, without those ``hidden``."""
-    question = np.where(hidden, np.int32(echoes.manifest.tokens.mask_token_id), tokens)
-    logits = echoes.logits(question)[:, scored, :size].astype(np.float64)
+def _log_likelihood(echoes: Echoes, target: str, codes: Codes, context: Codes | None) -> Values:
+    """(B,) log-probabilities of (B, N) codes, all hidden."""
+    hidden = np.full_like(codes, echoes.manifest.tokens.grids[target].mask_token)
+    logits = echoes.logits(target, hidden, context).astype(np.float64)
     below_best = logits - logits.max(axis=2, keepdims=True)
-    picked = np.take_along_axis(below_best, tokens[:, scored, None], axis=2)[..., 0]
+    picked = np.take_along_axis(below_best, codes[..., None], axis=2)[..., 0]
     return np.asarray((picked - np.log(np.exp(below_best).sum(axis=2))).sum(axis=1))

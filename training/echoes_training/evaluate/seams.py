@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoes_rt.audio import log_mel
 from echoes_rt.spec.mel import DB_RANGE, MelSpec
 from echoes_rt.spec.tokens import Grid
 from echoes_rt.tasks.stream import fresh_columns, overlap_columns
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Scores
+from echoes_training.models.mel import log_mel
 
 N_CLIPS = 4
 """Length of a long sound, in clips."""

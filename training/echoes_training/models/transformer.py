@@ -11,27 +11,32 @@ from echoes_rt.spec.tokens import Grid, TokenLayout
 from echoes_training.models.attention import Block
 from echoes_training.models.dropout import Dropout, draw_kept
 
+FORMS = ("context", "joint")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
-    """Sizes, and what a medium is to the other one while none of its tokens is known.
+    """Sizes, and which positions look at which.
 
     Attributes:
-        unknown_medium: ``masked``: its mask tokens are looked at like any others. ``absent``: they
-            are not, as if the sequence held the other medium alone.
+        form: ``context``: a medium is the target, which looks at itself and at the other medium,
+            its context; the context looks at itself alone, so that its keys and values are
+            computed once. ``joint``: every position looks at every other one (arXiv 2405.14598).
+        image_group: how many codes of a picture, one below the other, share one position.
+        audio_group: likewise of a sound.
     """
 
     width: int
     layers: int
     heads: int
     dropout: float = 0.0
-    unknown_medium: str = "masked"
+    form: str = "context"
+    image_group: int = 1
+    audio_group: int = 1
 
     def __post_init__(self) -> None:
-        if self.unknown_medium not in ("masked", "absent"):
-            raise ValueError(
-                f"unknown_medium must be masked or absent, got {self.unknown_medium!r}"
-            )
+        if self.form not in FORMS:
+            raise ValueError(f"form must be context or joint, got {self.form!r}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.width % self.heads:
@@ -45,17 +50,25 @@ class MediumEmbedding(nn.Module):
 
     The position is the sum of a row and a column vector, so that a grid of any size has few
     parameters. Input and output tables are apart: codes come in as what they look like (their
-    codebook vectors), and go out by how they continue.
+    codebook vectors), and go out by how they continue. Codes that share a position (``group``)
+    have tables of their own, whose vectors are summed.
     """
 
-    def __init__(self, grid: Grid, width: int, vocab_size: int) -> None:
+    def __init__(self, grid: Grid, width: int, group: int = 1) -> None:
         super().__init__()
+        if group < 1 or grid.height % group:
+            raise ValueError(
+                f"a group must divide the {grid.height} rows of codes of its medium, got {group}"
+            )
         self.grid = grid
-        self.vocab_size = vocab_size
-        self.token = nn.Embedding(grid.codebook_size + 1, width)  # the last row is the mask
-        self.row = nn.Parameter(torch.randn(grid.height, 1, width) * 0.02)
+        self.group = group
+        self.rows = grid.height // group
+        self.n_positions = self.rows * grid.width
+        # The last row of each table is the mask.
+        self.token = nn.Embedding(group * (grid.codebook_size + 1), width)
+        self.row = nn.Parameter(torch.randn(self.rows, 1, width) * 0.02)
         self.column = nn.Parameter(torch.randn(1, grid.width, width) * 0.02)
-        self.head = nn.Linear(width, grid.codebook_size)
+        self.head = nn.Linear(width, group * grid.codebook_size)
         nn.init.normal_(self.token.weight, std=0.02)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
@@ -68,19 +81,44 @@ class MediumEmbedding(nn.Module):
         look alike start alike.
         """
         width = self.token.embedding_dim
-        projection = torch.randn(codebook.shape[1], width, generator=generator)
-        rows = F.normalize(codebook.cpu().float(), dim=-1) @ projection
-        self.token.weight[:-1] = rows * 0.1
+        vectors = F.normalize(codebook.cpu().float(), dim=-1)
+        for table in self.token.weight.unflatten(0, (self.group, -1)):
+            projection = torch.randn(codebook.shape[1], width, generator=generator)
+            table[:-1] = vectors @ projection * 0.1
+
+    def by_position(self, codes: Tensor) -> Tensor:
+        """(B, n) of row-major codes to (B, P, group)."""
+        rows = codes.unflatten(1, (self.rows, self.group, self.grid.width))
+        return rows.transpose(2, 3).flatten(1, 2)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """(B, n) tokens, ``vocab_size`` where masked, to (B, n, D)."""
+        """(B, n) tokens, ``codebook_size`` or more where masked, to (B, P, D)."""
         position = (self.row + self.column).flatten(0, 1)
-        return self.token(tokens.clamp(max=self.grid.codebook_size)) + position
+        tokens = tokens.clamp(max=self.grid.codebook_size)
+        if self.group == 1:
+            return self.token(tokens) + position
+        tables = torch.arange(self.group, device=tokens.device) * (self.grid.codebook_size + 1)
+        return self.token(self.by_position(tokens) + tables).sum(dim=2) + position
 
     def logits(self, h: Tensor) -> Tensor:
-        """(B, n, D) to (B, n, vocab_size), -inf where this medium has no such code."""
-        scores = self.head(h)
-        return F.pad(scores, (0, self.vocab_size - self.grid.codebook_size), value=-torch.inf)
+        """(B, P, D) to (B, n, codebook_size)."""
+        if self.group == 1:
+            return self.head(h)
+        shape = (self.rows, self.grid.width, self.group, self.grid.codebook_size)
+        return (
+            self.head(h)
+            .unflatten(2, shape[2:])
+            .unflatten(1, shape[:2])
+            .transpose(2, 3)
+            .flatten(1, 3)
+        )
+
+    def logits_where(self, h: Tensor, asked: Tensor) -> Tensor:
+        """(M, codebook_size) of the M tokens where ``asked`` (B, n), position by position."""
+        asked = self.by_position(asked)
+        positions = asked.any(dim=2)
+        scores = self.head(h[positions]).unflatten(1, (self.group, -1))
+        return scores[asked[positions]]
 
 
 class MaskedTransformer(nn.Module):
@@ -89,21 +127,66 @@ class MaskedTransformer(nn.Module):
     def __init__(self, config: TransformerConfig, layout: TokenLayout) -> None:
         super().__init__()
         self.layout = layout
-        self.unknown_medium = config.unknown_medium
-        self.image = MediumEmbedding(layout.image, config.width, layout.vocab_size)
-        self.audio = MediumEmbedding(layout.audio, config.width, layout.vocab_size)
+        self.form = config.form
+        self.image = MediumEmbedding(layout.image, config.width, config.image_group)
+        self.audio = MediumEmbedding(layout.audio, config.width, config.audio_group)
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(
             Block(config.width, config.heads, config.dropout) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width)
 
+    def medium(self, name: str) -> MediumEmbedding:
+        """One of ``MEDIA``."""
+        return {"image": self.image, "audio": self.audio}[name]
+
+    def context(self, codes: Tensor, medium: str) -> Tensor:
+        """What ``logits`` needs of a medium that is wholly known; in context form.
+
+        Args:
+            codes: (B, n) of the context.
+            medium: what they are of.
+
+        Returns:
+            (B, layers, 2, heads, P, D / heads), the keys and values of every layer.
+        """
+        h = self.medium(medium).embed(codes)
+        layers = []
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            h, keys_values = block.context(h)
+            layers.append(torch.stack(keys_values, dim=1))
+        return torch.stack(layers, dim=1)
+
+    def logits(self, tokens: Tensor, medium: str, context: Tensor | None = None) -> Tensor:
+        """Scores of a target by itself and its context, if it has one; in context form.
+
+        Args:
+            tokens: (B, n) of the target, ``codebook_size`` or more where unknown.
+            medium: what they are of.
+            context: from ``context``, of the other medium.
+
+        Returns:
+            (B, n, codebook_size).
+        """
+        target = self.medium(medium)
+        h = target.embed(tokens)
+        for layer, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
+            if context is None:
+                h = block(h)
+            else:
+                k, v = context[:, layer].unbind(dim=1)
+                h = block.with_context(h, (k, v))
+        return target.logits(self.norm(h))
+
     def draw_kept(self, seeds: Sequence[int]) -> Tensor | None:
-        """(B, n, N, D): what dropout keeps in its n places, one sample a seed; or no dropout."""
+        """(B, n, P, D): what dropout keeps in its n places, one sample a seed; or no dropout."""
         if self.dropout.rate == 0:
             return None
         n_places = 1 + Block.DROPOUTS * len(self.blocks)
-        shape = (n_places, self.layout.n_tokens, self.norm.normalized_shape[0])
+        n_positions = self.image.n_positions + self.audio.n_positions
+        shape = (n_places, n_positions, self.norm.normalized_shape[0])
         return draw_kept(seeds, shape, self.dropout.rate, self.norm.weight.device)
 
     def embed(self, tokens: Tensor, kept: Tensor | None = None) -> Tensor:
@@ -113,59 +196,54 @@ class MaskedTransformer(nn.Module):
         )
         return self.dropout(h, kept)
 
-    def visible(self, tokens: Tensor) -> Tensor | None:
-        """(B, 1, N, N) for attention, if not every position may look at every other one."""
-        if self.unknown_medium == "masked":
+    def split(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The picture's and the sound's positions of (B, P, D)."""
+        n = self.image.n_positions
+        return h[:, :n], h[:, n:]
+
+    def visible(self, sees: Tensor | None) -> Tensor | None:
+        """(B, 1, P, P) for attention, if not every position may look at every other one.
+
+        ``sees`` is as in ``hidden``.
+        """
+        if sees is None:
             return None
-        n_image, n_audio = self.layout.image.n_tokens, self.layout.audio.n_tokens
-        is_known = tokens != self.layout.mask_token_id
-        image, audio = is_known[:, :n_image].any(dim=1), is_known[:, n_image:].any(dim=1)
-        is_image = torch.arange(n_image + n_audio, device=tokens.device) < n_image
-        is_known_medium = (is_image & image[:, None]) | (~is_image & audio[:, None])
-        is_same_medium = ~(is_image[:, None] ^ is_image)
-        return (is_same_medium | is_known_medium[:, None])[:, None]
+        n_positions = self.image.n_positions + self.audio.n_positions
+        is_audio = torch.arange(n_positions, device=sees.device) >= self.image.n_positions
+        medium = is_audio.long()
+        is_same_medium = medium[:, None] == medium
+        return (is_same_medium | sees[:, medium, None])[:, None]
 
-    def hidden(self, tokens: Tensor, kept: Tensor | None = None) -> Tensor:
-        """(B, N) tokens with ``layout.mask_token_id`` where unknown, to (B, N, D).
+    def hidden(
+        self, tokens: Tensor, kept: Tensor | None = None, sees: Tensor | None = None
+    ) -> Tensor:
+        """Both media in one sequence; with ``sees``, targets with their contexts, for training.
 
-        ``kept`` is from ``draw_kept``; without it there is no dropout.
+        Args:
+            tokens: (B, N), ``layout.mask_token_id`` where unknown.
+            kept: from ``draw_kept``; without it there is no dropout.
+            sees: (B, 2) bool, whether the picture looks at the sound, and the sound at the
+                picture; None is the joint form.
+
+        Returns:
+            (B, P, D).
         """
         sizes = (1, *(Block.DROPOUTS for _ in self.blocks))
         first, *others = [None] * len(sizes) if kept is None else kept.split(sizes, dim=1)
         h = self.embed(tokens, None if first is None else first.squeeze(1))
-        visible = self.visible(tokens)
+        visible = self.visible(sees)
         for block, places in zip(self.blocks, others, strict=True):
             h = block(h, visible, places)
         return self.norm(h)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, N) tokens, as in ``hidden``, to logits (B, N, vocab_size)."""
-        n_image = self.layout.image.n_tokens
-        h = self.hidden(tokens)
-        return torch.cat([self.image.logits(h[:, :n_image]), self.audio.logits(h[:, n_image:])], 1)
+    def forward(self, tokens: Tensor, sees: Tensor | None = None) -> Tensor:
+        """(B, N) tokens, as in ``hidden``, to logits (B, N, vocab_size).
 
-    def logits_at(
-        self, tokens: Tensor, image_rows: Tensor, audio_rows: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The rows of ``forward`` that are asked for, without computing the others' end.
-
-        After the last attention no position looks at another, so what nobody reads is left out.
-
-        Args:
-            tokens: (B, N), as in ``hidden``.
-            image_rows: (M_i,) places in the flattened (B * N), all in the image.
-            audio_rows: (M_a,), all in the sound.
-
-        Returns:
-            (M_i, vocab_size) and (M_a, vocab_size).
+        They are -inf where a medium has no such code.
         """
-        h, visible = self.embed(tokens), self.visible(tokens)
-        *blocks, last = self.blocks
-        for block in blocks:
-            h = block(h, visible)
-        assert isinstance(last, Block)
-        rows = torch.cat([image_rows, audio_rows])
-        h = last.finish(*(x.flatten(0, 1).index_select(0, rows) for x in (h, last.mix(h, visible))))
-        h = self.norm(h)
-        n_image = image_rows.shape[0]
-        return self.image.logits(h[:n_image]), self.audio.logits(h[n_image:])
+        image, audio = self.split(self.hidden(tokens, sees=sees))
+        return torch.cat([self._padded(self.image, image), self._padded(self.audio, audio)], 1)
+
+    def _padded(self, medium: MediumEmbedding, h: Tensor) -> Tensor:
+        n_missing = self.layout.vocab_size - medium.grid.codebook_size
+        return F.pad(medium.logits(h), (0, n_missing), value=-torch.inf)

@@ -10,7 +10,7 @@ from torch import Tensor
 from echoes_rt.errors import InputError
 from echoes_training.config import TransformerStageConfig
 from echoes_training.data.tokens import TokenCache, TokenTable
-from echoes_training.masking import Mask, draw_mask, draw_single_mask
+from echoes_training.masking import Question, draw_alone, draw_question
 
 Rows = dict[int, NDArray[np.int64]]
 
@@ -19,14 +19,21 @@ NO_GROUP = -1
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """codes (B, N) int64; mask (B, N), what is hidden; asked (B, N), what counts; groups (B,).
+    """What a part of a step learns from.
 
-    seeds: of what is drawn for each sample later, in the network.
+    Attributes:
+        codes: (B, N) int64.
+        mask: (B, N), what is hidden.
+        asked: (B, N), what counts.
+        sees: (B, 2), whether the picture looks at the sound, and the sound at the picture.
+        groups: (B,).
+        seeds: of what is drawn for each sample later, in the network.
     """
 
     codes: Tensor
     mask: Tensor
     asked: Tensor
+    sees: Tensor
     groups: Tensor
     seeds: list[int]
 
@@ -84,36 +91,36 @@ class Sequences:
         seed = self.config.loop.seed
         generators = [np.random.default_rng((seed, step, place)) for place in places]
         drawn = [self._draw(rng) for rng in generators]
-        codes, masks, asked, groups = zip(*drawn, strict=True)
+        codes, questions, groups = zip(*drawn, strict=True)
         return Batch(
             codes=torch.from_numpy(np.stack(codes)).long(),
-            mask=torch.from_numpy(np.stack(masks)),
-            asked=torch.from_numpy(np.stack(asked)),
+            mask=torch.from_numpy(np.stack([q.mask for q in questions])),
+            asked=torch.from_numpy(np.stack([q.asked for q in questions])),
+            sees=torch.tensor([q.sees for q in questions]),
             groups=torch.tensor(groups),
             seeds=[int(rng.integers(2**63)) for rng in generators],
         )
 
-    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], Mask, Mask, int]:
-        """One row of a batch."""
-        layout = self.config.layout
+    def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], Question, int]:
+        """One row of a batch, and its group."""
         sequence, group = self.pair(rng, heldout=False)
         if rng.random() >= self.config.unpaired:
-            mask = draw_mask(self.config, rng)
-            return sequence, mask, mask, group
-        which = int(rng.integers(2))
-        medium = (layout.image_slice, layout.audio_slice)[which]
-        table: TokenTable = (self.cache.image, self.cache.audio)[which]
-        sequence[medium] = table.codes[rng.choice(self.alone[which])]
-        mask = draw_single_mask(layout, medium, rng)
-        wanted = np.zeros_like(mask)
-        wanted[medium] = mask[medium]
-        return sequence, mask, wanted, NO_GROUP
+            return sequence, draw_question(self.config, rng), group
+        question, media = draw_alone(self.config, rng)
+        for medium in media:
+            part = (self.config.layout.image_slice, self.config.layout.audio_slice)[medium]
+            table: TokenTable = (self.cache.image, self.cache.audio)[medium]
+            sequence[part] = table.codes[rng.choice(self.alone[medium])]
+        return sequence, question, NO_GROUP
 
 
 def heldout_questions(
     sequences: Sequences, config: TransformerStageConfig
-) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
-    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture."""
+) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture.
+
+    Tokens, codes, asked and sees, as in ``Batch``.
+    """
     layout = config.layout
     rng = np.random.default_rng((config.loop.seed, 1))
     codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
@@ -134,5 +141,6 @@ def heldout_questions(
         if without_picture:
             mask[:, layout.image_slice] = True
         tokens = all_codes.masked_fill(mask, layout.mask_token_id)
-        questions[name] = (tokens, all_codes, asked)
+        sees = torch.tensor([[False, not without_picture]]).expand(len(codes), 2)
+        questions[name] = (tokens, all_codes, asked, sees)
     return questions

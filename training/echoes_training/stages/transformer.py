@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.spec.tokens import MEDIA
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
@@ -58,12 +58,12 @@ def train_transformer(
     def evaluate(step: int) -> Scalars:
         """Cross-entropy of held-out sounds given the picture, and given nothing but themselves."""
         scalars = {}
-        for name, (tokens, codes, asked) in checks.items():
-            parts = zip(tokens.split(32), codes.split(32), asked.split(32), strict=True)
+        for name, question in checks.items():
             values = []
-            for part in parts:
-                t, c, a = (x.to(processes.device) for x in part)
-                values.append(objective(t, c, a, None, 0.0, None)[0] / a.sum())
+            for part in zip(*(x.split(32) for x in question), strict=True):
+                tokens, codes, asked, sees = (x.to(processes.device) for x in part)
+                loss, _ = objective(tokens, codes, asked, sees, None, 0.0, None)
+                values.append(loss / asked.sum())
             scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
         return scalars
 
@@ -99,20 +99,22 @@ class Objective(nn.Module):
         tokens: Tensor,
         codes: Tensor,
         asked: Tensor,
+        sees: Tensor,
         groups: Tensor | None,
         smoothing: float,
         seeds: Sequence[int] | None,
     ) -> tuple[Tensor, Tensor]:
         """The sums of ``masked_loss`` and, if there are ``groups``, of ``group_loss``.
 
-        ``seeds`` are those of each sample's dropout, if there is to be any.
+        ``sees`` is as in ``Batch``; ``seeds`` are those of each sample's dropout, if there is to
+        be any.
         """
         kept = None if seeds is None else self.model.draw_kept(seeds)
-        hidden = self.model.hidden(tokens, kept)
+        hidden = self.model.hidden(tokens, kept, None if self.model.form == "joint" else sees)
         masked = masked_loss(self.model, hidden, codes, asked, smoothing)
         if groups is None:
             return masked, torch.zeros_like(masked)
-        return masked, group_loss(self.group_head, hidden, groups, self.model.layout)
+        return masked, group_loss(self.group_head, self.model.split(hidden), groups)
 
 
 class TransformerStep:
@@ -166,6 +168,7 @@ class TransformerStep:
             tokens.to(device),
             batch.codes.to(device),
             batch.asked.to(device),
+            batch.sees.to(device),
             groups,
             self.config.label_smoothing,
             batch.seeds,
@@ -173,15 +176,14 @@ class TransformerStep:
         return sums
 
 
-def group_loss(head: nn.Linear, hidden: Tensor, groups: Tensor, layout: TokenLayout) -> Tensor:
-    """Cross-entropy of the group, read once from each medium's positions (B, N, D).
+def group_loss(head: nn.Linear, media: Sequence[Tensor], groups: Tensor) -> Tensor:
+    """Cross-entropy of the group, read once from the positions (B, P, D) of each medium.
 
-    The mean of the two media, summed over the sequences that have a group.
+    The mean of the media, summed over the sequences that have a group.
     """
-    pooled = [hidden[:, part].mean(dim=1) for part in (layout.image_slice, layout.audio_slice)]
     losses = [
-        F.cross_entropy(head(p).float(), groups, ignore_index=NO_GROUP, reduction="sum")
-        for p in pooled
+        F.cross_entropy(head(h.mean(dim=1)).float(), groups, ignore_index=NO_GROUP, reduction="sum")
+        for h in media
     ]
     return torch.stack(losses).mean()
 
@@ -193,14 +195,14 @@ def masked_loss(
 
     Only the asked positions go through the output tables: the others' logits are never read.
     """
-    n_image = model.layout.image.n_tokens
     sums = []
-    for medium, part in ((model.image, slice(0, n_image)), (model.audio, slice(n_image, None))):
+    for name, h in zip(MEDIA, model.split(hidden), strict=True):
+        medium = model.medium(name)
+        part = model.layout.image_slice if name == "image" else model.layout.audio_slice
         where = asked[:, part]
-        scores = medium.head(hidden[:, part][where])
+        scores = medium.logits_where(h, where)
+        wanted = medium.by_position(codes[:, part])[medium.by_position(where)]
         sums.append(
-            F.cross_entropy(
-                scores.float(), codes[:, part][where], label_smoothing=smoothing, reduction="sum"
-            )
+            F.cross_entropy(scores.float(), wanted, label_smoothing=smoothing, reduction="sum")
         )
     return torch.stack(sums).sum()

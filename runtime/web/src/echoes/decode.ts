@@ -1,4 +1,4 @@
-/** The decoding loop, one call of the step graph per step; docs/manifest.md says it in words. */
+/** The decoding loop, one call of the step graph per step; docs/format.md says it in words. */
 
 import { BundleError, CancelledError } from "./errors";
 import type { Plan } from "./plan";

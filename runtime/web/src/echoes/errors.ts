@@ -18,7 +18,7 @@ export class BundleError extends EchoesError {
   override name = "BundleError";
 }
 
-/** A bundle's manifest breaks the rules of docs/manifest.md. */
+/** A bundle's manifest breaks the rules of docs/format.md. */
 export class ManifestError extends BundleError {
   override name = "ManifestError";
 }

@@ -1,4 +1,4 @@
-/** The manifest of a bundle, read by the rules of docs/manifest.md. */
+/** The manifest of a bundle, read by the rules of docs/format.md. */
 
 import { ManifestError } from "./errors";
 import { Field, ObjectField, shown } from "./json_fields";
