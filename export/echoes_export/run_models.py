@@ -19,6 +19,12 @@ from echoes_training.models.vocoder import make_vocoder
 from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import codec_of_run
 
+_STAGES = {
+    "image_vqgan": ("image_vqgan", "image_codec"),
+    "mel_vqgan": ("mel_vqgan", "mel_codec"),
+}
+"""What trains a model, where it is not the stage of its name alone."""
+
 _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 

@@ -26,11 +26,12 @@ from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode import loop, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
-from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
+from echoes_rt.options import SamplingOptions, apply_options, report_steps
 from echoes_rt.sources import AudioLike, clip_of
-from echoes_rt.spec.graphs import HALF
+from echoes_rt.spec.graphs import HALF, TensorSpec
 from echoes_rt.spec.manifest import Manifest
 from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.tokens import OTHER, Grid
@@ -56,7 +57,6 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
-        self._no_context: dict[str, NDArray[Any]] = {}
         _ENGINES.add(self)
 
     def __reduce__(self) -> NoReturn:
@@ -120,7 +120,8 @@ class Engine:
         clip = np.zeros((1, self.manifest.mel.n_samples), dtype=np.float32)
         length = min(len(samples), clip.shape[1])
         clip[0, :length] = samples[:length]
-        return self.log_mel(clip)[0]
+        (mel,) = self.log_mel(clip)
+        return np.asarray(mel)
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
@@ -187,15 +188,10 @@ class Engine:
 
     def context(self, target: str, codes: IntArray | None) -> NDArray[Any]:
         """What decoding a target needs of the other medium's (B, N') codes; of None, no rows."""
-        medium = OTHER[target]
-        session = self.session(f"context_{medium}")
-        if codes is not None:
-            return session.run({"codes": codes})["context"]
-        if target not in self._no_context:
-            # The graph knows the shape; what it makes of one member is thrown away.
-            zeros = np.zeros((1, self.manifest.tokens.grids[medium].n_tokens), dtype=np.int32)
-            self._no_context[target] = session.run({"codes": zeros})["context"][:0]
-        return self._no_context[target]
+        if codes is None:
+            spec = self.session(f"decode_{target}_step").inputs["context"]
+            return np.zeros((0, *_sizes(spec)), dtype=spec.dtype)
+        return self.session(f"context_{OTHER[target]}").run({"codes": codes})["context"]
 
     def decoding_graphs(self, target: str) -> tuple[str, ...]:
         """What ``decode_tokens`` runs."""
@@ -235,7 +231,7 @@ class Engine:
         inputs: dict[str, NDArray[Any]] = {"codes": codes}
         noise = session.inputs.get("noise")
         if noise is not None:
-            shape = [dim for dim in noise.shape[1:] if isinstance(dim, int)]
+            shape = _sizes(noise)
             members = range(len(codes)) if seeds is None else seeds
             drawn = uniforms(members, MEL_STREAM + window, math.prod(shape))
             inputs["noise"] = drawn.reshape(len(codes), *shape)
@@ -332,6 +328,11 @@ def _levelled(samples: FloatArray) -> FloatArray:
     smallest = np.finfo(np.float32).tiny
     gains = np.maximum(1.0, QUIETEST_RMS / np.maximum(rms, smallest))
     return np.asarray(samples * np.minimum(gains, 1.0 / np.maximum(peaks, smallest)), np.float32)
+
+
+def _sizes(spec: TensorSpec) -> list[int]:
+    """Without the batch; a free one, which the format does not allow, is the backend's to refuse."""
+    return [dim for dim in spec.shape[1:] if isinstance(dim, int)]
 
 
 def _check_codes(codes: IntArray, n_members: int, grid: Grid, most: int) -> None:

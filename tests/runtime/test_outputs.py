@@ -82,6 +82,18 @@ def test_wrong_output_is_one_sentence(
     assert graph in str(caught.value)
 
 
+@pytest.mark.parametrize("graph", ["image_encoder", "decode_audio_step", "vocoder"])
+def test_output_of_another_name_is_one_sentence(graph: str, tiny_bundle: Path) -> None:
+    echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
+    session = echoes.session(graph)
+    assert isinstance(session, OnnxSession)
+    real, (spec,) = session._session, session._outputs.values()
+    session._outputs = {"strange": spec}
+    session._session = SimpleNamespace(run=lambda _, *asked: real.run(None, *asked))
+    with pytest.raises(BundleError, match=rf"{graph}\.onnx has strange, not "):
+        echoes.generate(PICTURE, seed=1)
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_right_outputs_pass(verb: str, tiny_bundle: Path) -> None:
     VERBS[verb](Echoes.load(tiny_bundle, device="cpu", threads=1))

@@ -28,12 +28,7 @@ SETTINGS = {
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
     "mel-codec": ("adversarial_start=0", "loop.steps=2"),
-    "transformer": (
-        "group_steps=2",
-        "model.dropout=0.1",
-        "model.form=context",
-        "model.audio_group=2",
-    ),
+    "transformer": ("group_steps=2", "model.dropout=0.1", "model.audio_group=2"),
 }
 
 

@@ -13,7 +13,7 @@ from echoes_rt.backends.base import Around, Arrays, Session
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.lifetime import running
-from echoes_rt.backends.outputs import checked_outputs
+from echoes_rt.backends.outputs import Named, checked_outputs
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -46,7 +46,7 @@ class OnnxSession:
         self._path = path
         self._device = device
         self._outputs = tensors_of(self._session.get_outputs())
-        self.inputs = tensors_of(self._session.get_inputs())
+        self.inputs: Tensors = Named(path.name, tensors_of(self._session.get_inputs()))
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
 

@@ -1,7 +1,7 @@
-"""What a graph gave, held to what it says of itself: a foreign bundle's graphs may give anything."""
+"""What a graph gave, held to what it says of itself; a foreign bundle's may give anything."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,23 +10,23 @@ from echoes_rt.backends.base import Arrays
 from echoes_rt.errors import BundleError
 from echoes_rt.spec.graphs import Dim, GraphSpec
 
+T = TypeVar("T")
 
-class Outputs(dict[str, NDArray[Any]]):
-    """By name; asking for one that the graph does not give raises BundleError."""
 
-    def __init__(self, graph: str) -> None:
-        super().__init__()
+class Named(dict[str, T]):
+    """Inputs or outputs by name; asking for one that the graph does not have raises BundleError."""
+
+    def __init__(self, graph: str, values: dict[str, T]) -> None:
+        super().__init__(values)
         self._graph = graph
 
-    def __missing__(self, name: str) -> NDArray[Any]:
-        raise BundleError(
-            f"{self._graph} gives {', '.join(self)}, not {name}; get the bundle again"
-        )
+    def __missing__(self, name: str) -> T:
+        raise BundleError(f"{self._graph} has {', '.join(self)}, not {name}; get the bundle again")
 
 
 def checked_outputs(
     graph: str, signature: GraphSpec, inputs: Arrays, values: Sequence[Any]
-) -> Outputs:
+) -> Named[NDArray[Any]]:
     """The outputs by name.
 
     Raises:
@@ -36,7 +36,7 @@ def checked_outputs(
     sizes: dict[Dim, int] = {}
     for name, spec in signature.inputs.items():
         sizes.update(zip(spec.shape, inputs[name].shape, strict=False))
-    outputs = Outputs(graph)
+    outputs: Named[NDArray[Any]] = Named(graph, {})
     for (name, spec), value in zip(signature.outputs.items(), values, strict=True):
         output = outputs[name] = np.asarray(value)
         wanted = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
