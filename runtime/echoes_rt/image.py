@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.av_file import said
 from echoes_rt.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
 from echoes_rt.errors import InputError
 from echoes_rt.output_file import check_place, check_suffix, replacing
@@ -133,7 +134,7 @@ def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Pa
             data = encoded.tobytes()
             partial.write_bytes(data if icc is None else with_profile(data, icc, rgb.shape))
     except (OSError, cv2.error) as error:
-        raise InputError(f"cannot write {path}: {error}") from error
+        raise InputError(f"cannot write {path}: {said(error)}") from error
     return path
 
 

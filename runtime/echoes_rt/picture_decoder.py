@@ -151,7 +151,7 @@ def _decode_heic(data: bytes) -> Pixels | None:
     try:
         picture = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
         pixels = np.asarray(picture)
-    except (ValueError, RuntimeError, EOFError, OSError):
+    except (ValueError, RuntimeError, EOFError, OSError, SyntaxError):  # as the binding has it
         return None
     if pixels.ndim == 3:  # to OpenCV's order
         pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])

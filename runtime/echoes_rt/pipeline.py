@@ -43,7 +43,8 @@ class Echoes(Engine):
         """Makes the sound of a picture, or the picture of a sound.
 
         Args:
-            source: by its suffix, or by its number of dimensions, a picture or a sound.
+            source: by its suffix, or by its number of dimensions, a picture or a sound; of a video
+                the sound counts.
             start: second of a sound at which the clip that counts begins; 0 for a picture.
         """
         call = Call.of(self, options)

@@ -47,7 +47,7 @@ def medium_of(path: Path | str) -> Medium:
         return "video"
     if is_sound_path(path):
         return "sound"
-    if not path.is_file() or _is_picture(path):  # what is missing is said where it is read
+    if _may_be_picture(path):
         return "picture"
     raise InputError(
         f"{path} is of no kind that is read; give a picture ({', '.join(READ_PICTURE_SUFFIXES)}), "
@@ -55,12 +55,15 @@ def medium_of(path: Path | str) -> Medium:
     )
 
 
-def _is_picture(path: Path) -> bool:
+def _may_be_picture(path: Path) -> bool:
+    """By its content; also if there is none: what is wrong is said where it is read."""
     try:
+        if not path.is_file():
+            return True
         with path.open("rb") as file:
             return is_picture(file.read(1024))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except OSError:
+        return True
 
 
 def rgb_of(image: ImageLike | AudioLike) -> RgbArray:

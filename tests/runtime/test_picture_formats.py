@@ -29,6 +29,7 @@ from echoes_rt import image
 from echoes_rt.errors import BackendError, InputError
 from echoes_rt.image import read_image
 from echoes_rt.picture_headers import read_header
+from echoes_rt.picture_headers.av1 import largest_frame
 
 WHITE = [255, 255, 255]
 
@@ -300,6 +301,37 @@ def test_decoded_bytes_are_bounded(what: str, held: int, tmp_path: Path) -> None
         data = data[:at] + struct.pack(">HH", side, side) + data[at + 4 :]
     with pytest.raises(InputError, match=rf"would take {held * 81} MB to decode, at most"):
         read(data, tmp_path)
+
+
+def test_size_of_avif_is_also_that_of_its_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container says 16 x 16, and the decoder would make what its stream says."""
+    needs(".avif")
+    data = encode(".avif", np.zeros((480, 640), np.uint8))
+    at = data.index(b"ispe")
+    assert struct.unpack_from(">II", data, at + 8) == (640, 480)
+    lying = data[: at + 8] + struct.pack(">II", 16, 16) + data[at + 16 :]
+    monkeypatch.setattr(image, "MAX_DECODED_BYTES", 1_000_000)
+    with pytest.raises(InputError, match="would take 3 MB to decode"):
+        read(lying, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "000 1 1 00000",  # reduced
+        "000 1 0 0 0 00000 000000000000 00000",
+        "000 0 0 0 1 00001" + 2 * (12 * "0" + "01000 1" + "1 0110"),  # tiers, display delays
+        "000 0 0 1" + 64 * "0" + "1 00101 1 00100" + 42 * "0" + "0 00000"
+        + 12 * "0" + "00000 1" + 11 * "0",  # timing and a decoder model
+    ],
+)  # fmt: skip
+def test_frame_size_is_found_in_every_form_of_sequence_header(header: str) -> None:
+    size = "1001 1000" + f"{799:010b}" + f"{299:09b}"
+    bits = (header + size).replace(" ", "")
+    payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    assert largest_frame(b"\x12\x00\x0a" + bytes([len(payload)]) + payload) == 800 * 300
 
 
 def test_frames_of_an_animated_png_are_not_decoded(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def test_ogg_streams_one_after_another_are_one_recording(
     soundfile.write(tmp_path / "a.ogg", noise(1.0, 48_000), 48_000, subtype=subtype)
     path = joined(tmp_path / "chained.ogg", tmp_path / "a.ogg", tmp_path / "a.ogg")
     assert soundfile.info(path).frames == 48_000  # or there is no need for all this
+    if has_av and subtype == "OPUS":
+        try:
+            read_recording(path)
+        except InputError:
+            return  # FFmpeg before 8 stops with an error, which is no silence
     check_whole(path, 2.0, has_av, "holds several Ogg streams")
 
 

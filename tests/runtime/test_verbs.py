@@ -404,6 +404,13 @@ def test_unknown_kind_of_input_is_the_inputs_fault(
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("name", ["folder", "missing", "a" * 300])
+def test_nothing_to_read_is_one_line(name: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    result = run("generate", name, "out.wav")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+
+
 def test_picture_is_known_by_its_content_under_any_name(run: Run, tmp_path: Path) -> None:
     (tmp_path / "picture.jpg").rename(tmp_path / "photo.orig")
     assert run("generate", "photo.orig", "out.wav", "-q").output == ""

@@ -65,7 +65,7 @@ def write_clip(
             picture = container.add_stream("mjpeg", rate=1)
             picture.width = picture.height = 32
             picture.pix_fmt = "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = av.stream.Disposition.attached_pic.value
             grey = np.full((32, 32, 3), 128, np.uint8)
             container.mux(picture.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
             container.mux(picture.encode(None))
@@ -306,7 +306,8 @@ def test_sound_and_pictures_begin_together(
         assert document["duration_s"] == pytest.approx(shown / FPS)
         found = times(av, tmp_path / out)
         assert found["video"] == pytest.approx((0, (shown - 1) / FPS), abs=0.01)
-        assert found["audio"][0] == pytest.approx(0, abs=0.01)
+        # FFmpeg 7 counts the encoder's delay of 1024 samples, which players leave out.
+        assert -1024 / 22_050 - 0.001 < found["audio"][0] < 0.01
         assert found["audio"][1] < shown / FPS
 
 
@@ -338,7 +339,7 @@ def test_cover_alone_is_no_film(av: Any, run: Run, tmp_path: Path) -> None:
         cover = container.add_stream("mjpeg", rate=1)
         cover.width = cover.height = 32
         cover.pix_fmt = "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         grey = np.full((32, 32, 3), 128, np.uint8)
         container.mux(cover.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
         container.mux(cover.encode(None))

@@ -162,7 +162,7 @@ def test_a_cover_is_no_film(videos: Path, tmp_path: Path) -> None:
         heard = song.add_stream_from_template(source.streams.audio[0])
         cover = song.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 32, 32, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
+        cover.disposition = av.stream.Disposition.attached_pic.value
         grey = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 128, np.uint8), format="rgb24")
         song.mux([*cover.encode(grey), *cover.encode(None)])
         for packet in source.demux(audio=0):

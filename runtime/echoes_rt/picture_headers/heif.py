@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from echoes_rt.colour import coding_of_numbers
+from echoes_rt.picture_headers.av1 import largest_frame
 from echoes_rt.picture_headers.header import DamagedPictureError, PictureHeader, parts
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -54,8 +55,11 @@ def read_heif(data: bytes) -> PictureHeader:
             depth = (12 if payload[2] & 0x20 else 10) if payload[2] & 0x40 else 8
     if size is None:
         raise DamagedPictureError("does not say its size")
+    pixels = size[0] * size[1]
+    if name == "AVIF":
+        pixels = max(pixels, *(largest_frame(item) for item in _items(data, inner)), 0)
     # Measured: planes, frames of reference and the pixels of them.
-    decoded_bytes = size[0] * size[1] * 13 * (1 if depth == 8 else 2)
+    decoded_bytes = pixels * 13 * (1 if depth == 8 else 2)
     return PictureHeader(
         format=name,
         width=size[0],
@@ -101,6 +105,40 @@ def _primary(data: bytes, at: int, end: int) -> int:
     return int(item)
 
 
+def _items(data: bytes, meta: tuple[int, int]) -> Iterator[bytes]:
+    """The content of each item; those in pieces are put together."""
+    at, end = _child(data, *meta, b"iloc")
+    inside = next((start for kind, start, _ in _boxes(data, *meta) if kind == b"idat"), 0)
+    version, sizes, more = struct.unpack_from(">BxxxBB", data, at)
+    offset_size, length_size, base_size = sizes >> 4, sizes & 15, more >> 4
+    index_size = more & 15 if version else 0
+    at += 6
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        if at > end:
+            raise DamagedPictureError("is truncated")
+        return int.from_bytes(data[at - size : at], "big")
+
+    walked, left = parts(), 2 * len(data)
+    for _ in zip(range(number(4 if version == 2 else 2)), walked, strict=False):
+        number(4 if version == 2 else 2)
+        is_inside = bool(version and number(2) & 15 == 1)
+        number(2)
+        base = number(base_size) + (inside if is_inside else 0)
+        pieces = []
+        for _ in zip(range(number(2)), walked, strict=False):
+            number(index_size)
+            begin = base + number(offset_size)
+            length = number(length_size) or max(0, len(data) - begin)
+            left -= length
+            if left < 0:
+                raise DamagedPictureError("is damaged: its parts lie over each other")
+            pieces.append(data[begin : begin + length])
+        yield b"".join(pieces)
+
+
 def _properties(data: bytes, iprp: tuple[int, int], item: int) -> list[tuple[bytes, bytes]]:
     """Kind and content of what belongs to an item."""
     ipco = _child(data, *iprp, b"ipco")
@@ -108,7 +146,7 @@ def _properties(data: bytes, iprp: tuple[int, int], item: int) -> list[tuple[byt
     at, end = _child(data, *iprp, b"ipma")
     version, flags, count = struct.unpack_from(">BxxBI", data, at)
     at += 8
-    for _, _ in zip(range(count), parts(), strict=False):
+    for _ in zip(range(count), parts(), strict=False):
         entry, n = struct.unpack_from(">HB" if version == 0 else ">IB", data, at)
         at += 3 if version == 0 else 5
         width = 2 if flags & 1 else 1
