@@ -13,7 +13,9 @@ def oldest_versions() -> list[str]:
     """Of what the runtime needs: ``name==version``, as its lower bound says."""
     # pip, which is in every environment, brings what reads such files.
     requirement = importlib.import_module("pip._vendor.packaging.requirements").Requirement
-    toml: Any = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "pip._vendor.tomli")
+    toml: Any = importlib.import_module(
+        "tomllib" if sys.version_info >= (3, 11) else "pip._vendor.tomli"
+    )
     project = toml.loads(PROJECT.read_text("utf-8"))["project"]
     extras = [line for extra in EXTRAS for line in project["optional-dependencies"][extra]]
     wanted = [requirement(line) for line in [*project["dependencies"], *extras]]

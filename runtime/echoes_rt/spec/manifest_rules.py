@@ -129,7 +129,8 @@ def graphs(field: Field) -> dict[str, GraphEntry]:
     for name in part.values:
         if not _GRAPH_NAME.fullmatch(name):
             raise ManifestError(
-                f"manifest key graphs must name graphs by 1 to 64 of a-z, 0-9, '_', got {shown(name)}"
+                "manifest key graphs must name graphs by 1 to 64 of a-z, 0-9, '_', got "
+                f"{shown(name)}"
             )
     for name in REQUIRED_GRAPHS:
         part[name].object()
