@@ -1,4 +1,4 @@
-"""Manifests that are strange as text; the readers of all languages must take and refuse the same."""
+"""Manifests that are strange as text, which all languages must take and refuse alike."""
 
 import json
 from pathlib import Path

@@ -28,16 +28,16 @@ class ScratchFolder:
         """
         try:
             remove_abandoned(Path(tempfile.gettempdir()).glob(f"{_PREFIX}????????"))
-            while True:
+            lock = None
+            while lock is None:
                 self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
-                self._lock = hold(self.path)
-                if self._lock is not None:
-                    break
+                lock = hold(self.path)
         except OSError as error:
             reason = error.strerror or error
             raise EchoesError(
                 f"no temporary folder can be made: {reason}; set TMPDIR to a folder with room"
             ) from error
+        self._lock = lock
         self._process = os.getpid()
 
     def __enter__(self) -> Path:

@@ -10,7 +10,7 @@ _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]
 
 
 def escape(text: str) -> str:
-    """With ``\\x1b`` and the like in the place of what a terminal would obey or cannot show."""
+    r"""With ``\x1b`` and the like in the place of what a terminal would obey or cannot show."""
     return _UNFIT.sub(_escaped, text)
 
 

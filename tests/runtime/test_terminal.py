@@ -94,7 +94,7 @@ def test_name_that_is_too_long_is_one_line(
     tiny_bundle: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    result = CliRunner().invoke(main, ["generate", str(picture), "ｆ" * 84 + ".wav"])
+    result = CliRunner().invoke(main, ["generate", str(picture), "\uff46" * 84 + ".wav"])
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     assert line.endswith("File name too long")

@@ -14,10 +14,8 @@ from echoes_rt.backends.base import Around, Arrays
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.lifetime import running
 from echoes_rt.backends.onnx import count_on, open_graph, tensors_of
-from echoes_rt.backends.outputs import Named
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.graphs import Tensors
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ class BoundStep:
         self._name = path.name
         self._device = parse_device(device)
         self._session, self._is_recording = self._open(path, dials or SessionDials())
-        self.inputs: Tensors = Named(self._name, tensors_of(self._session.get_inputs()))
+        self.inputs = tensors_of(self._name, self._session.get_inputs())
         self._buffers: dict[tuple[str, tuple[int, ...]], Any] = {}
         self._bindings: dict[tuple[Shapes, int], tuple[int, Any]] = {}
         self._lock = threading.Lock()

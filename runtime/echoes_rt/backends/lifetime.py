@@ -1,4 +1,4 @@
-"""Keeps ONNX Runtime's work clear of a fork and of Python's end, which its threads do not survive."""
+"""Keeps ONNX Runtime clear of forks and of Python's end, which its threads do not survive."""
 
 import atexit
 import ctypes

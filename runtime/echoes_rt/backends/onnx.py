@@ -21,10 +21,18 @@ from echoes_rt.backends.session_start import (
     import_onnxruntime,
     start_session,
 )
-from echoes_rt.errors import BackendError
+from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.spec.graphs import GraphSpec, Tensors, TensorSpec
 
-_DTYPES = {"float": "float32", "double": "float64"}
+_DTYPES = {
+    "float16": "float16",
+    "float": "float32",
+    "double": "float64",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "bool": "bool",
+}
 
 
 class OnnxSession:
@@ -41,12 +49,13 @@ class OnnxSession:
         Raises:
             BackendError: if it does not load, the device cannot run it, or would leave its work to
                 the CPU.
+            BundleError: if it takes or gives what is no tensor of numbers.
         """
         self._session = open_graph(path, device, dials or SessionDials())
         self._path = path
         self._device = device
-        self._outputs = tensors_of(self._session.get_outputs())
-        self.inputs: Tensors = Named(path.name, tensors_of(self._session.get_inputs()))
+        self._outputs = tensors_of(path.name, self._session.get_outputs())
+        self.inputs = tensors_of(path.name, self._session.get_inputs())
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
 
@@ -99,13 +108,22 @@ def count_on(device: Device, session: Any) -> int:
     return operators.get(PROVIDERS[device.kind].name, Counter()).total()
 
 
-def tensors_of(described: Iterable[Any]) -> Tensors:
-    """What a graph says of its inputs or outputs, which ONNX Runtime's session describes."""
-    tensors = {}
+def tensors_of(graph: str, described: Iterable[Any]) -> Tensors:
+    """What a graph says of its inputs or outputs, which ONNX Runtime's session describes.
+
+    Raises:
+        BundleError: if one is of a type that no graph of a bundle has.
+    """
+    tensors: Named[TensorSpec] = Named(graph, {})
     for tensor in described:
-        kind = tensor.type.removeprefix("tensor(").removesuffix(")")
+        dtype = _DTYPES.get(tensor.type.removeprefix("tensor(").removesuffix(")"))
+        if dtype is None:
+            raise BundleError(
+                f"{graph} has {tensor.name} of the type {tensor.type}, which must be a tensor of "
+                f"{', '.join(_DTYPES)}; get the bundle again"
+            )
         shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in tensor.shape)
-        tensors[tensor.name] = TensorSpec(dtype=_DTYPES.get(kind, kind), shape=shape)
+        tensors[tensor.name] = TensorSpec(dtype=dtype, shape=shape)
     return tensors
 
 

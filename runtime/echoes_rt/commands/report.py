@@ -54,12 +54,12 @@ def show(
 ) -> None:
     """Prints one report, or a list of them if there are several; failures end with status 1."""
     if as_json:
-        took = {"took_ms": round(took_s * 1000, 1)}
+        document: Report = {"results": reports}
         if failures:
-            document: Report = {"results": reports, "failures": failures} | took
-        else:
-            document = reports[0] | took if len(reports) == 1 else {"results": reports} | took
-        say(json.dumps(document, indent=2))
+            document["failures"] = failures
+        elif len(reports) == 1:
+            document = reports[0]
+        say(json.dumps(document | {"took_ms": round(took_s * 1000, 1)}, indent=2))
     elif reports and not quiet:
         say(_text(reports, took_s))
     for failure in failures or ():

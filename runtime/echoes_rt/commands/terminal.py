@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -35,7 +36,7 @@ def prepare_process() -> None:
 def drop_stdout() -> None:
     """What could not be written is not tried again when Python ends."""
     if sys.stdout is not None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - until the end
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
 
 
 def _open_streams() -> None:

@@ -46,10 +46,10 @@ def _visit(message: memoryview, kind: str, locations: set[str], depth: int) -> N
             continue
         if below == "entry":
             entry = dict(_parts(part))  # of a field that is given twice the last one counts
-            if entry.get(_KEY) == b"location":
+            if bytes(entry.get(_KEY, b"")) == b"location":
                 locations.add(str(entry.get(_VALUE, b""), "utf-8"))
         elif below == "operator":
-            if part == b"EPContext":
+            if bytes(part) == b"EPContext":
                 raise ValueError("it has a node EPContext, which may read any file")
         else:
             _visit(part, below, locations, depth + 1)
