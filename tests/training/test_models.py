@@ -103,7 +103,8 @@ def test_steady_noise_is_no_comb_of_tones_and_the_same_wherever_it_is_cut() -> N
 
     def sound(tonal: float, noisy: float, mel: torch.Tensor) -> torch.Tensor:
         shape = (1, mel.shape[2], head.n_bins)
-        parts = [torch.full(shape, value) for value in (tonal, 0.0, noisy)]
+        phases = torch.linspace(0, 1000, head.n_bins).expand(shape)  # the same in every frame
+        parts = [torch.full(shape, tonal), phases, torch.full(shape, noisy)]
         return head(torch.cat(parts, dim=-1), mel)
 
     def unevenness(samples: torch.Tensor) -> float:
