@@ -119,7 +119,7 @@ def broken_picture(kind: str) -> bytes:
     return {"empty": b"", "text": b"hello, I am not a picture", "huge": huge}[kind]
 
 
-FORMATS = "give a JPEG, PNG, WebP or BMP file"
+FORMATS = "give a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC file"
 
 BAD_PICTURES = {
     "missing": f"no picture at bad.jpg; {FORMATS}",
