@@ -36,6 +36,7 @@ _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
 
 # The deepest samples that a format holds, where it does not hold all.
 _DEEPEST: dict[str, str] = {"FLAC": "PCM_24"}
+_FLOATS = ("FLOAT", "DOUBLE")
 _MAX_CHANNELS = {"FLAC": 8, "OGG": 255, "WAV": 1024}
 
 SOUND_SUFFIXES = tuple(_FORMATS)
@@ -229,9 +230,6 @@ def write_audio(
     except (soundfile.LibsndfileError, OSError) as error:
         raise InputError(f"cannot write {path}: {said(error)}") from error
     return path
-
-
-_FLOATS = ("FLOAT", "DOUBLE")
 
 
 class _Sink:

@@ -188,6 +188,8 @@ def test_sound_of_ffmpegs_containers_is_read(
     assert len(whole) / RATE == pytest.approx(2, abs=0.1)
     middle = whole[RATE // 2 : RATE // 2 + RATE]
     assert np.abs(np.fft.rfft(middle)).argmax() == 440
+    is_deep = codec in ("pcm_s24le", "alac")
+    assert read_recording(path).depth == ("PCM_24" if is_deep else "PCM_16")
     picture = echoes.generate(path, start=0.5, seed=1)
     assert picture.pixels.shape == (32, 32, 3)  # type: ignore[union-attr]
 

@@ -58,12 +58,11 @@ def test_transparency_is_white(tmp_path: Path) -> None:
 
 
 def test_what_the_runtime_cannot_read_is_not_listed(tmp_path: Path) -> None:
-    """A TIFF, which OpenCV reads and the runtime does not."""
-    good, bad = tmp_path / "a.png", tmp_path / "a.tiff"
+    """A portable pixmap, which OpenCV reads and the runtime does not."""
+    good, bad = tmp_path / "a.png", tmp_path / "a.ppm"
     for path in (good, bad):
         cv2.imwrite(str(path), pictures()["colour"])
     assert fault(clip(good)) is None
-    reason = f"{bad} is not a picture that can be read; give a JPEG, PNG, WebP or BMP file"
-    assert fault(clip(bad)) == f"{bad}: {reason}"
-    with pytest.raises(InputError, match=r"cannot read the picture .*a.tiff; run echoes-"):
+    assert f"{bad}: {bad} is not a picture that can be read; " in (fault(clip(bad)) or "")
+    with pytest.raises(InputError, match=r"cannot read the picture .*a\.ppm; run echoes-"):
         ImageStore(SPEC).get(str(bad))
