@@ -96,6 +96,7 @@ def test_inverse_stft_undoes_the_stft() -> None:
     torch.testing.assert_close(head(bins, mel), samples, atol=1e-4, rtol=0)
 
 
+@torch.no_grad()
 def test_steady_noise_is_no_comb_of_tones_and_the_same_wherever_it_is_cut() -> None:
     spec = MelSpec(n_frames=256)
     head = InverseSTFTHead(8, spec, noise=True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 RESOLUTIONS = (512, 1024, 2048)
+LONG_TERM = 4.0
 
 
 def _magnitude(waveform: Tensor, n_fft: int) -> Tensor:
@@ -17,7 +18,10 @@ def _magnitude(waveform: Tensor, n_fft: int) -> Tensor:
 def multi_resolution_stft(
     real: Tensor, fake: Tensor, norm: Callable[[Tensor], Tensor] = torch.norm
 ) -> Tensor:
-    """Spectral convergence plus mean absolute log-magnitude, averaged over window lengths.
+    """Spectral convergence, mean absolute log-magnitude, and that of the mean over time.
+
+    Averaged over window lengths. The last is what noise has to go by: no phase or magnitude of it
+    can be right bin by bin, and without that term some bins took the energy of their neighbours.
 
     Args:
         real: (B, S) samples.
@@ -27,5 +31,10 @@ def multi_resolution_stft(
     terms = []
     for n_fft in RESOLUTIONS:
         a, b = _magnitude(real, n_fft), _magnitude(fake, n_fft)
-        terms.append(norm(a - b) / norm(a) + (a.log() - b.log()).abs().mean())
+        means = [x.square().mean(dim=-1).log() / 2 for x in (a, b)]
+        terms.append(
+            norm(a - b) / norm(a)
+            + (a.log() - b.log()).abs().mean()
+            + LONG_TERM * (means[0] - means[1]).abs().mean()
+        )
     return torch.stack(terms).mean()

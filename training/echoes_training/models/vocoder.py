@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.mel import MelSpec, hann_window
+from echoes_rt.spec.mel import DB_OFFSET, DB_RANGE, MelSpec, hann_window, mel_filterbank
 from echoes_training.models.melgan import MelGAN
 
 
@@ -77,22 +77,31 @@ class InverseSTFTHead(nn.Module):
         self.hop_length = spec.hop_length
         self.n_fft = spec.n_fft
         self.n_bins = spec.n_fft // 2 + 1
-        self.noise = noise
         self.out = nn.Linear(width, (3 if noise else 2) * self.n_bins)
         even, odd = _inverse_bases(spec.n_fft)
         self.register_buffer("even", even, persistent=False)
         self.register_buffer("odd", odd, persistent=False)
         self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
+        # What the mel says of each bin; the network's output adds to it.
+        self.level = nn.Linear(spec.n_mels, self.n_bins) if noise else None
+        if self.level is not None:
+            weight, bias = _levels(spec)
+            with torch.no_grad():
+                self.level.weight.copy_(weight)
+                self.level.bias.copy_(bias)
+                self.out.weight[-self.n_bins :] = 0
+                self.out.bias[-self.n_bins :] = 0
         turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
         self.register_buffer("turns", torch.from_numpy(turns.astype(np.float32)), persistent=False)
 
     def forward(self, h: Tensor, mel: Tensor) -> Tensor:
         log_magnitude, phase, *more = self.out(h).float().split(self.n_bins, dim=-1)
         real, imaginary = _polar(log_magnitude, phase)
-        if self.noise:
+        if self.level is not None:
             # Random, and yet the same wherever a long sound is cut: a mixture of the frame's bands,
             # which even in steady noise are never twice the same.
-            random = _polar(more[0], mel.float().transpose(1, 2) @ self.turns)
+            frames = mel.float().transpose(1, 2)
+            random = _polar(more[0] + self.level(frames), frames @ self.turns)
             real, imaginary = real + random[0], imaginary + random[1]
         even, odd = real @ self.even, imaginary @ self.odd
         # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
@@ -110,6 +119,24 @@ class InverseSTFTHead(nn.Module):
         total = sum(F.pad(parts[:, :, k], (0, 0, k, blocks - 1 - k)) for k in range(blocks))
         assert isinstance(total, Tensor)
         return total.flatten(1)
+
+
+def _levels(spec: MelSpec) -> tuple[Tensor, Tensor]:
+    """Weight and bias that take a log-mel in [-1, 1] to natural logarithms of bins' magnitudes.
+
+    A band's filter has unit area in Hz, so a bin near its centre is the band times the bins'
+    distance; between centres the levels in dB are interpolated.
+    """
+    step = spec.sample_rate / spec.n_fft
+    centres = mel_filterbank(spec).argmax(axis=1) * step
+    bins = np.arange(spec.n_fft // 2 + 1) * step
+    weight = np.stack([np.interp(bins, centres, row) for row in np.eye(spec.n_mels)], axis=1)
+    nepers = np.log(10) / 20
+    bias = np.full(len(bins), nepers * (DB_RANGE / 2 - DB_OFFSET) + np.log(step))
+    return (
+        torch.from_numpy((weight * nepers * DB_RANGE / 2).astype(np.float32)),
+        torch.from_numpy(bias.astype(np.float32)),
+    )
 
 
 def _polar(log_magnitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
