@@ -111,25 +111,31 @@ def _partial(target: Path) -> Iterator[tuple[Path, int]]:
     Where the folder takes no new file but the target can be written to, it lies elsewhere.
     """
     name = f".{secrets.token_hex(8)}.partial{target.suffix}"
-    try:
-        partial, descriptor = _create(target.with_name(name))
-    except OSError:
-        if not os.access(target, os.W_OK):
-            raise
-        partial, descriptor = _create(Path(tempfile.gettempdir(), name))
-    try:
+    beside, elsewhere = target.with_name(name), Path(tempfile.gettempdir(), name)
+    descriptor = None
+    try:  # from the start, for a signal may end the program at any line
+        try:
+            partial, descriptor = beside, _create(beside)
+        except OSError:
+            if not os.access(target, os.W_OK):
+                raise
+            partial, descriptor = elsewhere, _create(elsewhere)
         yield partial, descriptor
     finally:
-        os.close(descriptor)
-        partial.unlink(missing_ok=True)
+        if descriptor is not None:
+            os.close(descriptor)
+        for partial in (beside, elsewhere):
+            with suppress(OSError, ValueError):  # it was not made there
+                partial.unlink()
 
 
-def _create(partial: Path) -> tuple[Path, int]:
+def _create(partial: Path) -> int:
+    """Its descriptor, which holds the lock."""
     while True:
         partial.open("xb").close()
         descriptor = hold(partial)
         if descriptor is not None:
-            return partial, descriptor
+            return descriptor
 
 
 def _is_replaceable(target: Path) -> bool:

@@ -179,7 +179,7 @@ def _mini() -> Preset:
         ),
         image_codec=ImageCodecStageConfig(
             loop=LoopConfig(
-                steps=3600, batch_size=16, learning_rate=1.5e-3, betas=(0.9, 0.98), warmup_steps=50
+                steps=6000, batch_size=16, learning_rate=1.5e-3, betas=(0.9, 0.98), warmup_steps=50
             ),
             model=ImageCodecConfig(
                 teacher="efficientnet-lite0",
@@ -197,10 +197,10 @@ def _mini() -> Preset:
             image=image,
             mel=mel,
             views=6,
-            code_steps=2000,
+            code_steps=3000,
             code_batch_size=64,
             discriminator_width=32,
-            adversarial_start=2800,
+            adversarial_start=5000,
         ),
         mel_codec=MelCodecStageConfig(
             loop=LoopConfig(

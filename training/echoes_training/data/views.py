@@ -60,10 +60,10 @@ def _pasted(seen: Pixels, background: Pixels, rng: np.random.Generator) -> Pixel
     small = cv2.resize(seen, (w, h), interpolation=cv2.INTER_AREA)
     alpha = np.zeros((height, width), np.float32)
     alpha[y : y + h, x : x + w] = 1
-    alpha = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 4.0))[:, :, None]
+    share = np.asarray(cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.3, 4.0)))[:, :, None]
     top = background.copy()
     top[y : y + h, x : x + w] = small
-    return np.asarray(alpha * top + (1 - alpha) * background, np.uint8)
+    return np.asarray(share * top + (1 - share) * background, np.uint8)
 
 
 def _pencil(seen: Pixels, rng: np.random.Generator) -> Pixels:

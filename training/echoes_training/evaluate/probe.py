@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 32
 
-WEIGHT_DECAY = 1e-2
+WEIGHT_DECAY = 0.1
 """Of the probe, on standardised features; picked on validation among powers of ten."""
 
 
