@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bundle.h"
-#include "ort_device.h"
+#include "device.h"
 
 namespace {
 
@@ -21,7 +21,7 @@ struct Graph {
 
 struct Runs {
   Bundle bundle;
-  OrtDevice device;
+  Device device;
   std::vector<Graph> graphs;  // in the order in which they run
 
   const OrtApi &api() const { return device.library->api(); }
@@ -59,7 +59,7 @@ void run(const Runs &runs, const Graph &graph) {
 
 EXPORTED int raw_open(const char *bundle, int threads, Runs **runs) {
   return guarded([&] {
-    OrtDevice device = choose_ort_device(OrtLibrary::open(""), "cpu", threads);
+    Device device = choose_device(OrtLibrary::open(""), "cpu", threads);
     *runs = new Runs{open_bundle(bundle), std::move(device), {}};
   });
 }
