@@ -122,30 +122,26 @@ GraphEntry graph_of(yyjson_val *part) {
   return entry;
 }
 
+// Throws if two graphs give a file they share another size or checksum.
 std::map<std::string, GraphEntry> graphs_of(yyjson_val *part) {
   std::map<std::string, GraphEntry> graphs;
-  size_t index, count;
-  yyjson_val *name, *entry;
-  yyjson_obj_foreach(part, index, count, name, entry) {
-    graphs.emplace(text_of(name), graph_of(entry));
-  }
-  return graphs;
-}
-
-// A file that two graphs share must have one size and one checksum.
-void check_files(const std::map<std::string, GraphEntry> &graphs) {
   std::map<std::string, DataFile> known;
-  const auto check = [&](const std::string &name, const DataFile &file) {
+  const auto check = [&](std::string_view graph, const DataFile &file) {
     const DataFile &first = known.emplace(file.file, file).first->second;
     if (first.sha256 == file.sha256 && first.size_bytes == file.size_bytes) return;
-    throw ManifestError(sentence("manifest key graphs.", name, " must give file ", file.file,
+    throw ManifestError(sentence("manifest key graphs.", graph, " must give file ", file.file,
                                  " the sha256 and size_bytes that another graph gives it, got ",
                                  file.sha256, ", ", file.size_bytes));
   };
-  for (const auto &[name, entry] : graphs) {
-    check(name, entry.file);
-    for (const DataFile &file : entry.external_data) check(name, file);
+  size_t index, count;
+  yyjson_val *name, *value;
+  yyjson_obj_foreach(part, index, count, name, value) {
+    const GraphEntry entry = graph_of(value);
+    check(text_of(name), entry.file);
+    for (const DataFile &file : entry.external_data) check(text_of(name), file);
+    graphs.emplace(text_of(name), entry);
   }
+  return graphs;
 }
 
 }  // namespace
@@ -172,7 +168,6 @@ Manifest parse_manifest(std::string_view json) {
   manifest.mel = mel_of(yyjson_obj_get(root, "mel"), manifest.grids.audio);
   manifest.sampling = sampling_of(yyjson_obj_get(root, "sampling"));
   manifest.graphs = graphs_of(yyjson_obj_get(root, "graphs"));
-  check_files(manifest.graphs);
   return manifest;
 }
 
