@@ -79,10 +79,8 @@ EXPORTED int raw_add_graph(Runs *runs, const char *graph, const char *output) {
 EXPORTED int raw_add_input(Runs *runs, const char *name, const char *dtype, void *values,
                            size_t num_bytes, const int64_t *shape, size_t rank) {
   return guarded([&] {
-    const std::string type = dtype;
-    const auto element = type == "float32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-                         : type == "int32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
-                                           : ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
+    const auto element = std::string(dtype) == "float32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+                                                         : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
     OrtMemoryInfo *made = nullptr;
     runs->check(runs->api().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &made));
     const Owned<OrtMemoryInfo> memory(made, runs->api().ReleaseMemoryInfo);

@@ -81,8 +81,8 @@ Grid grid_of(yyjson_val *tokens, const char *medium) {
   }
   // The schema allows no repeats.
   if (!is_inside || grid.order.size() != static_cast<size_t>(grid.n_tokens())) {
-    throw ManifestError(sentence("manifest key tokens.", medium, ".order must hold each of the ",
-                                 grid.n_tokens(), " positions of the grid once, got ",
+    throw ManifestError(sentence("manifest key tokens.", medium, " must have an order that holds ",
+                                 "each of the grid's ", grid.n_tokens(), " positions once, got ",
                                  shown(yyjson_obj_get(part, "order"))));
   }
   return grid;
