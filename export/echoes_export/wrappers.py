@@ -136,8 +136,8 @@ class JointNetwork(nn.Module):
     ) -> Tensor:
         model, layout = self.transformer, self.transformer.layout
         tokens = torch.cat([seen_tokens, alone_tokens])
-        nothing = torch.full_like(context[:1], layout.mask_token_id)
-        nothing = nothing.expand(alone_tokens.shape[0], -1)
+        shape = (alone_tokens.shape[0], context.shape[1])
+        nothing = torch.full(shape, layout.mask_token_id, dtype=context.dtype)
         both = {self.target: tokens, OTHER[self.target]: torch.cat([context, nothing])}
         h = model.embed(torch.cat([both[medium] for medium in MEDIA], dim=1))
         *blocks, last = model.blocks
@@ -163,13 +163,13 @@ def _asked(
     row, place = codes // width, codes
     if group > 1:
         place = row // group * width + codes % width
-    flat = (torch.arange(n_rows)[:, None] * n_positions + place).flatten()
+    flat = (torch.arange(n_rows, device=h.device)[:, None] * n_positions + place).flatten()
     last = model.blocks[-1]
     assert isinstance(last, Block)
     kept = (x.flatten(0, 1).index_select(0, flat) for x in (h, mixed))
     logits = target.head(model.norm(last.finish(*kept)))
     if group > 1:
-        slot = torch.arange(flat.shape[0]) * group + (row % group).flatten()
+        slot = torch.arange(flat.shape[0], device=h.device) * group + (row % group).flatten()
         logits = logits.unflatten(1, (group, -1)).flatten(0, 1).index_select(0, slot)
     return logits.unflatten(0, (n_rows, -1))
 

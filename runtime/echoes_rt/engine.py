@@ -23,9 +23,10 @@ from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode import loop, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
-from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
+from echoes_rt.options import SamplingOptions, apply_options, report_steps
 from echoes_rt.sources import AudioLike, clip_of
 from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
@@ -51,7 +52,6 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
-        self._no_context: dict[str, NDArray[Any]] = {}
 
     @classmethod
     def load(
@@ -107,7 +107,8 @@ class Engine:
         clip = np.zeros((1, self.manifest.mel.n_samples), dtype=np.float32)
         length = min(len(samples), clip.shape[1])
         clip[0, :length] = samples[:length]
-        return self.log_mel(clip)[0]
+        (mel,) = self.log_mel(clip)
+        return np.asarray(mel)
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
@@ -171,16 +172,10 @@ class Engine:
 
     def context(self, target: str, codes: IntArray | None) -> NDArray[Any]:
         """What decoding a target needs of the other medium's (B, N') codes; of None, no rows."""
-        medium = OTHER[target]
-        session = self.session(f"context_{medium}")
         if codes is None:
-            # The graph knows the shape; what it makes of one member is thrown away.
-            n_tokens = self.manifest.tokens.grids[medium].n_tokens
-            if target not in self._no_context:
-                zeros = np.zeros((1, n_tokens), dtype=np.int32)
-                self._no_context[target] = session.run({"codes": zeros})["context"][:0]
-            return self._no_context[target]
-        return session.run({"codes": codes})["context"]
+            spec = self.session(f"decode_{target}_step").inputs["context"]
+            return np.zeros((0, *(int(dim) for dim in spec.shape[1:])), dtype=spec.dtype)
+        return self.session(f"context_{OTHER[target]}").run({"codes": codes})["context"]
 
     def decoding_graphs(self, target: str) -> tuple[str, ...]:
         """What ``decode_tokens`` runs."""

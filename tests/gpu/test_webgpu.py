@@ -11,16 +11,17 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.decode import stepwise
+from echoes_rt import Echoes
+from echoes_rt.backends.onnx import HostStepState
+from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import known_media, make_plan
-from echoes_rt.spec.manifest import Manifest
+from echoes_rt.decode.plan import make_plan
 from echoes_rt.spec.sampling import Sampling
 
 SERVER = Path(__file__).with_name("graph_server.mjs")
@@ -58,6 +59,10 @@ class NodeSession:
             for name, a in json.loads(answer).items()
         }
 
+    @contextmanager
+    def begin(self, tokens: np.ndarray, context: np.ndarray) -> Iterator[HostStepState]:
+        yield HostStepState(self, tokens, context)
+
 
 @pytest.fixture
 def said(tmp_path: Path) -> Path:
@@ -79,7 +84,7 @@ def session(tiny_bundle: Path, tmp_path: Path, said: Path) -> Iterator[NodeSessi
     with (
         said.open("w") as log,
         subprocess.Popen(
-            [node, str(SERVER), modules, str(tiny_bundle / "step.onnx"), "webgpu"],
+            [node, str(SERVER), modules, str(tiny_bundle / "decode_audio_step.onnx"), "webgpu"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -92,28 +97,20 @@ def session(tiny_bundle: Path, tmp_path: Path, said: Path) -> Iterator[NodeSessi
 
 
 @pytest.mark.slow
-def test_step_graph_on_webgpu_gives_the_tokens_of_the_cpu(
+def test_steps_on_webgpu_draw_the_tokens_of_the_cpu(
     session: NodeSession, tiny_bundle: Path, said: Path
 ) -> None:
-    manifest = Manifest.read(tiny_bundle / "manifest.json")
-    layout = manifest.tokens
-    cpu = OnnxSession(tiny_bundle / "step.onnx", manifest.graphs["step"].signature, "cpu")
+    echoes = Echoes.load(tiny_bundle, device="cpu")
+    grid, image = echoes.manifest.tokens.audio, echoes.manifest.tokens.image
     rng = np.random.default_rng(0)
-    tokens = rng.integers(0, 32, (3, layout.n_tokens), dtype=np.int32)
-    mask = np.zeros(tokens.shape, dtype=np.bool_)
-    mask[0, layout.audio_slice] = mask[1, layout.image_slice] = True
-    mask[2] = rng.random(layout.n_tokens) < 0.5
-    plan = make_plan(mask, Sampling(steps=4, guidance_scale=3.0))
-    noise = uniforms([1, 2, 3], 4, layout.n_tokens)
-    decoded = [
-        stepwise.decode(
-            backend,
-            *(tokens, mask, plan, noise),
-            condition=known_media(mask, layout),
-            mask_token_id=layout.mask_token_id,
-        )
-        for backend in (cpu, session)
-    ]
+    tokens = rng.integers(0, grid.codebook_size, (3, grid.n_tokens), dtype=np.int32)
+    tokens[:2] = grid.mask_token
+    tokens[2, ::2] = grid.mask_token
+    codes = rng.integers(0, image.codebook_size, (3, image.n_tokens), dtype=np.int32)
+    plan = make_plan(tokens == grid.mask_token, grid.order, Sampling(steps=4, guidance_scale=3.0))
+    asked = (tokens, echoes.context("audio", codes), plan, uniforms([1, 2, 3], 0, grid.n_tokens))
+    cpu = echoes.session("decode_audio_step")
+    decoded = [steps.decode(backend, *asked) for backend in (cpu, session)]  # type: ignore[arg-type]
     np.testing.assert_array_equal(*decoded)
     # The GPU's own programs did the products of every step.
     log = said.read_text(errors="replace")

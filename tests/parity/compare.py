@@ -25,7 +25,7 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from echoes_rt.audio import log_mel, read_audio
+from echoes_rt.audio import read_audio
 from echoes_rt.spec.mel import MelSpec
 from echoes_training.published.command import import_checkpoint
 
@@ -265,7 +265,7 @@ def compare_front_end(folder: Path, recordings: Iterable[Path]) -> Iterable[Row]
 def compare_log_mel(
     folder: Path, name: str, samples: np.ndarray[Any, Any], spec: MelSpec
 ) -> Iterable[Row]:
-    from echoes_training.models.mel import MelSpectrogram
+    from echoes_training.models.mel import MelSpectrogram, log_mel
 
     soundfile.write(folder / "sound.wav", samples, spec.sample_rate, subtype="FLOAT")
     theirs = 2 * reference_mel(folder / "sound.wav") - 1
@@ -273,7 +273,7 @@ def compare_log_mel(
     clip[: len(samples)] = samples[: len(clip)]
     silent = f"{np.mean(theirs <= -1):.0%} silent"
     for what, ours in (
-        ("runtime", log_mel(clip, spec)),
+        ("graph", log_mel(clip, spec)),
         ("training", MelSpectrogram(spec)(torch.from_numpy(clip)[None])[0].numpy()),
     ):
         yield Row(

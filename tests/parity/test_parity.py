@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echoes_rt.audio import log_mel
 from echoes_rt.spec.mel import MelSpec
+from echoes_training.models.mel import log_mel
 
 COMPARE = Path(__file__).with_name("compare.py")
 COMPARE_METRICS = Path(__file__).with_name("compare_metrics.py")

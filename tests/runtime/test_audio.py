@@ -7,10 +7,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt import audio
-from echoes_rt.audio import check_sound_path, clip_mel, log_mel, read_audio, write_audio
+from echoes_rt.audio import check_sound_path, read_audio, write_audio
 from echoes_rt.errors import InputError
-from echoes_rt.spec.mel import MelSpec
 
 RATE = 22_050
 
@@ -114,38 +112,6 @@ def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -
     soundfile.write(tmp_path / "a.wav", tone(rate=44_100), 44_100)
     with pytest.raises(InputError, match=r"start must be within the 1\.00 s of the sound, got"):
         read_audio(tmp_path / "a.wav", RATE, start_s=start_s)
-
-
-def test_log_mel_is_the_one_of_specvqgan() -> None:
-    """Written a second time, frame by frame and with explicit sums."""
-    spec = MelSpec(n_fft=256, win_length=256, hop_length=64, n_mels=20)
-    samples = np.random.default_rng(0).normal(0, 0.1, 1000).astype(np.float32)
-    mel = log_mel(samples, spec)
-    assert mel.shape == (20, 1000 // 64)
-    padded = np.concatenate([samples[128:0:-1], samples, samples[-2:-130:-1]]).astype(np.float64)
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
-    bank = audio.mel_filterbank(spec).astype(np.float64)
-    for t in (0, 7, 14):
-        frame = padded[64 * t : 64 * t + 256] * window
-        angles = np.outer(np.arange(129), np.arange(256)) * 2 * np.pi / 256
-        spectrum = np.hypot((frame * np.cos(angles)).sum(1), (frame * np.sin(angles)).sum(1))
-        decibels = 20 * np.log10(np.maximum(1e-5, bank @ spectrum)) - 20
-        expected = 2 * np.clip((decibels + 100) / 100, 0, 1) - 1
-        np.testing.assert_allclose(mel[:, t], expected, atol=1e-4)
-
-
-def test_tone_lights_up_its_own_band() -> None:
-    mel = log_mel(tone(1000.0), MelSpec())
-    bank = audio.mel_filterbank(MelSpec())
-    assert mel[:, 20].argmax() == bank[:, round(1000 / RATE * 1024)].argmax()
-    assert mel.dtype == np.float32
-    assert -1 <= mel.min() <= mel.max() <= 1
-
-
-@pytest.mark.parametrize("seconds", [0.2, 1.0, 9.0])
-def test_clip_has_the_length_of_the_spec(seconds: float) -> None:
-    spec = MelSpec(n_frames=100)
-    assert clip_mel(tone(seconds=seconds), spec).shape == (80, 100)
 
 
 @pytest.mark.parametrize("name", ["out.mp3", "out", "out.wav.txt"])

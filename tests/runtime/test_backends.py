@@ -21,17 +21,14 @@ from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
-from echoes_rt.errors import BackendError, BundleError, InputError
-from echoes_rt.spec.graphs import GraphSpec, TensorSpec
-from echoes_rt.spec.manifest import Manifest
+from echoes_rt.errors import BackendError, InputError
 
 REAL_SESSION = onnxruntime.InferenceSession
 
 
 @pytest.fixture
-def step(tiny_bundle: Path) -> tuple[Path, GraphSpec]:
-    manifest = Manifest.read(tiny_bundle / "manifest.json")
-    return tiny_bundle / "step.onnx", manifest.graphs["step"].signature
+def graph(tiny_bundle: Path) -> Path:
+    return tiny_bundle / "context_image.onnx"
 
 
 def listing(monkeypatch: pytest.MonkeyPatch, session: Callable[[Any], Any]) -> list[Any]:
@@ -85,50 +82,33 @@ class Pretending:
         return getattr(self._session, name)
 
 
-def test_session_runs_with_any_batch(step: tuple[Path, GraphSpec]) -> None:
-    session = OnnxSession(*step, "cpu", threads=1)
+def test_session_runs_with_any_batch(graph: Path) -> None:
+    session = OnnxSession(graph, "cpu")
     assert session.device == "cpu"
+    (codes,) = session.inputs.values()
     for batch in (1, 3):
-        tokens = np.zeros(step[1].inputs["tokens"].shape[1:], dtype=np.int32)
-        outputs = session.run({"tokens": np.stack([tokens] * batch)})
-        assert outputs["logits"].shape == (batch, *step[1].outputs["logits"].shape[1:])
-        assert outputs["logits"].dtype == np.float32
+        zeros = np.zeros((batch, *codes.shape[1:]), dtype=codes.dtype)
+        outputs = session.run({"codes": zeros})
+        assert outputs["context"].shape[0] == batch
+        assert outputs["context"].dtype == np.float32
 
 
-def test_failing_run_is_one_line(step: tuple[Path, GraphSpec]) -> None:
-    session = OnnxSession(*step, "cpu")
-    with pytest.raises(BackendError, match=r"step\.onnx failed on cpu: .+") as caught:
-        session.run({"tokens": np.zeros((1, 3), dtype=np.int32)})
+def test_failing_run_is_one_line(graph: Path) -> None:
+    session = OnnxSession(graph, "cpu")
+    with pytest.raises(BackendError, match=r"context_image\.onnx failed on cpu: .+") as caught:
+        session.run({"codes": np.zeros((1, 3), dtype=np.int32)})
     assert "\n" not in str(caught.value)
 
 
 def test_damaged_graph_is_one_line_and_silent(
-    step: tuple[Path, GraphSpec], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    graph: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    path = tmp_path / "step.onnx"
+    path = tmp_path / "context_image.onnx"
     path.write_bytes(b"\x08\x07nonsense")
-    with pytest.raises(BackendError, match=r"ONNX Runtime .* cannot load .*step\.onnx: ") as caught:
-        OnnxSession(path, step[1], "cpu")
+    with pytest.raises(BackendError, match=r"cannot load .*context_image\.onnx: ") as caught:
+        OnnxSession(path, "cpu")
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("inputs", "sentence"),
-    [
-        ({"ids": ("int32", ("batch", 24))}, r"has the inputs tokens, the manifest says ids"),
-        ({"tokens": ("int64", ("batch", 24))}, r"is int32 \['batch', \d+\], the manifest says int"),
-        ({"tokens": ("int32", ("batch", 9))}, r"the manifest says int32 \['batch', 9\]"),
-        ({"tokens": ("int32", ("batch",))}, r"the manifest says int32 \['batch'\]"),
-    ],
-)
-def test_graph_that_is_not_what_the_manifest_says_is_refused(
-    inputs: dict[str, Any], sentence: str, step: tuple[Path, GraphSpec]
-) -> None:
-    path, signature = step
-    wrong = {name: TensorSpec(dtype=dtype, shape=shape) for name, (dtype, shape) in inputs.items()}
-    with pytest.raises(BundleError, match=sentence):
-        OnnxSession(path, GraphSpec(inputs=wrong, outputs=signature.outputs), "cpu")
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "", "cuda:-1", "cpu:1"])
@@ -223,11 +203,11 @@ def test_each_known_trap_has_its_mend(said: str, mend: str) -> None:
 
 
 def test_session_on_cuda_never_runs_on_the_cpu(
-    monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
+    monkeypatch: pytest.MonkeyPatch, graph: Path
 ) -> None:
     listing(monkeypatch, lambda graph: REAL_SESSION(graph, providers=["CPUExecutionProvider"]))
-    with pytest.raises(BackendError, match=r"step\.onnx does not run on cuda:0 in ONNX Runtime"):
-        OnnxSession(*step, "cuda:0")
+    with pytest.raises(BackendError, match=r"context_image\.onnx does not run on cuda:0"):
+        OnnxSession(graph, "cuda:0")
 
 
 @pytest.mark.skipif(
@@ -235,23 +215,23 @@ def test_session_on_cuda_never_runs_on_the_cpu(
     reason="this ONNX Runtime does not tell",
 )
 def test_nodes_that_fell_to_the_cpu_are_found_one_by_one(
-    monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
+    monkeypatch: pytest.MonkeyPatch, graph: Path
 ) -> None:
     listing(monkeypatch, Pretending)
     with pytest.raises(BackendError) as caught:
-        OnnxSession(*step, "cuda:0")
+        OnnxSession(graph, "cuda:0")
     assert re.fullmatch(
-        r"step\.onnx would run on the CPU although cuda:0 was asked for \(.*\d+ MatMul.*\); use a "
-        "newer ONNX Runtime, or device cpu",
+        r"context_image\.onnx would run on the CPU although cuda:0 was asked for \(.*\d+ MatMul.*\)"
+        "; use a newer ONNX Runtime, or device cpu",
         str(caught.value),
     )
 
 
 def test_older_onnxruntime_that_does_not_tell_is_trusted(
-    monkeypatch: pytest.MonkeyPatch, step: tuple[Path, GraphSpec]
+    monkeypatch: pytest.MonkeyPatch, graph: Path
 ) -> None:
     listing(monkeypatch, lambda graph: Pretending(graph, assignment=False))
-    assert OnnxSession(*step, "cuda:0").device == "cuda:0"
+    assert OnnxSession(graph, "cuda:0").device == "cuda:0"
 
 
 def test_shapes_may_stay_on_the_cpu() -> None:
@@ -259,10 +239,10 @@ def test_shapes_may_stay_on_the_cpu() -> None:
         "CUDAExecutionProvider": Counter(MatMul=9),
         "CPUExecutionProvider": Counter(Shape=2, Gather=1),
     }
-    coverage.check_coverage("step.onnx", found, "cuda:0")
+    coverage.check_coverage("context_image.onnx", found, "cuda:0")
     found["CPUExecutionProvider"]["FusedMatMul"] += 1
     with pytest.raises(BackendError, match=r"although cuda:0 was asked for \(1 FusedMatMul\)"):
-        coverage.check_coverage("step.onnx", found, "cuda:0")
+        coverage.check_coverage("context_image.onnx", found, "cuda:0")
 
 
 @pytest.mark.parametrize("device", ["tensorrt-rtx", "openvino", "webgpu"])
@@ -327,7 +307,7 @@ def test_gpu_build_without_a_driver_fails_with_our_line(capfd: pytest.CaptureFix
 
 @needs_gpu_build
 def test_gpu_build_on_a_driver_alone_never_runs_on_the_cpu(
-    driver: FakeDriver, step: tuple[Path, GraphSpec], capfd: pytest.CaptureFixture[str]
+    driver: FakeDriver, graph: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """With the true wheel: neither CUDA's libraries nor a GPU behind the driver."""
     if not is_missing("libcuda.so.1"):
@@ -340,8 +320,8 @@ def test_gpu_build_on_a_driver_alone_never_runs_on_the_cpu(
     assert "\n" not in line
     assert choose_device("auto").device == "cpu"
     assert capfd.readouterr() == ("", "")
-    with pytest.raises(BackendError, match=r"step\.onnx .*cuda:0"):
-        OnnxSession(*step, "cuda:0")
+    with pytest.raises(BackendError, match=r"context_image\.onnx .*cuda:0"):
+        OnnxSession(graph, "cuda:0")
 
 
 def is_missing(library: str) -> bool:

@@ -33,7 +33,7 @@ def zipped(tmp_path: Path) -> Callable[..., Path]:
 def test_folder_opens(tiny_bundle: Path) -> None:
     bundle = Bundle.open(tiny_bundle)
     assert bundle.manifest.name == "echoes-tiny"
-    assert bundle.graph_path("step") == tiny_bundle / "step.onnx"
+    assert bundle.graph_path("vocoder") == tiny_bundle / "vocoder.onnx"
 
 
 @pytest.mark.parametrize("prefix", ["", "echoes-tiny/"])
@@ -42,7 +42,7 @@ def test_zip_opens_and_its_folder_goes_with_it(
 ) -> None:
     bundle = Bundle.open(zipped(tiny_bundle, prefix))
     folder = bundle.folder
-    assert (folder / "step.onnx").read_bytes() == (tiny_bundle / "step.onnx").read_bytes()
+    assert (folder / "vocoder.onnx").read_bytes() == (tiny_bundle / "vocoder.onnx").read_bytes()
     del bundle
     assert not folder.exists()
 
@@ -61,14 +61,14 @@ def test_zip_gives_nothing_that_the_manifest_does_not_list(
 def test_zip_member_larger_than_announced_is_refused(
     copy: Path, zipped: Callable[..., Path]
 ) -> None:
-    (copy / "step.onnx").write_bytes(bytes(10_000_000))
-    with pytest.raises(BundleError, match=r"step\.onnx unpacks to more than the \d+ bytes"):
+    (copy / "vocoder.onnx").write_bytes(bytes(10_000_000))
+    with pytest.raises(BundleError, match=r"vocoder\.onnx unpacks to more than the \d+ bytes"):
         Bundle.open(zipped(copy))
 
 
 def test_zip_of_absurd_size_is_refused(copy: Path, zipped: Callable[..., Path]) -> None:
     data = json.loads((copy / "manifest.json").read_text())
-    data["graphs"]["step"]["size_bytes"] = 1 << 34
+    data["graphs"]["vocoder"]["size_bytes"] = 1 << 34
     (copy / "manifest.json").write_text(json.dumps(data))
     with pytest.raises(BundleError, match=r"unpacks to .* bytes, at most 8589934592 are allowed"):
         Bundle.open(zipped(copy))
@@ -83,8 +83,8 @@ def test_zip_names_itself_in_errors(copy: Path, zipped: Callable[..., Path]) -> 
 
 
 def test_zip_that_lacks_a_file_is_refused(copy: Path, zipped: Callable[..., Path]) -> None:
-    (copy / "step.onnx").unlink()
-    with pytest.raises(BundleError, match=r"lacks the file step\.onnx"):
+    (copy / "vocoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks the file vocoder\.onnx"):
         Bundle.open(zipped(copy))
 
 
@@ -110,7 +110,7 @@ def test_refused_zip_leaves_nothing_behind(
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    (copy / "step.onnx").write_bytes(bytes((copy / "step.onnx").stat().st_size))
+    (copy / "vocoder.onnx").write_bytes(bytes((copy / "vocoder.onnx").stat().st_size))
     with pytest.raises(BundleError, match="checksum"):
         Bundle.open(zipped(copy))
     assert not list(scratch.iterdir())
@@ -127,22 +127,22 @@ def test_wrong_checksum_is_refused(copy: Path) -> None:
 
 
 def test_wrong_size_is_refused(copy: Path) -> None:
-    with (copy / "step.onnx").open("ab") as file:
+    with (copy / "vocoder.onnx").open("ab") as file:
         file.write(b"x")
     with pytest.raises(BundleError, match=r"has \d+ bytes, the manifest says \d+; get the bundle"):
         Bundle.open(copy)
 
 
 def test_missing_file_is_refused(copy: Path) -> None:
-    (copy / "step.onnx").unlink()
-    with pytest.raises(BundleError, match=r"lacks the file step\.onnx; get the bundle again"):
+    (copy / "vocoder.onnx").unlink()
+    with pytest.raises(BundleError, match=r"lacks the file vocoder\.onnx; get the bundle again"):
         Bundle.open(copy)
 
 
 def test_link_out_of_the_folder_is_refused(copy: Path, tmp_path: Path) -> None:
-    (copy / "step.onnx").rename(tmp_path / "elsewhere.onnx")
-    (copy / "step.onnx").symlink_to(tmp_path / "elsewhere.onnx")
-    with pytest.raises(BundleError, match=r"step\.onnx of bundle .* is a link that leaves it"):
+    (copy / "vocoder.onnx").rename(tmp_path / "elsewhere.onnx")
+    (copy / "vocoder.onnx").symlink_to(tmp_path / "elsewhere.onnx")
+    with pytest.raises(BundleError, match=r"vocoder\.onnx of bundle .* is a link that leaves it"):
         Bundle.open(copy)
 
 

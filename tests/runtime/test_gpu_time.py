@@ -14,7 +14,7 @@ from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.engine import Engine
 from echoes_rt.profile import nvtx_range
 from echoes_rt.profile.gpu_time import GpuTime, gpu_time
-from echoes_rt.profile.stages import ONE_CALL, TOTAL, Question, generate
+from echoes_rt.profile.stages import TOTAL, Question, generate
 from echoes_rt.profile.table import _gpu_lines
 
 REAL_SESSION, REAL_VALUE = onnxruntime.InferenceSession, onnxruntime.OrtValue
@@ -28,8 +28,7 @@ def engine(
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(nvidia_system, "power_mode", lambda: "MAXN")
     monkeypatch.setattr(nvidia_system, "clocks_mhz", lambda: (900.0, 1000.0))
-    add_engine("image_to_audio")
-    return Engine.load(add_engine("decode"), device="tensorrt", threads=1)
+    return Engine.load(add_engine("decode_audio"), device="tensorrt", threads=1)
 
 
 @pytest.fixture
@@ -41,8 +40,8 @@ def test_device_time_is_what_the_events_say(engine: Engine, question: Question) 
     found = gpu_time(engine, question)
     assert found is not None
     # The fake driver's events are 2.5 ms apart. The rest of the graphs runs on the CPU.
-    assert found.graphs.keys() == {"decode"}
-    decode = found.graphs["decode"]
+    assert found.graphs.keys() == {"decode_audio"}
+    decode = found.graphs["decode_audio"]
     assert (decode.calls, decode.launches, decode.device_ms) == (1, 1, 2.5)
     assert found.device_ms == 2.5
     assert found.gap_ms == pytest.approx(found.total_ms - 2.5)
@@ -105,20 +104,21 @@ def test_cuda_works_in_our_stream_so_that_events_time_it(
     found = gpu_time(engine, question)
     assert found is not None
     calls = {name: graph.calls for name, graph in found.graphs.items()}
-    assert calls == {"image_encoder": 1, "decode_step": 3, "mel_decoder": 1, "vocoder": 1}
+    once = dict.fromkeys(("image_encoder", "context_image", "mel_decoder", "vocoder"), 1)
+    assert calls == {**once, "decode_audio_step": 3}
     assert asked.keys() == calls.keys()
     # The fake driver's one stream.
     assert {options["user_compute_stream"] for options in asked.values()} == {str(0x57)}
-    assert [name for name in asked if "enable_cuda_graph" in asked[name]] == ["decode_step"]
-    step = found.graphs["decode_step"]
+    assert [name for name in asked if "enable_cuda_graph" in asked[name]] == ["decode_audio_step"]
+    step = found.graphs["decode_audio_step"]
     assert (step.device_ms, step.launches) == (7.5, 3)  # recorded steps, 2.5 ms each
     assert 0 < step.wall_ms < found.total_ms
-    assert found.device_ms == 15
+    assert found.device_ms == 17.5
 
 
-def test_one_call_is_timed_beside_the_stages(engine: Engine, question: Question) -> None:
+def test_an_engine_of_the_loop_tells_of_no_steps(engine: Engine, question: Question) -> None:
     names = [span.name for span in generate(engine, question)]
-    assert names[-2:] == [ONE_CALL, TOTAL]
+    assert names[-1] == TOTAL
     assert not [name for name in names if name.startswith("step ")]
 
 

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from echoes_rt.cli import main
+from echoes_rt.decode.plan import make_plan
 from echoes_rt.engine import Engine
 from echoes_rt.pipeline import Echoes, Sound
 from echoes_rt.profile import cold_start, gemm_peak, report
@@ -61,27 +62,23 @@ def test_flop_of_a_node(
     assert node_flop(op_type, inputs, output) == expected
 
 
-def test_flop_of_the_step_graph_is_the_count_by_hand(subject: Subject) -> None:
-    engine = replace_graphs(subject.engine, without={"decode", "image_to_audio"})
-    counted = watch(engine, subject.question, is_counting=True)
-    tokens, width, codes = 24, 16, 32
-    layer = tokens * 24 * width**2  # qkv 6, out 2, two of the MLP 16
-    attention = 4 * tokens * tokens * width
-    head = tokens * 2 * width * codes
+def test_flop_of_a_step_is_the_count_by_hand(subject: Subject) -> None:
+    counted = watch(subject.engine, subject.question, is_counting=True)
+    tokens, context, width, codes = 8, 16, 16, 32
+    grid, sampling = subject.engine.manifest.tokens.audio, subject.question.sampling
+    drawn = make_plan(np.ones((1, tokens), np.bool_), grid.order, sampling).positions.shape[2]
+    branches = 2  # of guidance
+    qkv = branches * tokens * 6 * width**2
+    attention = 4 * tokens * (context + tokens) * width + 4 * tokens * tokens * width
+    # Behind the attention of the last layer, only what is drawn is computed.
+    rest = branches * drawn * (18 * width**2 + 2 * width * codes)
     flop = stage_flop(counted)
-    assert flop["step 2"] == 2 * (layer + attention + head)  # guidance: two branches
-    assert flop["decode_tokens"] == 3 * flop["step 2"]
+    assert flop["step 2"] == qkv + attention + rest
+    # The keys and values of the context, once.
+    assert flop["decode_tokens"] == 3 * flop["step 2"] + context * 6 * width**2
     assert flop["read"] == flop["write"] == 0
     parts = ("encode_image", "decode_tokens", "decode_mel", "vocode")
     assert flop[TOTAL] == sum(flop[name] for name in parts)
-
-
-def replace_graphs(engine: Engine, without: set[str]) -> Engine:
-    """The same bundle as if it had no such graphs."""
-    manifest = engine.manifest
-    graphs = {name: entry for name, entry in manifest.graphs.items() if name not in without}
-    bundle = replace(engine.bundle, manifest=replace(manifest, graphs=graphs))
-    return Engine(bundle, engine.choice, threads=1)
 
 
 def test_every_stage_is_timed_and_the_whole_is_their_sum(subject: Subject) -> None:
@@ -124,7 +121,7 @@ def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
 def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     def node(op_type: str, provider: str, ns: int) -> NodeRun:
         return NodeRun(
-            graph="step",
+            graph="decode_audio_step",
             name=op_type,
             op_type=op_type,
             provider=provider,
@@ -157,10 +154,10 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
         cold=cold,
         watched=Generation(spans=[], nodes=nodes),
     )
-    assert profile.fallen_to_cpu == {"step": ["TopK"]}
-    assert profile.coverage["step"]["CPUExecutionProvider"].share == pytest.approx(0.1)
+    assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
+    assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share == pytest.approx(0.1)
     said = profile_text(profile, peak_gflops=100, runs=1)
-    assert "warning           step ran on the CPU: TopK" in said
+    assert "warning           decode_audio_step ran on the CPU: TopK" in said
     assert "CPU 1 nodes (10% of the time), CUDA 1 nodes (90% of the time)" in said
     assert "not told by this system" in said
 
@@ -172,7 +169,6 @@ def test_cold_start_makes_the_sound_that_is_profiled(
         "steps": 2,
         "guidance_scale": 1.5,
         "temperature": 0.5,
-        "choice_temperature": 2.5,
         "guidance_schedule": "annealed",
         "guidance_interval": (0.2, 0.8),
     }

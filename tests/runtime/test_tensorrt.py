@@ -216,9 +216,7 @@ def test_only_the_preferred_engine_of_a_graph_is_read(
 
 
 def test_bundle_without_engines_says_what_builds_them(tensorrt: Any, tiny_bundle: Path) -> None:
-    with pytest.raises(
-        BackendError, match=r"no TensorRT engine of decode_audio .*echoes-export"
-    ):
+    with pytest.raises(BackendError, match=r"no TensorRT engine of decode_audio .*echoes-export"):
         Echoes.load(tiny_bundle, device="tensorrt")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around, Arrays
+from echoes_rt.backends.base import Around, Arrays, Session
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.provider import PROVIDERS
@@ -78,9 +78,7 @@ class OnnxSession:
 class HostStepState:
     """A decoding in progress whose tokens are on the host."""
 
-    def __init__(
-        self, session: OnnxSession, tokens: NDArray[np.int32], context: NDArray[Any]
-    ) -> None:
+    def __init__(self, session: Session, tokens: NDArray[np.int32], context: NDArray[Any]) -> None:
         self._session = session
         self._tokens = tokens
         self._context = context

@@ -30,7 +30,7 @@ class Sampling:
     def __post_init__(self) -> None:
         """Raises ValueError for what the manifest's schema refuses."""
         try:
-            checked = check(self.to_dict(), rule_of("sampling"))
+            checked = check(asdict(self), rule_of("sampling"))
         except BrokenRuleError as error:
             raise ValueError(str(error)) from error
         start, stop = checked["guidance_interval"]

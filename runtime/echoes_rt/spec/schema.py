@@ -90,7 +90,7 @@ def _string(value: Any, rule: Rule, key: str) -> str:
 
 def _array(value: Any, rule: Rule, key: str) -> list[Any]:
     low, high = rule["minItems"], rule["maxItems"]
-    if not isinstance(value, list) or not low <= len(value) <= high:
+    if not isinstance(value, list | tuple) or not low <= len(value) <= high:
         raise _wrong(key, value, f"an array of {low} to {high} items")
     items = [check(item, rule["items"], f"{key}[{i}]") for i, item in enumerate(value)]
     if rule.get("uniqueItems") and len(set(items)) < len(items):

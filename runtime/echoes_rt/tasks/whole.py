@@ -57,7 +57,6 @@ def both(call: Call) -> tuple[Sound, Picture]:
     """
     call.load("mel_decoder", "vocoder", target="audio")
     call.load("image_decoder", target="image")
-    sampling = call.sampling("audio", call.unknown("audio"))
     known: dict[str, IntArray | None] = dict.fromkeys(MEDIA)
     for window, target in enumerate(("audio", "image") * (1 + REDRAWS)):
         context = known[OTHER[target]]
@@ -69,7 +68,11 @@ def both(call: Call) -> tuple[Sound, Picture]:
         samples = call.engine.decode_audio(audio, seeds=[call.seed])[0]
     with call.clock.stage("decode_image"):
         pixels = call.engine.decode_image(image)[0]
-    return call.sound(samples, audio[0], sampling), call.picture(pixels, image[0], sampling)
+    sampling = {medium: call.sampling(medium, call.unknown(medium)) for medium in MEDIA}
+    return (
+        call.sound(samples, audio[0], sampling["audio"]),
+        call.picture(pixels, image[0], sampling["image"]),
+    )
 
 
 def check_count(count: int, keep: int | None) -> None:

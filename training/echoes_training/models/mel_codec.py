@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from echoes_rt.spec.tokens import Grid
+from echoes_training.losses.adversarial import Verdict
 from echoes_training.models.codec import Codec
 
 NOISE_CHANNELS = 4
@@ -234,42 +236,44 @@ class MelCodec(Codec):
             noise = torch.full((len(codes), *self.noise_shape(grid)), 0.5, device=codes.device)
         return self.decoder(self.quantize.lookup(codes), noise)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Encodes, quantizes with the straight-through gradient, and decodes."""
-        return self.decoder(self.quantize(self.encoder(x)), noise)
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes, quantizes with the straight-through gradient, and decodes.
+
+        Returns:
+            (B, 1, H, W) and the unquantized latents.
+        """
+        z = self.encoder(x)
+        return self.decoder(self.quantize(z), noise), z
 
 
 class MelDiscriminator(nn.Module):
     """Three views of (B, 1, H, W): patches, coarse patches, and whole columns over time.
 
     Each gives scores and hidden features; a channel that says the frequency lets a patch know
-    where it is.
+    where it is. Weight norm, because under spectral norm they hardly told real from decoded.
     """
 
     def __init__(self, bands: int, width: int) -> None:
         super().__init__()
-        self.patches = nn.ModuleList(_patch_layers(width) for _ in range(2))
+        self.patches = _patch_layers(width)
+        self.coarse_patches = _patch_layers(width)
         wide = 8 * width
         sizes = (bands, wide, wide, wide)
         self.columns = nn.ModuleList(
-            _spectral(nn.Conv1d(a, b, 5, padding=2 * 2**i, dilation=2**i))
+            weight_norm(nn.Conv1d(a, b, 5, padding=2 * 2**i, dilation=2**i))
             for i, (a, b) in enumerate(itertools.pairwise(sizes))
         )
-        self.columns.append(_spectral(nn.Conv1d(wide, 1, 3, padding=1)))
+        self.columns.append(weight_norm(nn.Conv1d(wide, 1, 3, padding=1)))
 
-    def forward(self, x: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+    def forward(self, x: Tensor) -> list[Verdict]:
         rows = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
         height = rows[None, None, :, None].expand(len(x), 1, -1, x.shape[3])
         seen = torch.cat([x, height], dim=1)
         return [
-            _run(self.patches[0], seen),
-            _run(self.patches[1], F.avg_pool2d(seen, 2)),
+            _run(self.patches, seen),
+            _run(self.coarse_patches, F.avg_pool2d(seen, 2)),
             _run(self.columns, x[:, 0]),
         ]
-
-
-def _spectral(layer: nn.Module) -> nn.Module:
-    return nn.utils.parametrizations.spectral_norm(layer)
 
 
 def _patch_layers(width: int) -> nn.ModuleList:
@@ -280,10 +284,10 @@ def _patch_layers(width: int) -> nn.ModuleList:
         nn.Conv2d(4 * width, 4 * width, 3, padding=1),
         nn.Conv2d(4 * width, 1, 3, padding=1),
     ]
-    return nn.ModuleList(_spectral(layer) for layer in layers)
+    return nn.ModuleList(weight_norm(layer) for layer in layers)
 
 
-def _run(layers: nn.ModuleList, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _run(layers: nn.ModuleList, x: Tensor) -> Verdict:
     features = []
     for layer in layers[:-1]:
         x = F.leaky_relu(layer(x), 0.2)

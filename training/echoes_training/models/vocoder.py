@@ -21,12 +21,15 @@ class VocoderConfig:
         layers: ConvNeXt blocks, or MelGAN's residual blocks per level.
         architecture: ``vocos`` or ``melgan``.
         ratios: upsampling of each level of MelGAN; their product is the mel's hop_length.
+        noise: whether Vocos adds a part with random phases, of a magnitude of its own. With one
+            magnitude and one phase a bin, steady noise came out as a comb of tones.
     """
 
     width: int
     layers: int
     architecture: str = "vocos"
     ratios: tuple[int, ...] = ()
+    noise: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in ("vocos", "melgan"):
@@ -52,8 +55,12 @@ class ConvNeXtBlock(nn.Module):
         return x + h.transpose(1, 2)
 
 
+RADIANS = 6.0
+"""Of the random phases, per deviation of a bin of the mel: enough to turn them within a frame."""
+
+
 class InverseSTFTHead(nn.Module):
-    """(B, T, D) features -> (B, T * hop_length) samples.
+    """(B, T, D) features and their (B, n_mels, T) log-mel -> (B, T * hop_length) samples.
 
     ONNX has no inverse STFT of real signals, so the inverse real DFT is two constant matrices, one
     for the even part of a frame and one for the odd part (half the operations of one for both), and
@@ -63,25 +70,31 @@ class InverseSTFTHead(nn.Module):
     even: Tensor
     odd: Tensor
     window: Tensor
+    turns: Tensor
 
-    def __init__(self, width: int, spec: MelSpec) -> None:
+    def __init__(self, width: int, spec: MelSpec, *, noise: bool) -> None:
         super().__init__()
         self.hop_length = spec.hop_length
         self.n_fft = spec.n_fft
         self.n_bins = spec.n_fft // 2 + 1
-        self.out = nn.Linear(width, 2 * self.n_bins)
+        self.noise = noise
+        self.out = nn.Linear(width, (3 if noise else 2) * self.n_bins)
         even, odd = _inverse_bases(spec.n_fft)
         self.register_buffer("even", even, persistent=False)
         self.register_buffer("odd", odd, persistent=False)
         self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
+        turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
+        self.register_buffer("turns", torch.from_numpy(turns.astype(np.float32)), persistent=False)
 
-    def forward(self, h: Tensor) -> Tensor:
-        log_magnitude, phase = self.out(h).float().split(self.n_bins, dim=-1)
-        # exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training
-        # from overflowing (Vocos clips the magnitude at 100).
-        magnitude = log_magnitude.clamp(max=5.0).exp()
-        even = (magnitude * phase.cos()) @ self.even
-        odd = (magnitude * phase.sin()) @ self.odd
+    def forward(self, h: Tensor, mel: Tensor) -> Tensor:
+        log_magnitude, phase, *more = self.out(h).float().split(self.n_bins, dim=-1)
+        real, imaginary = _polar(log_magnitude, phase)
+        if self.noise:
+            # Random, and yet the same wherever a long sound is cut: a mixture of the frame's bands,
+            # which even in steady noise are never twice the same.
+            random = _polar(more[0], mel.float().transpose(1, 2) @ self.turns)
+            real, imaginary = real + random[0], imaginary + random[1]
+        even, odd = real @ self.even, imaginary @ self.odd
         # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
         mirrored = (even - odd)[..., 1:-1].flip(-1)
         frames = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
@@ -97,6 +110,16 @@ class InverseSTFTHead(nn.Module):
         total = sum(F.pad(parts[:, :, k], (0, 0, k, blocks - 1 - k)) for k in range(blocks))
         assert isinstance(total, Tensor)
         return total.flatten(1)
+
+
+def _polar(log_magnitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary parts.
+
+    exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training from
+    overflowing (Vocos clips the magnitude at 100).
+    """
+    magnitude = log_magnitude.clamp(max=5.0).exp()
+    return magnitude * phase.cos(), magnitude * phase.sin()
 
 
 def _inverse_bases(n_fft: int) -> tuple[Tensor, Tensor]:
@@ -123,13 +146,13 @@ class Vocoder(nn.Module):
             ConvNeXtBlock(config.width, config.layers) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.head = InverseSTFTHead(config.width, spec)
+        self.head = InverseSTFTHead(config.width, spec, noise=config.noise)
 
     def forward(self, mel: Tensor) -> Tensor:
         h = self.embed_norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             h = block(h)
-        return self.head(self.norm(h.transpose(1, 2)))
+        return self.head(self.norm(h.transpose(1, 2)), mel)
 
 
 def make_vocoder(config: VocoderConfig, spec: MelSpec) -> Vocoder | MelGAN:
