@@ -8,7 +8,7 @@ Codes decode_by_steps(const Session &step_graph, Codes tokens, const Output &con
                       const Plan &plan, const std::vector<float> &uniforms, const OnStep &on_step) {
   const std::vector<float> noise = plan.noise_of(uniforms);
   const auto n_tokens = static_cast<int64_t>(tokens.size());
-  const bool has_context = context.shape()[0] > 0;
+  const bool has_context = context.size() > 0;
   for (int step = 0; step < plan.steps; ++step) {
     const auto k = static_cast<size_t>(step);
     const auto begin = static_cast<std::ptrdiff_t>(step) * plan.drawn, end = begin + plan.drawn;

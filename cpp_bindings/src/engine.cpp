@@ -38,16 +38,6 @@ BundleError not_numbers(const char *graph, const std::string &bundle) {
                               "device cpu"));
 }
 
-// The shape of the mel decoder's noise; all of it but the batch must be static.
-std::vector<int64_t> for_one_member(std::vector<int64_t> shape, const std::string &bundle) {
-  if (!shape.empty()) shape[0] = 1;
-  if (shape.empty() || std::any_of(shape.begin(), shape.end(), [](int64_t dim) { return dim < 1; })) {
-    throw BundleError(sentence("the mel_decoder of bundle ", bundle,
-                               " does not say how much noise it takes; get the bundle again"));
-  }
-  return shape;
-}
-
 // Behind a graph's name: the same graph, computing in float16.
 constexpr char kHalf[] = "_half";
 
@@ -124,29 +114,19 @@ Codes Engine::decode_tokens(Medium target, const Codes &tokens, const Codes *con
   clipped.steps = std::min(sampling.steps, n_unknown);
   const Plan plan = make_plan(tokens, grid, clipped);
   const std::vector<float> drawn = uniforms(noise.seed, noise.window, tokens.size());
-  const Output seen = context_of(other(target), context);
   const std::string loop = sentence("decode_", name_of(target));
   // Only the host's loop can call back, and ONNX Runtime's costs more on a GPU than it saves.
-  if (!on_step && device_.name == "cpu" && manifest().has_graph(loop)) {
-    return checked_codes(decode_at_once(session(loop), tokens, seen, plan, drawn), grid, loop);
-  }
-  const std::string step = loop + "_step";
-  return checked_codes(decode_by_steps(session(step), tokens, seen, plan, drawn, on_step), grid,
-                       step);
-}
-
-Output Engine::context_of(Medium medium, const Codes *codes) {
-  const Session &graph = session(sentence("context_", name_of(medium)));
-  const auto run = [&](const Codes &all) {
-    return graph.run({{"codes", all, {1, static_cast<int64_t>(all.size())}}});
-  };
-  if (codes != nullptr) return run(*codes);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  const auto found = no_context_.find(medium);
-  if (found != no_context_.end()) return found->second;
-  // The graph knows the shape; what it makes of one member is thrown away.
-  const Codes any(static_cast<size_t>(manifest().grids.of(medium).n_tokens()), 0);
-  return no_context_.emplace(medium, graph.no_rows_of(run(any))).first->second;
+  const bool is_at_once = !on_step && device_.name == "cpu" && manifest().has_graph(loop);
+  const std::string graph = is_at_once ? loop : loop + "_step";
+  const Session &decoder = session(graph);
+  const Output seen =
+      context == nullptr
+          ? decoder.no_rows_of("context")
+          : session(sentence("context_", name_of(other(target))))
+                .run({{"codes", *context, {1, static_cast<int64_t>(context->size())}}});
+  return checked_codes(is_at_once ? decode_at_once(decoder, tokens, seen, plan, drawn)
+                                  : decode_by_steps(decoder, tokens, seen, plan, drawn, on_step),
+                       grid, graph);
 }
 
 std::vector<uint8_t> Engine::decode_image(const Codes &codes) {
@@ -163,8 +143,8 @@ Mel Engine::decode_mel(const Codes &codes, const Noise &noise) {
   const Session &graph = session("mel_decoder");
   std::vector<Input> inputs{{"codes", codes, {1, static_cast<int64_t>(codes.size())}}};
   std::vector<float> texture;
-  if (const std::vector<int64_t> *shape = graph.input_shape("noise")) {
-    const std::vector<int64_t> dims = for_one_member(*shape, manifest().name);
+  if (graph.takes("noise")) {
+    const std::vector<int64_t> dims = graph.shape_of("noise", 1);
     size_t count = 1;
     for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
     texture = uniforms(noise.seed, kMelStream + noise.window, count);

@@ -5,7 +5,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,16 +64,13 @@ class Engine {
 
  private:
   const Session &session(const std::string &graph);
-  // What decoding needs of a medium's codes; no rows of it if they are null.
-  Output context_of(Medium medium, const Codes *codes);
   Codes checked_codes(Codes codes, const Grid &grid, const std::string &graph) const;
   void check_output(const Output &output, size_t size, const char *graph) const;
 
   Bundle bundle_;
   Device device_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards sessions_
   std::map<std::string, std::unique_ptr<const Session>> sessions_;
-  std::map<Medium, Output> no_context_;
 };
 
 }  // namespace echoes

@@ -92,25 +92,34 @@ Output Session::run(const std::vector<Input> &inputs) const {
   return output_of(output);
 }
 
-const std::vector<int64_t> *Session::input_shape(const std::string &input) const {
-  const auto found = std::find_if(inputs_.begin(), inputs_.end(),
-                                  [&](const TensorSpec &tensor) { return tensor.name == input; });
-  return found == inputs_.end() ? nullptr : &found->shape;
+bool Session::takes(const std::string &input) const { return find_input(input) != nullptr; }
+
+std::vector<int64_t> Session::shape_of(const std::string &input, int64_t rows) const {
+  const TensorSpec &spec = *find_input(input);
+  std::vector<int64_t> shape = spec.shape;
+  if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), [](int64_t d) { return d < 1; })) {
+    throw BundleError(sentence("input ", input, " of ", name_, " must have a static shape behind ",
+                               "its first dimension, got ", described(spec),
+                               "; get the bundle again"));
+  }
+  shape[0] = rows;
+  return shape;
 }
 
-Output Session::no_rows_of(const Output &like) const {
-  OrtTensorTypeAndShapeInfo *made = nullptr;
-  check(api_.GetTensorTypeAndShape(like.value(), &made));
-  const Owned<OrtTensorTypeAndShapeInfo> info(made, api_.ReleaseTensorTypeAndShapeInfo);
-  ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-  check(api_.GetTensorElementType(info.get(), &type));
-  std::vector<int64_t> shape = like.shape();
-  shape.at(0) = 0;
+Output Session::no_rows_of(const std::string &input) const {
+  const std::vector<int64_t> shape = shape_of(input, 0);
   OrtAllocator *allocator = nullptr;
   check(api_.GetAllocatorWithDefaultOptions(&allocator));
   OrtValue *value = nullptr;
-  check(api_.CreateTensorAsOrtValue(allocator, shape.data(), shape.size(), type, &value));
+  check(api_.CreateTensorAsOrtValue(allocator, shape.data(), shape.size(), find_input(input)->type,
+                                    &value));
   return output_of(value);
+}
+
+const TensorSpec *Session::find_input(const std::string &input) const {
+  const auto found = std::find_if(inputs_.begin(), inputs_.end(),
+                                  [&](const TensorSpec &spec) { return spec.name == input; });
+  return found == inputs_.end() ? nullptr : &*found;
 }
 
 void Session::check(OrtStatus *status) const {

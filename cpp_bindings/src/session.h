@@ -70,10 +70,11 @@ class Session {
 
   // The graph's output.
   Output run(const std::vector<Input> &inputs) const;
-  // Null if the graph has no such input; a free dimension is kFree.
-  const std::vector<int64_t> *input_shape(const std::string &input) const;
-  // A tensor like another, with no rows.
-  Output no_rows_of(const Output &like) const;
+  bool takes(const std::string &input) const;
+  // Of so many rows of an input, all of whose other dimensions must be static: BundleError if not.
+  std::vector<int64_t> shape_of(const std::string &input, int64_t rows) const;
+  // An input with no rows.
+  Output no_rows_of(const std::string &input) const;
 
  private:
   using Count = OrtStatus *(ORT_API_CALL *)(const OrtSession *, size_t *);
@@ -81,6 +82,8 @@ class Session {
   using TypeInfo = OrtStatus *(ORT_API_CALL *)(const OrtSession *, size_t, OrtTypeInfo **);
 
   void check(OrtStatus *status) const;
+  // Null if there is none of that name.
+  const TensorSpec *find_input(const std::string &input) const;
   std::vector<TensorSpec> tensors(Count count_of, Name name_of, TypeInfo type_of) const;
   void check_tensors(const char *kind, const std::vector<TensorSpec> &tensors,
                      const std::vector<TensorSpec> &specs) const;

@@ -122,7 +122,9 @@ class Native:
         self.call("echoes_generate_options_init", self.model, ctypes.byref(options))
         codes = {}
         for medium in MEDIA:
-            n_tokens = getattr(self.info, f"{medium}_rows") * getattr(self.info, f"{medium}_columns")
+            n_tokens = getattr(self.info, f"{medium}_rows") * getattr(
+                self.info, f"{medium}_columns"
+            )
             codes[medium] = np.full(n_tokens, -1, dtype=np.int32)
             setattr(options, f"{medium}_codes", pointer(codes[medium]))
         for name, value in changes.items():

@@ -173,7 +173,7 @@ def test_stream(seed: int, native: Native, echoes: Echoes) -> None:
 def test_any_question(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
     rng = np.random.default_rng(seed)
-    target, other = (MEDIA if seed % 2 else MEDIA[::-1])
+    target, other = MEDIA if seed % 2 else MEDIA[::-1]
     grids = echoes.manifest.tokens.grids
     tokens = rng.integers(0, grids[target].codebook_size, grids[target].n_tokens, np.int32)
     mask = rng.random(len(tokens)) < rng.uniform(0.2, 1)
