@@ -97,7 +97,8 @@ bool Session::takes(const std::string &input) const { return find_input(input) !
 std::vector<int64_t> Session::shape_of(const std::string &input, int64_t rows) const {
   const TensorSpec &spec = *find_input(input);
   std::vector<int64_t> shape = spec.shape;
-  if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), [](int64_t d) { return d < 1; })) {
+  const auto is_free = [](int64_t dim) { return dim < 1; };
+  if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), is_free)) {
     throw BundleError(sentence("input ", input, " of ", name_, " must have a static shape behind ",
                                "its first dimension, got ", described(spec),
                                "; get the bundle again"));
@@ -194,7 +195,8 @@ void Session::check_tensors(const char *kind, const std::vector<TensorSpec> &ten
     });
     if (found == tensors.end()) {
       if (spec.is_optional) continue;
-      throw BundleError(sentence(name_, " has no ", kind, " ", spec.name, "; get the bundle again"));
+      throw BundleError(
+          sentence(name_, " has no ", kind, " ", spec.name, "; get the bundle again"));
     }
     if (fits(*found, spec)) continue;
     throw BundleError(sentence(kind, " ", spec.name, " of ", name_, " must be ",

@@ -42,8 +42,8 @@ bool is_line(Text text) {
 }
 
 bool is_long_text(Text text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return !is_control(c) || c == '\n'; }) &&
-         code_points(text) <= 10'000;
+  const auto is_allowed = [](char c) { return !is_control(c) || c == '\n'; };
+  return std::all_of(text.begin(), text.end(), is_allowed) && code_points(text) <= 10'000;
 }
 
 bool is_sha256(Text text) {

@@ -89,7 +89,8 @@ static void test_wrong_structs(echoes_model *model) {
   CHECK(echoes_cogenerate(model, &options.known, bytes, &size, floats, &(size_t){kRoom}) ==
         ECHOES_OK);
   options.from_the_future = 7;
-  IS_REFUSED(echoes_decode_tokens(model, ECHOES_AUDIO, codes, 1, NULL, 0, &options.known), "does not know");
+  IS_REFUSED(echoes_decode_tokens(model, ECHOES_AUDIO, codes, 1, NULL, 0, &options.known),
+             "does not know");
 }
 
 static void test_wrong_dials(echoes_model *model) {

@@ -122,10 +122,8 @@ class Native:
         self.call("echoes_generate_options_init", self.model, ctypes.byref(options))
         codes = {}
         for medium in MEDIA:
-            n_tokens = getattr(self.info, f"{medium}_rows") * getattr(
-                self.info, f"{medium}_columns"
-            )
-            codes[medium] = np.full(n_tokens, -1, dtype=np.int32)
+            rows, columns = (getattr(self.info, f"{medium}_{of}") for of in ("rows", "columns"))
+            codes[medium] = np.full(rows * columns, -1, dtype=np.int32)
             setattr(options, f"{medium}_codes", pointer(codes[medium]))
         for name, value in changes.items():
             setattr(options, name, value)

@@ -230,11 +230,7 @@ def test_graph_that_is_none(copy: Path, tiny_manifest: Fresh, library: Path, bui
     [
         ("mel_decoder", "vocoder", r"vocoder\.onnx has the input mel, which"),
         ("vocoder", "mel_encoder", r"mel_encoder\.onnx has the output codes, which"),
-        (
-            "decode_audio",
-            "decode_audio_step",
-            r"input positions of .* must be int32 \(free, free, ",
-        ),
+        ("decode_audio", "decode_audio_step", r"positions of .* must be int32 \(free, free, "),
         ("context_image", "context_audio", r"input codes of .* must be int32 \(free, 16\)"),
     ],
 )

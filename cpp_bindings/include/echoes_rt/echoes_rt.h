@@ -228,9 +228,9 @@ ECHOES_API echoes_status echoes_encode_audio(echoes_model *model, const float *s
 
 typedef enum echoes_medium { ECHOES_IMAGE = 0, ECHOES_AUDIO = 1 } echoes_medium;
 
-/* Fills in the mask tokens among the codes of the target, an echoes_medium, and keeps the rest: every
-   task is a question to this function. tokens are changed in place. context, all codes of the other
-   medium, may be NULL with num_context 0: nothing is known of it. */
+/* Fills in the mask tokens among the codes of the target, an echoes_medium, and keeps the rest:
+   every task is a question to this function. tokens are changed in place. context, all codes of the
+   other medium, may be NULL with num_context 0: nothing is known of it. */
 ECHOES_API echoes_status echoes_decode_tokens(echoes_model *model, int32_t target,
                                               int32_t *tokens, size_t num_tokens,
                                               const int32_t *context, size_t num_context,
@@ -246,7 +246,8 @@ ECHOES_API echoes_status echoes_decode_audio(echoes_model *model, const int32_t 
                                              size_t num_codes, uint64_t seed, float *samples,
                                              size_t *num_samples);
 
-/* Puts the mask token in the place of every audio code that sounds between two seconds of a clip. */
+/* Puts the mask token in the place of every audio code that sounds between two seconds of a
+   clip. */
 ECHOES_API echoes_status echoes_mask_audio(const echoes_model *model, double start_s, double stop_s,
                                            int32_t *codes, size_t num_codes);
 
