@@ -157,24 +157,6 @@ def test_embeddings_started_from_a_codebook_keep_its_neighbours() -> None:
     assert distances.argmin() == 0
 
 
-def test_an_absent_medium_counts_for_nothing_until_a_token_is_known() -> None:
-    config = dataclasses.replace(TINY.transformer.model, unknown_medium="absent")
-    model = MaskedTransformer(config, TINY.layout).eval()
-    n_image, unknown = TINY.layout.image.n_tokens, TINY.layout.mask_token_id
-    tokens = torch.randint(0, 32, (2, TINY.layout.n_tokens))
-    tokens[:, :n_image] = unknown
-    alone = model.audio.embed(tokens[:, n_image:])
-    for block in model.blocks:
-        alone = block(alone)
-    hidden = model.hidden(tokens)
-    torch.testing.assert_close(hidden[:, n_image:], model.norm(alone))
-
-    tokens[1, 0] = 3
-    seen = model.hidden(tokens)
-    torch.testing.assert_close(seen[0], hidden[0])
-    assert not torch.allclose(seen[1, n_image:], hidden[1, n_image:], atol=1e-3)
-
-
 @pytest.mark.parametrize("group", [1, 2])
 def test_context_form_is_the_masked_sequence_with_the_context_seen_once(group: int) -> None:
     torch.manual_seed(0)
