@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "bundle.h"
-#include "ort_device.h"
+#include "device.h"
 
 namespace {
 
@@ -21,7 +21,7 @@ struct Graph {
 
 struct Runs {
   Bundle bundle;
-  OrtDevice device;
+  Device device;
   std::vector<Graph> graphs;  // in the order in which they run
 
   const OrtApi &api() const { return device.library->api(); }
@@ -59,7 +59,7 @@ void run(const Runs &runs, const Graph &graph) {
 
 EXPORTED int raw_open(const char *bundle, int threads, Runs **runs) {
   return guarded([&] {
-    OrtDevice device = choose_ort_device(OrtLibrary::open(""), "cpu", threads);
+    Device device = choose_device(OrtLibrary::open(""), "cpu", threads);
     *runs = new Runs{open_bundle(bundle), std::move(device), {}};
   });
 }
@@ -79,10 +79,8 @@ EXPORTED int raw_add_graph(Runs *runs, const char *graph, const char *output) {
 EXPORTED int raw_add_input(Runs *runs, const char *name, const char *dtype, void *values,
                            size_t num_bytes, const int64_t *shape, size_t rank) {
   return guarded([&] {
-    const std::string type = dtype;
-    const auto element = type == "float32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-                         : type == "int32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32
-                                           : ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL;
+    const auto element = std::string(dtype) == "float32" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
+                                                         : ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
     OrtMemoryInfo *made = nullptr;
     runs->check(runs->api().CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &made));
     const Owned<OrtMemoryInfo> memory(made, runs->api().ReleaseMemoryInfo);

@@ -19,21 +19,20 @@ echoes_model_info info_of(const echoes_model &model) {
   info.license = manifest.license.c_str();
   info.device = device.name.c_str();
   info.device_reason = device.reason.c_str();
-  info.onnxruntime_version = device.ort.library->version().c_str();
+  info.onnxruntime_version = device.library->version().c_str();
   info.image_width = manifest.image.width;
   info.image_height = manifest.image.height;
   info.sample_rate = manifest.mel.sample_rate;
   info.num_samples = manifest.mel.n_samples();
-  info.image_columns = manifest.tokens.image.width;
-  info.image_rows = manifest.tokens.image.height;
-  info.audio_columns = manifest.tokens.audio.width;
-  info.audio_rows = manifest.tokens.audio.height;
-  info.image_codebook_size = manifest.tokens.image.codebook_size;
-  info.audio_codebook_size = manifest.tokens.audio.codebook_size;
-  info.mask_token_id = manifest.tokens.mask_token_id();
-  info.num_tokens = manifest.tokens.n_tokens();
-  info.can_make_images = manifest.has_graph("image_decoder");
-  info.can_read_audio = manifest.has_graph("mel_encoder");
+  info.image_columns = manifest.grids.image.width;
+  info.image_rows = manifest.grids.image.height;
+  info.audio_columns = manifest.grids.audio.width;
+  info.audio_rows = manifest.grids.audio.height;
+  info.image_codebook_size = manifest.grids.image.codebook_size;
+  info.audio_codebook_size = manifest.grids.audio.codebook_size;
+  info.can_make_images =
+      manifest.has_graph("decode_image_step") && manifest.has_graph("image_decoder");
+  info.can_read_audio = manifest.has_graph("log_mel") && manifest.has_graph("mel_encoder");
   return info;
 }
 
@@ -64,8 +63,8 @@ echoes_status echoes_model_create(const char *bundle_path, const echoes_model_op
     }
     Bundle bundle = open_bundle(bundle_path);
     auto library = OrtLibrary::open(known.onnxruntime_path ? known.onnxruntime_path : "");
-    Device device = choose_device(std::move(library), bundle,
-                                  known.device ? known.device : "auto", known.threads);
+    Device device = choose_device(std::move(library), known.device ? known.device : "auto",
+                                  known.threads);
     *model = new echoes_model(std::move(bundle), std::move(device));
   });
 }

@@ -2,14 +2,28 @@
 
 #include <algorithm>
 
-#include "plan.h"
+#include "schema.h"
 
 namespace echoes {
 namespace {
 
-Sampling sampling_of(const echoes_generate_options &options, int max_steps) {
-  if (options.steps < 1 || options.steps > max_steps) {
-    throw InputError(sentence("steps must be in [1, ", max_steps, "], got ", options.steps));
+void check_range(const char *name, double value, const char *dial) {
+  const Range range = sampling_range(dial);
+  if (!(range.low <= value && value <= range.high)) {  // also refuses NaN
+    throw InputError(
+        sentence(name, " must be in [", range.low, ", ", range.high, "], got ", value));
+  }
+}
+
+Sampling sampling_of(const echoes_generate_options &options) {
+  check_range("steps", options.steps, "steps");
+  check_range("guidance_scale", options.guidance_scale, "guidance_scale");
+  check_range("temperature", options.temperature, "temperature");
+  check_range("guidance_start", options.guidance_start, "guidance_interval");
+  check_range("guidance_stop", options.guidance_stop, "guidance_interval");
+  if (options.guidance_start > options.guidance_stop) {
+    throw InputError(sentence("guidance_start must not be above guidance_stop, got ",
+                              options.guidance_start, ", ", options.guidance_stop));
   }
   if (options.guidance_schedule != ECHOES_GUIDANCE_CONSTANT &&
       options.guidance_schedule != ECHOES_GUIDANCE_ANNEALED) {
@@ -21,14 +35,8 @@ Sampling sampling_of(const echoes_generate_options &options, int max_steps) {
   sampling.guidance_schedule = static_cast<GuidanceSchedule>(options.guidance_schedule);
   sampling.guidance_scale = options.guidance_scale;
   sampling.temperature = options.temperature;
-  sampling.choice_temperature = options.choice_temperature;
   sampling.guidance_start = options.guidance_start;
   sampling.guidance_stop = options.guidance_stop;
-  try {
-    check_sampling(sampling);
-  } catch (const std::invalid_argument &error) {
-    throw InputError(error.what());
-  }
   return sampling;
 }
 
@@ -41,14 +49,24 @@ echoes_generate_options defaults_of(const Sampling &sampling) {
   options.guidance_schedule = static_cast<int32_t>(sampling.guidance_schedule);
   options.guidance_scale = sampling.guidance_scale;
   options.temperature = sampling.temperature;
-  options.choice_temperature = sampling.choice_temperature;
   options.guidance_start = sampling.guidance_start;
   options.guidance_stop = sampling.guidance_stop;
   return options;
 }
 
-void Request::deliver_tokens(const Codes &made) const {
-  if (tokens != nullptr) std::copy(made.begin(), made.end(), tokens);
+void Request::deliver(const MadeSound &made, float *samples) const {
+  std::copy(made.samples.begin(), made.samples.end(), samples);
+  deliver_codes(Medium::kAudio, made.codes);
+}
+
+void Request::deliver(const MadePicture &made, uint8_t *pixels) const {
+  std::copy(made.pixels.begin(), made.pixels.end(), pixels);
+  deliver_codes(Medium::kImage, made.codes);
+}
+
+void Request::deliver_codes(Medium medium, const Codes &made) const {
+  int32_t *codes = medium == Medium::kImage ? image_codes : audio_codes;
+  if (codes != nullptr) std::copy(made.begin(), made.end(), codes);
 }
 
 Request request_of(echoes_model &model, const echoes_generate_options *given) {
@@ -64,8 +82,9 @@ Request request_of(echoes_model &model, const echoes_generate_options *given) {
       return options.on_step(step, steps, options.user_data) != 0;
     };
   }
-  const Sampling sampling = sampling_of(options, manifest.tokens.n_tokens());
-  return {{model.engine, sampling, options.seed, on_step}, options.tokens};
+  return {{model.engine, sampling_of(options), options.seed, on_step},
+          options.image_codes,
+          options.audio_codes};
 }
 
 ImageCodes::ImageCodes(Engine &engine, const uint8_t *pixels, int32_t width, int32_t height)

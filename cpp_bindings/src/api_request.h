@@ -2,7 +2,7 @@
 #pragma once
 
 #include "arguments.h"
-#include "call.h"
+#include "tasks.h"
 #include "echoes_rt/echoes_rt.h"
 
 struct echoes_model {
@@ -19,12 +19,15 @@ inline constexpr size_t kFirstGenerateOptions = sizeof(echoes_generate_options);
 
 echoes_generate_options defaults_of(const Sampling &sampling);
 
-// A call and where its tokens go.
+// A call and where its codes go.
 struct Request {
   Call call;
-  int32_t *tokens;
+  int32_t *image_codes;
+  int32_t *audio_codes;
 
-  void deliver_tokens(const Codes &made) const;
+  void deliver(const MadeSound &made, float *samples) const;
+  void deliver(const MadePicture &made, uint8_t *pixels) const;
+  void deliver_codes(Medium medium, const Codes &made) const;
 };
 
 // `given` may be null: the bundle's defaults. Throws InputError.

@@ -1,11 +1,8 @@
 // The C API: tasks. Checks and conversion; no logic.
 
-#include <algorithm>
-
 #include "api_guard.h"
 #include "api_request.h"
 #include "stream.h"
-#include "tasks.h"
 
 using namespace echoes;
 
@@ -25,9 +22,7 @@ echoes_status echoes_image_to_audio(echoes_model *model, const uint8_t *pixels, 
     const size_t needed = clip_size(not_null(model, "model"));
     if (asks_for_size(samples, num_samples, needed, "samples")) return;
     const Request request = request_of(*model, options);
-    const MadeSound made = image_to_audio(request.call, checked_picture(pixels, width, height));
-    std::copy(made.samples.begin(), made.samples.end(), samples);
-    request.deliver_tokens(made.tokens);
+    request.deliver(image_to_audio(request.call, checked_picture(pixels, width, height)), samples);
   });
 }
 
@@ -38,9 +33,7 @@ echoes_status echoes_audio_to_image(echoes_model *model, const float *sound, siz
     const size_t needed = picture_size(not_null(model, "model"));
     if (asks_for_size(pixels, num_bytes, needed, "pixels")) return;
     const Request request = request_of(*model, options);
-    const MadePicture made = audio_to_image(request.call, checked_sound(sound, sound_size));
-    std::copy(made.pixels.begin(), made.pixels.end(), pixels);
-    request.deliver_tokens(made.tokens);
+    request.deliver(audio_to_image(request.call, checked_sound(sound, sound_size)), pixels);
   });
 }
 
@@ -58,9 +51,8 @@ echoes_status echoes_cogenerate(echoes_model *model, const echoes_generate_optio
     if (is_question) return;
     const Request request = request_of(*model, options);
     const MadeBoth made = cogenerate(request.call);
-    std::copy(made.samples.begin(), made.samples.end(), samples);
-    std::copy(made.pixels.begin(), made.pixels.end(), pixels);
-    request.deliver_tokens(made.tokens);
+    request.deliver(made.sound, samples);
+    request.deliver(made.picture, pixels);
   });
 }
 
@@ -74,9 +66,7 @@ echoes_status echoes_inpaint(echoes_model *model, const float *sound, size_t sou
     const Request request = request_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
     const ImageCodes image(engine, pixels, width, height);
-    const MadeSound made = inpaint(request.call, checked, start_s, stop_s, image.get());
-    std::copy(made.samples.begin(), made.samples.end(), samples);
-    request.deliver_tokens(made.tokens);
+    request.deliver(inpaint(request.call, checked, start_s, stop_s, image.get()), samples);
   });
 }
 
@@ -94,9 +84,7 @@ echoes_status echoes_continue(echoes_model *model, const float *sound, size_t so
     const Request request = request_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
     const ImageCodes image(engine, pixels, width, height);
-    const MadeSound made = extend(request.call, checked, more, image.get());
-    std::copy(made.samples.begin(), made.samples.end(), samples);
-    request.deliver_tokens(made.tokens);
+    request.deliver(extend(request.call, checked, more, image.get()), samples);
   });
 }
 
@@ -107,9 +95,7 @@ echoes_status echoes_vary_audio(echoes_model *model, const float *sound, size_t 
     const size_t needed = clip_size(not_null(model, "model"));
     if (asks_for_size(samples, num_samples, needed, "samples")) return;
     const Request request = request_of(*model, options);
-    const MadeSound made = vary_audio(request.call, checked_sound(sound, sound_size), keep);
-    std::copy(made.samples.begin(), made.samples.end(), samples);
-    request.deliver_tokens(made.tokens);
+    request.deliver(vary_audio(request.call, checked_sound(sound, sound_size), keep), samples);
   });
 }
 
@@ -120,9 +106,7 @@ echoes_status echoes_vary_image(echoes_model *model, const uint8_t *pixels, int3
     const size_t needed = picture_size(not_null(model, "model"));
     if (asks_for_size(varied, num_bytes, needed, "varied")) return;
     const Request request = request_of(*model, options);
-    const MadePicture made = vary_image(request.call, checked_picture(pixels, width, height), keep);
-    std::copy(made.pixels.begin(), made.pixels.end(), varied);
-    request.deliver_tokens(made.tokens);
+    request.deliver(vary_image(request.call, checked_picture(pixels, width, height), keep), varied);
   });
 }
 
@@ -137,10 +121,11 @@ echoes_status echoes_stream(echoes_model *model, const uint8_t *pixels, int32_t 
         checked_duration(duration_s, kMaxStreamS, engine.manifest().mel.sample_rate);
     const Request request = request_of(*model, options);
     const ImageCodes image(engine, pixels, width, height);
-    request.deliver_tokens(stream(request.call, image.get(), n_samples, std::nullopt,
-                                  [&](const float *samples, size_t size) {
-                                    return on_samples(samples, size, user_data) != 0;
-                                  }));
+    const OnSamples next = [&](const float *samples, size_t size) {
+      return on_samples(samples, size, user_data) != 0;
+    };
+    request.deliver_codes(Medium::kAudio,
+                          stream(request.call, image.get(), n_samples, std::nullopt, next));
   });
 }
 

@@ -12,11 +12,18 @@ constexpr int64_t kMaxPixels = 100'000'000;
 // No struct of ours is that large: a size beyond it was never set.
 constexpr size_t kMaxStructSize = 4096;
 
-void check_known(int32_t token, const Grid &grid) {
-  if (token < 0 || token >= grid.codebook_size) {
-    throw InputError(
-        sentence("known tokens must be codes in [0, ", grid.codebook_size, "), got ", token));
+Codes checked_range(const int32_t *codes, size_t size, const Grid &grid, int32_t most,
+                    const char *name) {
+  not_null(codes, name);
+  if (size != static_cast<size_t>(grid.n_tokens())) {
+    throw InputError(sentence(name, " must have ", grid.n_tokens(), " elements, got ", size));
   }
+  for (size_t i = 0; i < size; ++i) {
+    if (codes[i] < 0 || codes[i] > most) {
+      throw InputError(sentence(name, " must be codes in [0, ", most, "], got ", codes[i]));
+    }
+  }
+  return Codes(codes, codes + size);
 }
 
 void check_struct_size(size_t struct_size, size_t first_size, const char *name) {
@@ -51,28 +58,19 @@ Sound checked_sound(const float *samples, size_t size) {
   return {samples, size};
 }
 
-Codes checked_codes(const int32_t *codes, size_t size, const Grid &grid) {
-  not_null(codes, "codes");
-  if (size != static_cast<size_t>(grid.n_tokens())) {
-    throw InputError(sentence("there must be ", grid.n_tokens(), " codes, got ", size));
-  }
-  for (size_t i = 0; i < size; ++i) check_known(codes[i], grid);
-  return Codes(codes, codes + size);
+Codes checked_codes(const int32_t *codes, size_t size, const Grid &grid, const char *name) {
+  return checked_range(codes, size, grid, grid.codebook_size - 1, name);
 }
 
-Question checked_question(const int32_t *tokens, const uint8_t *mask, size_t size,
-                          const TokenLayout &layout) {
-  not_null(tokens, "tokens");
-  not_null(mask, "mask");
-  if (size != static_cast<size_t>(layout.n_tokens())) {
-    throw InputError(
-        sentence("tokens and mask must have ", layout.n_tokens(), " elements, got ", size));
+Codes checked_tokens(const int32_t *tokens, size_t size, const Grid &grid, const char *name) {
+  return checked_range(tokens, size, grid, grid.mask_token(), name);
+}
+
+Medium checked_medium(int32_t medium) {
+  if (medium != ECHOES_IMAGE && medium != ECHOES_AUDIO) {
+    throw InputError(sentence("target must be 0 (image) or 1 (audio), got ", medium));
   }
-  const auto n_image = static_cast<size_t>(layout.image.n_tokens());
-  for (size_t i = 0; i < size; ++i) {
-    if (mask[i] == 0) check_known(tokens[i], i < n_image ? layout.image : layout.audio);
-  }
-  return {Codes(tokens, tokens + size), std::vector<uint8_t>(mask, mask + size)};
+  return medium == ECHOES_IMAGE ? Medium::kImage : Medium::kAudio;
 }
 
 int64_t checked_duration(double duration_s, double most_s, int sample_rate) {

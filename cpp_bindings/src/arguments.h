@@ -19,9 +19,11 @@ T &not_null(T *pointer, const char *name) {
 
 Picture checked_picture(const uint8_t *pixels, int32_t width, int32_t height);
 Sound checked_sound(const float *samples, size_t size);
-Codes checked_codes(const int32_t *codes, size_t size, const Grid &grid);
-Question checked_question(const int32_t *tokens, const uint8_t *mask, size_t size,
-                          const TokenLayout &layout);
+// `name` is what the caller calls the codes, all of which must be known.
+Codes checked_codes(const int32_t *codes, size_t size, const Grid &grid, const char *name);
+// The same, but that some may be mask tokens.
+Codes checked_tokens(const int32_t *tokens, size_t size, const Grid &grid, const char *name);
+Medium checked_medium(int32_t medium);
 // The number of samples in (0, most_s] seconds, at least 1.
 int64_t checked_duration(double duration_s, double most_s, int sample_rate);
 

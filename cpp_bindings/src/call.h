@@ -15,13 +15,17 @@ struct Call {
 
   const Manifest &manifest() const { return engine.manifest(); }
 
-  // A sequence of which the codes are known that are not null, but for mask tokens in them.
-  Question question(const Codes *image, const Codes *audio) const;
-  // The tokens with nothing unknown.
-  Codes decode(const Question &question, uint64_t window = 0) const;
+  // Tokens of a target of which nothing is known.
+  Codes unknown(Medium target) const {
+    const Grid &grid = manifest().grids.of(target);
+    return Codes(static_cast<size_t>(grid.n_tokens()), grid.mask_token());
+  }
 
-  Codes image_part(const Codes &tokens) const;
-  Codes audio_part(const Codes &tokens) const;
+  // Engine::decode_tokens with this call's seed and sampling.
+  Codes decode(Medium target, const Codes &tokens, const Codes *context,
+               uint64_t window = 0) const {
+    return engine.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
+  }
 };
 
 }  // namespace echoes

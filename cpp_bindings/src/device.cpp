@@ -1,78 +1,112 @@
 #include "device.h"
 
-#include <filesystem>
+#include <cstring>
 
+#include "cpu_limit.h"
 #include "errors.h"
-#include "ort_session.h"
-#ifdef ECHOES_TENSORRT
-#include "trt_engines.h"
-#endif
 
 namespace echoes {
 namespace {
 
-constexpr char kEnginesFolder[] = "engines";
+// y = Identity(x) on one float, opset 13: the least that a device can be asked to start for.
+constexpr uint8_t kProbeGraph[] = {0x08, 0x07, 0x3a, 0x37, 0x0a, 0x10, 0x0a, 0x01, 0x78, 0x12, 0x01,
+                                   0x79, 0x22, 0x08, 0x49, 0x64, 0x65, 0x6e, 0x74, 0x69, 0x74, 0x79,
+                                   0x12, 0x01, 0x70, 0x5a, 0x0f, 0x0a, 0x01, 0x78, 0x12, 0x0a, 0x0a,
+                                   0x08, 0x08, 0x01, 0x12, 0x04, 0x0a, 0x02, 0x08, 0x01, 0x62, 0x0f,
+                                   0x0a, 0x01, 0x79, 0x12, 0x0a, 0x0a, 0x08, 0x08, 0x01, 0x12, 0x04,
+                                   0x0a, 0x02, 0x08, 0x01, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
 
-std::shared_ptr<const Engines> found_engines(const Bundle &bundle, int index) {
-#ifdef ECHOES_TENSORRT
-  return find_engines(bundle, bundle.folder / kEnginesFolder, index);
-#else
-  (void)bundle, (void)index;
-  throw BackendError("this library was built without TensorRT; build it where NvInfer.h is found");
-#endif
-}
+// Release 1.20 gives two nodes one name when it fuses slices twice, and then refuses its own graph;
+// 1.23 does not, those between were not tried.
+constexpr uint32_t kFirstSoundSplitFusion = 23;
 
-// CUDA, or else the CPU, runs the graphs between the engines.
-Device with_engines(const std::shared_ptr<const OrtLibrary> &library, const Bundle &bundle,
-                    int index, int threads) {
-  Device device;
-  device.engines = found_engines(bundle, index);
-  try {
-    device.ort = choose_ort_device(library, sentence("cuda:", index), threads);
-  } catch (const BackendError &) {
-    device.ort = choose_ort_device(library, "cpu", threads);
-  }
-  device.name = sentence("tensorrt:", index);
-  device.reason = sentence("engines: ", device.engines->text(), "; other graphs run on ",
-                           device.ort.name);
-  return device;
+constexpr const char *kConfig[][2] = {
+    // A bundle's graphs run one after another, each with threads of its own: those of the last one
+    // would spin for a while and take the cores from the next.
+    {"session.force_spinning_stop", "1"},
+    // The arena grows in powers of two, which is for what comes and goes, not for weights.
+    {"session.use_device_allocator_for_initializers", "1"},
+};
+
+// Only a session that was made says that a device starts.
+void try_device(const Device &device) {
+  const OrtApi &api = device.library->api();
+  const Owned<OrtSessionOptions> options = session_options(device);
+  OrtSession *session = nullptr;
+  device.library->check(
+      api.CreateSessionFromArray(device.library->environment(), kProbeGraph, sizeof kProbeGraph,
+                                 options.get(), &session),
+      sentence("ONNX Runtime ", device.library->version(), " does not start on ", device.name));
+  api.ReleaseSession(session);
 }
 
 }  // namespace
 
-std::unique_ptr<Session> Device::open(const Bundle &bundle, const std::string &graph) const {
-  // What is read of the outputs goes by this entry, whichever file runs.
-  const GraphEntry &signature = bundle.graph(graph);
-  if (has_engine(graph)) return engines->open(graph, signature);
-  const std::string half = graph + "_half";  // the same, computing in float16
-  const bool is_half = ort.name != "cpu" && bundle.manifest.has_graph(half);
-  return open_session(ort, bundle.graph_path(is_half ? half : graph), signature);
+int device_index(const std::string &device, const std::string &kind) {
+  if (device == kind) return 0;
+  if (device.rfind(kind + ":", 0) != 0) return -1;
+  const std::string digits = device.substr(kind.size() + 1);
+  const bool is_number = !digits.empty() && digits.size() <= 3 &&
+                         digits.find_first_not_of("0123456789") == std::string::npos;
+  return is_number ? std::stoi(digits) : -1;
 }
 
-Device choose_device(std::shared_ptr<const OrtLibrary> library, const Bundle &bundle,
-                     const std::string &requested, int threads) {
-  const int index = device_index(requested, "tensorrt");
-  std::string no_engines;
-  if (index >= 0) {
-    try {
-      return with_engines(library, bundle, index, threads);
-    } catch (const BackendError &error) {
-      throw BackendError(sentence("device ", requested, " cannot be used: ", error.what()));
-    }
+Owned<OrtSessionOptions> session_options(const Device &device) {
+  const OrtApi &api = device.library->api();
+  const auto check = [&](OrtStatus *status) {
+    device.library->check(status, "ONNX Runtime refuses the options of a session");
+  };
+  OrtSessionOptions *made = nullptr;
+  check(api.CreateSessionOptions(&made));
+  Owned<OrtSessionOptions> options(made, api.ReleaseSessionOptions);
+  check(api.SetSessionLogSeverityLevel(options.get(), ORT_LOGGING_LEVEL_FATAL));
+  for (const auto &[key, value] : kConfig) {
+    check(api.AddSessionConfigEntry(options.get(), key, value));
   }
-  std::error_code ignored;
-  if (requested == "auto" && std::filesystem::is_directory(bundle.folder / kEnginesFolder, ignored)) {
-    try {
-      return with_engines(library, bundle, 0, threads);
-    } catch (const BackendError &error) {
-      no_engines = sentence("no TensorRT: ", error.what(), "; ");
-    }
+  // Left to itself it starts a thread for each core of the machine, whatever the quota.
+  const int threads = device.threads > 0 ? device.threads : thread_limit();
+  if (threads > 0) check(api.SetIntraOpNumThreads(options.get(), threads));
+  if (device.library->release() < kFirstSoundSplitFusion) {
+    check(api.AddSessionConfigEntry(options.get(), "optimization.disable_specified_optimizers",
+                                    "GatherSliceToSplitFusion"));
   }
-  Device device;
-  device.ort = choose_ort_device(std::move(library), requested, threads);
-  device.name = device.ort.name;
-  device.reason = no_engines + device.ort.reason;
-  return device;
+  if (device.name == "cpu") return options;
+  OrtCUDAProviderOptionsV2 *cuda = nullptr;
+  check(api.CreateCUDAProviderOptions(&cuda));
+  const Owned<OrtCUDAProviderOptionsV2> owned(cuda, api.ReleaseCUDAProviderOptions);
+  const char *key = "device_id";
+  const std::string index = device.name.substr(std::strlen("cuda:"));
+  const char *value = index.c_str();
+  check(api.UpdateCUDAProviderOptions(cuda, &key, &value, 1));
+  check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options.get(), cuda));
+  return options;
+}
+
+Device choose_device(std::shared_ptr<const OrtLibrary> library,
+                            const std::string &requested, int threads) {
+  Device device{std::move(library), "cpu", "asked for", threads};
+  if (requested == "cpu") return device;
+  const int index = requested == "auto" ? 0 : device_index(requested, "cuda");
+  if (index < 0) {
+    throw InputError(
+        sentence("device must be auto, cpu or cuda[:<index>], got '", requested,
+                 "'"));
+  }
+  Device cuda = device;
+  cuda.name = sentence("cuda:", index);
+  try {
+    try_device(cuda);
+  } catch (const BackendError &error) {
+    if (requested != "auto") {
+      throw BackendError(sentence("device ", requested, " cannot be used: ", error.what(),
+                                  "; check the NVIDIA driver, CUDA and cuDNN, and that this ONNX ",
+                                  "Runtime was built with CUDA"));
+    }
+    device.reason = error.what();
+    return device;
+  }
+  if (requested == "auto") cuda.reason = "CUDA starts";
+  return cuda;
 }
 
 }  // namespace echoes

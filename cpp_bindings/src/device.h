@@ -1,41 +1,34 @@
-// What runs a bundle's graphs: ONNX Runtime, and TensorRT where the bundle has engines for it.
+// Where ONNX Runtime runs graphs.
 #pragma once
 
 #include <memory>
 #include <string>
 
-#include "bundle.h"
-#include "ort_device.h"
-#include "session.h"
+#include "ort_library.h"
 
 namespace echoes {
 
-// Engines that fit this machine.
-class Engines {
- public:
-  virtual ~Engines() = default;
-  virtual bool has(const std::string &graph) const = 0;
-  // Throws BackendError if it does not load, and BundleError if it is not what the manifest says.
-  virtual std::unique_ptr<Session> open(const std::string &graph, const GraphEntry &entry) const = 0;
-  // What there is, for people.
-  virtual std::string text() const = 0;
-};
-
+// "cpu" or "cuda:<index>", never "auto".
 struct Device {
-  OrtDevice ort;  // of the graphs without an engine
-  std::shared_ptr<const Engines> engines;
-  std::string name;    // "cpu", "cuda:<index>" or "tensorrt:<index>"
-  std::string reason;  // why that one
-
-  bool has_engine(const std::string &graph) const {
-    return engines != nullptr && engines->has(graph);
-  }
-  std::unique_ptr<Session> open(const Bundle &bundle, const std::string &graph) const;
+  std::shared_ptr<const OrtLibrary> library;
+  std::string name = "cpu";
+  std::string reason;
+  int threads = 0;  // for one operator; 0 leaves it to ONNX Runtime
 };
 
-// Turns "auto", "cpu", "cuda[:<index>]" or "tensorrt[:<index>]" into a device that starts. Throws
-// InputError, and BackendError if the requested device does not start; only "auto" falls back.
-Device choose_device(std::shared_ptr<const OrtLibrary> library, const Bundle &bundle,
-                     const std::string &requested, int threads);
+// Turns "auto", "cpu", "cuda" or "cuda:<index>" into a device that starts. Throws InputError, and
+// BackendError if the requested device does not start; only "auto" falls back.
+Device choose_device(std::shared_ptr<const OrtLibrary> library,
+                            const std::string &requested, int threads);
+
+// The index in "<kind>:<index>", 0 for "<kind>" alone; -1 for other texts.
+int device_index(const std::string &device, const std::string &kind);
+
+// Frees what ONNX Runtime made.
+template <typename T>
+using Owned = std::unique_ptr<T, void(ORT_API_CALL *)(T *)>;
+
+// The options of every session on a device.
+Owned<OrtSessionOptions> session_options(const Device &device);
 
 }  // namespace echoes

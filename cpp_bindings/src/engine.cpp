@@ -3,20 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
-#include <optional>
 
 #include "errors.h"
-#include "fused_decoder.h"
-#include "mel.h"
 #include "noise.h"
 
 namespace echoes {
 namespace {
-
-std::vector<float> floats_of(const Output &output) {
-  return {output.data<float>(), output.data<float>() + output.size()};
-}
 
 bool all_finite(const Output &output) {
   return std::all_of(output.data<float>(), output.data<float>() + output.size(),
@@ -46,32 +38,34 @@ BundleError not_numbers(const char *graph, const std::string &bundle) {
                               "device cpu"));
 }
 
-BundleError other_codes(const char *graph, const std::string &bundle) {
-  return BundleError(sentence("the ", graph, " of bundle ", bundle,
-                              " gave other codes than the manifest says; get the bundle again"));
-}
+// Behind a graph's name: the same graph, computing in float16.
+constexpr char kHalf[] = "_half";
+
+// Added to a window's number: the noise of its mel decoder.
+constexpr uint64_t kMelStream = uint64_t{1} << 63;
 
 }  // namespace
 
-int Question::n_unknown() const {
-  return static_cast<int>(
-      std::count_if(mask.begin(), mask.end(), [](uint8_t flag) { return flag != 0; }));
-}
-
-Session &Engine::session(const std::string &graph) {
+const Session &Engine::session(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::unique_ptr<Session> &session = sessions_[graph];
-  if (session == nullptr) session = device_.open(bundle_, graph);
+  std::unique_ptr<const Session> &session = sessions_[graph];
+  if (session == nullptr) {
+    const std::filesystem::path whole = bundle_.graph_path(graph);  // says if there is none
+    const bool is_half = device_.name != "cpu" && manifest().has_graph(graph + kHalf);
+    session = std::make_unique<const Session>(
+        device_, is_half ? bundle_.graph_path(graph + kHalf) : whole,
+        graph_spec(manifest(), graph));
+  }
   return *session;
 }
 
-Codes Engine::checked_codes(const Output &output, const Grid &grid, const char *graph) const {
-  Codes codes(output.data<int32_t>(), output.data<int32_t>() + output.size());
+Codes Engine::checked_codes(Codes codes, const Grid &grid, const std::string &graph) const {
   const bool are_codes = std::all_of(codes.begin(), codes.end(), [&](int32_t code) {
     return code >= 0 && code < grid.codebook_size;
   });
   if (codes.size() != static_cast<size_t>(grid.n_tokens()) || !are_codes) {
-    throw other_codes(graph, manifest().name);
+    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " gave other codes ",
+                               "than the manifest says; get the bundle again"));
   }
   return codes;
 }
@@ -87,106 +81,93 @@ void Engine::check_output(const Output &output, size_t size, const char *graph) 
 Codes Engine::encode_image(const Picture &picture) {
   const ImageSpec &spec = manifest().image;
   const std::vector<float> pixels = normalise(crop_and_resize(picture, spec), spec);
-  return checked_codes(
-      session("image_encoder").run({{"image", pixels, {1, 3, spec.height, spec.width}}}, "codes"),
-      manifest().tokens.image, "image_encoder");
+  const Output codes =
+      session("image_encoder").run({{"image", pixels, {1, 3, spec.height, spec.width}}});
+  return checked_codes(codes.values<int32_t>(), manifest().grids.image, "image_encoder");
+}
+
+Mel Engine::clip_mel(const Sound &sound) {
+  const MelSpec &spec = manifest().mel;
+  Samples clip(static_cast<size_t>(spec.n_samples()), 0.0f);
+  std::copy_n(sound.samples, std::min(sound.size, clip.size()), clip.begin());
+  const Output mel = session("log_mel").run({{"samples", clip, {1, spec.n_samples()}}});
+  check_output(mel, static_cast<size_t>(spec.n_mels) * static_cast<size_t>(spec.n_frames),
+               "log_mel");
+  return {mel.values<float>(), spec.n_frames};
 }
 
 Codes Engine::encode_mel(const Mel &mel) {
-  return checked_codes(
-      session("mel_encoder")
-          .run({{"mel", mel.values, {1, manifest().mel.n_mels, mel.frames}}}, "codes"),
-      manifest().tokens.audio, "mel_encoder");
+  const Output codes =
+      session("mel_encoder").run({{"mel", mel.values, {1, manifest().mel.n_mels, mel.frames}}});
+  return checked_codes(codes.values<int32_t>(), manifest().grids.audio, "mel_encoder");
 }
 
-Codes Engine::encode_audio(const Sound &sound) {
-  const MelSpec &spec = manifest().mel;
-  return encode_mel({clip_mel(sound.samples, sound.size, spec), spec.n_frames});
-}
+Codes Engine::encode_audio(const Sound &sound) { return encode_mel(clip_mel(sound)); }
 
-Codes Engine::decode_tokens(const Question &question, const Sampling &sampling, uint64_t seed,
-                            uint64_t window, const OnStep &on_step) {
-  const int n_unknown = question.n_unknown();
-  if (n_unknown == 0) return question.tokens;
-  const TokenLayout &layout = manifest().tokens;
-  Sampling dials = sampling;
-  dials.steps = std::min(sampling.steps, n_unknown);
-  const DecodePlan plan = make_plan(n_unknown, dials);
-  const auto noise = uniforms(seed, window, 2 * question.tokens.size() * plan.keep.size());
-  const DecodeQuestion asked{question.tokens, question.mask, known_media(question.mask, layout),
-                             layout.vocab_size()};
-  if (Session *loop = loop_session(on_step)) {
-    return checked_tokens(decode_fused(*loop, asked, plan, noise), layout);
-  }
-  return decode(step_logits(), asked, plan, noise, on_step);
-}
-
-Session *Engine::loop_session(const OnStep &on_step) {
-  const bool has_step = device_.has_engine("step");
-  const bool is_fast = device_.has_engine("decode") || (device_.ort.name == "cpu" && !has_step);
-  const bool is_fused = !on_step && is_fast && manifest().has_graph("decode");
-  return is_fused ? &session("decode") : nullptr;
-}
-
-LogitsFn Engine::step_logits() {
-  // Keeps the logits alive until the next call.
-  const auto latest = std::make_shared<std::optional<Output>>();
-  return [this, latest, &step = session("step")](const Codes &tokens) {
-    const TokenLayout &layout = manifest().tokens;
-    const auto n_sequences = static_cast<int64_t>(tokens.size()) / layout.n_tokens();
-    latest->reset();
-    *latest = step.run({{"tokens", tokens, {n_sequences, layout.n_tokens()}}}, "logits");
-    check_output(**latest, tokens.size() * static_cast<size_t>(layout.vocab_size()), "step");
-    return (*latest)->data<float>();
-  };
-}
-
-Codes Engine::checked_tokens(Codes tokens, const TokenLayout &layout) const {
-  bool are_codes = tokens.size() == static_cast<size_t>(layout.n_tokens());
-  for (size_t i = 0; are_codes && i < tokens.size(); ++i) {
-    const bool is_image = i < static_cast<size_t>(layout.image.n_tokens());
-    const int codebook_size = (is_image ? layout.image : layout.audio).codebook_size;
-    are_codes = tokens[i] >= 0 && tokens[i] < codebook_size;
-  }
-  if (!are_codes) throw other_codes("decode", manifest().name);
-  return tokens;
+Codes Engine::decode_tokens(Medium target, const Codes &tokens, const Codes *context,
+                            const Sampling &sampling, const Noise &noise, const OnStep &on_step) {
+  const Grid &grid = manifest().grids.of(target);
+  const auto n_unknown =
+      static_cast<int>(std::count(tokens.begin(), tokens.end(), grid.mask_token()));
+  if (n_unknown == 0) return tokens;
+  Sampling clipped = sampling;
+  clipped.steps = std::min(sampling.steps, n_unknown);
+  const Plan plan = make_plan(tokens, grid, clipped);
+  const std::vector<float> drawn = uniforms(noise.seed, noise.window, tokens.size());
+  const std::string loop = sentence("decode_", name_of(target));
+  // Only the host's loop can call back, and ONNX Runtime's costs more on a GPU than it saves.
+  const bool is_at_once = !on_step && device_.name == "cpu" && manifest().has_graph(loop);
+  const std::string graph = is_at_once ? loop : loop + "_step";
+  const Session &decoder = session(graph);
+  const Output seen =
+      context == nullptr
+          ? decoder.no_rows_of("context")
+          : session(sentence("context_", name_of(other(target))))
+                .run({{"codes", *context, {1, static_cast<int64_t>(context->size())}}});
+  return checked_codes(is_at_once ? decode_at_once(decoder, tokens, seen, plan, drawn)
+                                  : decode_by_steps(decoder, tokens, seen, plan, drawn, on_step),
+                       grid, graph);
 }
 
 std::vector<uint8_t> Engine::decode_image(const Codes &codes) {
   const ImageSpec &spec = manifest().image;
   const Output normal =
-      session("image_decoder")
-          .run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}}, "image");
+      session("image_decoder").run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}});
   check_output(normal, size_t{3} * static_cast<size_t>(spec.height * spec.width), "image_decoder");
-  if (!all_finite(normal)) {
-    throw not_numbers("image_decoder", manifest().name);
-  }
+  if (!all_finite(normal)) throw not_numbers("image_decoder", manifest().name);
   return to_pixels(normal.data<float>(), spec);
 }
 
-Mel Engine::decode_mel(const Codes &codes) {
+Mel Engine::decode_mel(const Codes &codes, const Noise &noise) {
   const MelSpec &spec = manifest().mel;
-  const Output mel = session("mel_decoder")
-                         .run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}}, "mel");
+  const Session &graph = session("mel_decoder");
+  std::vector<Input> inputs{{"codes", codes, {1, static_cast<int64_t>(codes.size())}}};
+  std::vector<float> texture;
+  if (graph.takes("noise")) {
+    const std::vector<int64_t> dims = graph.shape_of("noise", 1);
+    size_t count = 1;
+    for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
+    texture = uniforms(noise.seed, kMelStream + noise.window, count);
+    inputs.emplace_back("noise", texture, dims);
+  }
+  const Output mel = graph.run(inputs);
   check_output(mel, static_cast<size_t>(spec.n_mels) * static_cast<size_t>(spec.n_frames),
                "mel_decoder");
-  return {floats_of(mel), spec.n_frames};
+  return {mel.values<float>(), spec.n_frames};
 }
 
 Samples Engine::vocode(const Mel &mel) {
   const MelSpec &spec = manifest().mel;
   const Output waveform =
-      session("vocoder").run({{"mel", mel.values, {1, spec.n_mels, mel.frames}}}, "waveform");
+      session("vocoder").run({{"mel", mel.values, {1, spec.n_mels, mel.frames}}});
   check_output(waveform, static_cast<size_t>(mel.frames) * static_cast<size_t>(spec.hop_length),
                "vocoder");
-  if (!all_finite(waveform)) {
-    throw not_numbers("vocoder", manifest().name);
-  }
-  return floats_of(waveform);
+  if (!all_finite(waveform)) throw not_numbers("vocoder", manifest().name);
+  return waveform.values<float>();
 }
 
-Samples Engine::decode_audio(const Codes &codes) {
-  return levelled(vocode(decode_mel(codes)));
+Samples Engine::decode_audio(const Codes &codes, const Noise &noise) {
+  return levelled(vocode(decode_mel(codes, noise)));
 }
 
 }  // namespace echoes

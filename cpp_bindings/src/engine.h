@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "bundle.h"
+#include "decode.h"
 #include "device.h"
 #include "image.h"
-#include "mask_decoder.h"
 #include "session.h"
 
 namespace echoes {
 
-using Codes = std::vector<int32_t>;
 using Samples = std::vector<float>;
 
 // (n_mels, frames) in [-1, 1].
@@ -31,12 +30,11 @@ struct Sound {
   size_t size = 0;
 };
 
-// One sequence of tokens, and which of them are unknown (not 0).
-struct Question {
-  Codes tokens;
-  std::vector<uint8_t> mask;
-
-  int n_unknown() const;
+// What tells the noise of one decoding from that of all others. `window` is 0, but in long sounds
+// and where several decodings follow one another.
+struct Noise {
+  uint64_t seed = 0;
+  uint64_t window = 0;
 };
 
 // One serves many threads at once. Graphs are loaded when they are first run.
@@ -49,33 +47,30 @@ class Engine {
   const Device &device() const { return device_; }
 
   Codes encode_image(const Picture &picture);
+  // Of the sound's first clip, which silence makes full.
+  Mel clip_mel(const Sound &sound);
   Codes encode_mel(const Mel &mel);
   // Of the sound's first clip.
   Codes encode_audio(const Sound &sound);
-  // Fills in what is unknown and keeps the rest. `window` tells parts of a long sound apart; each
-  // has its own noise.
-  Codes decode_tokens(const Question &question, const Sampling &sampling, uint64_t seed,
-                      uint64_t window, const OnStep &on_step);
+  // Fills in the target's mask tokens and keeps the rest. `context`, the codes of the other medium,
+  // may be null.
+  Codes decode_tokens(Medium target, const Codes &tokens, const Codes *context,
+                      const Sampling &sampling, const Noise &noise, const OnStep &on_step);
   std::vector<uint8_t> decode_image(const Codes &codes);
-  Mel decode_mel(const Codes &codes);
+  Mel decode_mel(const Codes &codes, const Noise &noise);
   Samples vocode(const Mel &mel);
   // In [-1, 1].
-  Samples decode_audio(const Codes &codes);
+  Samples decode_audio(const Codes &codes, const Noise &noise);
 
  private:
-  Session &session(const std::string &graph);
-  // The graph that runs the whole loop, or null: only the host's loop can call back, and ONNX
-  // Runtime's control flow costs more on a GPU than it saves.
-  Session *loop_session(const OnStep &on_step);
-  LogitsFn step_logits();
-  Codes checked_codes(const Output &output, const Grid &grid, const char *graph) const;
-  Codes checked_tokens(Codes tokens, const TokenLayout &layout) const;
+  const Session &session(const std::string &graph);
+  Codes checked_codes(Codes codes, const Grid &grid, const std::string &graph) const;
   void check_output(const Output &output, size_t size, const char *graph) const;
 
   Bundle bundle_;
   Device device_;
   std::mutex mutex_;  // guards sessions_
-  std::map<std::string, std::unique_ptr<Session>> sessions_;
+  std::map<std::string, std::unique_ptr<const Session>> sessions_;
 };
 
 }  // namespace echoes

@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "errors.h"
-#include "mel.h"
 #include "stream.h"
 #include "tasks.h"
 
@@ -63,7 +62,7 @@ struct Columns {
 // lies in the window lies in the grid; clamped all the same, for codes are written there.
 Columns columns_of(const Call &call, int64_t first, int64_t last) {
   const MelSpec &mel = call.manifest().mel;
-  const Grid &grid = call.manifest().tokens.audio;
+  const Grid &grid = call.manifest().grids.audio;
   const int64_t per_column = mel.n_samples() / grid.width;
   const int most = std::max(1, grid.width - 2);  // something must be left to go by
   const int64_t begin = first / per_column, end = (last + per_column - 1) / per_column;
@@ -85,7 +84,7 @@ Columns columns_of(const Call &call, int64_t first, int64_t last) {
 MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
                   const Codes *image) {
   const MelSpec &spec = call.manifest().mel;
-  const Grid &grid = call.manifest().tokens.audio;
+  const Grid &grid = call.manifest().grids.audio;
   const double duration_s = static_cast<double>(sound.size) / spec.sample_rate;
   if (!(0 <= start_s && start_s < stop_s && stop_s <= duration_s + 1e-6)) {
     throw InputError(sentence("the part to fill in must lie within the ", duration_s,
@@ -96,17 +95,16 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
   const int64_t last = at_sample(stop_s, spec.sample_rate);
   const int64_t begin = window_start(size, first, last, spec.n_samples());
   const Columns columns = columns_of(call, first - begin, last - begin);
-  Mel mel{clip_mel(sound.samples + begin, sound.size - static_cast<size_t>(begin), spec),
-          spec.n_frames};
+  Mel mel = call.engine.clip_mel({sound.samples + begin, sound.size - static_cast<size_t>(begin)});
   Codes known = call.engine.encode_mel(mel);
   for (int row = 0; row < grid.height; ++row) {
     std::fill(known.begin() + row * grid.width + columns.begin,
               known.begin() + row * grid.width + columns.end,
-              call.manifest().tokens.mask_token_id());
+              grid.mask_token());
   }
-  Codes tokens = call.decode(call.question(image, &known));
+  Codes codes = call.decode(Medium::kAudio, known, image);
   // Outside of the part the vocoder sees what was really there.
-  const Mel decoded = call.engine.decode_mel(call.audio_part(tokens));
+  const Mel decoded = call.engine.decode_mel(codes, {call.seed});
   const int per_column = spec.n_frames / grid.width;
   for (int m = 0; m < spec.n_mels; ++m) {
     const int64_t row = int64_t{m} * spec.n_frames;
@@ -116,12 +114,12 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
   }
   const int64_t fade = at_sample(kFadeS, spec.sample_rate);
   return {patched(sound, call.engine.vocode(mel), begin, first, std::min(last, size), fade),
-          std::move(tokens)};
+          std::move(codes)};
 }
 
-void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t *mask) {
+void mask_audio(const Manifest &manifest, double start_s, double stop_s, int32_t *codes) {
   const MelSpec &mel = manifest.mel;
-  const Grid &grid = manifest.tokens.audio;
+  const Grid &grid = manifest.grids.audio;
   const double clip_s = static_cast<double>(mel.n_samples()) / mel.sample_rate;
   if (!(0 <= start_s && start_s < stop_s && stop_s <= clip_s + 1e-6)) {
     throw InputError(sentence("the part to mask must lie within the ", clip_s, " s of a clip, got ",
@@ -132,7 +130,7 @@ void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t
     const double to_s = clip_s * (column + 1) / grid.width;
     if (to_s <= start_s || from_s >= stop_s) continue;
     for (int row = 0; row < grid.height; ++row) {
-      mask[manifest.tokens.image.n_tokens() + row * grid.width + column] = 1;
+      codes[row * grid.width + column] = grid.mask_token();
     }
   }
 }
@@ -140,12 +138,12 @@ void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t
 MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image) {
   check_continuable(call.manifest());
   const MelSpec &spec = call.manifest().mel;
-  const Grid &grid = call.manifest().tokens.audio;
+  const Grid &grid = call.manifest().grids.audio;
   const auto clip_size = static_cast<size_t>(spec.n_samples());
   const size_t heard = std::min(sound.size, clip_size);
   Samples clip(clip_size - heard, 0.0f);  // the end of the sound is what counts
   clip.insert(clip.end(), sound.samples + (sound.size - heard), sound.samples + sound.size);
-  const Mel mel{clip_mel(clip.data(), clip.size(), spec), spec.n_frames};
+  const Mel mel = call.engine.clip_mel({clip.data(), clip.size()});
   const Codes codes = call.engine.encode_mel(mel);
   const auto heard_columns =
       static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
@@ -162,12 +160,12 @@ MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const 
     past.mel.values.insert(past.mel.values.end(), end - n_frames, end);
   }
   Samples samples(sound.samples, sound.samples + sound.size);
-  Codes tokens = stream(call, image, n_samples, past, [&](const float *more, size_t size) {
+  Codes last = stream(call, image, n_samples, past, [&](const float *more, size_t size) {
     samples.insert(samples.end(), more, more + size);
     return true;
   });
   smooth(samples, sound.size, static_cast<size_t>(at_sample(kFadeS, spec.sample_rate)));
-  return {std::move(samples), std::move(tokens)};
+  return {std::move(samples), std::move(last)};
 }
 
 }  // namespace echoes

@@ -5,7 +5,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "spec.h"
@@ -20,37 +19,10 @@ struct DataFile {
   std::string file;
   std::string sha256;
   int64_t size_bytes = 0;
-
-  bool operator==(const DataFile &other) const {
-    return file == other.file && sha256 == other.sha256 && size_bytes == other.size_bytes;
-  }
 };
-
-// A dimension given by name is free at run time; then `size` is 0.
-struct Dim {
-  int64_t size = 0;
-  std::string name;
-
-  bool operator==(const Dim &other) const { return size == other.size && name == other.name; }
-};
-
-struct TensorSpec {
-  std::string dtype;
-  std::vector<Dim> shape;
-
-  bool operator==(const TensorSpec &other) const {
-    return dtype == other.dtype && shape == other.shape;
-  }
-};
-
-// By name, in the order in which the graph has them.
-using TensorSpecs = std::vector<std::pair<std::string, TensorSpec>>;
 
 struct GraphEntry {
   DataFile file;
-  std::string precision;
-  TensorSpecs inputs;
-  TensorSpecs outputs;
   std::vector<DataFile> external_data;
 };
 
@@ -59,7 +31,7 @@ struct Manifest {
   std::string license;
   ImageSpec image;
   MelSpec mel;
-  TokenLayout tokens;
+  Grids grids;
   Sampling sampling;
   std::map<std::string, GraphEntry> graphs;
 

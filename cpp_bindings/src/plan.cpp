@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
-
-#include "errors.h"
 
 namespace echoes {
 namespace {
@@ -24,23 +21,15 @@ std::vector<float> guidance_scales(const Sampling &sampling) {
   return scales;
 }
 
-void check_dial(const char *name, double value, double limit) {
-  if (!(value >= 0 && value <= limit)) {  // also refuses NaN
-    throw std::invalid_argument(sentence(name, " must be in [0, ", limit, "], got ", value));
-  }
-}
-
 }  // namespace
 
-void check_sampling(const Sampling &sampling) {
-  check_dial("guidance_scale", sampling.guidance_scale, 100);
-  check_dial("temperature", sampling.temperature, 10);
-  check_dial("choice_temperature", sampling.choice_temperature, 100);
-  const double start = sampling.guidance_start, stop = sampling.guidance_stop;
-  if (!(0 <= start && start <= stop && stop <= 1)) {
-    throw std::invalid_argument(
-        sentence("guidance_interval must be two rising shares in [0, 1], got ", start, ", ", stop));
+std::vector<float> Plan::noise_of(const std::vector<float> &uniforms) const {
+  std::vector<float> noise;
+  noise.reserve(positions.size());
+  for (const int32_t position : positions) {
+    noise.push_back(uniforms[std::min(static_cast<size_t>(position), uniforms.size() - 1)]);
   }
+  return noise;
 }
 
 std::vector<int> num_masked(int n_tokens, int steps) {
@@ -55,33 +44,32 @@ std::vector<int> num_masked(int n_tokens, int steps) {
   return counts;
 }
 
-DecodePlan make_plan(int n_unknown, const Sampling &sampling) {
-  const auto steps = static_cast<size_t>(sampling.steps);
-  DecodePlan plan;
-  plan.keep = num_masked(n_unknown, std::min(sampling.steps, n_unknown));
-  plan.keep.resize(steps, 0);
-  plan.temperature.assign(steps, static_cast<float>(sampling.temperature));
-  for (int step = 1; step <= sampling.steps; ++step) {
-    const double falling = 1.0 - static_cast<double>(step) / sampling.steps;
-    plan.choice_temperature.push_back(static_cast<float>(sampling.choice_temperature * falling));
+Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampling &sampling) {
+  std::vector<int32_t> unknown;
+  for (const int32_t position : grid.order) {
+    if (tokens[static_cast<size_t>(position)] == grid.mask_token()) unknown.push_back(position);
   }
+  const auto n_unknown = static_cast<int>(unknown.size());
+  const std::vector<int> left = num_masked(n_unknown, std::min(sampling.steps, n_unknown));
+  Plan plan;
+  plan.steps = sampling.steps;
+  plan.drawn = 1;
+  int before = n_unknown;
+  for (const int after : left) {
+    plan.drawn = std::max(plan.drawn, before - after);
+    before = after;
+  }
+  const auto n_steps = static_cast<size_t>(plan.steps), drawn = static_cast<size_t>(plan.drawn);
+  plan.positions.assign(n_steps * drawn, grid.n_tokens());
+  auto next = unknown.begin();
+  for (size_t step = 0; step < left.size(); ++step) {
+    const auto end = unknown.end() - left[step];
+    std::copy(next, end, plan.positions.begin() + static_cast<std::ptrdiff_t>(step * drawn));
+    next = end;
+  }
+  plan.temperature.assign(n_steps, static_cast<float>(sampling.temperature));
   plan.guidance_scale = guidance_scales(sampling);
   return plan;
-}
-
-std::vector<uint8_t> known_media(const std::vector<uint8_t> &mask, const TokenLayout &layout) {
-  std::vector<uint8_t> condition(mask.size(), 0);
-  const auto is_unknown = [](uint8_t flag) { return flag != 0; };
-  if (std::none_of(mask.begin(), mask.end(), is_unknown)) return condition;
-  const auto split = static_cast<std::ptrdiff_t>(layout.image.n_tokens());
-  const auto add_if_known = [&](std::ptrdiff_t from, std::ptrdiff_t to) {
-    if (std::none_of(mask.begin() + from, mask.begin() + to, is_unknown)) {
-      std::fill(condition.begin() + from, condition.begin() + to, uint8_t{1});
-    }
-  };
-  add_if_known(0, split);
-  add_if_known(split, static_cast<std::ptrdiff_t>(mask.size()));
-  return condition;
 }
 
 }  // namespace echoes

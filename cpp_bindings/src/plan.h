@@ -8,23 +8,22 @@
 
 namespace echoes {
 
-// Everything that may change from step to step, one value a step.
-struct DecodePlan {
-  std::vector<int32_t> keep;  // how many tokens stay masked after the step
-  std::vector<float> temperature;
-  std::vector<float> choice_temperature;
-  std::vector<float> guidance_scale;
+// Everything that may change from step to step.
+struct Plan {
+  int steps = 0;
+  int drawn = 0;                   // the most tokens of any step
+  std::vector<int32_t> positions;  // (steps, drawn): which each step draws, filled up with n_tokens
+  std::vector<float> temperature;  // (steps)
+  std::vector<float> guidance_scale;  // (steps)
 
-  int steps() const { return static_cast<int>(keep.size()); }
+  // (steps, drawn) of (n_tokens): the noise of each token that is drawn.
+  std::vector<float> noise_of(const std::vector<float> &uniforms) const;
 };
 
 // Number of tokens left masked after each of `steps` in [1, n_tokens]; strictly falling to 0.
 std::vector<int> num_masked(int n_tokens, int steps);
 
-DecodePlan make_plan(int n_unknown, const Sampling &sampling);
-
-// The condition to guide by: every medium that is known in full, if another token is unknown.
-// Not 0 where the unconditional branch sees a mask token instead.
-std::vector<uint8_t> known_media(const std::vector<uint8_t> &mask, const TokenLayout &layout);
+// The plan for filling in the mask tokens of `tokens`, of which there is at least one.
+Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampling &sampling);
 
 }  // namespace echoes

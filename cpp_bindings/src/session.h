@@ -1,63 +1,102 @@
-// What every backend gives: a loaded graph that can be run.
+// A loaded graph that can be run, by ONNX Runtime.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "device.h"
+#include "graphs.h"
+
 namespace echoes {
-
-enum class ElementType { kFloat, kInt32, kBool };
-
-// A tensor that a graph takes in, valid as long as its values are. Flags are 0 or 1.
-struct Input {
-  Input(const char *input_name, const std::vector<float> &values, std::vector<int64_t> dims)
-      : Input(input_name, ElementType::kFloat, values.data(), std::move(dims)) {}
-  Input(const char *input_name, const std::vector<int32_t> &values, std::vector<int64_t> dims)
-      : Input(input_name, ElementType::kInt32, values.data(), std::move(dims)) {}
-  Input(const char *input_name, const std::vector<uint8_t> &flags, std::vector<int64_t> dims)
-      : Input(input_name, ElementType::kBool, flags.data(), std::move(dims)) {}
-
-  size_t num_bytes() const {
-    size_t bytes = type == ElementType::kBool ? 1 : 4;
-    for (const int64_t dim : shape) bytes *= static_cast<size_t>(dim);
-    return bytes;
-  }
-
-  const char *name;
-  ElementType type;
-  const void *data;
-  std::vector<int64_t> shape;
-
- private:
-  Input(const char *input_name, ElementType of, const void *values, std::vector<int64_t> dims)
-      : name(input_name), type(of), data(values), shape(std::move(dims)) {}
-};
 
 // A tensor that a graph put out, valid as long as this object.
 class Output {
  public:
-  Output(std::shared_ptr<const void> owner, const void *data, size_t size)
-      : owner_(std::move(owner)), data_(data), size_(size) {}
+  Output(std::shared_ptr<OrtValue> value, void *data, std::vector<int64_t> shape)
+      : value_(std::move(value)), data_(data), shape_(std::move(shape)) {}
 
-  // T is what the graph's signature says.
+  const OrtValue *value() const { return value_.get(); }
+  // T is what the graph's spec says.
   template <typename T>
   const T *data() const {
     return static_cast<const T *>(data_);
   }
-  size_t size() const { return size_; }
+  template <typename T>
+  std::vector<T> values() const {
+    return {data<T>(), data<T>() + size()};
+  }
+  const std::vector<int64_t> &shape() const { return shape_; }
+  size_t size() const;
 
  private:
-  std::shared_ptr<const void> owner_;
-  const void *data_;
-  size_t size_;
+  std::shared_ptr<OrtValue> value_;
+  void *data_;
+  std::vector<int64_t> shape_;
+};
+
+// A tensor that a graph takes in, valid as long as its values are.
+struct Input {
+  Input(const char *input_name, const std::vector<float> &values, std::vector<int64_t> dims)
+      : name(input_name),
+        type(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT),
+        data(values.data()),
+        num_bytes(values.size() * sizeof values[0]),
+        shape(std::move(dims)) {}
+  Input(const char *input_name, const std::vector<int32_t> &values, std::vector<int64_t> dims)
+      : name(input_name),
+        type(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32),
+        data(values.data()),
+        num_bytes(values.size() * sizeof values[0]),
+        shape(std::move(dims)) {}
+  Input(const char *input_name, const Output &output)
+      : name(input_name), value(output.value()) {}
+
+  const char *name;
+  const OrtValue *value = nullptr;  // or, if null, what follows
+  ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+  const void *data = nullptr;
+  size_t num_bytes = 0;
+  std::vector<int64_t> shape;
 };
 
 // May be used by several threads at once.
 class Session {
  public:
-  virtual ~Session() = default;
-  virtual Output run(const std::vector<Input> &inputs, const char *output) = 0;
+  // Loads a graph and checks its names, types and shapes. Throws BackendError or BundleError.
+  Session(const Device &device, const std::filesystem::path &path, GraphSpec spec);
+
+  // The graph's output.
+  Output run(const std::vector<Input> &inputs) const;
+  bool takes(const std::string &input) const;
+  // Of so many rows of an input, all of whose other dimensions must be static: BundleError if not.
+  std::vector<int64_t> shape_of(const std::string &input, int64_t rows) const;
+  // An input with no rows.
+  Output no_rows_of(const std::string &input) const;
+
+ private:
+  using Count = OrtStatus *(ORT_API_CALL *)(const OrtSession *, size_t *);
+  using Name = OrtStatus *(ORT_API_CALL *)(const OrtSession *, size_t, OrtAllocator *, char **);
+  using TypeInfo = OrtStatus *(ORT_API_CALL *)(const OrtSession *, size_t, OrtTypeInfo **);
+
+  void check(OrtStatus *status) const;
+  // Null if there is none of that name.
+  const TensorSpec *find_input(const std::string &input) const;
+  std::vector<TensorSpec> tensors(Count count_of, Name name_of, TypeInfo type_of) const;
+  void check_tensors(const char *kind, const std::vector<TensorSpec> &tensors,
+                     const std::vector<TensorSpec> &specs) const;
+  Owned<OrtValue> tensor_of(const Input &input) const;
+  Output output_of(OrtValue *value) const;
+
+  std::shared_ptr<const OrtLibrary> library_;
+  const OrtApi &api_;
+  Owned<OrtSession> session_;
+  Owned<OrtMemoryInfo> memory_;
+  std::string name_, device_;
+  std::string output_name_;
+  std::vector<TensorSpec> inputs_;
 };
 
 }  // namespace echoes

@@ -1,10 +1,9 @@
-// What a picture, a log-mel, a token sequence and a generation are, as echoes_rt.spec says.
+// What a picture, a log-mel, a grid of codes and a generation are, as echoes_rt.spec says.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
-#include <string>
+#include <vector>
 
 namespace echoes {
 
@@ -28,39 +27,45 @@ struct MelSpec {
   int64_t n_samples() const { return int64_t{n_frames} * hop_length; }
 };
 
+enum class Medium { kImage, kAudio };
+
+// Such as "audio", for the names of graphs.
+inline const char *name_of(Medium medium) { return medium == Medium::kImage ? "image" : "audio"; }
+
+// The medium that may be the context of another.
+inline Medium other(Medium medium) {
+  return medium == Medium::kImage ? Medium::kAudio : Medium::kImage;
+}
+
 // The codes of one medium: rows x columns, row-major, each in [0, codebook_size).
 struct Grid {
   int height = 0;
   int width = 0;
   int codebook_size = 0;
+  std::vector<int32_t> order;  // every position once, as decoding fills them in
 
   int n_tokens() const { return height * width; }
+  // Stands for an unknown code.
+  int32_t mask_token() const { return codebook_size; }
 };
 
-// One sequence: image tokens first, then audio tokens; a position says its medium.
-struct TokenLayout {
+struct Grids {
   Grid image;
   Grid audio;
 
-  int n_tokens() const { return image.n_tokens() + audio.n_tokens(); }
-  int vocab_size() const { return std::max(image.codebook_size, audio.codebook_size); }
-  int mask_token_id() const { return vocab_size(); }
+  const Grid &of(Medium medium) const { return medium == Medium::kImage ? image : audio; }
 };
 
 enum class GuidanceSchedule { kConstant, kAnnealed };
 
-// The dials of one generation.
+// What a user may set of one generation.
 struct Sampling {
   int steps = 0;
   double guidance_scale = 0;
   double temperature = 0;
-  double choice_temperature = 0;
   GuidanceSchedule guidance_schedule = GuidanceSchedule::kConstant;
   double guidance_start = 0;
   double guidance_stop = 1;
 };
-
-// Throws std::invalid_argument with a sentence if a dial is out of range.
-void check_sampling(const Sampling &sampling);
 
 }  // namespace echoes

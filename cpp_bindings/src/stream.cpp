@@ -121,7 +121,7 @@ class Vocoded {
 int overlap_columns(int n_columns) { return std::max(1, n_columns / 3); }
 
 void check_continuable(const Manifest &manifest) {
-  if (manifest.tokens.audio.width < 2) {
+  if (manifest.grids.audio.width < 2) {
     throw BundleError(
         sentence("bundle ", manifest.name, " has one token column a clip; long sound needs two"));
   }
@@ -130,28 +130,22 @@ void check_continuable(const Manifest &manifest) {
 Codes stream(const Call &call, const Codes *image, int64_t n_samples,
              const std::optional<Past> &past, const OnSamples &on_samples) {
   check_continuable(call.manifest());
-  const Grid &grid = call.manifest().tokens.audio;
+  const Grid &grid = call.manifest().grids.audio;
   const int frames_per_column = call.manifest().mel.n_frames / grid.width;
   const int n_overlap = overlap_columns(grid.width);
   const int n_fresh = fresh_columns(grid.width);
-  Codes known = past ? past->codes : Codes();
+  Codes codes, known = past ? past->codes : Codes();
   int n_known = past ? past->columns : 0;
   Mel tail = past ? past->mel : Mel();
   int64_t given = -tail.frames;  // frames of the stream that were given out
-  Codes drawn_image, tokens;
   Vocoded vocoded(call, n_samples, past, on_samples);
   for (uint64_t window = 0;; ++window) {
-    Codes audio(static_cast<size_t>(grid.n_tokens()), call.manifest().tokens.mask_token_id());
+    Codes audio = call.unknown(Medium::kAudio);
     for (int row = 0; n_known > 0 && row < grid.height; ++row) {
       std::copy_n(known.begin() + row * n_known, n_known, audio.begin() + row * grid.width);
     }
-    tokens = call.decode(call.question(image, &audio), window);
-    if (image == nullptr) {  // what was drawn along keeps the windows that follow to the same thing
-      drawn_image = call.image_part(tokens);
-      image = &drawn_image;
-    }
-    const Codes codes = call.audio_part(tokens);
-    Mel mel = call.engine.decode_mel(codes);
+    codes = call.decode(Medium::kAudio, audio, image, window);
+    Mel mel = call.engine.decode_mel(codes, {call.seed, window});
     blend(tail, mel);
     const bool is_last = (given + mel.frames) * call.manifest().mel.hop_length >= n_samples;
     const int end = is_last ? mel.frames : n_fresh * frames_per_column;
@@ -163,7 +157,7 @@ Codes stream(const Call &call, const Codes *image, int64_t n_samples,
     tail = frames_of(mel, end, end + n_overlap * frames_per_column);
   }
   vocoded.finish();
-  return tokens;
+  return codes;
 }
 
 }  // namespace echoes

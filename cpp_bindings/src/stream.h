@@ -25,7 +25,7 @@ int overlap_columns(int n_columns);
 void check_continuable(const Manifest &manifest);
 
 // Gives out `n_samples` in [-1, 1]; memory does not grow with their number. `image` may be null.
-// The tokens of the last window come back.
+// The codes of the last window come back.
 Codes stream(const Call &call, const Codes *image, int64_t n_samples,
              const std::optional<Past> &past, const OnSamples &on_samples);
 

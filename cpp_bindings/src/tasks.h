@@ -7,18 +7,17 @@ namespace echoes {
 
 struct MadeSound {
   Samples samples;
-  Codes tokens;
+  Codes codes;
 };
 
 struct MadePicture {
   std::vector<uint8_t> pixels;
-  Codes tokens;
+  Codes codes;
 };
 
 struct MadeBoth {
-  Samples samples;
-  std::vector<uint8_t> pixels;
-  Codes tokens;
+  MadeSound sound;
+  MadePicture picture;
 };
 
 MadeSound image_to_audio(const Call &call, const Picture &picture);
@@ -30,11 +29,11 @@ MadeBoth cogenerate(const Call &call);
 MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
                   const Codes *image);
 
-// Sets to 1 the mask of every audio token that sounds between two seconds of a clip. `mask` holds
-// all tokens of the model. Throws InputError if the part does not lie within a clip.
-void mask_audio(const Manifest &manifest, double start_s, double stop_s, uint8_t *mask);
+// Puts the mask token in the place of every audio code that sounds between two seconds of a clip.
+// Throws InputError if the part does not lie within a clip.
+void mask_audio(const Manifest &manifest, double start_s, double stop_s, int32_t *codes);
 
-// `sound` and `n_samples` more.
+// `sound` and `n_samples` more; the codes are those of the last window.
 MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image);
 
 // Each code stays with the probability `keep`, by the call's seed.

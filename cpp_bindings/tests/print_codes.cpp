@@ -1,4 +1,4 @@
-// Prints the tokens that each task makes, for other programs to compare: with the whole loop in one
+// Prints the codes that each task makes, for other programs to compare: with the whole loop in one
 // graph, and with a callback after each step. Usage: print_codes BUNDLE SEEDS
 // [DEVICE]
 #include <cstdlib>
@@ -35,13 +35,21 @@ template <typename Task>
 void print(const char *task, uint64_t seed, Model &model, bool is_stepwise, Task &&run) {
   Options options = model.options();
   options.seed = seed;
-  Codes tokens(static_cast<size_t>(model.info().num_tokens));
-  options.tokens = tokens.data();
+  const echoes_model_info info = model.info();
+  constexpr int32_t kUntouched = -1;
+  Codes image(static_cast<size_t>(info.image_columns * info.image_rows), kUntouched);
+  Codes audio(static_cast<size_t>(info.audio_columns * info.audio_rows), kUntouched);
+  options.image_codes = image.data();
+  options.audio_codes = audio.data();
   if (is_stepwise) options.each_step = [](int32_t, int32_t) { return true; };
   run(options);
   std::printf("%s %s %llu", task, is_stepwise ? "stepwise" : "fused",
               static_cast<unsigned long long>(seed));
-  for (const int32_t token : tokens) std::printf(" %d", token);
+  for (const Codes &made : {image, audio}) {
+    for (const int32_t code : made) {
+      if (code != kUntouched) std::printf(" %d", code);
+    }
+  }
   std::printf("\n");
 }
 

@@ -18,7 +18,7 @@
 
 enum { kRoom = 1 << 16 };
 
-static uint8_t bytes[kRoom], mask[kRoom];
+static uint8_t bytes[kRoom];
 static float floats[kRoom];
 static int32_t codes[kRoom];
 static size_t size;
@@ -41,10 +41,10 @@ static void test_null_model(void) {
   IS_REFUSED(echoes_stream(NULL, bytes, 1, 1, 1, NULL, NULL, NULL), words);
   IS_REFUSED(echoes_encode_image(NULL, bytes, 1, 1, codes, &size), words);
   IS_REFUSED(echoes_encode_audio(NULL, floats, 1, codes, &size), words);
-  IS_REFUSED(echoes_decode_tokens(NULL, codes, mask, 1, NULL), words);
+  IS_REFUSED(echoes_decode_tokens(NULL, ECHOES_AUDIO, codes, 1, NULL, 0, NULL), words);
   IS_REFUSED(echoes_decode_image(NULL, codes, 1, bytes, &size), words);
-  IS_REFUSED(echoes_decode_audio(NULL, codes, 1, floats, &size), words);
-  IS_REFUSED(echoes_mask_audio(NULL, 0, 1, mask, 1), words);
+  IS_REFUSED(echoes_decode_audio(NULL, codes, 1, 0, floats, &size), words);
+  IS_REFUSED(echoes_mask_audio(NULL, 0, 1, codes, 1), words);
 }
 
 static void test_wrong_bundles(void) {
@@ -89,7 +89,8 @@ static void test_wrong_structs(echoes_model *model) {
   CHECK(echoes_cogenerate(model, &options.known, bytes, &size, floats, &(size_t){kRoom}) ==
         ECHOES_OK);
   options.from_the_future = 7;
-  IS_REFUSED(echoes_decode_tokens(model, codes, mask, 1, &options.known), "does not know");
+  IS_REFUSED(echoes_decode_tokens(model, ECHOES_AUDIO, codes, 1, NULL, 0, &options.known),
+             "does not know");
 }
 
 static void test_wrong_dials(echoes_model *model) {
@@ -99,15 +100,17 @@ static void test_wrong_dials(echoes_model *model) {
   changed = options;              \
   changed.field = value;          \
   IS_REFUSED(echoes_image_to_audio(model, bytes, 8, 8, &changed, floats, &size), words)
-  WITH(steps, 0, "steps must be in [1, ");
-  WITH(steps, 1000000, "steps must be in [1, ");
+  WITH(steps, 0, "steps must be in [1, 1000], got 0");
+  WITH(steps, 1001, "steps must be in [1, 1000], got 1001");
   WITH(guidance_schedule, 2, "guidance_schedule must be 0");
   WITH(guidance_scale, -1, "guidance_scale must be in [0, 100], got -1");
   WITH(guidance_scale, NAN, "guidance_scale must be in [0, 100], got nan");
   WITH(temperature, 11, "temperature must be in [0, 10], got 11");
-  WITH(choice_temperature, INFINITY, "choice_temperature must be in [0, 100], got inf");
-  WITH(guidance_start, NAN, "guidance_interval must be two rising shares");
-  WITH(guidance_stop, 1.5, "guidance_interval must be two rising shares");
+  WITH(temperature, INFINITY, "temperature must be in [0, 10], got inf");
+  WITH(guidance_start, NAN, "guidance_start must be in [0, 1], got nan");
+  WITH(guidance_stop, 1.5, "guidance_stop must be in [0, 1], got 1.5");
+  options.guidance_start = 0.75;
+  WITH(guidance_stop, 0.5, "guidance_start must not be above guidance_stop");
 #undef WITH
 }
 
@@ -143,24 +146,30 @@ static void test_wrong_seconds(echoes_model *model, size_t clip) {
   IS_REFUSED(echoes_inpaint(model, floats, clip, -1, 0.1, NULL, 0, 0, NULL, floats, &size), inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, 0, 1e9, NULL, 0, 0, NULL, floats, &size), inside);
   IS_REFUSED(echoes_inpaint(model, floats, clip, NAN, 1, NULL, 0, 0, NULL, floats, &size), inside);
-  IS_REFUSED(echoes_mask_audio(model, 0, INFINITY, mask, 1), "mask must have");
+  IS_REFUSED(echoes_mask_audio(model, 0, INFINITY, codes, 1), "codes must have");
 }
 
 static void test_wrong_tokens(echoes_model *model, const echoes_model_info *info) {
-  const size_t n = (size_t)info->num_tokens;
+  const size_t n = (size_t)(info->audio_rows * info->audio_columns);
+  const size_t n_image = (size_t)(info->image_rows * info->image_columns);
+#define DECODED(...) echoes_decode_tokens(model, ECHOES_AUDIO, __VA_ARGS__, NULL)
   memset(codes, 0, sizeof codes);
-  memset(mask, 0, sizeof mask);
-  IS_REFUSED(echoes_decode_tokens(model, codes, mask, n - 1, NULL), "elements, got");
-  IS_REFUSED(echoes_decode_tokens(model, NULL, mask, n, NULL), "tokens must not be NULL");
-  IS_REFUSED(echoes_decode_tokens(model, codes, NULL, n, NULL), "mask must not be NULL");
-  IS_REFUSED(echoes_mask_audio(model, 0, 1e9, mask, n), "must lie within");
-  codes[n - 1] = info->audio_codebook_size;
-  IS_REFUSED(echoes_decode_tokens(model, codes, mask, n, NULL), "known tokens must be codes");
+  IS_REFUSED(echoes_decode_tokens(model, 2, codes, n, NULL, 0, NULL), "target must be 0");
+  IS_REFUSED(DECODED(codes, n - 1, NULL, 0), "tokens must have");
+  IS_REFUSED(DECODED(NULL, n, NULL, 0), "tokens must not be NULL");
+  IS_REFUSED(DECODED(codes, n, NULL, n_image), "context must not be NULL");
+  IS_REFUSED(DECODED(codes, n, codes, n_image - 1), "context must have");
+  IS_REFUSED(echoes_mask_audio(model, 0, 1e9, codes, n), "must lie within");
+  codes[n - 1] = info->audio_codebook_size + 1;
+  IS_REFUSED(DECODED(codes, n, NULL, 0), "tokens must be codes in [0, ");
+  codes[n - 1] = 0;
+  codes[n_image - 1] = info->image_codebook_size; /* of a context, all is known */
+  IS_REFUSED(DECODED(codes, n, codes, n_image), "context must be codes in [0, ");
   codes[0] = -1;
-  IS_REFUSED(echoes_decode_image(model, codes, 1, bytes, &size), "codes, got 1");
-  IS_REFUSED(echoes_decode_image(model, codes, (size_t)(info->image_rows * info->image_columns),
-                                 bytes, &size),
-             "known tokens must be codes in [0, ");
+  IS_REFUSED(echoes_decode_image(model, codes, 1, bytes, &size), "codes must have");
+  IS_REFUSED(echoes_decode_image(model, codes, n_image, bytes, &size),
+             "codes must be codes in [0, ");
+#undef DECODED
 }
 
 static int32_t stop_at_one(int32_t step, int32_t steps, void *calls) {

@@ -9,16 +9,12 @@
 #include "check.h"
 #include "cpu_limit.h"
 #include "errors.h"
-#include "fft.h"
 #include "image.h"
 #include "manifest.h"
-#include "mask_decoder.h"
-#include "mel.h"
 #include "noise.h"
-#include "nvidia_system.h"
 #include "plan.h"
 #include "sha256.h"
-#include "yyjson.h"
+#include "json.h"
 
 namespace {
 
@@ -38,6 +34,8 @@ struct Json {
   Json operator[](size_t i) const { return {yyjson_arr_get(value, i)}; }
   size_t size() const { return yyjson_arr_size(value); }
   double number() const { return yyjson_get_num(value); }
+  // 64 bits, which a number of JSON may not hold.
+  uint64_t word() const { return std::stoull(yyjson_get_str(value)); }
   int integer() const { return static_cast<int>(yyjson_get_sint(value)); }
   template <typename T>
   std::vector<T> numbers() const {
@@ -93,90 +91,68 @@ void test_noise(const Json &golden) {
   for (size_t i = 0; i < streams.size(); ++i) {
     const auto expected = streams[i]["uniforms_times_2_24"].numbers<float>();
     auto noise =
-        uniforms(std::stoull(yyjson_get_str(streams[i]["seed"].value)), 0, expected.size());
+        uniforms(streams[i]["seed"].word(), streams[i]["stream"].word(), expected.size());
     for (float &uniform : noise) uniform *= 0x1p24f;
     CHECK(noise == expected);
   }
 }
 
-void test_filterbank(const Json &golden) {
-  MelSpec spec;
-  spec.sample_rate = 22050, spec.n_fft = 256, spec.win_length = 256, spec.hop_length = 64;
-  spec.n_mels = 16, spec.f_max = 8000, spec.n_frames = 32;
-  const auto bank = mel_filterbank(spec);
-  const auto rows = golden["rows"].numbers<size_t>();
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const auto expected = golden["filterbank"][r].numbers<double>();
-    const MelFilter &filter = bank[rows[r]];
-    for (size_t bin = 0; bin < expected.size(); ++bin) {
-      const size_t i = bin - filter.first_bin;  // wraps round below the first
-      const double weight = i < filter.weights.size() ? double{filter.weights[i]} : 0.0;
-      CHECK(std::fabs(weight - expected[bin]) < 1e-8);
+// The positions of one member, without what fills a step up.
+std::vector<std::vector<int32_t>> drawn_by(const Json &positions, size_t member, int n_tokens) {
+  std::vector<std::vector<int32_t>> steps;
+  for (size_t k = 0; k < positions.size(); ++k) {
+    steps.emplace_back();
+    for (const int32_t position : positions[k][member].numbers<int32_t>()) {
+      if (position != n_tokens) steps.back().push_back(position);
+    }
+  }
+  return steps;
+}
+
+void test_plan(const Json &golden, const Grid &grid, size_t member) {
+  const Json dials = golden["sampling"];
+  Sampling sampling;
+  sampling.steps = dials["steps"].integer();
+  sampling.guidance_scale = dials["guidance_scale"].number();
+  sampling.temperature = dials["temperature"].number();
+  if (std::string(yyjson_get_str(dials["guidance_schedule"].value)) == "annealed") {
+    sampling.guidance_schedule = GuidanceSchedule::kAnnealed;
+  }
+  sampling.guidance_start = dials["guidance_interval"][size_t{0}].number();
+  sampling.guidance_stop = dials["guidance_interval"][size_t{1}].number();
+  std::vector<int32_t> tokens;
+  for (const int is_unknown : golden["mask"][member].numbers<int>()) {
+    tokens.push_back(is_unknown != 0 ? grid.mask_token() : 0);
+  }
+  const Plan plan = make_plan(tokens, grid, sampling);
+  const auto expected = drawn_by(golden["positions"], member, grid.n_tokens());
+  CHECK(expected.size() == static_cast<size_t>(plan.steps));
+  for (size_t k = 0; k < expected.size(); ++k) {
+    for (size_t j = 0; j < static_cast<size_t>(plan.drawn); ++j) {
+      const int32_t position = plan.positions[k * static_cast<size_t>(plan.drawn) + j];
+      CHECK(position == (j < expected[k].size() ? expected[k][j] : grid.n_tokens()));
+    }
+  }
+  CHECK(plan.temperature == golden["temperature"].numbers<float>());
+  CHECK(plan.guidance_scale == golden["guidance_scale"].numbers<float>());
+}
+
+void test_plans(const Json &golden) {
+  Grid grid{1, static_cast<int>(golden["order"].size()), 8, golden["order"].numbers<int32_t>()};
+  const Json plans = golden["plans"];
+  CHECK(plans.size() > 0);
+  for (size_t i = 0; i < plans.size(); ++i) {
+    for (size_t member = 0; member < plans[i]["mask"].size(); ++member) {
+      test_plan(plans[i], grid, member);
     }
   }
 }
 
-// Whole numbers, so that rounding cannot move a trace: docs/format.md has the formula.
-std::vector<float> mock_logits(const std::vector<int32_t> &tokens, size_t n_tokens, size_t vocab) {
-  std::vector<float> logits;
-  for (size_t start = 0; start < tokens.size(); start += n_tokens) {
-    size_t context = 0;
-    for (size_t m = 0; m < n_tokens; ++m) {
-      context += static_cast<size_t>(tokens[start + m]) * (2 * m + 1);
-    }
-    for (size_t n = 0; n < n_tokens; ++n) {
-      for (size_t v = 0; v < vocab; ++v) {
-        logits.push_back(static_cast<float>((7 * n + 5 * v + 3 * n * v + context) % 9) - 4.0f);
-      }
-    }
-  }
-  return logits;
-}
-
-void test_trace(const Json &trace, size_t member, int vocab) {
-  DecodeQuestion question;
-  question.tokens = trace["tokens"][member].numbers<int32_t>();
-  question.condition = trace["condition"][member].numbers<uint8_t>();
-  question.vocab_size = vocab;
-  for (const int32_t token : question.tokens) question.mask.push_back(token == vocab);
-  const Json keep = trace["plan"]["keep"];
-  DecodePlan plan;
-  for (size_t k = 0; k < keep.size(); ++k) plan.keep.push_back(keep[k][member].integer());
-  plan.temperature = trace["plan"]["temperature"].numbers<float>();
-  plan.choice_temperature = trace["plan"]["choice_temperature"].numbers<float>();
-  plan.guidance_scale = trace["plan"]["guidance_scale"].numbers<float>();
-  const size_t n_tokens = question.tokens.size();
-  const auto seed = static_cast<uint64_t>(trace["seeds"][member].integer());
-  std::vector<float> logits;
-  const auto decoded = decode(
-      [&](const std::vector<int32_t> &tokens) {
-        logits = mock_logits(tokens, n_tokens, static_cast<size_t>(vocab));
-        return logits.data();
-      },
-      question, plan, uniforms(seed, 0, 2 * n_tokens * keep.size()), nullptr);
-  CHECK(decoded == trace["decoded"][member].numbers<int32_t>());
-}
-
-void test_traces(const Json &golden) {
-  const Json traces = golden["traces"];
-  CHECK(traces.size() > 0);
-  for (size_t i = 0; i < traces.size(); ++i) {
-    for (size_t member = 0; member < traces[i]["seeds"].size(); ++member) {
-      test_trace(traces[i], member, golden["vocab_size"].integer());
-    }
-  }
-}
-
-void test_logits_that_are_not_numbers() {
-  const std::vector<float> logits(8, NAN);
-  bool is_caught = false;
-  try {
-    decode([&](const std::vector<int32_t> &) { return logits.data(); }, {{4, 4}, {1, 1}, {0, 0}, 4},
-           make_plan(2, Sampling{1, 1, 1, 1}), {.1f, .2f, .3f, .4f}, nullptr);
-  } catch (const BundleError &) {
-    is_caught = true;
-  }
-  CHECK(is_caught);
+// Beyond the last position there is nothing to draw, and no noise.
+void test_noise_of_a_plan() {
+  Plan plan;
+  plan.positions = {2, 0, 1, 3};
+  CHECK(plan.noise_of({.1f, .2f, .3f}) == std::vector<float>({.3f, .1f, .2f, .3f}));
 }
 
 void test_sha256() {
@@ -188,23 +164,6 @@ void test_sha256() {
   for (; left > text.size(); left -= text.size()) pieces.update(text.data(), text.size());
   pieces.update(text.data(), left);
   CHECK(pieces.hex_digest() == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-}
-
-void test_fft() {
-  for (const size_t size : {1, 2, 3, 7, 16, 100, 243, 256}) {
-    std::vector<float> signal, magnitudes;
-    for (size_t n = 0; n < size; ++n) signal.push_back(static_cast<float>(n * n % 17) - 8.0f);
-    Fft(size).magnitudes(signal, magnitudes);
-    CHECK(magnitudes.size() == size / 2 + 1);
-    for (size_t k = 0; k < magnitudes.size(); ++k) {
-      std::complex<double> sum;
-      for (size_t n = 0; n < size; ++n) {
-        const double turns = static_cast<double>(k * n % size) / static_cast<double>(size);
-        sum += double{signal[n]} * std::polar(1.0, -6.283185307179586 * turns);
-      }
-      CHECK(std::fabs(std::abs(sum) - double{magnitudes[k]}) < 1e-3);
-    }
-  }
 }
 
 void test_pixels_survive() {
@@ -226,7 +185,7 @@ void test_a_large_picture_in_one_pixel() {
 
 void test_manifest(const std::string &fixtures) {
   const std::string json = read(fixtures + "/tiny_bundle/manifest.json");
-  CHECK(parse_manifest(json).tokens.n_tokens() == 24);
+  CHECK(parse_manifest(json).grids.audio.n_tokens() == 8);
   // However it is cut, there is a ManifestError and nothing else.
   for (size_t size = 0; size + 2 < json.size(); size += 7) {
     bool is_refused = false;
@@ -255,19 +214,6 @@ void test_manifest(const std::string &fixtures) {
   CHECK(is_refused);
 }
 
-// The texts are those of real machines.
-void test_releases() {
-  CHECK(driver_release("NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  Release "
-                       "Build  (dvs-builder@U22)\nGCC version: gcc version 12.3.0\n") ==
-        "580.95.05");
-  CHECK(driver_release("NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183  Sun May 12\n") ==
-        "535.183");
-  CHECK(driver_release("") == "");
-  CHECK(l4t_release("# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n") == "36.4.3");
-  CHECK(l4t_release("# R39 (release), REVISION: 2, GCID: 1\n") == "39.2");
-  CHECK(l4t_release("Raspbian") == "");
-}
-
 }  // namespace
 
 int main(int argc, char **argv) {
@@ -275,15 +221,12 @@ int main(int argc, char **argv) {
   const std::string fixtures = argv[1];
   with_golden(fixtures, "schedule", test_schedule);
   with_golden(fixtures, "noise", test_noise);
-  with_golden(fixtures, "mel", test_filterbank);
-  with_golden(fixtures, "decode", test_traces);
-  test_logits_that_are_not_numbers();
+  with_golden(fixtures, "plan", test_plans);
+  test_noise_of_a_plan();
   test_sha256();
-  test_fft();
   test_pixels_survive();
   test_a_large_picture_in_one_pixel();
   test_manifest(fixtures);
-  test_releases();
   test_cpu_quota();
   return 0;
 }

@@ -1,7 +1,6 @@
 // The C++ wrapper: values, exceptions, and exceptions of callbacks. Usage: test_wrapper BUNDLE
 #include <algorithm>
 #include <echoes_rt/echoes_rt.hpp>
-#include <numeric>
 
 #include "check.h"
 
@@ -56,18 +55,25 @@ void test_every_task(Model &model) {
 void test_steps_behind(Model &model) {
   const echoes_model_info info = model.info();
   const echoes_rt::Picture picture{std::vector<uint8_t>(3 * 64, 9), 8, 8};
-  echoes_rt::Codes tokens = model.encode(picture);
+  const echoes_rt::Codes image = model.encode(picture);
   const echoes_rt::Codes audio = model.encode(echoes_rt::Samples(100, 0.25f));
-  tokens.insert(tokens.end(), audio.begin(), audio.end());
-  CHECK(tokens.size() == static_cast<size_t>(info.num_tokens));
-  std::vector<uint8_t> mask(tokens.size(), 0);
-  CHECK(model.decode_tokens(tokens, mask, model.options()) == tokens);
+  CHECK(image.size() == static_cast<size_t>(info.image_rows * info.image_columns));
+  CHECK(audio.size() == static_cast<size_t>(info.audio_rows * info.audio_columns));
+  CHECK(model.decode_tokens(ECHOES_AUDIO, audio, image, model.options()) == audio);
   const double clip_s = static_cast<double>(info.num_samples) / info.sample_rate;
-  CHECK(echoes_mask_audio(model.get(), 0, clip_s, mask.data(), mask.size()) == ECHOES_OK);
-  CHECK(std::accumulate(mask.begin(), mask.end(), 0) == info.audio_rows * info.audio_columns);
-  const echoes_rt::Codes decoded = model.decode_tokens(tokens, mask, model.options());
-  for (size_t i = 0; i < mask.size(); ++i) CHECK(mask[i] != 0 || decoded[i] == tokens[i]);
-  CHECK(model.decode_audio(audio).size() == static_cast<size_t>(info.num_samples));
+  echoes_rt::Codes tokens = audio;
+  CHECK(echoes_mask_audio(model.get(), 0, clip_s / 2, tokens.data(), tokens.size()) == ECHOES_OK);
+  const auto is_masked = [&](int32_t token) { return token == info.audio_codebook_size; };
+  CHECK(std::count_if(tokens.begin(), tokens.end(), is_masked) * 2 ==
+        static_cast<std::ptrdiff_t>(tokens.size()));
+  for (const echoes_rt::Codes &context : {image, echoes_rt::Codes()}) {
+    const auto decoded = model.decode_tokens(ECHOES_AUDIO, tokens, context, model.options());
+    CHECK(std::none_of(decoded.begin(), decoded.end(), is_masked));
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      CHECK(is_masked(tokens[i]) || decoded[i] == tokens[i]);
+    }
+  }
+  CHECK(model.decode_audio(audio, 0).size() == static_cast<size_t>(info.num_samples));
 }
 
 // Sounds and parts of them as short and as long as can be.

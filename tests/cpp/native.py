@@ -8,6 +8,12 @@ from typing import Any
 
 import numpy as np
 
+MEDIA = ("image", "audio")
+"""In the order of echoes_medium."""
+
+Codes = dict[str, np.ndarray[Any, Any]]
+"""By medium."""
+
 STATUSES = ["ok", "input", "bundle", "backend", "cancelled", "internal"]
 
 StepCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_int32, c_void_p)
@@ -43,8 +49,6 @@ class ModelInfo(ctypes.Structure):
                 "audio_rows",
                 "image_codebook_size",
                 "audio_codebook_size",
-                "mask_token_id",
-                "num_tokens",
                 "can_make_images",
                 "can_read_audio",
             )
@@ -63,14 +67,14 @@ class GenerateOptions(ctypes.Structure):
             for name in (
                 "guidance_scale",
                 "temperature",
-                "choice_temperature",
                 "guidance_start",
                 "guidance_stop",
             )
         ],
         ("on_step", StepCallback),
         ("user_data", c_void_p),
-        ("tokens", c_void_p),
+        ("image_codes", c_void_p),
+        ("audio_codes", c_void_p),
     ]
 
 
@@ -112,15 +116,18 @@ class Native:
         if status:
             raise NativeError(STATUSES[status], self.lib.echoes_last_error().decode())
 
-    def options(self, **changes: Any) -> tuple[GenerateOptions, np.ndarray[Any, Any]]:
-        """The bundle's own with changes, and the array that will hold the tokens."""
+    def options(self, **changes: Any) -> tuple[GenerateOptions, Codes]:
+        """The bundle's own with changes, and the arrays that will hold the codes."""
         options = GenerateOptions(struct_size=ctypes.sizeof(GenerateOptions))
         self.call("echoes_generate_options_init", self.model, ctypes.byref(options))
-        tokens = np.full(self.info.num_tokens, -1, dtype=np.int32)
-        options.tokens = pointer(tokens)
+        codes = {}
+        for medium in MEDIA:
+            rows, columns = (getattr(self.info, f"{medium}_{of}") for of in ("rows", "columns"))
+            codes[medium] = np.full(rows * columns, -1, dtype=np.int32)
+            setattr(options, f"{medium}_codes", pointer(codes[medium]))
         for name, value in changes.items():
             setattr(options, name, value)
-        return options, tokens
+        return options, codes
 
     def filled(
         self, function: str, dtype: type[np.generic], *arguments: Any
@@ -207,14 +214,16 @@ class Native:
         self.call("echoes_stream", self.model, *arguments)
 
     def decode_tokens(
-        self, tokens: np.ndarray, mask: np.ndarray, options: GenerateOptions
+        self,
+        target: str,
+        tokens: np.ndarray,
+        context: np.ndarray | None,
+        options: GenerateOptions,
     ) -> np.ndarray:
         decoded = np.array(tokens, dtype=np.int32)
-        flags = np.ascontiguousarray(mask, dtype=np.uint8)
         arguments = (
-            pointer(decoded),
-            pointer(flags),
-            c_size_t(len(decoded)),
+            *(c_int32(MEDIA.index(target)), pointer(decoded), c_size_t(len(decoded))),
+            *(pointer(context), c_size_t(0 if context is None else len(context))),
             ctypes.byref(options),
         )
         self.call("echoes_decode_tokens", self.model, *arguments)

@@ -13,22 +13,11 @@ from echoes_rt.tasks.stream import stream
 
 
 def lines(echoes: Echoes, seeds: int, folder: Path) -> Iterator[str]:
-    """One for each task, body of the loop and seed; without the codes that Python does not tell."""
+    """One for each task, body of the loop and seed."""
     for seed in range(seeds):
         for body, dials in (("fused", {}), ("stepwise", {"on_step": lambda _step, _steps: True})):
             for task, codes in tasks(echoes, folder, {"seed": seed, **dials}).items():
                 yield f"{task} {body} {seed} {' '.join(map(str, codes()))}"
-
-
-def known_part(line: str, echoes: Echoes) -> str:
-    """A line of print_codes as ``lines`` has it: without the codes that went in."""
-    task, body, seed, *codes = line.split()
-    layout = echoes.manifest.tokens
-    if task in ("audio_to_image", "vary_image"):
-        codes = codes[layout.image_slice]
-    elif task != "cogenerate":
-        codes = codes[layout.audio_slice]
-    return f"{task} {body} {seed} {' '.join(codes)}"
 
 
 def tasks(

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from native import GenerateOptions, Native, NativeError, StepCallback
+from native import MEDIA, GenerateOptions, Native, NativeError, StepCallback
 
 from echoes_rt import Echoes
-from echoes_rt.audio import clip_mel
 from echoes_rt.image import resize
 from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
 
 SEEDS = [*range(48), 2**32, 2**64 - 1]
 
@@ -47,7 +45,6 @@ def dials(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
         "steps": int(rng.integers(1, 5)),
         "guidance_scale": float(rng.choice([1.0, rng.uniform(0, 5)])),
         "temperature": float(rng.choice([0.0, 1.0, rng.uniform(0, 2)])),
-        "choice_temperature": float(rng.uniform(0, 9)),
     }
     is_annealed = int(rng.integers(2))
     start, stop = sorted(rng.uniform(0, 1, 2).tolist()) if rng.random() < 0.5 else (0.0, 1.0)
@@ -78,13 +75,14 @@ def assert_close(made: np.ndarray, expected: np.ndarray) -> None:
 def test_sound_of_a_picture(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
     expected = echoes.image_to_audio(photo(seed), **python)
-    options, tokens = native.options(**c)
+    options, codes = native.options(**c)
     made = native.image_to_audio(photo(seed), options)
-    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert codes["audio"].tolist() == expected.codes.tolist()
+    assert (codes["image"] == -1).all()  # none was made
     assert_close(made, expected.samples)
     options, by_steps = native.options(**c, on_step=EVERY_STEP)
     assert (native.image_to_audio(photo(seed), options) == made).all()
-    assert by_steps.tolist() == tokens.tolist()
+    assert by_steps["audio"].tolist() == codes["audio"].tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,9 +91,9 @@ def test_picture_of_a_sound(seed: int, native: Native, echoes: Echoes) -> None:
     rng = np.random.default_rng(seed)
     sound = rng.normal(0, 0.2, rng.integers(1, 5000)).astype(np.float32)
     expected = echoes.audio_to_image(sound, **python)
-    options, tokens = native.options(**c)
+    options, codes = native.options(**c)
     made = native.audio_to_image(sound, options)
-    assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
+    assert codes["image"].tolist() == expected.codes.tolist()
     assert np.abs(made.astype(int) - expected.pixels).max() <= 1  # a half may round either way
 
 
@@ -103,9 +101,10 @@ def test_picture_of_a_sound(seed: int, native: Native, echoes: Echoes) -> None:
 def test_both_from_nothing(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
     sound, picture = echoes.cogenerate(**python)
-    options, tokens = native.options(**c)
+    options, codes = native.options(**c)
     pixels, samples = native.cogenerate(options)
-    assert tokens.tolist() == [*picture.codes.tolist(), *sound.codes.tolist()]
+    assert codes["image"].tolist() == picture.codes.tolist()
+    assert codes["audio"].tolist() == sound.codes.tolist()
     assert_close(samples, sound.samples)
     assert np.abs(pixels.astype(int) - picture.pixels).max() <= 1
 
@@ -120,9 +119,9 @@ def test_filling_in(seed: int, native: Native, echoes: Echoes, recording: Path) 
     stop = start + float(rng.uniform(0.001, 0.02))
     image = photo(seed) if seed % 2 else None
     expected = echoes.inpaint(recording, start=start, stop=stop, image=image, **python)
-    options, tokens = native.options(**c)
+    options, codes = native.options(**c)
     made = native.inpaint(original, start, stop, image, options)
-    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert codes["audio"].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
     untouched = np.ones(len(made), dtype=bool)
     untouched[max(0, round((start - 0.021) * rate)) : round((stop + 0.021) * rate)] = False
@@ -137,8 +136,9 @@ def test_going_on(seed: int, native: Native, echoes: Echoes, recording: Path) ->
     image = photo(seed) if seed % 2 else None
     duration = 0.05 + 0.005 * (seed % 50)
     expected = echoes.continue_(recording, duration=duration, image=image, **python)
-    options, _ = native.options(**c)
+    options, codes = native.options(**c)
     assert_close(native.extend(original, duration, image, options), expected.samples)
+    assert codes["audio"].tolist() == expected.codes.tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -147,13 +147,13 @@ def test_variations(seed: int, native: Native, echoes: Echoes) -> None:
     keep = seed % 11 / 10
     sound = np.random.default_rng(seed).normal(0, 0.2, 3000).astype(np.float32)
     expected = echoes.vary(sound, keep=keep, **python)
-    options, tokens = native.options(**c)
+    options, codes = native.options(**c)
     made = native.vary_audio(sound, keep, options)
-    assert tokens[-len(expected.codes) :].tolist() == expected.codes.tolist()
+    assert codes["audio"].tolist() == expected.codes.tolist()
     assert_close(made, expected.samples)
     expected = echoes.vary(photo(seed), keep=keep, **python)
     pixels = native.vary_image(photo(seed), keep, options)
-    assert tokens[: len(expected.codes)].tolist() == expected.codes.tolist()
+    assert codes["image"].tolist() == expected.codes.tolist()
     assert np.abs(pixels.astype(int) - expected.pixels).max() <= 1
 
 
@@ -172,40 +172,51 @@ def test_stream(seed: int, native: Native, echoes: Echoes) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_any_question(seed: int, native: Native, echoes: Echoes) -> None:
     python, c = dials(seed)
-    layout = echoes.manifest.tokens
     rng = np.random.default_rng(seed)
-    tokens = rng.integers(0, layout.vocab_size, layout.n_tokens).astype(np.int32)
-    mask = rng.random(layout.n_tokens) < rng.uniform(0.2, 1)
+    target, other = MEDIA if seed % 2 else MEDIA[::-1]
+    grids = echoes.manifest.tokens.grids
+    tokens = rng.integers(0, grids[target].codebook_size, grids[target].n_tokens, np.int32)
+    mask = rng.random(len(tokens)) < rng.uniform(0.2, 1)
     mask[:4] = True
+    tokens[mask] = grids[target].mask_token
+    context = None
+    if seed % 3:
+        context = rng.integers(0, grids[other].codebook_size, grids[other].n_tokens, np.int32)
     sampling = echoes.sampling(
         int(mask.sum()), {name: python[name] for name in python if name != "seed"}
     )
-    expected = echoes.decode_tokens(tokens[None], mask[None], seeds=[seed], sampling=sampling)[0]
-    options, _ = native.options(**c)
-    decoded = native.decode_tokens(tokens, mask, options)
-    assert decoded.tolist() == expected.tolist()
+    expected = echoes.decode_tokens(
+        target,
+        tokens[None],
+        None if context is None else context[None],
+        seeds=[seed],
+        sampling=sampling,
+    )[0]
+    options, codes = native.options(**c)
+    decoded = native.decode_tokens(target, tokens, context, options)
+    assert decoded.tolist() == expected.tolist() == codes[target].tolist()
     assert decoded[~mask].tolist() == tokens[~mask].tolist()
     options, _ = native.options(**c, on_step=EVERY_STEP)
-    assert native.decode_tokens(tokens, mask, options).tolist() == expected.tolist()
+    assert native.decode_tokens(target, tokens, context, options).tolist() == expected.tolist()
 
 
 def test_no_more_steps_than_unknown_tokens(native: Native, echoes: Echoes) -> None:
-    layout = echoes.manifest.tokens
-    tokens, mask = np.zeros(layout.n_tokens, np.int32), np.zeros(layout.n_tokens, bool)
-    mask[[3, 20]] = True
+    grid = echoes.manifest.tokens.audio
+    tokens = np.zeros(grid.n_tokens, np.int32)
+    tokens[[3, 5]] = grid.mask_token
     calls: list[tuple[int, int]] = []
     callback = StepCallback(lambda step, steps, _: not calls.append((step, steps)))
-    options, _ = native.options(steps=layout.n_tokens, on_step=callback)
-    native.decode_tokens(tokens, mask, options)
+    options, _ = native.options(steps=1000, on_step=callback)
+    native.decode_tokens("audio", tokens, None, options)
     assert calls == [(0, 2), (1, 2)]
 
 
-def test_bundle_without_the_fused_graph(
+def test_bundle_without_the_whole_loop(
     bundle: Path, tmp_path: Path, native: Native, library: Path
 ) -> None:
     copy = shutil.copytree(bundle, tmp_path / "bundle")
     manifest = json.loads((copy / "manifest.json").read_text("utf-8"))
-    del manifest["graphs"]["decode"]
+    del manifest["graphs"]["decode_audio"]
     (copy / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     without = Native(library, copy, device=b"cpu", threads=1)
     made = [model.image_to_audio(photo(0), model.options()[0]) for model in (native, without)]
@@ -220,14 +231,15 @@ def test_model_tells_what_it_is(native: Native, echoes: Echoes) -> None:
     assert (info.name.decode(), info.device) == (manifest.name, b"cpu")
     assert info.onnxruntime_version.decode() == onnxruntime.__version__
     assert info.num_samples == manifest.mel.n_samples
-    assert info.num_tokens == manifest.tokens.n_tokens
+    assert (info.image_rows, info.image_columns) == (4, 4)
+    assert info.audio_codebook_size == manifest.tokens.audio.codebook_size
     assert (info.can_make_images, info.can_read_audio) == (1, 1)
 
 
 def test_defaults_are_the_bundles(native: Native, echoes: Echoes) -> None:
     options, _ = native.options()
     sampling = echoes.manifest.sampling
-    for name in ("steps", "guidance_scale", "temperature", "choice_temperature"):
+    for name in ("steps", "guidance_scale", "temperature"):
         assert getattr(options, name) == getattr(sampling, name)
     assert (options.guidance_start, options.guidance_stop) == sampling.guidance_interval
     assert options.seed == 0
@@ -235,22 +247,21 @@ def test_defaults_are_the_bundles(native: Native, echoes: Echoes) -> None:
 
 
 def test_seconds_become_columns(native: Native, echoes: Echoes) -> None:
-    layout = echoes.manifest.tokens
+    grid = echoes.manifest.tokens.audio
     clip_s = echoes.manifest.mel.duration_s
-    mask = np.zeros(layout.n_tokens, np.uint8)
+    codes = np.arange(grid.n_tokens, dtype=np.int32)
+    expected = codes.reshape(grid.height, grid.width).copy()
+    expected[:, math.floor(0.3 * grid.width) : math.ceil(0.5 * grid.width)] = grid.mask_token
     native.call(
         "echoes_mask_audio",
         native.model,
         ctypes.c_double(clip_s * 0.3),
         ctypes.c_double(clip_s * 0.5),
-        mask.ctypes.data_as(ctypes.c_void_p),
-        ctypes.c_size_t(len(mask)),
+        codes.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_size_t(len(codes)),
     )
-    expected = np.zeros((layout.audio.height, layout.audio.width), np.uint8)
-    width = layout.audio.width  # of four columns, the second
-    expected[:, math.floor(0.3 * width) : math.ceil(0.5 * width)] = 1
-    assert mask[: layout.image.n_tokens].sum() == 0
-    assert mask[layout.audio_slice].tolist() == expected.ravel().tolist()
+    assert codes.tolist() == expected.ravel().tolist()
+    assert (codes == grid.mask_token).sum() == grid.height  # of four columns, the second
 
 
 def test_callback_can_cancel(native: Native) -> None:
@@ -285,22 +296,3 @@ def test_pictures_shrink_and_grow_as_in_python(build: Path) -> None:
         )
         expected = resize(rgb, ImageSpec(height=height, width=width))
         assert (made == expected).all(), (rgb.shape, made.shape)
-
-
-@pytest.mark.parametrize("n_fft", [256, 250])
-def test_log_mel_is_pythons(n_fft: int, build: Path) -> None:
-    hooks = ctypes.CDLL(str(build / "tests" / "libechoes_test_hooks.so"))
-    hop = n_fft // 2
-    spec = MelSpec(n_fft=n_fft, win_length=n_fft - 20, hop_length=hop, n_mels=20, n_frames=30)
-    for n_samples in (1, spec.n_samples // 3, spec.n_samples + 7):
-        sound = np.random.default_rng(n_samples).normal(0, 0.1, n_samples).astype(np.float32)
-        made = np.zeros((spec.n_mels, spec.n_frames), np.float32)
-        sizes = np.array([spec.sample_rate, n_fft, n_fft - 20, hop, 20, 30], np.int32)
-        hooks.hook_mel(
-            sound.ctypes.data_as(ctypes.c_void_p),
-            ctypes.c_size_t(n_samples),
-            sizes.ctypes.data_as(ctypes.c_void_p),
-            *(ctypes.c_double(spec.f_min), ctypes.c_double(spec.f_max)),
-            made.ctypes.data_as(ctypes.c_void_p),
-        )
-        assert np.abs(made - clip_mel(sound, spec)).max() < 1e-5

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from print_codes import known_part, lines
+from print_codes import lines
 from programs import SOURCE, run, tool
 
 from echoes_rt import Echoes
 
-SEEDS = int(os.environ.get("ECHOES_RT_SEEDS", "3"))
+SEEDS = int(os.environ.get("ECHOES_RT_SEEDS", "50"))
 
 CROSS_TOOLS = ("cmake", "ninja", "aarch64-linux-gnu-g++", "qemu-aarch64")
 
@@ -24,10 +24,8 @@ def printed(build: Path, bundle: Path) -> list[str]:
 def test_cpp_gives_the_codes_of_python(printed: list[str], bundle: Path, tmp_path: Path) -> None:
     echoes = Echoes.load(bundle, device="cpu", threads=1)
     expected = [*lines(echoes, SEEDS, tmp_path)]
-    tasks = {line.split()[0] for line in expected}
-    told = [known_part(line, echoes) for line in printed if line.split()[0] in tasks]
-    assert told == expected
-    assert len(tasks) == 8
+    assert printed == expected
+    assert len({line.split()[0] for line in expected}) == 8
 
 
 def test_steps_give_the_codes_of_the_whole_loop(printed: list[str]) -> None:

@@ -17,11 +17,6 @@ from tests.manifest_texts import CASES as TEXTS
 from tests.manifest_texts import text_of
 from tests.runtime.test_external_data import PLACES
 
-from echoes_rt.spec.graphs import graph_specs
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import Grid, TokenLayout
-
 CASES = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
 )
@@ -80,8 +75,7 @@ def test_every_broken_rule_is_named(
         (copy / "manifest.json").write_text(json.dumps(root))
         status, sentence = refused(copy)
         assert status == "bundle"
-        said = sentence.removeprefix(f"{copy}/manifest.json: ")
-        assert same_words(said).startswith(same_words(case["error"])), (said, case["error"])
+        assert f": manifest key {case['names']} " in sentence, (sentence, case)
 
 
 def test_texts_are_taken_and_refused_as_in_python(
@@ -104,7 +98,7 @@ def test_control_codes_reach_nobody(
     (copy / "manifest.json").write_text(json.dumps(data))
     assert "manifest key license must be a line of text" in refused(copy)[1]
     data = tiny_manifest()
-    data["graphs"]["step"]["inputs"] = {code: ["float", [1]]}
+    data["graphs"][code] = data["graphs"]["vocoder"]
     (copy / "manifest.json").write_text(json.dumps(data))
     assert refused(copy)[1].isprintable()
 
@@ -136,23 +130,10 @@ def test_links_are_opened_when_their_content_is_right(
     native.close()
 
 
-def same_words(sentence: str) -> str:
-    """Without the marks of Python's repr and the case of its escapes, which C does not copy."""
-    return sentence.lower().replace('"', "'")
-
-
-def with_sizes(data: dict[str, Any], grid: tuple[int, int], n_frames: int) -> dict[str, Any]:
-    """The manifest with another audio grid, (height, width), and clips of another length."""
-    data["tokens"]["audio"] |= {"height": grid[0], "width": grid[1]}
-    data["mel"]["n_frames"] = n_frames
-    data["sampling"]["steps"] = 1
-    image, mel = ImageSpec(height=32, width=32), MelSpec(**data["mel"])
-    tokens = TokenLayout(**{name: Grid(**data["tokens"][name]) for name in ("image", "audio")})
-    for name, spec in graph_specs(image, mel, tokens).items():
-        for side in ("inputs", "outputs"):
-            data["graphs"][name][side] = {
-                tensor: [of.dtype, list(of.shape)] for tensor, of in getattr(spec, side).items()
-            }
+def with_grid(data: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """The manifest with another audio grid and as many codes a clip as in the tiny bundle."""
+    order = [*range(height * width)]
+    data["tokens"]["audio"] |= {"height": height, "width": width, "order": order}
     return data
 
 
@@ -166,16 +147,15 @@ def test_columns_share_out_the_frames_without_a_rest(
     refused: Callable[..., tuple[str, str]],
 ) -> None:
     """Else a part of a sound would have columns outside of the grid; nothing else is wrong here."""
-    data = with_sizes(tiny_manifest(), (2, width), width)
+    data = with_grid(tiny_manifest(), 2, width)
+    data["mel"]["n_frames"] = width
     (copy / "manifest.json").write_text(json.dumps(data))
     Native(library, copy, device=b"cpu").close()  # accepted
-    data = with_sizes(tiny_manifest(), (2, width), n_frames)
+    data["mel"]["n_frames"] = n_frames
     (copy / "manifest.json").write_text(json.dumps(data))
-    assert refused(copy) == (
-        "bundle",
-        f"{copy}/manifest.json: manifest key mel.n_frames must be a multiple of "
-        f"tokens.audio.width, {width}, got {n_frames}",
-    )
+    status, sentence = refused(copy)
+    assert status == "bundle"
+    assert "manifest key mel.n_frames must be a multiple of tokens.audio.width" in sentence
 
 
 @pytest.mark.parametrize("grid", [(4, 2), (2, 4), (1, 8)])
@@ -183,7 +163,7 @@ def test_every_part_of_a_sound_has_its_columns(
     grid: tuple[int, int], copy: Path, tiny_manifest: Fresh, library: Path, build: Path
 ) -> None:
     """The same graphs, for the codes of a clip are as many in every grid."""
-    data = with_sizes(tiny_manifest(), grid, 32)
+    data = with_grid(tiny_manifest(), *grid)
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy, device=b"cpu", threads=1)
     clip, rate = native.info.num_samples, native.info.sample_rate
@@ -203,7 +183,7 @@ def test_every_part_of_a_sound_has_its_columns(
 def test_one_column_cannot_be_continued(
     copy: Path, tiny_manifest: Fresh, library: Path, build: Path
 ) -> None:
-    (copy / "manifest.json").write_text(json.dumps(with_sizes(tiny_manifest(), (8, 1), 32)))
+    (copy / "manifest.json").write_text(json.dumps(with_grid(tiny_manifest(), 8, 1)))
     native = Native(library, copy, device=b"cpu", threads=1)
     options, _ = native.options()
     sound = np.full(100, 0.25, np.float32)
@@ -221,7 +201,7 @@ def test_one_column_cannot_be_continued(
     [
         ("", "the manifest is not valid JSON"),
         ("{", "the manifest is not valid JSON"),
-        ("[]", "the manifest must be a JSON object, got []"),
+        ("[]", "the manifest must be an object, got []"),
         ('{"a": NaN}', "the manifest is not valid JSON"),
         ('{"a": 1, "a": 2}', 'key "a" appears twice in one object'),
         ("[" * 600_000, "the manifest is not valid JSON"),
@@ -256,10 +236,10 @@ def test_truncated_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> 
 
 
 def test_missing_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
-    (copy / "step.onnx").unlink()
+    (copy / "vocoder.onnx").unlink()
     assert refused(copy) == (
         "bundle",
-        f"bundle {copy} lacks the file step.onnx; get the bundle again",
+        f"bundle {copy} lacks the file vocoder.onnx; get the bundle again",
     )
 
 
@@ -274,16 +254,16 @@ def test_what_is_no_bundle(tmp_path: Path, refused: Callable[..., tuple[str, str
 def test_graph_that_is_none(copy: Path, tiny_manifest: Fresh, library: Path, build: Path) -> None:
     """A model with a version and nothing else: only ONNX Runtime can tell."""
     model = b"\x08\x0a"
-    (copy / "decode.onnx").write_bytes(model)
+    (copy / "decode_audio.onnx").write_bytes(model)
     data = tiny_manifest()
-    data["graphs"]["decode"] |= {
+    data["graphs"]["decode_audio"] |= {
         "size_bytes": len(model),
         "sha256": hashlib.sha256(model).hexdigest(),
     }
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy)
     options, _ = native.options()
-    with pytest.raises(NativeError, match=r"cannot load .*decode\.onnx") as caught:
+    with pytest.raises(NativeError, match=r"cannot load .*decode_audio\.onnx") as caught:
         native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
     assert caught.value.status == "backend"
     native.close()
@@ -298,17 +278,32 @@ def test_graph_that_changed_after_it_was_verified(copy: Path, library: Path) -> 
     native.close()
 
 
+@pytest.mark.parametrize(
+    ("graph", "other", "said"),
+    [
+        ("mel_decoder", "vocoder", r"vocoder\.onnx has the input mel, which"),
+        ("vocoder", "mel_encoder", r"mel_encoder\.onnx has the output codes, which"),
+        ("decode_audio", "decode_audio_step", r"positions of .* must be int32 \(free, free, "),
+        ("context_image", "context_audio", r"input codes of .* must be int32 \(free, 16\)"),
+    ],
+)
 def test_graph_with_another_signature(
-    copy: Path, tiny_manifest: Fresh, library: Path, build: Path
+    graph: str,
+    other: str,
+    said: str,
+    copy: Path,
+    tiny_manifest: Fresh,
+    library: Path,
+    build: Path,
 ) -> None:
-    """The vocoder in the mel decoder's place."""
+    """Another graph in its place."""
     data = tiny_manifest()
     for key in ("file", "size_bytes", "sha256"):
-        data["graphs"]["mel_decoder"][key] = data["graphs"]["vocoder"][key]
+        data["graphs"][graph][key] = data["graphs"][other][key]
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy)
     options, _ = native.options()
-    with pytest.raises(NativeError, match=r"vocoder\.onnx has the input mel, which") as caught:
+    with pytest.raises(NativeError, match=said) as caught:
         native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
     assert caught.value.status == "bundle"
     native.close()
@@ -341,9 +336,7 @@ def test_unknown_and_missing_devices(
     for device in (b"tpu", b"", b"cuda:", b"cuda:x", b"cuda:1234", b"CPU"):
         status, sentence = refused(tiny_bundle, device=device)
         assert status == "input"
-        assert sentence.startswith(
-            "device must be auto, cpu, cuda[:<index>] or tensorrt[:<index>], got "
-        )
+        assert sentence.startswith("device must be auto, cpu or cuda[:<index>], got ")
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

@@ -1,7 +1,6 @@
 """What is built: its symbols, its size, its headers, its package, its own tests, its examples."""
 
 import ctypes
-import json
 import os
 import re
 import shutil
@@ -157,23 +156,6 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         return folder
 
     return configure
-
-
-def test_a_folder_configured_again_forgets_tensorrt(configured: Callable[..., Path]) -> None:
-    """It was compiled for size because of it."""
-    fakes = SOURCE / "tests" / "fake_tensorrt"
-    with_it = (f"-DECHOES_NVINFER_INCLUDE={fakes}", f"-DECHOES_CUDA_INCLUDE={fakes}")
-    for options, level, other in (
-        (with_it, "-Os", "-O2"),
-        (("-DECHOES_TENSORRT=OFF",), "-O2", "-Os"),
-        (("-DECHOES_TENSORRT=ON",), "-Os", "-O2"),
-        (("-DECHOES_NVINFER_INCLUDE=",), "-O2", "-Os"),
-    ):
-        commands = json.loads((configured(*options) / "compile_commands.json").read_text("utf-8"))
-        (command,) = (entry["command"] for entry in commands if "unity_0_cxx" in entry["file"])
-        assert level in command.split()
-        assert other not in command.split()
-        assert ("-DECHOES_TENSORRT" in command.split()) == (level == "-Os")
 
 
 @pytest.mark.parametrize(

@@ -77,10 +77,8 @@ typedef struct echoes_model echoes_model;
 
 typedef struct echoes_model_options {
   size_t struct_size;
-  /* "auto", "cpu", "cuda", "tensorrt", "cuda:<index>" or "tensorrt:<index>"; NULL is "auto":
-     TensorRT if the bundle has engines that fit this machine and the library was built with it,
-     else CUDA if a session starts on it, else the CPU. A device that is asked for and does not
-     start is an error. */
+  /* "auto", "cpu", "cuda" or "cuda:<index>"; NULL is "auto": CUDA if a session starts on it, else
+     the CPU. A device that is asked for and does not start is an error. */
   const char *device;
   /* The ONNX Runtime library, or a folder that holds it. NULL searches: the environment variable
      ECHOES_RT_ORT (a file or folder), the folder of this library, the system's library path. */
@@ -106,7 +104,7 @@ typedef struct echoes_model_info {
   /* These five live as long as the model. */
   const char *name;
   const char *license;
-  const char *device;                /* "cpu", "cuda:<index>" or "tensorrt:<index>" */
+  const char *device;                /* "cpu" or "cuda:<index>" */
   const char *device_reason;         /* why that device */
   const char *onnxruntime_version;   /* of the library that was opened */
   int32_t image_width, image_height; /* of generated pictures, pixels */
@@ -114,9 +112,8 @@ typedef struct echoes_model_info {
   int64_t num_samples;               /* in one clip */
   int32_t image_columns, image_rows; /* the grid of image codes */
   int32_t audio_columns, audio_rows; /* the grid of audio codes: columns are time */
+  /* Codes are below it; the size itself is the medium's mask token, which stands for unknown. */
   int32_t image_codebook_size, audio_codebook_size;
-  int32_t mask_token_id; /* stands for unknown in a token sequence */
-  int32_t num_tokens;    /* in a sequence: image codes row by row, then audio codes */
   /* 1 if the bundle has the graphs for it, else 0. */
   int32_t can_make_images, can_read_audio;
 } echoes_model_info;
@@ -127,8 +124,7 @@ ECHOES_API echoes_status echoes_model_get_info(const echoes_model *model, echoes
 /* -- options of a generation --------------------------------------------------------------- */
 
 /* Called after each decoding step, with its 0-based index; return 0 to cancel. Without one, a CPU
-   or a TensorRT engine runs all steps in one call of one graph, if the bundle has it; the codes are
-   the same, but for the rounding of an engine. */
+   runs all steps in one call of one graph, if the bundle has it; the codes are the same. */
 typedef int32_t (*echoes_step_callback)(int32_t step, int32_t steps, void *user_data);
 
 typedef enum echoes_guidance_schedule {
@@ -139,19 +135,19 @@ typedef enum echoes_guidance_schedule {
 typedef struct echoes_generate_options {
   size_t struct_size;
   uint64_t seed; /* the same seed gives the same codes */
-  /* Parallel decoding passes, 1 to num_tokens; no more are made than tokens are unknown. */
+  /* Parallel decoding passes, 1 to 1000; no more are made than codes are unknown. */
   int32_t steps;
   int32_t guidance_schedule; /* an echoes_guidance_schedule */
   double guidance_scale;     /* how much the condition counts, 0 to 100; 1 is off and costs half */
-  double temperature;        /* how boldly codes are drawn, 0 to 10; 0 takes the likeliest */
-  double choice_temperature; /* how much chance decides what is fixed first, 0 to 100 */
+  double temperature;        /* divides the logits before a code is drawn, 0 to 10; 0 is argmax */
   double guidance_start;     /* guidance is on from this share of the steps, 0 to 1, */
   double guidance_stop;      /* until this one */
   echoes_step_callback on_step; /* may be NULL */
   void *user_data;              /* for on_step */
-  /* Receives num_tokens of the model: the codes behind what was made, image codes first, then audio
-     codes. May be NULL. Of a stream or a continued sound, those of the last window. */
-  int32_t *tokens;
+  /* Receive the codes of a picture and of a sound that a task makes, row by row, as many as their
+     grids have; may be NULL. Of a stream or a continued sound, those of the last window. */
+  int32_t *image_codes;
+  int32_t *audio_codes;
 } echoes_generate_options;
 
 /* Fills in the bundle's own defaults, seed 0 and no callback. Set options->struct_size first. */
@@ -220,7 +216,7 @@ ECHOES_API echoes_status echoes_stream(echoes_model *model, const uint8_t *pixel
                                        echoes_samples_callback on_samples, void *user_data);
 
 /* -- the steps behind the tasks ------------------------------------------------------------------
-   A token sequence is image codes row by row, then audio codes row by row. */
+   Codes are those of a grid, row by row. */
 
 /* A picture's image codes: image_rows x image_columns. */
 ECHOES_API echoes_status echoes_encode_image(echoes_model *model, const uint8_t *pixels,
@@ -231,24 +227,30 @@ ECHOES_API echoes_status echoes_encode_image(echoes_model *model, const uint8_t 
 ECHOES_API echoes_status echoes_encode_audio(echoes_model *model, const float *sound,
                                              size_t sound_size, int32_t *codes, size_t *num_codes);
 
-/* Fills in every token whose mask is not 0 and keeps the rest: every task is a question to this
-   function. tokens and mask hold num_tokens of the model; tokens are changed in place. */
-ECHOES_API echoes_status echoes_decode_tokens(echoes_model *model, int32_t *tokens,
-                                              const uint8_t *mask, size_t num_tokens,
+typedef enum echoes_medium { ECHOES_IMAGE = 0, ECHOES_AUDIO = 1 } echoes_medium;
+
+/* Fills in the mask tokens among the codes of the target, an echoes_medium, and keeps the rest:
+   every task is a question to this function. tokens are changed in place. context, all codes of the
+   other medium, may be NULL with num_context 0: nothing is known of it. */
+ECHOES_API echoes_status echoes_decode_tokens(echoes_model *model, int32_t target,
+                                              int32_t *tokens, size_t num_tokens,
+                                              const int32_t *context, size_t num_context,
                                               const echoes_generate_options *options);
 
 /* The picture of image codes. */
 ECHOES_API echoes_status echoes_decode_image(echoes_model *model, const int32_t *codes,
                                              size_t num_codes, uint8_t *pixels, size_t *num_bytes);
 
-/* The sound of audio codes, in [-1, 1]. */
+/* The sound of audio codes, in [-1, 1]. The seed draws what codes leave open, where a bundle's
+   decoder takes noise. */
 ECHOES_API echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes,
-                                             size_t num_codes, float *samples, size_t *num_samples);
+                                             size_t num_codes, uint64_t seed, float *samples,
+                                             size_t *num_samples);
 
-/* Sets to 1 the mask of every audio token that sounds between two seconds of a clip; the rest of
-   mask, which holds num_tokens of the model, stays. */
+/* Puts the mask token in the place of every audio code that sounds between two seconds of a
+   clip. */
 ECHOES_API echoes_status echoes_mask_audio(const echoes_model *model, double start_s, double stop_s,
-                                           uint8_t *mask, size_t num_tokens);
+                                           int32_t *codes, size_t num_codes);
 
 #ifdef __cplusplus
 }

@@ -211,14 +211,14 @@ class Model {
     });
   }
 
-  // Fills in every token whose mask is not 0 and keeps the rest.
-  Codes decode_tokens(Codes tokens, const std::vector<uint8_t> &mask, const Options &options) {
-    if (tokens.size() != mask.size()) {
-      throw Error(ECHOES_ERROR_INPUT, "tokens and mask must have the same size");
-    }
+  // Fills in the mask tokens among the target's codes and keeps the rest. An empty context says
+  // nothing of the other medium.
+  Codes decode_tokens(echoes_medium target, Codes tokens, const Codes &context,
+                      const Options &options) {
     detail::Call call(options);
-    call.check(
-        echoes_decode_tokens(get(), tokens.data(), mask.data(), tokens.size(), call.options()));
+    call.check(echoes_decode_tokens(get(), target, tokens.data(), tokens.size(),
+                                    context.empty() ? nullptr : context.data(), context.size(),
+                                    call.options()));
     return tokens;
   }
 
@@ -229,10 +229,10 @@ class Model {
     }));
   }
 
-  Samples decode_audio(const Codes &codes) {
+  Samples decode_audio(const Codes &codes, uint64_t seed) {
     detail::Call call(Options{});
     return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_decode_audio(get(), codes.data(), codes.size(), samples, size);
+      return echoes_decode_audio(get(), codes.data(), codes.size(), seed, samples, size);
     });
   }
 

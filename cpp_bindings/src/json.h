@@ -1,0 +1,33 @@
+// JSON without its traps.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "yyjson.h"
+
+namespace echoes {
+
+// Throws ManifestError for what is no JSON, NaN, Infinity and repeated keys.
+class JsonDocument {
+ public:
+  explicit JsonDocument(std::string_view text);
+  yyjson_val *root() const { return yyjson_doc_get_root(document_.get()); }
+
+ private:
+  struct Free {
+    void operator()(yyjson_doc *document) const { yyjson_doc_free(document); }
+  };
+  std::unique_ptr<yyjson_doc, Free> document_;
+};
+
+// "" for what is no string.
+inline std::string_view text_of(yyjson_val *value) {
+  return {yyjson_get_str(value), yyjson_get_len(value)};
+}
+
+// A value as JSON, cut to fit a sentence.
+std::string shown(yyjson_val *value);
+
+}  // namespace echoes
