@@ -4,22 +4,28 @@ import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from bench.models import Subject
 from bench.sessions import OpenVINOSession, TorchSession, openvino_int8, openvino_model
-from echoes_export.wrappers import graph_modules
+from echoes_export.models import Models
+from echoes_export.wrappers import graph_parts, network_part
 from echoes_rt.backends.base import Session
 from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import fused, stepwise
+from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import known_media, make_plan
+from echoes_rt.decode.plan import Plan, make_plan
+from echoes_rt.engine import Engine
 
-PARTS = ("image_encoder", "mel_decoder", "vocoder")
+PARTS = ("image_encoder", "context_image", "mel_decoder", "vocoder")
+LOGITS, STEP, LOOP = "logits_audio", "decode_audio_step", "decode_audio"
 CALIBRATION = 12
 """Questions by which nncf sets its scales."""
 
@@ -58,52 +64,38 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
         "torch eager fp32": torch_step("fp32"),
         "torch eager bf16": torch_step("bf16"),
         "torch.compile fp32": torch_step("compile"),
-        "ONNX Runtime, host loop fp32": ours(subject.bundle, "step"),
+        "ONNX Runtime, host loop fp32": ours(subject.bundle, LOGITS),
         "OpenVINO, host loop f32": openvino("f32"),
         "OpenVINO, host loop bf16": openvino("bf16"),
         "OpenVINO, host loop int8 (nncf)": openvino("int8"),
     }.items():
         yield Contender(name=name, is_ours=False, make=make)
     for name, make in {
-        "echoes-rt, fused fp32": ours(subject.bundle, "decode"),
-        "echoes-rt, one call fp32": lambda: _one_call(subject, subject.bundle, threads),
-        "echoes-rt, host loop int8": ours(subject.int8, "step"),
-        "echoes-rt, fused int8": ours(subject.int8, "decode"),
-        "echoes-rt, one call int8": lambda: _one_call(subject, subject.int8, threads),
-        "OpenVINO, our fused graph f32": lambda: sound_maker(
-            subject, _openvino_fused(subject, threads)
-        ),
+        "echoes-rt, steps fp32": ours(subject.bundle, STEP),
+        "echoes-rt, one call fp32": ours(subject.bundle, LOOP),
+        "echoes-rt, steps int8": ours(subject.int8, STEP),
+        "echoes-rt, one call int8": ours(subject.int8, LOOP),
     }.items():
         yield Contender(name=name, is_ours=True, make=make)
 
 
 def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
     """Makes the sound of the picture with sessions of the parts and of one loop."""
-    layout, sampling = subject.models.layout, subject.sampling
+    grid, sampling = subject.models.layout.audio, subject.sampling
     picture = subject.picture
+    decode = {LOOP: loop.decode, STEP: steps.decode, LOGITS: plain_decode}
+    (name,) = decode.keys() & sessions.keys()
 
     def run() -> Sound:
         start = time.perf_counter()
         image = sessions["image_encoder"].run({"image": picture})["codes"]
-        tokens = np.full((1, layout.n_tokens), layout.mask_token_id, dtype=np.int32)
-        tokens[:, layout.image_slice] = image
-        mask = tokens == layout.mask_token_id
-        plan = make_plan(mask, sampling)
-        noise = uniforms([0], sampling.steps, layout.n_tokens)
-        condition = known_media(mask, layout)
+        tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
+        plan = make_plan(tokens == grid.mask_token, grid.order, sampling)
+        noise = uniforms([0], 0, grid.n_tokens)
         begin = time.perf_counter()
-        if "decode" in sessions:
-            loop = sessions["decode"]
-            decoded = fused.decode(loop, tokens, mask, plan, noise, condition=condition)
-        else:
-            decoded = stepwise.decode(
-                sessions["step"],
-                *(tokens, mask, plan, noise),
-                condition=condition,
-                mask_token_id=layout.mask_token_id,
-            )
+        seen = sessions["context_image"].run({"codes": image})["context"]
+        codes = decode[name](sessions[name], tokens, seen, plan, noise)  # type: ignore[operator]
         end = time.perf_counter()
-        codes = np.ascontiguousarray(decoded[:, layout.audio_slice])
         mel = sessions["mel_decoder"].run({"codes": codes})["mel"]
         sessions["vocoder"].run({"mel": mel})
         total_ms = (time.perf_counter() - start) * 1000
@@ -112,79 +104,102 @@ def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], 
     return run
 
 
-def _one_call(subject: Subject, bundle: Bundle, threads: int) -> Callable[[], Sound]:
-    layout, sampling = subject.models.layout, subject.sampling
-    session = _onnx(bundle, "image_to_audio", threads)
-    mask = np.zeros((1, layout.n_tokens), dtype=np.bool_)
-    mask[:, layout.audio_slice] = True
-    picture = subject.picture
+def plain_decode(
+    session: Session,
+    tokens: NDArray[np.int32],
+    seen: NDArray[Any],
+    plan: Plan,
+    noise: NDArray[np.float32],
+) -> NDArray[np.int32]:
+    """What anybody would write: all logits of both branches, tokens drawn on the host."""
+    tokens = tokens.copy()
+    for step, scale in enumerate(plan.guidance_scale):
+        # Of two rows with one row of context, the second is the branch without it.
+        rows = np.repeat(tokens, 1 if scale == 1 else 2, axis=0)
+        logits = session.run({"tokens": rows, "context": seen})["logits"]
+        guided = logits[-1] + scale * (logits[0] - logits[-1])
+        for position in plan.positions[step, 0]:
+            if position < tokens.shape[1]:
+                token = reference.draw(guided[position], plan.temperature[step], noise[0, position])
+                tokens[0, position] = token
+    return tokens
 
-    def run() -> Sound:
-        start = time.perf_counter()
-        noise = uniforms([0], sampling.steps, layout.n_tokens)
-        _, codes = fused.image_to_audio(session, picture, make_plan(mask, sampling), noise)
-        total_ms = (time.perf_counter() - start) * 1000
-        return Sound(loop_ms=None, total_ms=total_ms, codes=codes)
 
-    return run
+class Logits(nn.Module):
+    """Graph ``logits_audio`` in torch."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
+        n_seen = len(context)
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        logits = self.network(
+            context, tokens[:n_seen], positions[:n_seen], tokens[n_seen:], positions[n_seen:]
+        )
+        assert isinstance(logits, Tensor)
+        return logits
 
 
-def _onnx(bundle: Bundle, graph: str, threads: int) -> OnnxSession:
-    signature = bundle.manifest.graphs[graph].signature
-    return OnnxSession(bundle.graph_path(graph), signature, "cpu", threads)
+def torch_modules(models: Models) -> dict[str, tuple[nn.Module, tuple[str, ...], str]]:
+    """Module, inputs and output of every part and of ``logits_audio``."""
+    parts = graph_parts(models)
+    modules = {
+        name: (part.module, (*part.signature.inputs,), next(iter(part.signature.outputs)))
+        for name, part in parts.items()
+        if name in PARTS
+    }
+    network = Logits(network_part(models, "audio").module)
+    return modules | {LOGITS: (network, ("tokens", "context"), "logits")}
 
 
-def _onnx_sessions(bundle: Bundle, loop: str, threads: int) -> dict[str, Session]:
-    return {graph: _onnx(bundle, graph, threads) for graph in (*PARTS, loop)}
+def _onnx_sessions(bundle: Bundle, loop_graph: str, threads: int) -> dict[str, Session]:
+    dials = SessionDials(threads=threads)
+    return {
+        graph: OnnxSession(bundle.graph_path(graph), "cpu", dials) for graph in (*PARTS, loop_graph)
+    }
 
 
 def _torch_sessions(subject: Subject, kind: str) -> dict[str, Session]:
-    """fp32, but for the step: it is nine tenths of the work."""
-    modules = graph_modules(subject.models)
+    """fp32, but for the loop: it is nine tenths of the work."""
+    modules = torch_modules(subject.models)
+    network, inputs, output = modules[LOGITS]
     if kind == "bf16":
-        modules["step"] = copy.deepcopy(modules["step"]).bfloat16()
+        network = copy.deepcopy(network).bfloat16()
     if kind == "compile":
-        modules["step"] = torch.compile(modules["step"])  # type: ignore[assignment]
-    graphs = subject.bundle.manifest.graphs
-    return {name: TorchSession(modules[name], graphs[name].signature) for name in (*PARTS, "step")}
+        network = torch.compile(network)  # type: ignore[assignment]
+    modules[LOGITS] = (network, inputs, output)
+    return {name: TorchSession(*module) for name, module in modules.items()}
 
 
 def _openvino_sessions(subject: Subject, precision: str, threads: int) -> dict[str, Session]:
-    """bf16 and int8 for the step; the other graphs in f32."""
-    graphs = subject.bundle.manifest.graphs
+    """bf16 and int8 for the loop; the other graphs in f32."""
     sessions: dict[str, Session] = {}
-    for name in (*PARTS, "step"):
-        signature = graphs[name].signature
-        # Guidance makes a batch of two.
-        batch = 2 if name == "step" else 1
-        model = openvino_model(subject.bundle.graph_path(name), signature, batch)
+    for name in (*PARTS, LOGITS):
+        # Guidance makes a batch of two, of which one sees the context.
+        sizes = {"batch": 2 if name == LOGITS else 1, "seen": 1}
+        model = openvino_model(subject.bundle.graph_path(name), sizes)
         hint = "f32"
-        if name == "step" and precision == "bf16":
+        if name == LOGITS and precision == "bf16":
             hint = "bf16"
-        if name == "step" and precision == "int8":
+        if name == LOGITS and precision == "int8":
             model = openvino_int8(model, _questions(subject))
-        sessions[name] = OpenVINOSession(model, signature.outputs, hint, threads)
+        sessions[name] = OpenVINOSession(model, hint, threads)
     return sessions
 
 
-def _openvino_fused(subject: Subject, threads: int) -> dict[str, Session]:
-    sessions = _openvino_sessions(subject, "f32", threads)
-    del sessions["step"]
-    signature = subject.bundle.manifest.graphs["decode"].signature
-    model = openvino_model(subject.bundle.graph_path("decode"), signature, 1)
-    sessions["decode"] = OpenVINOSession(model, signature.outputs, "f32", threads)
-    return sessions
-
-
-def _questions(subject: Subject) -> list[NDArray[np.int32]]:
-    """What the step graph is asked on the way: more and more of the sound is known."""
+def _questions(subject: Subject) -> list[dict[str, NDArray[Any]]]:
+    """What the logits are asked on the way: more and more of the sound is known."""
     layout = subject.models.layout
+    engine = Engine.load(subject.bundle, device="cpu")
     rng = np.random.default_rng(0)
     questions = []
     for i in range(CALIBRATION):
-        codes = rng.integers(0, layout.vocab_size, (2, layout.n_tokens))
-        mask = rng.random(codes.shape) < 1 - i / CALIBRATION
-        mask[0, layout.image_slice] = False
-        mask[1, layout.image_slice] = True
-        questions.append(np.where(mask, layout.mask_token_id, codes).astype(np.int32))
+        image = rng.integers(0, layout.image.codebook_size, (1, layout.image.n_tokens))
+        codes = rng.integers(0, layout.audio.codebook_size, (1, layout.audio.n_tokens))
+        hidden = rng.random(codes.shape) < 1 - i / CALIBRATION
+        tokens = np.where(hidden, layout.audio.mask_token, codes).astype(np.int32)
+        context = engine.context("audio", image.astype(np.int32))
+        questions.append({"tokens": np.repeat(tokens, 2, axis=0), "context": context})
     return questions

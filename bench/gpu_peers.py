@@ -1,7 +1,7 @@
 """``python -m bench.gpu_peers BUNDLE``: PyTorch on an NVIDIA GPU with a bundle's own weights.
 
 The last line is a list of results as JSON. Each makes the sound of the same picture with the same
-noise, its tokens drawn on the host as in ``decode.stepwise``.
+noise, its tokens drawn on the host.
 """
 
 import json
@@ -14,11 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bench.contenders import PARTS, Contender, sound_maker
+from bench.contenders import Contender, sound_maker, torch_modules
 from bench.measure import measure
 from bench.models import Subject
 from echoes_export.stored_models import stored_models
-from echoes_export.wrappers import graph_modules
 from echoes_rt.backends.base import Session
 from echoes_rt.bundle import Bundle
 
@@ -28,36 +27,35 @@ KINDS = ("fp32", "fp16", "fp16, torch.compile")
 class CudaSession:
     """A torch module on a GPU behind the runtime's interface."""
 
-    def __init__(self, module: torch.nn.Module, outputs: list[str], kind: str) -> None:
+    def __init__(
+        self, module: torch.nn.Module, inputs: tuple[str, ...], output: str, kind: str
+    ) -> None:
         self.device = "torch on cuda"
-        self._outputs = outputs
+        self._names = inputs
+        self._output = output
         self._is_half = kind.startswith("fp16")
         self._module: Any = module.cuda().eval()
         if kind.endswith("compile"):
             self._module = torch.compile(self._module)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        given = [torch.from_numpy(np.ascontiguousarray(array)).cuda() for array in inputs.values()]
+        arrays = [np.ascontiguousarray(inputs[name]) for name in self._names]
+        given = [torch.from_numpy(array).cuda() for array in arrays]
         # Norms stay in float32, as in the engines.
         with (
             torch.inference_mode(),
             torch.autocast("cuda", dtype=torch.float16, enabled=self._is_half),
         ):
             made = self._module(*given)
-        values = made if isinstance(made, tuple) else (made,)
-        return {
-            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in zip(self._outputs, values, strict=True)
-        }
+        return {self._output: (made.float() if made.is_floating_point() else made).cpu().numpy()}
 
 
 def peers(subject: Subject) -> Iterator[Contender]:
     def sessions(kind: str) -> dict[str, Session]:
-        modules = graph_modules(subject.models.copy())
-        graphs = subject.bundle.manifest.graphs
+        modules = torch_modules(subject.models.copy())
         return {
-            graph: CudaSession(modules[graph], list(graphs[graph].signature.outputs), kind)
-            for graph in (*PARTS, "step")
+            name: CudaSession(module, inputs, output, kind)
+            for name, (module, inputs, output) in modules.items()
         }
 
     for kind in KINDS:

@@ -127,7 +127,7 @@ def _profile(profile: Document) -> str:
                 f"{'-' if share is None else f'{share:.0%}'} |"
             )
         rows.append(f"| {name} | {ms['p50']:.1f} | {ms['p95']:.1f} | {ms['min']:.1f} |{work}")
-    loop = next((g for g in ("decode", "step") if g in profile["graphs"]), None)
+    loop = next((g for g in ("decode_audio_step", "decode_audio") if g in profile["graphs"]), None)
     shares = profile["graphs"][loop]["time_by_operator"] if loop else {}
     operators = ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:8])
     return "\n\n".join(

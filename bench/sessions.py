@@ -1,15 +1,16 @@
 """Other engines behind the runtime's own interface of a session."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from echoes_rt.spec.graphs import GraphSpec
+from echoes_export.nodes import signature_of
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -19,17 +20,17 @@ class TorchSession:
 
     device = "cpu"
 
-    def __init__(self, module: nn.Module, signature: GraphSpec) -> None:
+    def __init__(self, module: nn.Module, inputs: tuple[str, ...], output: str) -> None:
         self._module = module
-        self._signature = signature
+        self._names = inputs
+        self._output = output
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        tensors = [torch.from_numpy(inputs[name]) for name in self._signature.inputs]
+        tensors = [torch.from_numpy(inputs[name]) for name in self._names]
         with torch.inference_mode():
             output = self._module(*tensors)
-        (name,) = self._signature.outputs
         is_real = output.is_floating_point()
-        return {name: (output.float() if is_real else output).numpy()}
+        return {self._output: (output.float() if is_real else output).numpy()}
 
 
 class OpenVINOSession:
@@ -37,7 +38,7 @@ class OpenVINOSession:
 
     device = "cpu"
 
-    def __init__(self, model: Any, outputs: Iterable[str], precision: str, threads: int) -> None:
+    def __init__(self, model: Any, precision: str, threads: int) -> None:
         import openvino
 
         settings = {
@@ -47,28 +48,29 @@ class OpenVINOSession:
         }
         self._compiled = openvino.Core().compile_model(model, "CPU", settings)
         self._request = self._compiled.create_infer_request()
-        self._outputs = list(outputs)
+        self._outputs = [output.any_name for output in self._compiled.outputs]
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         found = self._request.infer(dict(inputs))
         return {name: np.array(found[name]) for name in self._outputs}
 
 
-def openvino_model(path: Path, signature: GraphSpec, batch: int) -> Any:
-    """Reads a graph with its free batch fixed: OpenVINO is faster when it knows every shape."""
+def openvino_model(path: Path, sizes: Mapping[str, int]) -> Any:
+    """Reads a graph with these free sizes: OpenVINO is faster when it knows every shape."""
     import openvino
 
     model = openvino.Core().read_model(path)
+    signature = signature_of(onnx.load(path, load_external_data=False))
     shapes = {
-        name: [batch if dim == "batch" else dim for dim in spec.shape]
+        name: [sizes.get(dim) if isinstance(dim, str) else dim for dim in spec.shape]
         for name, spec in signature.inputs.items()
     }
-    if all(isinstance(dim, int) for shape in shapes.values() for dim in shape):
+    if all(dim is not None for shape in shapes.values() for dim in shape):
         model.reshape(shapes)
     return model
 
 
-def openvino_int8(model: Any, samples: list[NDArray[np.int32]]) -> Any:
+def openvino_int8(model: Any, samples: list[Arrays]) -> Any:
     """Post-training quantization by nncf, weights and what enters the products."""
     import nncf
 

@@ -163,13 +163,13 @@ def _asked(
     row, place = codes // width, codes
     if group > 1:
         place = row // group * width + codes % width
-    flat = (torch.arange(n_rows)[:, None] * n_positions + place).flatten()
+    flat = (torch.arange(n_rows, device=h.device)[:, None] * n_positions + place).flatten()
     last = model.blocks[-1]
     assert isinstance(last, Block)
     kept = (x.flatten(0, 1).index_select(0, flat) for x in (h, mixed))
     logits = target.head(model.norm(last.finish(*kept)))
     if group > 1:
-        slot = torch.arange(flat.shape[0]) * group + (row % group).flatten()
+        slot = torch.arange(flat.shape[0], device=h.device) * group + (row % group).flatten()
         logits = logits.unflatten(1, (group, -1)).flatten(0, 1).index_select(0, slot)
     return logits.unflatten(0, (n_rows, -1))
 

@@ -51,7 +51,6 @@ class Engine:
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
-        self._no_context: dict[str, NDArray[Any]] = {}
 
     @classmethod
     def load(
@@ -171,16 +170,10 @@ class Engine:
 
     def context(self, target: str, codes: IntArray | None) -> NDArray[Any]:
         """What decoding a target needs of the other medium's (B, N') codes; of None, no rows."""
-        medium = OTHER[target]
-        session = self.session(f"context_{medium}")
         if codes is None:
-            # The graph knows the shape; what it makes of one member is thrown away.
-            n_tokens = self.manifest.tokens.grids[medium].n_tokens
-            if target not in self._no_context:
-                zeros = np.zeros((1, n_tokens), dtype=np.int32)
-                self._no_context[target] = session.run({"codes": zeros})["context"][:0]
-            return self._no_context[target]
-        return session.run({"codes": codes})["context"]
+            spec = self.session(f"decode_{target}_step").inputs["context"]
+            return np.zeros((0, *(int(dim) for dim in spec.shape[1:])), dtype=spec.dtype)
+        return self.session(f"context_{OTHER[target]}").run({"codes": codes})["context"]
 
     def decoding_graphs(self, target: str) -> tuple[str, ...]:
         """What ``decode_tokens`` runs."""

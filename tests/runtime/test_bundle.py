@@ -62,7 +62,7 @@ def test_zip_member_larger_than_announced_is_refused(
     copy: Path, zipped: Callable[..., Path]
 ) -> None:
     (copy / "vocoder.onnx").write_bytes(bytes(10_000_000))
-    with pytest.raises(BundleError, match=r"step\.onnx unpacks to more than the \d+ bytes"):
+    with pytest.raises(BundleError, match=r"vocoder\.onnx unpacks to more than the \d+ bytes"):
         Bundle.open(zipped(copy))
 
 
@@ -84,7 +84,7 @@ def test_zip_names_itself_in_errors(copy: Path, zipped: Callable[..., Path]) -> 
 
 def test_zip_that_lacks_a_file_is_refused(copy: Path, zipped: Callable[..., Path]) -> None:
     (copy / "vocoder.onnx").unlink()
-    with pytest.raises(BundleError, match=r"lacks the file step\.onnx"):
+    with pytest.raises(BundleError, match=r"lacks the file vocoder\.onnx"):
         Bundle.open(zipped(copy))
 
 
@@ -135,14 +135,14 @@ def test_wrong_size_is_refused(copy: Path) -> None:
 
 def test_missing_file_is_refused(copy: Path) -> None:
     (copy / "vocoder.onnx").unlink()
-    with pytest.raises(BundleError, match=r"lacks the file step\.onnx; get the bundle again"):
+    with pytest.raises(BundleError, match=r"lacks the file vocoder\.onnx; get the bundle again"):
         Bundle.open(copy)
 
 
 def test_link_out_of_the_folder_is_refused(copy: Path, tmp_path: Path) -> None:
     (copy / "vocoder.onnx").rename(tmp_path / "elsewhere.onnx")
     (copy / "vocoder.onnx").symlink_to(tmp_path / "elsewhere.onnx")
-    with pytest.raises(BundleError, match=r"step\.onnx of bundle .* is a link that leaves it"):
+    with pytest.raises(BundleError, match=r"vocoder\.onnx of bundle .* is a link that leaves it"):
         Bundle.open(copy)
 
 

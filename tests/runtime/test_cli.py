@@ -215,12 +215,12 @@ def test_missing_onnxruntime_is_one_line(run: Run, monkeypatch: pytest.MonkeyPat
 
 def test_wrong_checksum_is_one_line(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    data = bytearray((copy / "step.onnx").read_bytes())
+    data = bytearray((copy / "vocoder.onnx").read_bytes())
     data[-1] ^= 1
-    (copy / "step.onnx").write_bytes(data)
+    (copy / "vocoder.onnx").write_bytes(data)
     result = run("generate", "picture.jpg", "out.wav", "--bundle", "bundle")
     assert re.fullmatch(
-        r"Error: file step\.onnx of bundle bundle has the checksum [0-9a-f]{12}\.\.\., "
+        r"Error: file vocoder\.onnx of bundle bundle has the checksum [0-9a-f]{12}\.\.\., "
         r"the manifest says [0-9a-f]{12}\.\.\.; get the bundle again\n",
         result.stderr,
     )
@@ -260,7 +260,7 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "sound     0.09 s at 22050 Hz, 2 x 4 codes of 32",
         "sampling  4 steps, guidance scale 2, temperature 1",
     ]
-    assert result.stdout.count("graph     ") == 9
+    assert result.stdout.count("graph     ") == 14
 
 
 def test_info_speaks_json(run: Run, tiny_bundle: Path) -> None:
@@ -348,4 +348,4 @@ def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
         text=True,
         check=True,
     )
-    assert re.search(r"echoes_rt\.engine: graph (step|decode) on \S+ in \d+ ms", done.stderr)
+    assert re.search(r"echoes_rt\.engine: graph decode_audio_step on \S+ in \d+ ms", done.stderr)

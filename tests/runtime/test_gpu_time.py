@@ -14,7 +14,7 @@ from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.engine import Engine
 from echoes_rt.profile import nvtx_range
 from echoes_rt.profile.gpu_time import GpuTime, gpu_time
-from echoes_rt.profile.stages import ONE_CALL, TOTAL, Question, generate
+from echoes_rt.profile.stages import TOTAL, Question, generate
 from echoes_rt.profile.table import _gpu_lines
 
 REAL_SESSION, REAL_VALUE = onnxruntime.InferenceSession, onnxruntime.OrtValue
@@ -113,12 +113,12 @@ def test_cuda_works_in_our_stream_so_that_events_time_it(
     step = found.graphs["decode_audio_step"]
     assert (step.device_ms, step.launches) == (7.5, 3)  # recorded steps, 2.5 ms each
     assert 0 < step.wall_ms < found.total_ms
-    assert found.device_ms == 15
+    assert found.device_ms == 17.5
 
 
-def test_one_call_is_timed_beside_the_stages(engine: Engine, question: Question) -> None:
+def test_an_engine_of_the_loop_tells_of_no_steps(engine: Engine, question: Question) -> None:
     names = [span.name for span in generate(engine, question)]
-    assert names[-2:] == [ONE_CALL, TOTAL]
+    assert names[-1] == TOTAL
     assert not [name for name in names if name.startswith("step ")]
 
 

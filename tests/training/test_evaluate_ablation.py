@@ -27,7 +27,7 @@ def small_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_curves_turn_one_dial_each() -> None:
-    defaults = Sampling(guidance_scale=5.0, choice_temperature=12.0)
+    defaults = Sampling(guidance_scale=5.0)
     curves = Sweeps(guidance=(1, 3), steps=(4, 8)).lines(defaults, DIALS)
     assert DIALS == SWEEPS
     assert {dial for dial, _ in curves} == {*DIALS}

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from echoes_rt.decode.plan import make_plan
+from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.reference import decode
 from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.spec.tokens import OTHER, Grid, TokenLayout
 from echoes_training import checkpoint
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
@@ -65,19 +65,20 @@ def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) 
     model = MaskedTransformer(shape, LAYOUT).eval().requires_grad_(False)
     checkpoint.load_module(tmp_path, "transformer", model)
 
-    codes = np.concatenate([cache.image.codes, cache.audio.codes], axis=1)[:PAIRS].astype(np.int32)
-    for hidden in (LAYOUT.audio_slice, LAYOUT.image_slice):
-        mask = np.zeros(codes.shape, dtype=np.bool_)
-        mask[:, hidden] = True
-        greedy = Sampling(steps=3, temperature=0.0, choice_temperature=0.0, guidance_scale=1.0)
-        plan = make_plan(mask, greedy)
-        decoded = decode(
-            lambda tokens: model(torch.from_numpy(tokens).long()).numpy(),
-            codes,
-            mask,
-            plan,
-            np.full((plan.steps, 2, *codes.shape), 0.5, dtype=np.float32),
-            condition=np.zeros_like(mask),
-            mask_token_id=LAYOUT.mask_token_id,
-        )
-        np.testing.assert_array_equal(decoded, codes)
+    codes = {
+        "image": cache.image.codes[:PAIRS].astype(np.int32),
+        "audio": cache.audio.codes[:PAIRS].astype(np.int32),
+    }
+    greedy = Sampling(steps=3, temperature=0.0, guidance_scale=1.0)
+    for target, grid in LAYOUT.grids.items():
+        seen = model.context(torch.from_numpy(codes[OTHER[target]]).long(), OTHER[target])
+
+        def logits_of(tokens: IntArray, has_context: bool) -> FloatArray:
+            assert has_context
+            return model.logits(torch.from_numpy(tokens).long(), target, seen).numpy()  # noqa: B023
+
+        tokens = np.full_like(codes[target], grid.mask_token)
+        plan = make_plan(tokens == grid.mask_token, grid.order, greedy)
+        noise = np.full(tokens.shape, 0.5, dtype=np.float32)
+        decoded = decode(logits_of, tokens, plan, noise, has_context=True)
+        np.testing.assert_array_equal(decoded, codes[target])

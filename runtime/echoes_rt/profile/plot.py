@@ -7,7 +7,7 @@ from typing import Any
 from echoes_rt.errors import InputError
 from echoes_rt.output_file import check_suffix, replacing
 from echoes_rt.profile.report import Profile
-from echoes_rt.profile.stages import STEPS, TOTAL
+from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point
 
 SUFFIXES = (".png", ".svg", ".pdf")
@@ -56,7 +56,7 @@ def _draw_stages(axes: Any, profiles: Sequence[Profile]) -> None:
         names = [
             name
             for name in profile.stages
-            if name not in (STEPS, TOTAL) and not name.startswith("step ")
+            if name != TOTAL and not name.startswith("step ")
         ]
         places = [row + i * height for row in range(len(names))]
         times = [profile.stages[name] for name in names]
