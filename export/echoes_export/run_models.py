@@ -19,6 +19,12 @@ from echoes_training.models.vocoder import make_vocoder
 from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import codec_of_run
 
+_STAGES = {
+    "image_vqgan": ("image_vqgan", "image_codec"),
+    "mel_vqgan": ("mel_vqgan", "mel_codec"),
+}
+"""What trains a model, where it is not the stage of its name alone."""
+
 _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 
@@ -134,10 +140,11 @@ def _read(parts: _Parts, name: str, run: Path | None, load: Callable[[Path], _Lo
     parts.specs[name] = spec
 
 
-def _check_stage(run: Path, stage: str) -> None:
+def _check_stage(run: Path, name: str) -> None:
     found = checkpoint.load_config(run).get("stage")
-    if found != stage:
-        raise InputError(f"{run} is a run of {found}, expected one of {stage}")
+    stages = _STAGES.get(name, (name,))
+    if found not in stages:
+        raise InputError(f"{run} is a run of {found}, expected one of {' or '.join(stages)}")
 
 
 def _load_codec(run: Path, medium: str) -> _Loaded:

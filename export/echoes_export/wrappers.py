@@ -136,8 +136,8 @@ class JointNetwork(nn.Module):
     ) -> Tensor:
         model, layout = self.transformer, self.transformer.layout
         tokens = torch.cat([seen_tokens, alone_tokens])
-        nothing = torch.full_like(context[:1], layout.mask_token_id)
-        nothing = nothing.expand(alone_tokens.shape[0], -1)
+        shape = (alone_tokens.shape[0], context.shape[1])
+        nothing = torch.full(shape, layout.mask_token_id, dtype=context.dtype)
         both = {self.target: tokens, OTHER[self.target]: torch.cat([context, nothing])}
         h = model.embed(torch.cat([both[medium] for medium in MEDIA], dim=1))
         *blocks, last = model.blocks

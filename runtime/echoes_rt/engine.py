@@ -23,9 +23,10 @@ from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode import loop, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.image import RgbArray, load_image, to_pixels
-from echoes_rt.options import OnStep, SamplingOptions, apply_options, report_steps
+from echoes_rt.options import SamplingOptions, apply_options, report_steps
 from echoes_rt.sources import AudioLike, clip_of
 from echoes_rt.spec.graphs import HALF
 from echoes_rt.spec.manifest import Manifest
@@ -106,7 +107,8 @@ class Engine:
         clip = np.zeros((1, self.manifest.mel.n_samples), dtype=np.float32)
         length = min(len(samples), clip.shape[1])
         clip[0, :length] = samples[:length]
-        return self.log_mel(clip)[0]
+        (mel,) = self.log_mel(clip)
+        return np.asarray(mel)
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
         """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""

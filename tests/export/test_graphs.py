@@ -169,6 +169,27 @@ def test_attention_and_fp32_weights_export_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codes, part.module(pixels).numpy())
 
 
+def test_a_decoder_that_draws_takes_noise_of_a_fixed_shape(tmp_path: Path) -> None:
+    models = random_models(dataclasses.replace(TINY, mel_vqgan=TINY.mel_codec), seed=0)
+    part = graph_parts(models)["mel_decoder"]
+    noise = part.signature.inputs["noise"].shape
+    assert noise[0] == "batch"
+    assert all(isinstance(dim, int) for dim in noise[1:])
+    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp32")
+    path = tmp_path / "mel_decoder.onnx"
+    onnx.save(export_graph("mel_decoder", part.module, part.signature, stored), path)
+    session = OnnxSession(path, "cpu")
+    assert session.inputs == part.signature.inputs
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 32, (3, models.layout.audio.n_tokens), dtype=np.int32)
+    drawn = rng.random((3, *noise[1:]), dtype=np.float32)
+    made = session.run({"codes": codes, "noise": drawn})["mel"]
+    expected = part.module(torch.from_numpy(codes), torch.from_numpy(drawn)).numpy()
+    np.testing.assert_allclose(made, expected, atol=1e-4)
+    other = session.run({"codes": codes, "noise": 1 - drawn})["mel"]
+    assert np.abs(other - made).max() > 1e-3
+
+
 def test_weight_beyond_fp16_is_named(models: Models) -> None:
     from echoes_rt.errors import InputError
 

@@ -13,9 +13,10 @@ from echoes_rt import Echoes
 from echoes_rt.backends import bound
 from echoes_rt.backends.bound import BoundStep
 from echoes_rt.decode import loop, reference, steps
-from echoes_rt.decode.noise import uniforms
+from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError, CancelledError, InputError
+from echoes_rt.spec.graphs import TensorSpec
 from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.tokens import MEDIA, OTHER
 
@@ -161,6 +162,29 @@ def test_a_context_may_not_hold_the_mask_token(echoes: Echoes) -> None:
     context = np.full((1, layout.image.n_tokens), layout.image.mask_token, dtype=np.int32)
     with pytest.raises(InputError, match="codes must be"):
         echoes.decode_tokens("audio", tokens, context, seeds=[0])
+
+
+def test_a_mel_decoder_that_takes_noise_gets_that_of_its_seed_and_window(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[NDArray[np.float32]] = []
+
+    def note(inputs: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        asked.append(inputs["noise"])
+        return {"mel": np.zeros((len(inputs["codes"]), 16, 32), np.float32)}
+
+    echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
+    spec = TensorSpec(dtype="float32", shape=("batch", 2, 5))
+    session = SimpleNamespace(inputs={"noise": spec}, run=note)
+    monkeypatch.setattr(echoes, "session", lambda _: session)
+    codes = np.zeros((2, 8), dtype=np.int32)
+    for seeds, window in (([3, 4], 0), ([3, 9], 0), ([3, 4], 1)):
+        echoes.decode_mel(codes, seeds=seeds, window=window)
+    np.testing.assert_array_equal(asked[0][0].ravel(), uniforms([3], MEL_STREAM, 10)[0])
+    np.testing.assert_array_equal(asked[2][1].ravel(), uniforms([4], MEL_STREAM + 1, 10)[0])
+    np.testing.assert_array_equal(asked[0][0], asked[1][0])
+    assert (asked[0] != asked[2]).all()
+    assert (asked[0][1] != uniforms([4], 0, 10)[0].reshape(2, 5)).all()
 
 
 def test_callback_sees_every_step_and_can_cancel(echoes: Echoes, step: BoundStep) -> None:

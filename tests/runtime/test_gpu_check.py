@@ -124,7 +124,7 @@ def test_failing_build_fails(
     )
     assert engine is None
     assert (outcome.check, outcome.status) == ("build", FAILED)
-    assert "decode_audio.tensorrt.sm89.fp16.engine cannot be built" in outcome.said
+    assert "image_encoder.tensorrt.sm89.fp16.engine cannot be built" in outcome.said
 
 
 @pytest.mark.parametrize("is_building", [False, True])

@@ -91,7 +91,7 @@ def test_damaged_engine_is_refused(engine: Path) -> None:
         EngineFile.read(engine).check(engine, KEY)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "graph": 3}'])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 2}', '{"schema": 2, "graph": 3}'])
 def test_broken_record_is_refused(engine: Path, text: str) -> None:
     record_path(engine).write_text(text)
     with pytest.raises(BackendError, match="is no record of an engine"):

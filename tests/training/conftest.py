@@ -39,7 +39,7 @@ EAR_GROUPS: dict[str, Any] = {
 
 
 class _Interpreter:
-    """Stands for YAMNet: hears hum in low bands, steam in high ones, silence where both are quiet."""
+    """Stands for YAMNet: hum is low, steam is high, and else there is silence."""
 
     def __init__(self, model_path: str, num_threads: int) -> None:
         Path(model_path).read_bytes()

@@ -14,7 +14,7 @@ from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import FiniteScalarQuantizer, MelCodec, MelDiscriminator
 from echoes_training.presets import PRESETS
-from echoes_training.stages.mel_codec import Reconstruction
+from echoes_training.stages.mel_codec import Reconstruction, unevenness
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -151,13 +151,21 @@ def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
     assert sheet.stat().st_size > 1000
 
 
+def test_codes_are_uneven_where_dimensions_say_the_same_or_keep_to_one_level() -> None:
+    uniform = torch.rand(4, 5, 10, 50, generator=torch.Generator().manual_seed(0)).logit()
+    assert unevenness(uniform) < 0.02
+    assert unevenness(uniform[:, :1].expand(-1, 5, -1, -1)) > 3
+    assert unevenness(0.1 * uniform) > 0.5
+    assert unevenness(uniform + 4) > 1
+
+
 def test_where_codes_are_fixed_only_the_decoder_learns(codec: MelCodec) -> None:
     x = torch.randn(2, 1, MEL.n_mels, MEL.n_frames)
     noise = draw_noise(codec, codec.grid(MEL.n_mels, MEL.n_frames), 2)
     both = Reconstruction(codec)
-    assert torch.allclose(both(x, noise, False), both(x, noise, True), atol=1e-5)
+    assert torch.allclose(both(x, noise, False)[0], both(x, noise, True)[0], atol=1e-5)
     for fixed, learns in ((False, True), (True, False)):
         codec.zero_grad()
-        both(x, noise, fixed).square().mean().backward()
+        both(x, noise, fixed)[0].square().mean().backward()
         assert (codec.encoder.stem.weight.grad is not None) == learns
         assert codec.decoder.conv_in.weight.grad is not None

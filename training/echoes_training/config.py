@@ -142,6 +142,8 @@ class MelCodecStageConfig:
     Attributes:
         labelled_share: of the segments, how many come from clips that have a label.
         adversarial_start: the first step with the discriminators.
+        discriminator_rate: their learning rate, as a multiple of the codec's: at the same rate they
+            fall behind it, and no texture is asked for.
         codes_fixed_from: the first step in which only the decoder learns, so that a transformer
             may be trained on the codes meanwhile.
     """
@@ -154,14 +156,16 @@ class MelCodecStageConfig:
     labelled_share: float = 0.5
     discriminator_width: int
     adversarial_start: int
+    discriminator_rate: float = 2.5
     codes_fixed_from: int = NEVER
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "bins": 2.0,
-            "blurred": 15.0,
+            "blurred": 10.0,
+            "unevenness": 0.2,
             "adversarial": 1.0,
-            "feature_matching": 4.0,
-            "feature_statistics": 4.0,
+            "feature_matching": 10.0,
+            "feature_statistics": 20.0,
         }
     )
 
@@ -183,8 +187,8 @@ class VocoderStageConfig:
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
-            "mel": 60.0,
-            "stft": 1.0,
+            "mel": 30.0,
+            "stft": 0.5,
             "adversarial": 1.0,
             "feature_matching": 4.0,
         }

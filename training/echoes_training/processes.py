@@ -187,6 +187,13 @@ def sum_over_processes(value: Tensor) -> Tensor:
     return cast(Tensor, _Sum.apply(value))
 
 
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of all processes' values; its gradient reaches each of them."""
+    if not are_many():
+        return value
+    return sum_over_processes(value) / distributed.get_world_size()
+
+
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, value: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from echoes_rt.spec.graphs import BATCH, STEPS, GraphSpec
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]
 
-_IDLE_STEP = {"temperature": 1, "guidance_scale": 1, "uniforms": 0.5}
+_IDLE_STEP = {"temperature": 1.0, "guidance_scale": 1.0, "uniforms": 0.5}
 """A step that draws no token: its positions lie beyond the last one."""
 
 
@@ -102,7 +102,7 @@ def _padded(inputs: Arrays, signature: GraphSpec, steps: int) -> Arrays:
             axis = spec.shape.index(STEPS)
             widths = [(0, 0)] * len(spec.shape)
             widths[axis] = (0, steps - inputs[name].shape[axis])
-            value = _IDLE_STEP.get(name, inputs["tokens"].shape[1])
+            value = _IDLE_STEP.get(name, float(inputs["tokens"].shape[1]))
             padded[name] = np.pad(inputs[name], widths, constant_values=value)
     return padded
 

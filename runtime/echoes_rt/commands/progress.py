@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from echoes_rt.options import OnStep
+    from echoes_rt.decode.steps import OnStep
 
 
 @contextmanager

@@ -53,11 +53,7 @@ def write_plot(
 def _draw_stages(axes: Any, profiles: Sequence[Profile]) -> None:
     height = 0.8 / len(profiles)
     for i, profile in enumerate(profiles):
-        names = [
-            name
-            for name in profile.stages
-            if name != TOTAL and not name.startswith("step ")
-        ]
+        names = [name for name in profile.stages if name != TOTAL and not name.startswith("step ")]
         places = [row + i * height for row in range(len(names))]
         times = [profile.stages[name] for name in names]
         whiskers = [[t.p50 - t.min for t in times], [t.p95 - t.p50 for t in times]]

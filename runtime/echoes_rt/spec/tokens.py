@@ -1,6 +1,7 @@
 """How the codes of both media lie in one token sequence."""
 
 from dataclasses import dataclass
+from functools import cache
 
 MEDIA = ("image", "audio")
 
@@ -45,6 +46,7 @@ class Grid:
         return self.codebook_size
 
 
+@cache
 def halton_order(height: int, width: int) -> tuple[int, ...]:
     """Every position of a grid once, so that the first ones of any number lie far apart.
 

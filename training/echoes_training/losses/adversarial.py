@@ -29,5 +29,10 @@ def feature_statistics(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     for r, f in zip(real, fake, strict=True):
         a, b = r.detach().float(), f.float()
         terms.append((a.mean(dim=-1) - b.mean(dim=-1)).abs().mean())
-        terms.append((a.std(dim=-1) - b.std(dim=-1)).abs().mean())
+        terms.append((_deviation(a) - _deviation(b)).abs().mean())
     return torch.stack(terms).mean()
+
+
+def _deviation(x: Tensor) -> Tensor:
+    """Along the last dimension; smooth where nothing varies, as in silence."""
+    return (x.var(dim=-1, correction=0) + 1e-5).sqrt()

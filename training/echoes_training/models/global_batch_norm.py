@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, distributed, nn
 
-from echoes_training.processes import are_many, sum_over_processes
+from echoes_training.processes import are_many, mean_over_processes
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
@@ -16,12 +16,12 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not (self.training and are_many()):
             return super().forward(x)
-        size = distributed.get_world_size()
         values = x.float()
-        mean = sum_over_processes(values.mean(dim=(0, 2, 3))) / size
+        mean = mean_over_processes(values.mean(dim=(0, 2, 3)))
         centred = values - mean[:, None, None]
-        variance = sum_over_processes(centred.square().mean(dim=(0, 2, 3))) / size
-        self._remember(mean.detach(), variance.detach(), size * values[:, 0].numel())
+        variance = mean_over_processes(centred.square().mean(dim=(0, 2, 3)))
+        count = distributed.get_world_size() * values[:, 0].numel()
+        self._remember(mean.detach(), variance.detach(), count)
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
 
 from echoes_rt.spec.tokens import Grid
 from echoes_training.models.codec import Codec
@@ -234,16 +235,21 @@ class MelCodec(Codec):
             noise = torch.full((len(codes), *self.noise_shape(grid)), 0.5, device=codes.device)
         return self.decoder(self.quantize.lookup(codes), noise)
 
-    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Encodes, quantizes with the straight-through gradient, and decodes."""
-        return self.decoder(self.quantize(self.encoder(x)), noise)
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Encodes, quantizes with the straight-through gradient, and decodes.
+
+        Returns:
+            (B, 1, H, W) and the unquantized latents.
+        """
+        z = self.encoder(x)
+        return self.decoder(self.quantize(z), noise), z
 
 
 class MelDiscriminator(nn.Module):
     """Three views of (B, 1, H, W): patches, coarse patches, and whole columns over time.
 
     Each gives scores and hidden features; a channel that says the frequency lets a patch know
-    where it is.
+    where it is. Weight norm, because under spectral norm they hardly told real from decoded.
     """
 
     def __init__(self, bands: int, width: int) -> None:
@@ -252,10 +258,10 @@ class MelDiscriminator(nn.Module):
         wide = 8 * width
         sizes = (bands, wide, wide, wide)
         self.columns = nn.ModuleList(
-            _spectral(nn.Conv1d(a, b, 5, padding=2 * 2**i, dilation=2**i))
+            weight_norm(nn.Conv1d(a, b, 5, padding=2 * 2**i, dilation=2**i))
             for i, (a, b) in enumerate(itertools.pairwise(sizes))
         )
-        self.columns.append(_spectral(nn.Conv1d(wide, 1, 3, padding=1)))
+        self.columns.append(weight_norm(nn.Conv1d(wide, 1, 3, padding=1)))
 
     def forward(self, x: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
         rows = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
@@ -268,10 +274,6 @@ class MelDiscriminator(nn.Module):
         ]
 
 
-def _spectral(layer: nn.Module) -> nn.Module:
-    return nn.utils.parametrizations.spectral_norm(layer)
-
-
 def _patch_layers(width: int) -> nn.ModuleList:
     layers = [
         nn.Conv2d(2, width, 3, padding=1),
@@ -280,7 +282,7 @@ def _patch_layers(width: int) -> nn.ModuleList:
         nn.Conv2d(4 * width, 4 * width, 3, padding=1),
         nn.Conv2d(4 * width, 1, 3, padding=1),
     ]
-    return nn.ModuleList(_spectral(layer) for layer in layers)
+    return nn.ModuleList(weight_norm(layer) for layer in layers)
 
 
 def _run(layers: nn.ModuleList, x: Tensor) -> tuple[Tensor, list[Tensor]]:

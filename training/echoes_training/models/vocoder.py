@@ -21,12 +21,14 @@ class VocoderConfig:
         layers: ConvNeXt blocks, or MelGAN's residual blocks per level.
         architecture: ``vocos`` or ``melgan``.
         ratios: upsampling of each level of MelGAN; their product is the mel's hop_length.
+        scattered: how many quickly varying functions of each frame Vocos sees beside the frame.
     """
 
     width: int
     layers: int
     architecture: str = "vocos"
     ratios: tuple[int, ...] = ()
+    scattered: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ("vocos", "melgan"):
@@ -112,12 +114,33 @@ def _inverse_bases(n_fft: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(even.astype(np.float32)), torch.from_numpy(odd.astype(np.float32))
 
 
+class Scatter(nn.Module):
+    """(B, n_mels, T) -> (B, n, T) in [-1, 1]: sines of random mixtures of the bands.
+
+    A steady noise has nearly the same mel in every frame, and a network that is smooth answers with
+    nearly the same phases: a hum. What changes with the least change of the mel stands for chance,
+    and is the same wherever a long sound is cut.
+    """
+
+    mixture: Tensor
+
+    def __init__(self, n_mels: int, n: int) -> None:
+        super().__init__()
+        # With it a change of 5 dB in all bands, as between frames of noise, turns a sine by half.
+        mixture = np.random.default_rng(0).normal(0, 3.5, (n, n_mels)).astype(np.float32)
+        self.register_buffer("mixture", torch.from_numpy(mixture), persistent=False)
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return torch.sin(self.mixture @ mel)
+
+
 class Vocoder(nn.Module):
     """(B, n_mels, T) log-mel in [-1, 1] -> (B, T * hop_length) samples."""
 
     def __init__(self, config: VocoderConfig, spec: MelSpec) -> None:
         super().__init__()
-        self.embed = nn.Conv1d(spec.n_mels, config.width, 7, padding=3)
+        self.scatter = Scatter(spec.n_mels, config.scattered) if config.scattered else None
+        self.embed = nn.Conv1d(spec.n_mels + config.scattered, config.width, 7, padding=3)
         self.embed_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(config.width, config.layers) for _ in range(config.layers)
@@ -126,6 +149,8 @@ class Vocoder(nn.Module):
         self.head = InverseSTFTHead(config.width, spec)
 
     def forward(self, mel: Tensor) -> Tensor:
+        if self.scatter is not None:
+            mel = torch.cat([mel, self.scatter(mel)], dim=1)
         h = self.embed_norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             h = block(h)

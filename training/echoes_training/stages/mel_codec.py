@@ -1,5 +1,7 @@
 """Trains the codec of log-mels: encoder, codes and a decoder that draws, against discriminators."""
 
+import dataclasses
+import math
 from pathlib import Path
 
 import torch
@@ -23,7 +25,7 @@ from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
 from echoes_training.optim import Learner
-from echoes_training.processes import Processes
+from echoes_training.processes import Processes, mean_over_processes
 from echoes_training.sample_sheets import write_mel_sheet
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
@@ -41,12 +43,31 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(self, x: Tensor, noise: Tensor, codes_fixed: bool) -> Tensor:
+    def forward(
+        self, x: Tensor, noise: Tensor, codes_fixed: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 1, H, W) decoded, and how unevenly the codes are used, where they may change."""
         if not codes_fixed:
-            return self.codec(x, noise)
+            decoded, z = self.codec(x, noise)
+            return decoded, {"unevenness": unevenness(z)}
         with torch.no_grad():
             codes = self.codec.encode(x)
-        return self.codec.decode(codes, noise)
+        return self.codec.decode(codes, noise), {}
+
+
+def unevenness(z: Tensor) -> Tensor:
+    """How far (B, D, h, w) latents are from using all combinations of levels equally often.
+
+    Zero where the dimensions are uncorrelated over the batch of all processes and each has mean and
+    variance of a uniform distribution after the quantizer's sigmoid (in the manner of VICReg, arXiv
+    2105.04906). Without it all dimensions learn to say how loud it is.
+    """
+    u = (z.float().sigmoid() - 0.5).transpose(0, 1).flatten(1) * math.sqrt(12)
+    mean = mean_over_processes(u.mean(dim=1))
+    centred = u - mean[:, None]
+    covariance = mean_over_processes(centred @ centred.t() / u.shape[1])
+    identity = torch.eye(len(u), device=z.device)
+    return mean.square().mean() + (covariance - identity).square().sum() / len(u)
 
 
 class Judgement(nn.Module):
@@ -57,10 +78,8 @@ class Judgement(nn.Module):
         self.critic = critic
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        # One pass for both: the power iteration of spectral norm runs once a call.
-        both = self.critic(torch.cat([real, fake]))
-        halves = [scores.chunk(2) for scores, _ in both]
-        return torch.stack([discriminator_hinge(a, b) for a, b in halves]).mean()
+        pairs = zip(self.critic(real), self.critic(fake), strict=True)
+        return torch.stack([discriminator_hinge(a[0], b[0]) for a, b in pairs]).mean()
 
 
 def train_mel_codec(
@@ -81,7 +100,8 @@ def train_mel_codec(
     critic = channels_last(MelDiscriminator(config.mel.n_mels, config.discriminator_width))
     critic = critic.to(device)
     learner = Learner(Reconstruction(codec), loop, processes, may_idle=True)
-    judge = Learner(Judgement(critic), loop, processes)
+    rate = config.discriminator_rate * loop.learning_rate
+    judge = Learner(Judgement(critic), dataclasses.replace(loop, learning_rate=rate), processes)
     state = TrainState(
         modules={CODEC: codec, "discriminator": critic},
         optimizers={CODEC: learner.optimizer, "discriminator": judge.optimizer},
@@ -109,8 +129,8 @@ def train_mel_codec(
         def loss_of(part: tuple[Tensor, Tensor]) -> Tensor:
             x, noise = part
             with autocast(loop.precision, device):
-                fake = learner(x, noise, codes_fixed)
-                losses = _distances(x, fake.float())
+                fake, losses = learner(x, noise, codes_fixed)
+                losses |= _distances(x, fake.float())
                 if is_adversarial:
                     losses |= _fool(critic, x, fake)
             decoded.append((x, fake.detach().float()))
