@@ -206,7 +206,8 @@ describe("a sound", () => {
   });
 
   it("is textured by the noise of its seed and window, if its decoder takes some", async () => {
-    const shape = vi.spyOn(Session.prototype, "shapeOf").mockReturnValue(["batch", 3, 3]);
+    const noise = { name: "noise", isTensor: true, type: "float32", shape: ["batch", 3, 3] } as const;
+    const input = vi.spyOn(Session.prototype, "input").mockReturnValue(noise);
     const fed: Tensors[] = [];
     const { n_mels, n_frames } = echoes.manifest.mel;
     const run = vi.spyOn(Session.prototype, "run").mockImplementation(async (inputs) => {
@@ -217,7 +218,7 @@ describe("a sound", () => {
     await echoes.model.decodeMel(codes, 1n);
     await echoes.model.decodeMel(codes, 1n, 3n);
     run.mockRestore();
-    shape.mockRestore();
+    input.mockRestore();
     const [first, second] = fed.map((inputs) => inputs["noise"]!);
     const { streams } = golden("noise") as { streams: Record<string, string>[] };
     const found = streams.find(({ seed, stream }) => seed === "1" && stream === String(2n ** 63n));

@@ -11,7 +11,6 @@ import {
   clipSamples,
   maskToken,
   otherMedium,
-  positionsOf,
   type GraphName,
   type Grid,
   type Manifest,
@@ -43,7 +42,6 @@ type Input = readonly [values: Values, dims: readonly number[]];
 
 export class Model {
   private readonly sessions = new Map<GraphName, Promise<Session>>();
-  private readonly noContext = new Map<Medium, Tensor>();
 
   constructor(
     readonly bundle: Bundle,
@@ -144,9 +142,9 @@ export class Model {
    */
   async decodeMel(codes: Int32Array, seed: bigint, window = 0n): Promise<Float32Array> {
     const inputs: Record<string, Input> = { codes: [codes, [1, codes.length]] };
-    const shape = (await this.session("mel_decoder")).shapeOf("noise");
-    if (shape) {
-      const dims = [1, ...shape.slice(1).map(Number)];
+    const noise = (await this.session("mel_decoder")).input("noise");
+    if (noise) {
+      const dims = [1, ...noise.shape.slice(1).map(Number)];
       const count = dims.reduce((product, dim) => product * dim);
       inputs["noise"] = [uniforms(seed, MEL_STREAM + window, count), dims];
     }
@@ -164,25 +162,12 @@ export class Model {
     this.sessions.clear();
   }
 
-  /** What decoding a target needs of the other medium's codes; of null, the same with no rows. */
+  /** What decoding a target needs of the other medium's codes; of null, no rows. */
   private async context(target: Medium, codes: Int32Array | null): Promise<Tensor> {
-    const medium = otherMedium(target);
-    const graph = await this.session(`context_${medium}`);
-    const seen = async (codes: Int32Array) => {
-      const outputs = await graph.run({ codes: graph.tensor(codes, [1, codes.length]) });
-      return outputs["context"]!;
-    };
-    if (codes) return seen(codes);
-    let none = this.noContext.get(target);
-    if (!none) {
-      // The graph knows type and shape; what it makes of one member is thrown away.
-      const one = await seen(new Int32Array(positionsOf(this.manifest.tokens[medium])));
-      const nothing = (await one.getData() as Float32Array).subarray(0, 0);
-      const dims = [0, ...one.dims.slice(1)];
-      none = new this.device.ort.Tensor(one.type as "float32", nothing, dims);
-      this.noContext.set(target, none);
-    }
-    return none;
+    if (!codes) return (await this.session(`decode_${target}_step`)).noRows("context");
+    const graph = await this.session(`context_${otherMedium(target)}`);
+    const outputs = await graph.run({ codes: graph.tensor(codes, [1, codes.length]) });
+    return outputs["context"]!;
   }
 
   private async run(

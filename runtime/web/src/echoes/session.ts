@@ -34,10 +34,17 @@ export class Session {
     }
   }
 
-  /** The dimensions of an input, a name where one is free; undefined if there is no such input. */
-  shapeOf(input: string): readonly (number | string)[] | undefined {
-    const found = this.session.inputMetadata.find(({ name }) => name === input);
-    return found?.isTensor ? found.shape : undefined;
+  /** Type and shape of an input as the graph says them; undefined if it has no such input. */
+  input(name: string): InferenceSession.TensorValueMetadata | undefined {
+    const found = this.session.inputMetadata.find((input) => input.name === name);
+    return found?.isTensor ? found : undefined;
+  }
+
+  /** What an input takes, of no member. */
+  noRows(name: string): Tensor {
+    const { type, shape } = this.input(name)!;
+    // Whatever the type is, nothing of it is an empty array.
+    return new this.device.ort.Tensor(type as "float32", [], [0, ...shape.slice(1).map(Number)]);
   }
 
   tensor(values: Float32Array | Int32Array, dims: readonly number[]): Tensor {
