@@ -2,8 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import { makePlan, numMasked } from "../src/echoes/plan";
 import type { Sampling } from "../src/echoes/sampling";
-import { camel } from "./camel";
-import { golden } from "./fixtures";
+import { camel, golden } from "./fixtures";
 
 describe("the schedule", () => {
   it.each(golden("schedule").num_masked as { n_tokens: number; steps: number; kept: number[] }[])(

@@ -4,8 +4,17 @@ import { CancelledError, InputError } from "../src/echoes/errors";
 import { Echoes } from "../src/echoes/echoes";
 import type { Sound } from "../src/echoes/results";
 import { freshColumns, overlapColumns } from "../src/echoes/stream";
-import { camel } from "./camel";
-import { bytes, distance, EXPECTED, floats, readJson, serve, TEST_BUNDLE, whole } from "./fixtures";
+import {
+  bytes,
+  camel,
+  distance,
+  EXPECTED,
+  floats,
+  readJson,
+  serve,
+  TEST_BUNDLE,
+  whole,
+} from "./fixtures";
 
 const { answers } = readJson(EXPECTED);
 const picture = (of: { rgb: string; height: number; width: number }) => ({

@@ -1,5 +1,8 @@
 /** Fetching and verifying bundles. */
 
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+
 import { BundleError, ManifestError, messageOf } from "./errors";
 import { openStore, type FileStore } from "./file_store";
 import {
@@ -11,7 +14,6 @@ import {
   type GraphName,
   type Manifest,
 } from "./manifest";
-import { sha256Hex } from "./sha256";
 
 const MAX_MANIFEST_BYTES = 1 << 20;
 
@@ -149,6 +151,14 @@ async function damage(part: DataFile, bytes: Bytes): Promise<string | undefined>
   if (digest === part.sha256) return undefined;
   const [is, must] = [digest, part.sha256].map((text) => `${text.slice(0, 12)}...`);
   return `has the checksum ${is}, the manifest says ${must}`;
+}
+
+/** Also where the browser has no `crypto.subtle`: pages over plain HTTP from elsewhere. */
+async function sha256Hex(bytes: Bytes): Promise<string> {
+  const digest = globalThis.crypto?.subtle
+    ? new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+    : sha256(bytes);
+  return bytesToHex(digest);
 }
 
 function notFetched(url: string, error: unknown): BundleError {

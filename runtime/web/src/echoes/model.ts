@@ -99,11 +99,6 @@ export class Model {
     return this.logMel(padded(checkSamples(samples).subarray(0, length), length));
   }
 
-  /** (N_a,) codes of the first clip of samples at the model's rate. */
-  async encodeAudio(samples: Float32Array): Promise<Int32Array> {
-    return this.encodeMel(await this.clipMel(samples));
-  }
-
   /** (N_a,) codes of a log-mel (n_mels, n_frames). */
   async encodeMel(mel: Float32Array): Promise<Int32Array> {
     const { n_mels, n_frames } = this.manifest.mel;

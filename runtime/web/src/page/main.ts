@@ -16,15 +16,14 @@ import {
   type SentOptions,
   type Sound,
 } from "../echoes";
+import { offerWebGpu, RUNTIME_FILES } from "./devices";
 import { page } from "./elements";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
-import { RUNTIME_FILES } from "./runtime_files";
 import { askedLength, askedOptions, askedSeed } from "./settings";
 import { clearCard, showAbout, showFacts, showPicture, showSound } from "./show";
-import { offerWebGpu } from "./webgpu_offer";
 
 type Source =
   | { readonly kind: "picture"; readonly pixels: Pixels }
