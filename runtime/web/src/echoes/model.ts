@@ -16,7 +16,7 @@ import {
   type Manifest,
   type Medium,
 } from "./manifest";
-import { columnsOf } from "./matrix";
+import { columnsOf, sideBySide } from "./matrix";
 import { MEL_STREAM, uniforms } from "./noise";
 import { makePlan } from "./plan";
 import type { Sampling } from "./sampling";
@@ -77,20 +77,16 @@ export class Model {
     const { n_fft, hop_length, n_mels, n_frames } = this.manifest.mel;
     const nFrames = Math.floor(samples.length / hop_length);
     const mirrorable = padded(samples, Math.floor(n_fft / 2) + 1);
-    const mel = new Float32Array(n_mels * nFrames);
+    const parts: Float32Array[] = [new Float32Array(0)];
     const margin = n_fft / hop_length;
     for (let first = 0; first < nFrames; first += n_frames) {
       const last = Math.min(first + n_frames, nFrames);
       const start = Math.max(0, first - margin);
-      const part = mirrorable.slice(start * hop_length, (last + margin) * hop_length);
-      const seen = await this.floats("log_mel", { samples: [part, [1, part.length]] }, "mel");
-      const made = columnsOf(seen, n_mels, first - start, last - start);
-      for (let row = 0; row < n_mels; row++) {
-        const frames = made.subarray(row * (last - first), (row + 1) * (last - first));
-        mel.set(frames, row * nFrames + first);
-      }
+      const heard = mirrorable.subarray(start * hop_length, (last + margin) * hop_length);
+      const mel = await this.floats("log_mel", { samples: [heard, [1, heard.length]] }, "mel");
+      parts.push(columnsOf(mel, n_mels, first - start, last - start));
     }
-    return mel;
+    return sideBySide(parts, n_mels);
   }
 
   /** Log-mel (n_mels, n_frames) of the first clip of a sound, which silence makes full. */
