@@ -51,7 +51,7 @@ def test_weights_are_stored_once_and_only_those_that_are_read(int8_path: Path) -
     assert {f"{name.removesuffix('.int8')}.scale" for name in matrices} <= stored.keys()
     old = {name.removesuffix(".int8").removesuffix(".t") for name in matrices}
     assert not old & stored.keys()
-    for path in int8_path.glob("*.onnx"):
+    for path in {*int8_path.glob("*.onnx")} - {int8_path / "log_mel.onnx"}:  # its filters
         graph = onnx.load(path, load_external_data=False).graph
         inside = [t for t in graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
         assert max(np.prod(tensor.dims) for tensor in inside) <= 512, path.name
@@ -74,7 +74,7 @@ def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_pa
     watched = WatchedEngine.beside(engine, tmp_path, is_counting=False)
     watched.logits("audio", np.zeros((1, engine.manifest.tokens.audio.n_tokens), dtype=np.int32))
     runs: list[NodeRun] = watched.node_runs()
-    assert sum(run.op_type == "DynamicQuantizeMatMul" for run in runs) == 6
+    assert sum(run.op_type == "DynamicQuantizeMatMul" for run in runs) == 5  # one head
     assert not {"MatMulInteger", "DynamicQuantizeLinear"} & {run.op_type for run in runs}
 
 
