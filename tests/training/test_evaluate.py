@@ -112,7 +112,7 @@ def test_report_has_every_number_and_is_the_same_each_time(
     assert report["image_codec"]["pixel_error"] == pytest.approx(error, abs=0.01)
     sounds = report["generated"]["sounds"]
     assert [sound["seed"] for sound in sounds] == list(range(6))
-    assert {sound["picture"].split("/")[-1] for sound in sounds} == {"high4.png", "low4.png"}
+    assert {sound["picture"].split("/")[-1] for sound in sounds} == {"high5.png", "low5.png"}
     recognised = np.mean([sound["label"] == sound["heard_as"] for sound in sounds])
     assert report["generated"]["overall"] == pytest.approx(recognised, abs=1e-4)
     assert report["codebooks"]["audio"]["n_codes"] == 2 * 8
@@ -209,8 +209,8 @@ def test_command_passes_every_dial_on(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (("--steps", "25"), "steps must be a whole number in [1, 24], got 25"),
-        (("--temperature", "11"), "temperature must be in [0, 10], got 11"),
+        (("--steps", "1001"), "steps must be a whole number in [1, 1000], got 1001"),
+        (("--temperature", "11"), "temperature must be a number in [0, 10], got 11"),
         (("--out", "nowhere/report.json"), "there is no folder nowhere"),
         (("--bundle", "nothing"), "no bundle 'nothing'"),
     ],

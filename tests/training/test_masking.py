@@ -2,11 +2,11 @@ import dataclasses
 
 import numpy as np
 
-from echoes_training.config import TransformerStageConfig
 from echoes_training.masking import draw_alone, draw_question
 from echoes_training.presets import PRESETS
 
-CONFIG = PRESETS["mini"].transformer
+CONTEXT = PRESETS["mini"].transformer
+CONFIG = dataclasses.replace(CONTEXT, model=dataclasses.replace(CONTEXT.model, form="joint"))
 LAYOUT = CONFIG.layout
 
 
@@ -49,13 +49,9 @@ def test_a_single_medium_leaves_the_other_unknown() -> None:
         assert not question.asked[parts[1 - medium]].any()
 
 
-def context_form() -> TransformerStageConfig:
-    return dataclasses.replace(CONFIG, model=dataclasses.replace(CONFIG.model, form="context"))
-
-
 def test_in_context_form_one_medium_asks_and_the_other_is_whole() -> None:
     rng = np.random.default_rng(0)
-    questions = [draw_question(context_form(), rng) for _ in range(400)]
+    questions = [draw_question(CONTEXT, rng) for _ in range(400)]
     for question in questions:
         image, audio = (question.mask[part] for part in (LAYOUT.image_slice, LAYOUT.audio_slice))
         assert (image.any(), audio.any()) == question.sees
@@ -68,7 +64,7 @@ def test_in_context_form_one_medium_asks_and_the_other_is_whole() -> None:
 
 def test_in_context_form_both_media_ask_alone() -> None:
     rng = np.random.default_rng(0)
-    question, media = draw_alone(context_form(), rng)
+    question, media = draw_alone(CONTEXT, rng)
     assert media == (0, 1)
     assert question.sees == (False, False)
     assert question.asked[LAYOUT.image_slice].any()

@@ -76,19 +76,51 @@ def test_mel_is_the_one_of_the_spec() -> None:
     np.testing.assert_allclose(actual, expected, atol=1e-4)
 
 
+def bins_of(samples: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """(B, T, bins) complex."""
+    window = torch.hann_window(spec.n_fft)
+    spectrum = torch.stft(samples, spec.n_fft, spec.hop_length, window=window, return_complex=True)
+    return spectrum[..., : spec.n_frames].transpose(1, 2)
+
+
 def test_inverse_stft_undoes_the_stft() -> None:
     spec = MelSpec()
-    head = InverseSTFTHead(8, spec)
+    head = InverseSTFTHead(8, spec, noise=False)
     samples = torch.randn(1, spec.n_samples)
-    window = torch.hann_window(spec.n_fft)
-    spectrum = torch.stft(samples, spec.n_fft, spec.hop_length, window=window, return_complex=True)[
-        ..., : spec.n_frames
-    ].transpose(1, 2)
+    spectrum = bins_of(samples, spec)
     # Drives the head with the true log-magnitude and phase in place of its linear layer.
     log_magnitude = spectrum.abs().clamp(min=1e-9).log()
     bins = torch.cat([log_magnitude, spectrum.angle()], dim=-1)
     head.out = torch.nn.Identity()  # type: ignore[assignment]
-    torch.testing.assert_close(head(bins), samples, atol=1e-4, rtol=0)
+    mel = torch.zeros(1, spec.n_mels, spec.n_frames)
+    torch.testing.assert_close(head(bins, mel), samples, atol=1e-4, rtol=0)
+
+
+def test_steady_noise_is_no_comb_of_tones_and_the_same_wherever_it_is_cut() -> None:
+    spec = MelSpec(n_frames=256)
+    head = InverseSTFTHead(8, spec, noise=True)
+    head.out = torch.nn.Identity()  # type: ignore[assignment]
+    nothing, everything = -20.0, 0.0
+
+    def sound(tonal: float, noisy: float, mel: torch.Tensor) -> torch.Tensor:
+        shape = (1, mel.shape[2], head.n_bins)
+        phases = torch.linspace(0, 1000, head.n_bins).expand(shape)  # the same in every frame
+        parts = [torch.full(shape, tonal), phases, torch.full(shape, noisy)]
+        return head(torch.cat(parts, dim=-1), mel)
+
+    def unevenness(samples: torch.Tensor) -> float:
+        """In dB, of the average level of neighbouring bins."""
+        level = 20 * bins_of(samples, spec).abs().clamp(min=1e-6).log10().mean(dim=1)[0]
+        return float(level[8:-8].std())
+
+    torch.manual_seed(0)
+    mel = 0.1 * torch.randn(1, spec.n_mels, spec.n_frames)
+    assert unevenness(sound(nothing, everything, mel)) < 1.5
+    assert unevenness(sound(everything, nothing, mel)) > 5
+    whole = sound(nothing, everything, mel)
+    part = sound(nothing, everything, mel[..., 32:])
+    near = slice(8 * spec.hop_length, -8 * spec.hop_length)
+    torch.testing.assert_close(part[:, near], whole[:, 32 * spec.hop_length :][:, near])
 
 
 def test_vocoder_makes_hop_length_samples_a_frame() -> None:
@@ -123,24 +155,6 @@ def test_embeddings_started_from_a_codebook_keep_its_neighbours() -> None:
     rows = model.image.token.weight
     distances = torch.cdist(rows[:1], rows[1:1024])[0]
     assert distances.argmin() == 0
-
-
-def test_an_absent_medium_counts_for_nothing_until_a_token_is_known() -> None:
-    config = dataclasses.replace(TINY.transformer.model, unknown_medium="absent")
-    model = MaskedTransformer(config, TINY.layout).eval()
-    n_image, unknown = TINY.layout.image.n_tokens, TINY.layout.mask_token_id
-    tokens = torch.randint(0, 32, (2, TINY.layout.n_tokens))
-    tokens[:, :n_image] = unknown
-    alone = model.audio.embed(tokens[:, n_image:])
-    for block in model.blocks:
-        alone = block(alone)
-    hidden = model.hidden(tokens)
-    torch.testing.assert_close(hidden[:, n_image:], model.norm(alone))
-
-    tokens[1, 0] = 3
-    seen = model.hidden(tokens)
-    torch.testing.assert_close(seen[0], hidden[0])
-    assert not torch.allclose(seen[1, n_image:], hidden[1, n_image:], atol=1e-3)
 
 
 @pytest.mark.parametrize("group", [1, 2])

@@ -156,6 +156,7 @@ def _rendered_clips(
     from echoes_training.data.index import Clip
     from echoes_training.data.soundfont import check_renderer, every_voice, render_missing
 
+    jobs: list[tuple[str | None, str, list[Voice], Sequence[int]]]
     jobs = [(label, label, own, seeds) for label, own in voices.items()]
     jobs += [(None, name, [voice], range(unlabelled)) for name, voice in every_voice().items()]
     jobs = [job for job in jobs if job[3]]
@@ -237,7 +238,7 @@ def _finish(out: Path, clips: "Sequence[Clip]", skipped: Sequence[str]) -> None:
 def _summary(clips: "Iterable[Clip]") -> list[str]:
     counts = Counter((clip.source, clip.label or "(no label)", clip.split) for clip in clips)
     groups = sorted({key[:2] for key in counts})
-    splits = ("train", "validation", "heldout")
+    splits: tuple[Split, ...] = ("train", "validation", "heldout")
     lines = [f"{'source':<12}{'label':<20}" + "".join(f"{split:>12}" for split in splits)]
     lines += [
         f"{source:<12}{label:<20}"

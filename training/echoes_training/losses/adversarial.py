@@ -1,8 +1,45 @@
 """Hinge losses and feature matching for discriminators."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+Verdict = tuple[Tensor, list[Tensor]]
+"""A discriminator's scores, and its hidden features for feature matching."""
+
+
+class Judgement(nn.Module):
+    """The own loss of discriminators that give one ``Verdict`` each."""
+
+    def __init__(self, critic: nn.Module) -> None:
+        super().__init__()
+        self.critic = critic
+
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
+        pairs = zip(self.critic(real), self.critic(fake), strict=True)
+        return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
+
+
+def fool(
+    critic: nn.Module, real: Tensor, fake: Tensor, *, texture: bool = False
+) -> dict[str, Tensor]:
+    """What the discriminators ask of ``fake``; they learn nothing from it.
+
+    With ``texture`` also that statistics of their features match, whose last dimension is time.
+    """
+    critic.requires_grad_(False)
+    with torch.no_grad():
+        real_verdicts: list[Verdict] = critic(real)
+    fake_verdicts: list[Verdict] = critic(fake)
+    critic.requires_grad_(True)
+    pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
+    losses = {
+        "adversarial": [generator_hinge(f[0]) for f in fake_verdicts],
+        "feature_matching": [feature_matching(*pair) for pair in pairs],
+    }
+    if texture:
+        losses["feature_statistics"] = [feature_statistics(*pair) for pair in pairs]
+    return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 
 def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from echoes_rt.spec.tokens import Grid
+from echoes_training.losses.adversarial import Verdict
 from echoes_training.models.codec import Codec
 
 NOISE_CHANNELS = 4
@@ -254,7 +255,8 @@ class MelDiscriminator(nn.Module):
 
     def __init__(self, bands: int, width: int) -> None:
         super().__init__()
-        self.patches = nn.ModuleList(_patch_layers(width) for _ in range(2))
+        self.patches = _patch_layers(width)
+        self.coarse_patches = _patch_layers(width)
         wide = 8 * width
         sizes = (bands, wide, wide, wide)
         self.columns = nn.ModuleList(
@@ -263,13 +265,13 @@ class MelDiscriminator(nn.Module):
         )
         self.columns.append(weight_norm(nn.Conv1d(wide, 1, 3, padding=1)))
 
-    def forward(self, x: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+    def forward(self, x: Tensor) -> list[Verdict]:
         rows = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
         height = rows[None, None, :, None].expand(len(x), 1, -1, x.shape[3])
         seen = torch.cat([x, height], dim=1)
         return [
-            _run(self.patches[0], seen),
-            _run(self.patches[1], F.avg_pool2d(seen, 2)),
+            _run(self.patches, seen),
+            _run(self.coarse_patches, F.avg_pool2d(seen, 2)),
             _run(self.columns, x[:, 0]),
         ]
 
@@ -285,7 +287,7 @@ def _patch_layers(width: int) -> nn.ModuleList:
     return nn.ModuleList(weight_norm(layer) for layer in layers)
 
 
-def _run(layers: nn.ModuleList, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _run(layers: nn.ModuleList, x: Tensor) -> Verdict:
     features = []
     for layer in layers[:-1]:
         x = F.leaky_relu(layer(x), 0.2)

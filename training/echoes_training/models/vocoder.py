@@ -21,14 +21,15 @@ class VocoderConfig:
         layers: ConvNeXt blocks, or MelGAN's residual blocks per level.
         architecture: ``vocos`` or ``melgan``.
         ratios: upsampling of each level of MelGAN; their product is the mel's hop_length.
-        scattered: how many quickly varying functions of each frame Vocos sees beside the frame.
+        noise: whether Vocos adds a part with random phases, of a magnitude of its own. With one
+            magnitude and one phase a bin, steady noise came out as a comb of tones.
     """
 
     width: int
     layers: int
     architecture: str = "vocos"
     ratios: tuple[int, ...] = ()
-    scattered: int = 0
+    noise: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in ("vocos", "melgan"):
@@ -54,8 +55,12 @@ class ConvNeXtBlock(nn.Module):
         return x + h.transpose(1, 2)
 
 
+RADIANS = 6.0
+"""Of the random phases, per deviation of a bin of the mel: enough to turn them within a frame."""
+
+
 class InverseSTFTHead(nn.Module):
-    """(B, T, D) features -> (B, T * hop_length) samples.
+    """(B, T, D) features and their (B, n_mels, T) log-mel -> (B, T * hop_length) samples.
 
     ONNX has no inverse STFT of real signals, so the inverse real DFT is two constant matrices, one
     for the even part of a frame and one for the odd part (half the operations of one for both), and
@@ -65,25 +70,31 @@ class InverseSTFTHead(nn.Module):
     even: Tensor
     odd: Tensor
     window: Tensor
+    turns: Tensor
 
-    def __init__(self, width: int, spec: MelSpec) -> None:
+    def __init__(self, width: int, spec: MelSpec, *, noise: bool) -> None:
         super().__init__()
         self.hop_length = spec.hop_length
         self.n_fft = spec.n_fft
         self.n_bins = spec.n_fft // 2 + 1
-        self.out = nn.Linear(width, 2 * self.n_bins)
+        self.noise = noise
+        self.out = nn.Linear(width, (3 if noise else 2) * self.n_bins)
         even, odd = _inverse_bases(spec.n_fft)
         self.register_buffer("even", even, persistent=False)
         self.register_buffer("odd", odd, persistent=False)
         self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
+        turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
+        self.register_buffer("turns", torch.from_numpy(turns.astype(np.float32)), persistent=False)
 
-    def forward(self, h: Tensor) -> Tensor:
-        log_magnitude, phase = self.out(h).float().split(self.n_bins, dim=-1)
-        # exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training
-        # from overflowing (Vocos clips the magnitude at 100).
-        magnitude = log_magnitude.clamp(max=5.0).exp()
-        even = (magnitude * phase.cos()) @ self.even
-        odd = (magnitude * phase.sin()) @ self.odd
+    def forward(self, h: Tensor, mel: Tensor) -> Tensor:
+        log_magnitude, phase, *more = self.out(h).float().split(self.n_bins, dim=-1)
+        real, imaginary = _polar(log_magnitude, phase)
+        if self.noise:
+            # Random, and yet the same wherever a long sound is cut: a mixture of the frame's bands,
+            # which even in steady noise are never twice the same.
+            random = _polar(more[0], mel.float().transpose(1, 2) @ self.turns)
+            real, imaginary = real + random[0], imaginary + random[1]
+        even, odd = real @ self.even, imaginary @ self.odd
         # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
         mirrored = (even - odd)[..., 1:-1].flip(-1)
         frames = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
@@ -101,6 +112,16 @@ class InverseSTFTHead(nn.Module):
         return total.flatten(1)
 
 
+def _polar(log_magnitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary parts.
+
+    exp(5) is 14 dB above the loudest bin of a full-scale sine; the bound keeps GAN training from
+    overflowing (Vocos clips the magnitude at 100).
+    """
+    magnitude = log_magnitude.clamp(max=5.0).exp()
+    return magnitude * phase.cos(), magnitude * phase.sin()
+
+
 def _inverse_bases(n_fft: int) -> tuple[Tensor, Tensor]:
     """(n_bins, n_bins) each: real bins to the even, imaginary bins to the odd part of a frame.
 
@@ -114,47 +135,24 @@ def _inverse_bases(n_fft: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(even.astype(np.float32)), torch.from_numpy(odd.astype(np.float32))
 
 
-class Scatter(nn.Module):
-    """(B, n_mels, T) -> (B, n, T) in [-1, 1]: sines of random mixtures of the bands.
-
-    A steady noise has nearly the same mel in every frame, and a network that is smooth answers with
-    nearly the same phases: a hum. What changes with the least change of the mel stands for chance,
-    and is the same wherever a long sound is cut.
-    """
-
-    mixture: Tensor
-
-    def __init__(self, n_mels: int, n: int) -> None:
-        super().__init__()
-        # With it a change of 5 dB in all bands, as between frames of noise, turns a sine by half.
-        mixture = np.random.default_rng(0).normal(0, 3.5, (n, n_mels)).astype(np.float32)
-        self.register_buffer("mixture", torch.from_numpy(mixture), persistent=False)
-
-    def forward(self, mel: Tensor) -> Tensor:
-        return torch.sin(self.mixture @ mel)
-
-
 class Vocoder(nn.Module):
     """(B, n_mels, T) log-mel in [-1, 1] -> (B, T * hop_length) samples."""
 
     def __init__(self, config: VocoderConfig, spec: MelSpec) -> None:
         super().__init__()
-        self.scatter = Scatter(spec.n_mels, config.scattered) if config.scattered else None
-        self.embed = nn.Conv1d(spec.n_mels + config.scattered, config.width, 7, padding=3)
+        self.embed = nn.Conv1d(spec.n_mels, config.width, 7, padding=3)
         self.embed_norm = nn.LayerNorm(config.width, eps=1e-6)
         self.blocks = nn.ModuleList(
             ConvNeXtBlock(config.width, config.layers) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.head = InverseSTFTHead(config.width, spec)
+        self.head = InverseSTFTHead(config.width, spec, noise=config.noise)
 
     def forward(self, mel: Tensor) -> Tensor:
-        if self.scatter is not None:
-            mel = torch.cat([mel, self.scatter(mel)], dim=1)
         h = self.embed_norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             h = block(h)
-        return self.head(self.norm(h.transpose(1, 2)))
+        return self.head(self.norm(h.transpose(1, 2)), mel)
 
 
 def make_vocoder(config: VocoderConfig, spec: MelSpec) -> Vocoder | MelGAN:

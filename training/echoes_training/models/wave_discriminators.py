@@ -7,11 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
+from echoes_training.losses.adversarial import Verdict
+
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (512, 1024, 2048)
-
-Verdict = tuple[Tensor, list[Tensor]]
-"""Scores, and the hidden features for feature matching."""
 
 
 def _run(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:

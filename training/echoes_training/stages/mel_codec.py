@@ -15,12 +15,7 @@ from echoes_training.device import autocast, channels_last, step_generator
 from echoes_training.ema import averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.losses import total
-from echoes_training.losses.adversarial import (
-    discriminator_hinge,
-    feature_matching,
-    feature_statistics,
-    generator_hinge,
-)
+from echoes_training.losses.adversarial import Judgement, fool
 from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
@@ -68,18 +63,6 @@ def unevenness(z: Tensor) -> Tensor:
     covariance = mean_over_processes(centred @ centred.t() / u.shape[1])
     identity = torch.eye(len(u), device=z.device)
     return mean.square().mean() + (covariance - identity).square().sum() / len(u)
-
-
-class Judgement(nn.Module):
-    """The discriminators' own loss."""
-
-    def __init__(self, critic: MelDiscriminator) -> None:
-        super().__init__()
-        self.critic = critic
-
-    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        pairs = zip(self.critic(real), self.critic(fake), strict=True)
-        return torch.stack([discriminator_hinge(a[0], b[0]) for a, b in pairs]).mean()
 
 
 def train_mel_codec(
@@ -132,7 +115,7 @@ def train_mel_codec(
                 fake, losses = learner(x, noise, codes_fixed)
                 losses |= _distances(x, fake.float())
                 if is_adversarial:
-                    losses |= _fool(critic, x, fake)
+                    losses |= fool(critic, x, fake, texture=True)
             decoded.append((x, fake.detach().float()))
             rows.append({f"train/{name}": value.item() for name, value in losses.items()})
             return total(losses, config.loss_weights)
@@ -178,21 +161,6 @@ def train_mel_codec(
 def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
     return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}
-
-
-def _fool(critic: MelDiscriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    """What the discriminators ask of ``fake``; they learn nothing from it."""
-    critic.requires_grad_(False)
-    with torch.no_grad():
-        real_verdicts = critic(real)
-    fake_verdicts = critic(fake)
-    critic.requires_grad_(True)
-    pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
-    return {
-        "adversarial": torch.stack([generator_hinge(f[0]) for f in fake_verdicts]).mean(),
-        "feature_matching": torch.stack([feature_matching(*pair) for pair in pairs]).mean(),
-        "feature_statistics": torch.stack([feature_statistics(*pair) for pair in pairs]).mean(),
-    }
 
 
 def _perplexity(codes: Tensor, size: int) -> float:

@@ -15,11 +15,7 @@ from echoes_training.data.index import Clip
 from echoes_training.device import autocast
 from echoes_training.ema import averages
 from echoes_training.losses import total
-from echoes_training.losses.adversarial import (
-    discriminator_hinge,
-    feature_matching,
-    generator_hinge,
-)
+from echoes_training.losses.adversarial import Judgement, fool
 from echoes_training.losses.spectral import multi_resolution_stft
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import make_vocoder
@@ -108,7 +104,7 @@ def train_vocoder(
             }
             if is_adversarial:
                 with autocast(loop.precision, device):
-                    losses |= _fool(critic, real, fake)
+                    losses |= fool(critic, real, fake)
             rows[number] |= {f"train/{k}": v.item() for k, v in losses.items()}
             return total(losses, weights)
 
@@ -143,30 +139,3 @@ def vocoder_of_run(run: Path) -> nn.Module:
     model = make_vocoder(config.model, config.mel)
     checkpoint.load_module(run, "vocoder", model)
     return model.eval().requires_grad_(False)
-
-
-class Judgement(nn.Module):
-    """The discriminators' own loss."""
-
-    def __init__(self, critic: WaveDiscriminator) -> None:
-        super().__init__()
-        self.critic = critic
-
-    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        pairs = zip(self.critic(real), self.critic(fake), strict=True)
-        return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
-
-
-def _fool(critic: WaveDiscriminator, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    critic.requires_grad_(False)
-    with torch.no_grad():
-        real_verdicts = critic(real)
-    fake_verdicts = critic(fake)
-    critic.requires_grad_(True)
-    matching = [
-        feature_matching(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)
-    ]
-    return {
-        "adversarial": torch.stack([generator_hinge(f[0]) for f in fake_verdicts]).mean(),
-        "feature_matching": torch.stack(matching).mean(),
-    }
