@@ -331,7 +331,7 @@ def _levelled(samples: FloatArray) -> FloatArray:
 
 
 def _sizes(spec: TensorSpec) -> list[int]:
-    """Without the batch; a free one, which the format does not allow, is the backend's to refuse."""
+    """Without the batch; a free one, which the format does not allow, the backend refuses."""
     return [dim for dim in spec.shape[1:] if isinstance(dim, int)]
 
 

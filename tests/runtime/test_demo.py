@@ -205,7 +205,7 @@ def test_bundle_of_a_zip_is_there_as_long_as_the_server(
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "tiny"), "zip", tiny_bundle)
     with DemoServer(Bundle.open(archive), "127.0.0.1", 0, page) as server, serving(server):
-        for name in ("manifest.json", "step.onnx"):
+        for name in ("manifest.json", "vocoder.onnx"):
             assert ask(server, f"/bundle/{name}")[::2] == (200, (tiny_bundle / name).read_bytes())
 
 

@@ -14,15 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from echoes_rt.audio import clip_mel, write_audio
-from echoes_rt.decode.noise import uniforms
-from echoes_rt.decode.plan import make_plan
+from echoes_rt.audio import write_audio
 from echoes_rt.image import normalise, resize
 from echoes_rt.pipeline import Echoes
 from echoes_rt.results import Picture, Sound
 from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import mel_filterbank
-from echoes_rt.spec.sampling import Sampling
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream
@@ -38,9 +34,9 @@ SPECS = {"square": ImageSpec(height=32, width=32), "wide": ImageSpec(height=20, 
 
 OPTIONS: list[dict[str, Any]] = [
     {"steps": 1},
-    {"steps": 24},  # more than are unknown
+    {"steps": 1000},  # more than are unknown
     {"steps": 8, "temperature": 0.0},
-    {"steps": 5, "temperature": 0.7, "choice_temperature": 0.0},
+    {"steps": 5, "temperature": 0.7},
     {"guidance_scale": 1.0},
     {"guidance_scale": 6.5, "guidance_schedule": "annealed"},
     {"guidance_scale": 3.0, "guidance_interval": (0.25, 0.75)},
@@ -86,25 +82,6 @@ def pictures() -> list[dict[str, Any]]:
     return cases
 
 
-def plans() -> list[dict[str, Any]]:
-    cases = []
-    for options in OPTIONS:
-        for n_unknown in (0, 3, 8, 24):
-            sampling = Sampling(**{"steps": 6, **options})
-            mask = np.arange(24)[None] < n_unknown
-            plan = make_plan(mask, sampling)
-            cases.append(
-                {
-                    "options": options | {"steps": sampling.steps},
-                    "unknown": n_unknown,
-                    "keep": plan.keep[:, 0].tolist(),
-                    "choice_temperature": plan.choice_temperature.tolist(),
-                    "guidance_scale": plan.guidance_scale.tolist(),
-                }
-            )
-    return cases
-
-
 def wav() -> dict[str, Any]:
     samples = np.linspace(-1, 1, 1001, dtype=np.float32)
     with tempfile.TemporaryDirectory() as folder:
@@ -128,11 +105,11 @@ def extended(
 
 
 def streamed(
-    echoes: Echoes, picture_at: PictureAt, duration: float, seed: int, **dials: Any
+    echoes: Echoes, picture_at: PictureAt, duration: float, seed: int, **options: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     """The last window's codes and all samples of a stream."""
     windows: list[np.ndarray] = []
-    call = Call.of(echoes, {"seed": seed, **dials})
+    call = Call.of(echoes, {"seed": seed, **options})
     n_samples = round(duration * echoes.manifest.mel.sample_rate)
     chunks = stream(
         call,
@@ -150,22 +127,22 @@ def long_sounds(echoes: Echoes, rgb: np.ndarray, samples: np.ndarray) -> dict[st
     other = picture(77, 500)
     short = extended(echoes, samples[:50], 0.7 * clip_s, 3, rgb)
     changing = streamed(echoes, lambda s: rgb if s < 1.5 * clip_s else other, 4 * clip_s, 3)
-    dials = {"steps": 24, "guidance_scale": 6.5, "guidance_schedule": "annealed"}
-    dialled = streamed(echoes, lambda _: rgb, 2 * clip_s, 3, **dials)
+    options = {"steps": 24, "guidance_scale": 6.5, "guidance_schedule": "annealed"}
+    with_options = streamed(echoes, lambda _: rgb, 2 * clip_s, 3, **options)
     return {
         "other": {"height": 77, "width": 500, "rgb": packed(other)},
-        "dials": dials,
+        "options": options,
         "short": {"codes": short.codes.tolist(), "samples": packed(short.samples[:, 0])},
         **{
             name: {"codes": codes.tolist(), "samples": packed(made)}
-            for name, (codes, made) in (("changing", changing), ("dialled", dialled))
+            for name, (codes, made) in (("changing", changing), ("with_options", with_options))
         },
     }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Media:
-    """What every verb is asked about."""
+    """What every task is asked about."""
 
     rgb: np.ndarray
     samples: np.ndarray
@@ -185,8 +162,8 @@ class Media:
         )
 
 
-def verbs(echoes: Echoes, media: Media) -> dict[str, Callable[[int], Made]]:
-    """What each verb makes with a seed, by the browser's names."""
+def tasks(echoes: Echoes, media: Media) -> dict[str, Callable[[int], Made]]:
+    """What each task makes with a seed, by the browser's names."""
     rgb, samples, clip_s = media.rgb, media.samples, echoes.manifest.mel.duration_s
 
     def one(made: Sound | Picture) -> Made:
@@ -213,8 +190,8 @@ def verbs(echoes: Echoes, media: Media) -> dict[str, Callable[[int], Made]]:
     }
 
 
-def run(verbs: dict[str, Callable[[int], Made]], seed: int) -> dict[str, Any]:
-    made = {name: verb(seed) for name, verb in verbs.items()}
+def run(tasks: dict[str, Callable[[int], Made]], seed: int) -> dict[str, Any]:
+    made = {name: task(seed) for name, task in tasks.items()}
     heard = {name: packed(samples) for name, (_, samples) in made.items() if samples is not None}
     return {
         "seed": str(seed),
@@ -226,7 +203,7 @@ def run(verbs: dict[str, Callable[[int], Made]], seed: int) -> dict[str, Any]:
 def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
     media = Media.of(echoes)
     rgb, samples = media.rgb, media.samples
-    asked = verbs(echoes, media)
+    asked = tasks(echoes, media)
     return {
         "image": {"height": 96, "width": 130, "rgb": packed(rgb)},
         "hidden": packed((media.hidden[..., 0] > 127).astype(np.uint8)),
@@ -236,7 +213,7 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
         "long": long_sounds(echoes, rgb, samples),
         "image_codes": echoes.encode_image(rgb)[0].tolist(),
         "audio_codes": echoes.encode_audio(samples)[0].tolist(),
-        "mel": packed(clip_mel(samples, echoes.manifest.mel)),
+        "mel": packed(echoes.log_mel(samples[None])[0]),
         "runs": [run(asked, seed) for seed in [*range(seeds - 1), 2**64 - 1]],
         "pixels": packed(echoes.audio_to_image(samples, seed=5).pixels),
         "options": [
@@ -254,14 +231,7 @@ def main(bundle: str, out: str, seeds: str = "50") -> None:
     expected = {
         "pictures": pictures(),
         "specs": {name: [spec.height, spec.width] for name, spec in SPECS.items()},
-        "plans": plans(),
         "wav": wav(),
-        "noise": {
-            "seed": str(2**63 + 1),
-            "window": str(2**64 - 1),
-            "uniforms": packed(uniforms([2**63 + 1], 1, 37, 2**64 - 1)),
-        },
-        "filterbank": packed(mel_filterbank(echoes.manifest.mel)),
         "answers": answers(echoes, int(seeds)),
     }
     Path(out).write_text(json.dumps(expected), "utf-8")

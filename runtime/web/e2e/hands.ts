@@ -27,7 +27,7 @@ interface Opened {
 
 let page: Page;
 
-/** Tests that reload a page that is open; they leave it with other dials. */
+/** Tests that reload a page that is open; they leave it with other settings. */
 export function describeHands(of: () => Opened): void {
   beforeAll(async () => {
     ({ page } = of());
@@ -130,14 +130,14 @@ function describeKeyboard(): void {
     return (await saving).suggestedFilename();
   }
 
-  it("turns a dial, and takes the sample", async () => {
+  it("changes a setting, and takes the sample", async () => {
     const first: string[] = [];
     while (first.length < 2) {
       await page.keyboard.press("Tab");
       first.push(await focused());
     }
     expect(first).toEqual(["choose-picture", "sample"]);
-    await tabTo("dials");
+    await tabTo("settings");
     await page.keyboard.press("Enter");
     await tabTo("steps");
     await page.keyboard.type("1"); // what is made counts here, not how good it is
@@ -182,8 +182,8 @@ function describeKeyboard(): void {
     expect(await savedBy("save-picture")).toBe("echo-1.png");
   });
 
-  it("turns other dials, and makes it again", async () => {
-    await tabTo("dials");
+  it("changes other settings, and makes it again", async () => {
+    await tabTo("settings");
     const visited = [];
     for (let presses = 0; presses < 5; presses++) {
       await page.keyboard.press("Tab");
@@ -258,7 +258,7 @@ function describePhone(of: () => Opened): void {
     const sample = phone.page.getByRole("button", { name: "Take the sample" });
     const codes = await codesAfter(phone.page, () => sample.tap());
     expect(codes["Sound codes"]).toHaveLength(oneStep.imageToAudio.length);
-    for (const folded of ["#dials", "#made"]) await phone.page.locator(`${folded} summary`).tap();
+    for (const folded of ["#settings", "#made"]) await phone.page.locator(`${folded} summary`).tap();
     expect(await scrolledWidth(phone.page)).toBeLessThanOrEqual(PHONE.width);
     expect(await smallButtons(phone.page)).toEqual([]);
     await phone.page.screenshot({ path: `${SCREENSHOTS}/phone-made.png`, fullPage: true });

@@ -160,15 +160,15 @@ describe("the page", () => {
     ]);
   });
 
-  it("refuses a dial that is no number in one sentence", async () => {
-    await page.locator("#dials summary").click();
+  it("refuses a setting that is no number in one sentence", async () => {
+    await page.locator("#settings summary").click();
     const field = page.getByLabel("Guidance scale");
     await field.pressSequentially("1e");
     await page.getByRole("button", { name: "Make again" }).click();
     const sentence = "the guidance scale must be a number";
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
     await field.fill("");
-    await page.locator("#dials summary").click();
+    await page.locator("#settings summary").click();
   });
 
   it("fits a phone, in the dark", async () => {
@@ -200,7 +200,7 @@ describe("the page, after all that,", () => {
     await page.reload();
     await page.getByText("Ready", { exact: true }).waitFor(WAIT);
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
-    await page.locator("#dials summary").click();
+    await page.locator("#settings summary").click();
     await page.getByLabel("Steps").fill("1");
     await codesAfter(() => page.getByRole("button", { name: "From nothing" }).click());
     trouble.length = 0; // the manifest was asked for in vain, and the browser says so

@@ -33,15 +33,15 @@ class MemoryStore implements FileStore {
 afterEach(() => vi.unstubAllGlobals());
 
 const STEP = Buffer.from("a newer step");
+const STEP_GRAPH = "decode_audio_step";
 const STEP_SHA256 = createHash("sha256").update(STEP).digest("hex");
 
-/** A newer bundle's manifest, which says that its step is STEP. */
+/** A newer bundle's manifest, which says that a graph is STEP. */
 function newer(file: string, data: Buffer): Buffer {
   if (file !== "manifest.json") return data;
   const manifest = JSON.parse(data.toString());
   manifest.description = "newer";
-  const { step } = manifest.graphs;
-  manifest.graphs.step = { ...step, sha256: STEP_SHA256, size_bytes: STEP.length };
+  Object.assign(manifest.graphs[STEP_GRAPH], { sha256: STEP_SHA256, size_bytes: STEP.length });
   return Buffer.from(JSON.stringify(manifest));
 }
 
@@ -97,7 +97,10 @@ describe("a bundle", () => {
     expect(seen.at(-1)).toBe(total);
     expect(seen).toEqual(seen.toSorted((a, b) => a - b));
     expect(total).toBe(bundle.sizeBytes);
-    expect(bundle.graph("step").externalData[0]!.data.length).toBe(96_752);
+    const [weights] = bundle.manifest.graphs[STEP_GRAPH]!.external_data;
+    const [{ path, data }] = bundle.graph(STEP_GRAPH).externalData as [{ path: string; data: Uint8Array }];
+    expect([path, data.length]).toEqual([weights!.file, weights!.size_bytes]);
+    expect(asked).not.toContain("decode_audio.onnx"); // which this program does not run
   });
 
   it.each([
@@ -107,7 +110,7 @@ describe("a bundle", () => {
     ["is too long", (data: Buffer) => Buffer.concat([data, data]), /is larger than the \d+ bytes/],
     ["is missing", () => undefined, /the server answered 404/],
   ])("of which a file %s is refused", async (_, change, message) => {
-    const url = serve(TINY_BUNDLE, (file, data) => (file === "step.onnx" ? change(data) : data));
+    const url = serve(TINY_BUNDLE, (file, data) => (file === `${STEP_GRAPH}.onnx` ? change(data) : data));
     const loading = Bundle.load(url);
     await expect(loading).rejects.toThrow(BundleError);
     await expect(loading).rejects.toThrow(message);
@@ -120,7 +123,7 @@ describe("a bundle", () => {
 
   it("loads without a network once it was loaded", async () => {
     const store = new MemoryStore();
-    await store.put("http://bundle/step.onnx?sha256=old", new Uint8Array(1));
+    await store.put(`http://bundle/${STEP_GRAPH}.onnx?sha256=old`, new Uint8Array(1));
     await Bundle.load(serve(TINY_BUNDLE), undefined, store);
     expect([...store.files.keys()].some((url) => url.endsWith("old"))).toBe(false);
     vi.stubGlobal("fetch", async () => {
@@ -157,7 +160,7 @@ describe("a bundle", () => {
     const store = new MemoryStore((url) => url.endsWith(STEP_SHA256));
     const url = serve(TINY_BUNDLE);
     expect((await Bundle.load(url, undefined, store)).isKept).toBe(true);
-    serve(TINY_BUNDLE, (file, data) => newer(file, file === "step.onnx" ? STEP : data));
+    serve(TINY_BUNDLE, (file, data) => newer(file, file === `${STEP_GRAPH}.onnx` ? STEP : data));
     const bundle = await Bundle.load(url, undefined, store);
     expect([bundle.manifest.description, bundle.isKept]).toEqual(["newer", false]);
     unplug();
@@ -168,11 +171,11 @@ describe("a bundle", () => {
     const url = serve(TINY_BUNDLE);
     const answer = fetch;
     vi.stubGlobal("fetch", async (address: string) =>
-      address.includes("step.onnx") ? cutOff() : answer(address),
+      address.includes(`${STEP_GRAPH}.onnx`) ? cutOff() : answer(address),
     );
     const loading = Bundle.load(url);
     await expect(loading).rejects.toThrow(BundleError);
-    await expect(loading).rejects.toThrow(/step\.onnx\S* cannot be fetched: network error$/);
+    await expect(loading).rejects.toThrow(/decode_audio_step\.onnx\S* cannot be fetched: network error$/);
   });
 
   it("with an address that is none is refused", async () => {
@@ -185,7 +188,7 @@ describe("the browser's cache", () => {
     const kept = new Map<string, Response>();
     stubCache(kept);
     vi.stubGlobal("location", { href: "http://bundle/page.html" });
-    const [old, other] = ["http://bundle/step.onnx?sha256=old", "http://bundle.example/old"];
+    const [old, other] = [`http://bundle/${STEP_GRAPH}.onnx?sha256=old`, "http://bundle.example/old"];
     for (const url of [old, other]) kept.set(url, new Response("old"));
     serve(TINY_BUNDLE);
     const bundle = await Bundle.load("/");

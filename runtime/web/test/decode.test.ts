@@ -1,102 +1,78 @@
+import { Tensor } from "onnxruntime-web";
 import { describe, expect, it } from "vitest";
 
-import { decode } from "../src/echoes/decode";
-import { BundleError, CancelledError } from "../src/echoes/errors";
-import { uniforms } from "../src/echoes/noise";
+import { decode, type OnStep } from "../src/echoes/decode";
+import { CancelledError } from "../src/echoes/errors";
 import type { Plan } from "../src/echoes/plan";
-import { golden } from "./fixtures";
+import type { Tensors } from "../src/echoes/session";
 
-interface Trace {
-  seeds: number[];
-  mask_token_id: number;
-  tokens: number[][];
-  condition: number[][];
-  plan: {
-    keep: number[][];
-    temperature: number[];
-    choice_temperature: number[];
-    guidance_scale: number[];
+const MASK = 9;
+const TOKENS = Int32Array.of(7, MASK, MASK, MASK);
+const UNIFORMS = Float32Array.of(0.125, 0.25, 0.5, 0.75);
+const PLAN: Plan = {
+  positions: [Int32Array.of(3), Int32Array.of(1, 2)],
+  temperature: 0.5,
+  guidanceScale: Float32Array.of(3, 1),
+};
+const SEEN = new Tensor("float32", new Float32Array(2), [1, 2]);
+const NOTHING = new Tensor("float32", new Float32Array(0), [0, 2]);
+
+type Asked = Record<string, { data: number[]; dims: readonly number[] }>;
+
+/** Runs the loop on a graph that draws position for token, and notes what it is asked. */
+async function run(context: Tensor, onStep?: OnStep): Promise<[Int32Array, Asked[]]> {
+  const asked: Asked[] = [];
+  const tensor = (values: Float32Array | Int32Array, dims: readonly number[]) =>
+    values instanceof Int32Array
+      ? new Tensor("int32", values, dims)
+      : new Tensor("float32", values, dims);
+  const graph = {
+    tensor,
+    async run(inputs: Tensors): Promise<Tensors> {
+      asked.push(
+        Object.fromEntries(
+          Object.entries(inputs).map(([name, { data, dims }]) => [
+            name,
+            { data: [...(data as Float32Array)], dims },
+          ]),
+        ),
+      );
+      const tokens = (inputs["tokens"]!.data as Int32Array).slice();
+      for (const position of inputs["positions"]!.data as Int32Array) tokens[position] = position;
+      return { decoded: tensor(tokens, [1, tokens.length]) };
+    },
   };
-  decoded: number[][];
-}
-
-const { traces, vocab_size } = golden("decode") as { traces: Trace[]; vocab_size: number };
-
-/** Whole numbers in [-4, 4] that depend on every token, so that rounding cannot move them. */
-async function mockLogits(tokens: Int32Array, members: number): Promise<Float32Array> {
-  const nTokens = tokens.length / members;
-  const logits = new Float32Array(tokens.length * vocab_size);
-  for (let member = 0; member < members; member++) {
-    const own = tokens.subarray(member * nTokens, (member + 1) * nTokens);
-    const context = own.reduce((sum, token, m) => sum + token * (2 * m + 1), 0);
-    for (let n = 0; n < nTokens; n++) {
-      for (let v = 0; v < vocab_size; v++) {
-        const value = ((7 * n + 5 * v + 3 * n * v + context) % 9) - 4;
-        logits[(member * nTokens + n) * vocab_size + v] = value;
-      }
-    }
-  }
-  return logits;
-}
-
-function run(
-  trace: Trace,
-  onStep?: (step: number) => boolean | void,
-  logits: typeof mockLogits = mockLogits,
-) {
-  const nTokens = trace.tokens[0]!.length;
-  const tokens = Int32Array.from(trace.tokens.flat());
-  const plan: Plan = {
-    steps: trace.plan.keep.length,
-    keep: trace.plan.keep,
-    temperature: Float32Array.from(trace.plan.temperature),
-    choiceTemperature: Float32Array.from(trace.plan.choice_temperature),
-    guidanceScale: Float32Array.from(trace.plan.guidance_scale),
-  };
-  const question = {
-    members: trace.seeds.length,
-    tokens,
-    mask: Uint8Array.from(tokens, (token) => (token === trace.mask_token_id ? 1 : 0)),
-    condition: Uint8Array.from(trace.condition.flat()),
-    maskTokenId: trace.mask_token_id,
-    vocabSize: vocab_size,
-  };
-  const noise = trace.seeds.map((seed) => uniforms(BigInt(seed), 2 * plan.steps * nTokens));
-  return decode(logits, question, plan, noise, onStep);
+  return [await decode(graph, TOKENS, context, PLAN, UNIFORMS, onStep), asked];
 }
 
 describe("the decoding loop", () => {
-  it.each(traces.map((trace, i) => [i, trace] as const))("gives golden trace %i", async (_, trace) => {
-    expect([...(await run(trace))]).toEqual(trace.decoded.flat());
+  it("gives each step what the one before it decoded, and its share of plan and noise", async () => {
+    const [decoded, [first, second]] = await run(SEEN);
+    expect([...decoded]).toEqual([7, 1, 2, 3]);
+    expect(first!["tokens"]).toEqual({ data: [...TOKENS], dims: [1, 4] });
+    expect(first!["positions"]).toEqual({ data: [3], dims: [1, 1] });
+    expect(first!["uniforms"]).toEqual({ data: [0.75], dims: [1, 1] });
+    expect(first!["context"]!.dims).toEqual([1, 2]);
+    expect(first!["temperature"]).toEqual({ data: [0.5], dims: [1] });
+    expect(second!["tokens"]!.data).toEqual([7, MASK, MASK, 3]);
+    expect(second!["positions"]).toEqual({ data: [1, 2], dims: [1, 2] });
+    expect(second!["uniforms"]!.data).toEqual([0.25, 0.5]);
+  });
+
+  it("asks for the branch without context where guidance counts, or there is no context", async () => {
+    const scales = async (context: Tensor) =>
+      (await run(context))[1].map((inputs) => inputs["guidance_scale"]!.data);
+    expect(await scales(SEEN)).toEqual([[3], []]);
+    expect(await scales(NOTHING)).toEqual([[3], [1]]);
   });
 
   it("reports each step, and stops when it is told to", async () => {
-    const steps: number[] = [];
-    const stopped = run(traces[0]!, (step) => {
-      steps.push(step);
-      return step < 1;
-    });
-    await expect(stopped).rejects.toThrow(new CancelledError("cancelled after step 2 of 4"));
-    expect(steps).toEqual([0, 1]);
-  });
-
-  it.each([Number.NaN, Infinity])("refuses logits that are not numbers: %d", async (wrong) => {
-    const logits = async (tokens: Int32Array, members: number) =>
-      (await mockLogits(tokens, members)).map((logit, i) => (i % vocab_size === 1 ? wrong : logit));
-    await expect(run(traces[0]!, undefined, logits)).rejects.toThrow(
-      new BundleError(
-        "the step graph gave logits that are not numbers; get the bundle again or use WebAssembly",
-      ),
-    );
-  });
-
-  it("never takes tokens of which the logit is minus infinity", async () => {
-    const logits = async (tokens: Int32Array, members: number) =>
-      (await mockLogits(tokens, members)).map((logit, i) =>
-        i % vocab_size === 1 ? logit : -Infinity,
-      );
-    const { tokens, mask_token_id } = traces[0]!;
-    const wanted = tokens.flat().map((token) => (token === mask_token_id ? 1 : token));
-    expect([...(await run(traces[0]!, undefined, logits))]).toEqual(wanted);
+    const steps: [number, number][] = [];
+    await run(SEEN, (step, count) => void steps.push([step, count]));
+    expect(steps).toEqual([
+      [0, 2],
+      [1, 2],
+    ]);
+    await expect(run(SEEN, (step) => step > 0)).rejects.toThrow(CancelledError);
   });
 });

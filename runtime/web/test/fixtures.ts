@@ -28,6 +28,16 @@ export function floats(base64: string): Float32Array {
   return new Float32Array(bytes(base64).buffer);
 }
 
+/** Python's names as ours. */
+export function camel(options: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([name, value]) => [
+      name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );
+}
+
 /** The largest difference between two arrays of one length. */
 export function distance(a: ArrayLike<number>, b: ArrayLike<number>): number {
   if (a.length !== b.length) return Infinity;

@@ -161,6 +161,13 @@ describe("a call that is cancelled", () => {
   });
 });
 
+it("a worker shows a sound's first clip", async () => {
+  const { mel } = await echoes.load({ url, threads: 1 });
+  const shown = await echoes.run("clipMel", { samples: new Float32Array(700) });
+  expect(shown).toHaveLength(mel.n_mels * mel.n_frames);
+  expect(shown.every((value) => value === -1)).toBe(true); // silence
+});
+
 it("a worker goes on with a sound", async () => {
   const samples = new Float32Array(700);
   const asks = { samples, duration: 0.1, image };

@@ -1,11 +1,20 @@
 /** Fetching and verifying bundles. */
 
+import { sha256 } from "@noble/hashes/sha2.js";
+import { bytesToHex } from "@noble/hashes/utils.js";
+
 import { BundleError, ManifestError, messageOf } from "./errors";
 import { openStore, type FileStore } from "./file_store";
-import { parseJson } from "./json_fields";
-import { filesOf, MANIFEST_NAME, readManifest, type DataFile, type Manifest } from "./manifest";
-import { sha256Hex } from "./sha256";
-import { GRAPHS, type GraphName } from "./signatures";
+import { parseJson } from "./json";
+import {
+  filesOf,
+  GRAPHS,
+  MANIFEST_NAME,
+  readManifest,
+  type DataFile,
+  type GraphName,
+  type Manifest,
+} from "./manifest";
 
 const MAX_MANIFEST_BYTES = 1 << 20;
 
@@ -35,7 +44,7 @@ export class Bundle {
     const kept = store ?? (await openStore());
     const { manifest, bytes } = await loadManifest(folder, kept);
     const parts = filesOf(manifest, GRAPHS);
-    const total = parts.reduce((sum, part) => sum + part.sizeBytes, 0);
+    const total = parts.reduce((sum, part) => sum + part.size_bytes, 0);
     const files = new Map<string, Bytes>();
     let before = 0;
     let isKept = true;
@@ -44,7 +53,7 @@ export class Bundle {
       const file = await loadFile(folder, part, kept, onPart);
       files.set(part.file, file.bytes);
       isKept &&= file.isKept;
-      before += part.sizeBytes;
+      before += part.size_bytes;
       onPart(0);
     }
     // Last of all, so that what was kept before works until all of this is there.
@@ -69,7 +78,10 @@ export class Bundle {
     }
     return {
       graph: this.files.get(entry.file)!,
-      externalData: entry.externalData.map(({ file }) => ({ path: file, data: this.files.get(file)! })),
+      externalData: entry.external_data.map(({ file }) => ({
+        path: file,
+        data: this.files.get(file)!,
+      })),
     };
   }
 }
@@ -114,7 +126,7 @@ async function loadFile(
   const url = fileUrl(folder, part);
   const kept = await store.get(url);
   if (kept && (await sha256Hex(kept)) === part.sha256) return { bytes: kept, isKept: true };
-  const bytes = await fetchBytes(url, {}, part.sizeBytes, onBytes);
+  const bytes = await fetchBytes(url, {}, part.size_bytes, onBytes);
   const problem = await damage(part, bytes);
   if (problem) throw new BundleError(`file ${part.file} of ${folder} ${problem}; reload the page`);
   return { bytes, isKept: await store.put(url, bytes) };
@@ -126,13 +138,21 @@ function fileUrl(folder: string, part: DataFile): string {
 }
 
 async function damage(part: DataFile, bytes: Bytes): Promise<string | undefined> {
-  if (bytes.length !== part.sizeBytes) {
-    return `has ${bytes.length} bytes, the manifest says ${part.sizeBytes}`;
+  if (bytes.length !== part.size_bytes) {
+    return `has ${bytes.length} bytes, the manifest says ${part.size_bytes}`;
   }
   const digest = await sha256Hex(bytes);
   if (digest === part.sha256) return undefined;
   const [is, must] = [digest, part.sha256].map((text) => `${text.slice(0, 12)}...`);
   return `has the checksum ${is}, the manifest says ${must}`;
+}
+
+/** Also where the browser has no `crypto.subtle`: pages over plain HTTP from elsewhere. */
+async function sha256Hex(bytes: Bytes): Promise<string> {
+  const digest = globalThis.crypto?.subtle
+    ? new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))
+    : sha256(bytes);
+  return bytesToHex(digest);
 }
 
 function notFetched(url: string, error: unknown): BundleError {

@@ -1,36 +1,32 @@
-/** One call of a verb: what was asked for besides the media. */
+/** One call of a task: what was asked for besides the media. */
 
 import type { OnStep } from "./decode";
-import { levelled, type Engine } from "./engine";
 import { InputError } from "./errors";
-import { checkSeed, uniforms } from "./noise";
-import { applyOptions } from "./plan";
 import type { Pixels } from "./image";
+import { maskToken, positionsOf, type Medium } from "./manifest";
+import { levelled, type Model } from "./model";
+import { checkSeed, uniforms, VARY_STREAM } from "./noise";
 import type { Picture, Sound } from "./results";
-import type { Sampling } from "./spec";
+import { applyOptions, type Sampling } from "./sampling";
 
-/** The dials of every verb; what is missing is the bundle's default, and a seed is drawn. */
+/** What every task takes; what is missing is the bundle's sampling, and a seed is drawn. */
 export interface Options extends Partial<Sampling> {
   readonly seed?: bigint | number;
   readonly onStep?: OnStep;
 }
 
-/** The noise that chooses which codes `vary` keeps; no other decoding gets that far. */
-const VARY_WINDOW = 2n ** 64n - 1n;
-
 export class Call {
   readonly seed: bigint;
-  /** What is asked for, whatever is unknown. */
-  private readonly dials: Sampling;
+  /** What is asked for, however many tokens are unknown. */
+  private readonly asked: Sampling;
   private readonly timings: Record<string, number> = {};
 
   constructor(
-    readonly engine: Engine,
+    readonly model: Model,
     private readonly options: Options,
   ) {
-    const { sampling, tokens } = engine.manifest;
     this.seed = checkSeed(options.seed);
-    this.dials = applyOptions(sampling, tokens.nTokens, options);
+    this.asked = applyOptions(model.manifest.sampling, options);
   }
 
   async stage<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -40,76 +36,99 @@ export class Call {
     return result;
   }
 
-  /** Tokens that hold what is known; null: all of that medium is unknown. */
-  question(image: Int32Array | null, audio: Int32Array | null): Int32Array {
-    const { nTokens, maskTokenId, image: grid } = this.engine.manifest.tokens;
-    const tokens = new Int32Array(nTokens).fill(maskTokenId);
-    if (image) tokens.set(image);
-    if (audio) tokens.set(audio, grid.nTokens);
-    return tokens;
+  /** Tokens of a target of which nothing is known. */
+  unknown(target: Medium): Int32Array {
+    const grid = this.model.manifest.tokens[target];
+    return new Int32Array(positionsOf(grid)).fill(maskToken(grid));
   }
 
-  /** The dials of one decoding, which takes no more steps than there are unknown tokens. */
-  sampling(tokens: Int32Array): Sampling {
-    const { maskTokenId } = this.engine.manifest.tokens;
-    const nUnknown = tokens.reduce((sum, token) => sum + Number(token === maskTokenId), 0);
-    return { ...this.dials, steps: Math.min(this.dials.steps, Math.max(1, nUnknown)) };
+  /** What is asked for, with no more steps than a target's tokens have unknown ones. */
+  sampling(target: Medium, tokens = this.unknown(target)): Sampling {
+    const mask = maskToken(this.model.manifest.tokens[target]);
+    const nUnknown = tokens.reduce((sum, token) => sum + Number(token === mask), 0);
+    return { ...this.asked, steps: Math.min(this.asked.steps, Math.max(1, nUnknown)) };
   }
 
-  /** Fills in what is unknown; codes of both media. */
+  /** Fills in what is unknown of a target; `context` are codes of the other medium. */
   async decode(
+    target: Medium,
     tokens: Int32Array,
+    context: Int32Array | null,
     window = 0n,
-  ): Promise<{ image: Int32Array; audio: Int32Array }> {
-    const { maskTokenId, image } = this.engine.manifest.tokens;
-    const decoded = tokens.includes(maskTokenId)
-      ? await this.stage("decode tokens", () =>
-          this.engine.decodeTokens({
-            tokens,
-            seed: this.seed,
-            sampling: this.sampling(tokens),
-            window,
-            onStep: this.options.onStep,
-          }),
-        )
-      : tokens;
-    return { image: decoded.slice(0, image.nTokens), audio: decoded.slice(image.nTokens) };
+  ): Promise<Int32Array> {
+    if (!tokens.includes(maskToken(this.model.manifest.tokens[target]))) return tokens;
+    return this.stage("decode tokens", () =>
+      this.model.decodeTokens({
+        target,
+        tokens,
+        context,
+        seed: this.seed,
+        sampling: this.sampling(target, tokens),
+        window,
+        onStep: this.options.onStep,
+      }),
+    );
   }
 
-  /** Codes of which each stays with probability `keep`, by the call's seed. */
-  thinned(codes: Int32Array, keep: number): Int32Array {
+  /** A target's codes, of which each stays with probability `keep`, by the call's seed. */
+  thinned(target: Medium, codes: Int32Array, keep: number): Int32Array {
     if (!(keep >= 0 && keep <= 1)) throw new InputError(`keep must be in [0, 1], got ${keep}`);
-    const chances = uniforms(this.seed, codes.length, VARY_WINDOW);
-    const { maskTokenId } = this.engine.manifest.tokens;
-    return codes.map((code, i) => (chances[i]! < keep ? code : maskTokenId));
+    const chances = uniforms(this.seed, VARY_STREAM, codes.length);
+    const mask = maskToken(this.model.manifest.tokens[target]);
+    return codes.map((code, i) => (chances[i]! < keep ? code : mask));
+  }
+
+  /** The sound of (N_a,) tokens, once filled in. */
+  async soundOf(tokens: Int32Array, image: Int32Array | null): Promise<Sound> {
+    const codes = await this.decode("audio", tokens, image);
+    return this.hear(codes, this.sampling("audio", tokens));
+  }
+
+  /** The picture of (N_i,) tokens, once filled in. */
+  async pictureOf(tokens: Int32Array, audio: Int32Array | null): Promise<Picture> {
+    const codes = await this.decode("image", tokens, audio);
+    return this.see(codes, this.sampling("image", tokens));
   }
 
   /** The sound of (N_a,) codes. */
   async hear(codes: Int32Array, sampling: Sampling): Promise<Sound> {
     const [mel, samples] = await this.stage("decode audio", async () => {
-      const mel = await this.engine.decodeMel(codes);
-      return [mel, levelled(await this.engine.vocode(mel))] as const;
+      const mel = await this.model.decodeMel(codes, this.seed);
+      return [mel, levelled(await this.model.vocode(mel))] as const;
     });
     return this.sound(samples, mel, codes, sampling);
   }
 
   /** The picture of (N_i,) codes. */
   async see(codes: Int32Array, sampling: Sampling): Promise<Picture> {
-    const pixels = await this.stage("decode image", () => this.engine.decodeImage(codes));
+    const pixels = await this.stage("decode image", () => this.model.decodeImage(codes));
     return { pixels, ...this.made(codes, sampling) };
   }
 
   sound(samples: Float32Array, mel: Float32Array, codes: Int32Array, sampling: Sampling): Sound {
-    const sampleRate = this.engine.manifest.mel.sample_rate;
+    const sampleRate = this.model.manifest.mel.sample_rate;
     return { samples, sampleRate, mel, ...this.made(codes, sampling) };
   }
 
   encodeImage(image: Pixels): Promise<Int32Array> {
-    return this.stage("encode image", () => this.engine.encodeImage(image));
+    return this.stage("encode image", () => this.model.encodeImage(image));
   }
 
-  encodeAudio(samples: Float32Array): Promise<Int32Array> {
-    return this.stage("encode audio", () => this.engine.encodeAudio(samples));
+  async encodeAudio(samples: Float32Array): Promise<Int32Array> {
+    return (await this.encodeClip(samples))[1];
+  }
+
+  /** The log-mel and the codes of the first clip of a sound. */
+  encodeClip(samples: Float32Array): Promise<readonly [mel: Float32Array, codes: Int32Array]> {
+    return this.stage("encode audio", async () => {
+      const mel = await this.model.clipMel(samples);
+      return [mel, await this.model.encodeMel(mel)] as const;
+    });
+  }
+
+  /** The log-mel of all of a sound. */
+  logMel(samples: Float32Array): Promise<Float32Array> {
+    return this.stage("log-mel", () => this.model.logMel(samples));
   }
 
   private made(codes: Int32Array, sampling: Sampling): Omit<Picture, "pixels"> {
@@ -117,8 +136,8 @@ export class Call {
       codes,
       seed: this.seed,
       sampling,
-      bundle: this.engine.manifest.name,
-      device: this.engine.device.label,
+      bundle: this.model.manifest.name,
+      device: this.model.device.label,
       timingsMs: this.timings,
     };
   }

@@ -2,15 +2,15 @@
 
 import * as errors from "./errors";
 import type {
-  Dials,
   Loaded,
   LoadRequest,
   Progress,
   Request,
   Response,
+  SentOptions,
   StreamAsks,
-  Verb,
-  Verbs,
+  Task,
+  Tasks,
 } from "./protocol";
 import type { Sound } from "./results";
 
@@ -41,13 +41,13 @@ export class EchoesWorker {
     return this.ask({ id: this.nextId++, kind: "load", options }, watch);
   }
 
-  run<V extends Verb>(
-    verb: V,
-    asks: Verbs[V]["asks"],
-    dials: Dials = {},
+  run<T extends Task>(
+    task: T,
+    asks: Tasks[T]["asks"],
+    options: SentOptions = {},
     watch: Watch = {},
-  ): Promise<Verbs[V]["gives"]> {
-    return this.ask({ id: this.nextId++, kind: "run", verb, asks, dials }, watch);
+  ): Promise<Tasks[T]["gives"]> {
+    return this.ask({ id: this.nextId++, kind: "run", task, asks, options }, watch);
   }
 
   /**
@@ -56,12 +56,12 @@ export class EchoesWorker {
    */
   async *stream(
     asks: StreamAsks,
-    dials: Dials = {},
+    options: SentOptions = {},
     watch: Watch = {},
   ): AsyncGenerator<Sound, void, undefined> {
     const stream = this.nextId++;
     try {
-      await this.ask<null>({ id: stream, kind: "stream", asks, dials }, watch);
+      await this.ask<null>({ id: stream, kind: "stream", asks, options }, watch);
       for (;;) {
         const next: Request = { id: this.nextId++, kind: "next", stream };
         const part = await this.ask<Sound | null>(next, watch);

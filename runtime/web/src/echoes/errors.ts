@@ -36,3 +36,11 @@ export class CancelledError extends EchoesError {
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
+
+const SHOWN_CHARS = 60;
+
+/** A value as JSON, cut to fit a sentence. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length <= SHOWN_CHARS ? text : `${text.slice(0, SHOWN_CHARS - 3)}...`;
+}

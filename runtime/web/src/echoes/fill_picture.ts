@@ -3,6 +3,7 @@
 import type { Call } from "./call";
 import { InputError } from "./errors";
 import { checkPixels, crop, cropBox, type Pixels } from "./image";
+import { maskToken } from "./manifest";
 import type { Picture } from "./results";
 
 /** What is to be made anew: one byte for each pixel, not 0 where it is. */
@@ -31,7 +32,7 @@ export async function inpaintPicture(
         `${mask.width} x ${mask.height}`,
     );
   }
-  const { image: spec, tokens: layout } = call.engine.manifest;
+  const { image: spec, tokens: grids } = call.model.manifest;
   const [rows, columns] = extent(mask);
   const middle = (first: number, last: number) => (first + last + 1) >> 1;
   const box = cropBox(original, spec, [middle(...rows), middle(...columns)]);
@@ -47,18 +48,17 @@ export async function inpaintPicture(
         `${rows[1] - rows[0] + 1}`,
     );
   }
-  const codes = await call.encodeImage(crop(original, box));
-  const grid = layout.image;
+  const tokens = await call.encodeImage(crop(original, box));
+  const grid = grids.image;
   for (let y = rows[0]; y <= rows[1]; y++) {
     for (let x = columns[0]; x <= columns[1]; x++) {
       if (!mask.hidden[y * mask.width + x]) continue;
       const row = Math.floor(((y - box.top) * grid.height) / box.height);
       const column = Math.floor(((x - box.left) * grid.width) / box.width);
-      codes[row * grid.width + column] = layout.maskTokenId;
+      tokens[row * grid.width + column] = maskToken(grid);
     }
   }
-  const tokens = call.question(codes, audio);
-  return call.see((await call.decode(tokens)).image, call.sampling(tokens));
+  return call.pictureOf(tokens, audio);
 }
 
 type Range = [first: number, last: number];

@@ -1,13 +1,12 @@
 /** Making a part of a sound anew, and going on after its end, at the model's rate. */
 
 import type { Call } from "./call";
-import { checkSamples } from "./engine";
 import { InputError } from "./errors";
-import { clipMel, logMel } from "./mel";
+import { clipSamples, maskToken } from "./manifest";
 import { columnsOf } from "./matrix";
+import { checkSamples } from "./model";
 import { clamp, roundHalfEven } from "./numbers";
 import type { Sound } from "./results";
-import { clipSamples } from "./spec";
 import { checkContinuable, overlapColumns, stream } from "./stream";
 
 /** A part of a sound in seconds. */
@@ -28,8 +27,8 @@ export async function inpaint(
   part: Part,
   image: Int32Array | null,
 ): Promise<Sound> {
-  const { mel: spec, tokens: layout } = call.engine.manifest;
-  const grid = layout.audio;
+  const { mel: spec, tokens: grids } = call.model.manifest;
+  const grid = grids.audio;
   checkPart(checkSamples(original), part, spec.sample_rate);
   const nSamples = clipSamples(spec);
   const perColumn = Math.floor(nSamples / grid.width);
@@ -48,26 +47,24 @@ export async function inpaint(
         "give a shorter part, or use continue",
     );
   }
-  const mel = clipMel(original.subarray(begin, begin + nSamples), spec);
-  const known = await call.stage("encode audio", () => call.engine.encodeMel(mel));
-  const asked = known.map((code, i) => {
+  const [mel, known] = await call.encodeClip(original.subarray(begin, begin + nSamples));
+  const tokens = known.map((code, i) => {
     const column = i % grid.width;
-    return column >= columns[0] && column < columns[1] ? layout.maskTokenId : code;
+    return column >= columns[0] && column < columns[1] ? maskToken(grid) : code;
   });
-  const tokens = call.question(image, asked);
-  const codes = (await call.decode(tokens)).audio;
+  const codes = await call.decode("audio", tokens, image);
   const made = await call.stage("decode audio", async () => {
     // Outside of the part the vocoder sees what was really there.
     const perCode = Math.floor(spec.n_frames / grid.width);
     const [from, to] = [columns[0] * perCode, columns[1] * perCode];
-    const fresh = await call.engine.decodeMel(codes);
+    const fresh = await call.model.decodeMel(codes, call.seed);
     for (let row = 0; row < mel.length; row += spec.n_frames) {
       mel.set(fresh.subarray(row + from, row + to), row + from);
     }
-    return call.engine.vocode(mel);
+    return call.model.vocode(mel);
   });
   const samples = patched(original, made, begin, [first, last], spec.sample_rate);
-  return call.sound(samples, logMel(samples, spec), codes, call.sampling(tokens));
+  return call.sound(samples, await call.logMel(samples), codes, call.sampling("audio", tokens));
 }
 
 /**
@@ -82,16 +79,15 @@ export async function extend(
   more: number,
   image: Int32Array | null,
 ): Promise<Sound> {
-  const { mel: spec, tokens: layout } = checkContinuable(call.engine.manifest);
-  const { height, width } = layout.audio;
+  const { mel: spec, tokens: grids } = checkContinuable(call.model.manifest);
+  const { height, width } = grids.audio;
   if (!(more > 0 && more <= MAX_ADDED_S)) {
     throw new InputError(`duration must be in (0, ${MAX_ADDED_S}] seconds, got ${more}`);
   }
   const clip = new Float32Array(clipSamples(spec));
   const heard = checkSamples(original).subarray(-clip.length);
   clip.set(heard, clip.length - heard.length); // its end is what counts
-  const mel = clipMel(clip, spec);
-  const codes = await call.stage("encode audio", () => call.engine.encodeMel(mel));
+  const [mel, codes] = await call.encodeClip(clip);
   const heardColumns = Math.floor(heard.length / Math.floor(clip.length / width));
   const nKnown = Math.min(overlapColumns(width), Math.max(1, heardColumns));
   const nFrames = Math.floor((nKnown * spec.n_frames) / width);
@@ -103,14 +99,14 @@ export async function extend(
   const samples = new Float32Array(original.length + nSamples);
   samples.set(original);
   let at = original.length;
-  let last: Sound | undefined;
+  let last = codes;
   for await (const part of stream(call, image && (async () => image), nSamples, past)) {
     samples.set(part.samples, at);
     at += part.samples.length;
-    last = part;
+    last = part.codes;
   }
   join(samples, original.length, roundHalfEven(FADE_S * spec.sample_rate));
-  return call.sound(samples, logMel(samples, spec), last!.codes, last!.sampling);
+  return call.sound(samples, await call.logMel(samples), last, call.sampling("audio"));
 }
 
 /** Takes the jump at a seam back over so many samples after it. */

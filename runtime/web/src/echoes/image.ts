@@ -1,8 +1,8 @@
 /** From pixels to what the image codec reads, pixel for pixel as the Python runtime has it. */
 
 import { InputError } from "./errors";
+import type { ImageSpec } from "./manifest";
 import { clamp, roundHalfEven } from "./numbers";
-import type { ImageSpec } from "./spec";
 
 /** RGB bytes, row by row. */
 export interface Pixels {

@@ -5,6 +5,7 @@ export type { Options } from "./call";
 export { EchoesWorker, type Watch } from "./client";
 export type { OnStep } from "./decode";
 export { missingWebGpu, type DeviceName, type DeviceWish, type WasmPaths } from "./device";
+export { Echoes, type LoadOptions } from "./echoes";
 export {
   BackendError,
   BundleError,
@@ -17,19 +18,17 @@ export {
 export type { Mask } from "./fill_picture";
 export type { Part } from "./fill_sound";
 export type { Pixels } from "./image";
-export type { Manifest } from "./manifest";
-export { clipMel } from "./mel";
+export type { Manifest, MelSpec } from "./manifest";
 export { MAX_SEED } from "./noise";
-export { Echoes, type LoadOptions } from "./pipeline";
 export type {
-  Dials,
   Loaded,
   LoadRequest,
   Progress,
+  SentOptions,
   StreamAsks,
-  Verb,
-  Verbs,
+  Task,
+  Tasks,
 } from "./protocol";
 export type { Pair, Picture, Sound } from "./results";
-export type { MelSpec, Sampling } from "./spec";
+export type { Sampling } from "./sampling";
 export { encodeWav } from "./wav";

@@ -13,13 +13,3 @@ export function roundHalfEven(value: number): number {
 export function clamp(value: number, low: number, high: number): number {
   return Math.min(high, Math.max(low, value));
 }
-
-/** A number in at most six significant digits, as Python's format `g` writes it. */
-export function general(value: number): string {
-  const digits = value.toExponential(5);
-  const exponent = Number(digits.slice(digits.indexOf("e") + 1));
-  if (exponent >= -4 && exponent < 6) return String(Number(value.toPrecision(6)));
-  const mantissa = String(Number(digits.slice(0, digits.indexOf("e"))));
-  const size = String(Math.abs(exponent)).padStart(2, "0");
-  return `${mantissa}e${exponent < 0 ? "-" : "+"}${size}`;
-}

@@ -1,18 +1,18 @@
 /** What a page and its worker say to each other. */
 
-import type { LoadOptions } from "./pipeline";
-import type { Pixels } from "./image";
-import type { Part } from "./fill_sound";
+import type { Options } from "./call";
+import type { LoadOptions } from "./echoes";
 import type { Mask } from "./fill_picture";
+import type { Part } from "./fill_sound";
+import type { Pixels } from "./image";
+import type { MelSpec } from "./manifest";
 import type { Pair, Picture, Sound } from "./results";
-import type { MelSpec, Sampling } from "./spec";
+import type { Sampling } from "./sampling";
 
-/** The dials that can be sent; steps are reported by messages. */
-export interface Dials extends Partial<Sampling> {
-  readonly seed?: bigint | number;
-}
+/** The options that can be sent; steps are reported by messages. */
+export type SentOptions = Omit<Options, "onStep">;
 
-export interface Verbs {
+export interface Tasks {
   imageToAudio: { asks: { image: Pixels }; gives: Sound };
   audioToImage: { asks: { samples: Float32Array }; gives: Picture };
   cogenerate: { asks: object; gives: Pair };
@@ -24,9 +24,11 @@ export interface Verbs {
   };
   inpaintAudio: { asks: { samples: Float32Array; part: Part; image?: Pixels }; gives: Sound };
   inpaintImage: { asks: { image: Pixels; mask: Mask; audio?: Float32Array }; gives: Picture };
+  /** The log-mel (n_mels, n_frames) of a sound's first clip, to be seen. */
+  clipMel: { asks: { samples: Float32Array }; gives: Float32Array };
 }
 
-export type Verb = keyof Verbs;
+export type Task = keyof Tasks;
 
 /** What a long sound is made of, and its seconds; without them it never ends. */
 export interface StreamAsks {
@@ -41,15 +43,15 @@ export type Request =
   | {
       readonly id: number;
       readonly kind: "run";
-      readonly verb: Verb;
-      readonly asks: Verbs[Verb]["asks"];
-      readonly dials: Dials;
+      readonly task: Task;
+      readonly asks: Tasks[Task]["asks"];
+      readonly options: SentOptions;
     }
   | {
       readonly id: number;
       readonly kind: "stream";
       readonly asks: StreamAsks;
-      readonly dials: Dials;
+      readonly options: SentOptions;
     }
   /** Asks for the next part of a stream, which is null after its end. */
   | { readonly id: number; readonly kind: "next"; readonly stream: number }

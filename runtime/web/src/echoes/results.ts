@@ -1,7 +1,7 @@
 /** What a generation gives. */
 
 import type { Pixels } from "./image";
-import type { Sampling } from "./spec";
+import type { Sampling } from "./sampling";
 
 /** How something was made: with the same source and bundle it can be made again. */
 export interface Made {

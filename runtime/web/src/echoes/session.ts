@@ -4,10 +4,10 @@ import type { InferenceSession, Tensor } from "onnxruntime-web";
 
 import type { Bundle } from "./bundle";
 import type { Device } from "./device";
-import { BackendError, BundleError, messageOf } from "./errors";
-import type { GraphName } from "./signatures";
+import { BackendError, messageOf } from "./errors";
+import type { GraphName } from "./manifest";
 
-export type Values = Float32Array | Int32Array;
+export type Tensors = Readonly<Record<string, Tensor>>;
 
 export class Session {
   private constructor(
@@ -18,13 +18,13 @@ export class Session {
 
   static async create(bundle: Bundle, name: GraphName, device: Device): Promise<Session> {
     const { graph, externalData } = bundle.graph(name);
-    let session: InferenceSession;
     try {
-      session = await device.ort.InferenceSession.create(graph, {
+      const session = await device.ort.InferenceSession.create(graph, {
         executionProviders: [device.name],
         externalData,
         logSeverityLevel: 3, // errors; that some nodes stay on the processor is none
       });
+      return new Session(name, device, session);
     } catch (error) {
       throw new BackendError(
         `graph ${name} of ${bundle.manifest.name} cannot be loaded on ${device.label}: ` +
@@ -32,30 +32,32 @@ export class Session {
         { cause: error },
       );
     }
-    const { inputs, outputs } = bundle.manifest.graphs[name]!.signature;
-    for (const [side, got, said] of [
-      ["inputs", session.inputNames, Object.keys(inputs)],
-      ["outputs", session.outputNames, Object.keys(outputs)],
-    ] as const) {
-      if (got.toSorted().join() !== said.toSorted().join()) {
-        throw new BundleError(
-          `graph ${name} has the ${side} ${got.join(", ")}, the manifest says ${said.join(", ")}`,
-        );
-      }
-    }
-    return new Session(name, device, session);
   }
 
-  /** Runs a graph of one input and gives the output that is asked for. */
-  async run(input: string, values: Values, dims: readonly number[], output: string): Promise<Values> {
+  /** Type and shape of an input as the graph says them; undefined if it has no such input. */
+  input(name: string): InferenceSession.TensorValueMetadata | undefined {
+    const found = this.session.inputMetadata.find((input) => input.name === name);
+    return found?.isTensor ? found : undefined;
+  }
+
+  /** What an input takes, of no member. */
+  noRows(name: string): Tensor {
+    const { type, shape } = this.input(name)!;
+    // Whatever the type is, nothing of it is an empty array.
+    return new this.device.ort.Tensor(type as "float32", [], [0, ...shape.slice(1).map(Number)]);
+  }
+
+  tensor(values: Float32Array | Int32Array, dims: readonly number[]): Tensor {
     const { ort } = this.device;
-    const tensor: Tensor =
-      values instanceof Float32Array
-        ? new ort.Tensor("float32", values, dims)
-        : new ort.Tensor("int32", values, dims);
+    return values instanceof Float32Array
+      ? new ort.Tensor("float32", values, dims)
+      : new ort.Tensor("int32", values, dims);
+  }
+
+  /** Takes the graph's inputs by name and gives its outputs by name. */
+  async run(inputs: Tensors): Promise<Tensors> {
     try {
-      const results = await this.session.run({ [input]: tensor });
-      return (await results[output]!.getData()) as Values;
+      return await this.session.run(inputs);
     } catch (error) {
       throw new BackendError(
         `graph ${this.name} failed on ${this.device.label}: ${messageOf(error)}`,

@@ -2,10 +2,9 @@
 
 import type { Call } from "./call";
 import { BundleError } from "./errors";
-import type { Manifest } from "./manifest";
+import { maskToken, positionsOf, type Manifest } from "./manifest";
 import { columnsOf, sideBySide } from "./matrix";
 import type { Sound } from "./results";
-import type { Sampling } from "./spec";
 
 export const MAX_DURATION_S = 24 * 3600;
 
@@ -22,7 +21,6 @@ export interface Past {
 interface Window {
   readonly mel: Float32Array;
   readonly codes: Int32Array;
-  readonly sampling: Sampling;
 }
 
 /** Mel frames on either side that a vocoder may look at. */
@@ -49,7 +47,7 @@ export function freshColumns(nColumns: number): number {
  * The log-mels of neighbouring windows are blended where they overlap, and the vocoder always sees
  * the frames round a part: there is no seam in the waveform.
  *
- * @param imageAt - The picture by second of the stream; null: one is drawn along.
+ * @param imageAt - The picture by second of the stream; null: there is none.
  * @param past - What the stream continues; it is not part of what is given out.
  */
 export async function* stream(
@@ -58,14 +56,14 @@ export async function* stream(
   nSamples: number,
   past?: Past,
 ): AsyncGenerator<Sound, void, undefined> {
-  const { mel: spec } = checkContinuable(call.engine.manifest);
+  const { mel: spec } = checkContinuable(call.model.manifest);
   let left = nSamples;
   for await (const part of vocoded(call, blended(call, imageAt, nSamples, past), past)) {
     const samples = part.samples.subarray(0, left).map(limited);
     left -= samples.length;
     if (samples.length === 0) continue;
     const mel = columnsOf(part.mel, spec.n_mels, 0, Math.ceil(samples.length / spec.hop_length));
-    const sound = call.sound(samples, mel, part.codes, part.sampling);
+    const sound = call.sound(samples, mel, part.codes, call.sampling("audio"));
     yield { ...sound, timingsMs: { ...sound.timingsMs } }; // until now
   }
 }
@@ -86,28 +84,27 @@ async function* blended(
   nSamples: number,
   past: Past | undefined,
 ): AsyncGenerator<Window, void, undefined> {
-  const { mel: spec, tokens: layout } = call.engine.manifest;
-  const { height, width } = layout.audio;
+  const { mel: spec, tokens: grids } = call.model.manifest;
+  const grid = grids.audio;
+  const { height, width } = grid;
   const perColumn = Math.floor(spec.n_frames / width);
   const [nFresh, nOverlap] = [freshColumns(width), overlapColumns(width)];
   let known = past?.codes ?? new Int32Array(0);
   let tail = past?.mel ?? new Float32Array(0);
   let given = -tail.length / spec.n_mels; // frames of the stream that were given out
-  let image: Int32Array | null = null;
   for (let window = 0n; ; window++) {
-    if (imageAt) image = await imageAt((Math.max(0, given) * spec.hop_length) / spec.sample_rate);
-    const unknown = new Int32Array(layout.audio.nTokens - known.length).fill(layout.maskTokenId);
-    const tokens = call.question(image, sideBySide([known, unknown], height));
-    const decoded = await call.decode(tokens, window);
-    // A picture that was drawn along keeps the windows that follow to the same thing.
-    image = decoded.image;
-    const codes = decoded.audio;
-    const mel = await call.stage("decode audio", () => call.engine.decodeMel(codes));
+    const second = (Math.max(0, given) * spec.hop_length) / spec.sample_rate;
+    const image = imageAt && (await imageAt(second));
+    const unknown = new Int32Array(positionsOf(grid) - known.length).fill(maskToken(grid));
+    const codes = await call.decode("audio", sideBySide([known, unknown], height), image, window);
+    const mel = await call.stage("decode audio", () =>
+      call.model.decodeMel(codes, call.seed, window),
+    );
     goOver(tail, mel, spec.n_mels);
     const isLast = (given + spec.n_frames) * spec.hop_length >= nSamples;
     const end = isLast ? spec.n_frames : nFresh * perColumn;
     const fresh = columnsOf(mel, spec.n_mels, Math.max(0, -given), end);
-    yield { mel: fresh, codes, sampling: call.sampling(tokens) };
+    yield { mel: fresh, codes };
     if (isLast) return;
     given += end;
     known = columnsOf(codes, height, nFresh, nFresh + nOverlap);
@@ -133,13 +130,13 @@ async function* vocoded(
   windows: AsyncGenerator<Window, void, undefined>,
   past: Past | undefined,
 ): AsyncGenerator<Window & { readonly samples: Float32Array }, void, undefined> {
-  const { n_mels: rows, hop_length: hop } = call.engine.manifest.mel;
+  const { n_mels: rows, hop_length: hop } = call.model.manifest.mel;
   const heard = past?.mel ?? new Float32Array(0);
   let nBefore = Math.min(heard.length / rows, CONTEXT_FRAMES); // there for context alone
   let buffer = columnsOf(heard, rows, heard.length / rows - nBefore, heard.length / rows);
   let last: Window | undefined;
   const upTo = async (end: number, window: Window) => {
-    const samples = await call.stage("decode audio", () => call.engine.vocode(buffer));
+    const samples = await call.stage("decode audio", () => call.model.vocode(buffer));
     const mel = columnsOf(buffer, rows, nBefore, end);
     return { ...window, mel, samples: samples.subarray(nBefore * hop, end * hop) };
   };

@@ -2,19 +2,19 @@
 
 import type { Options } from "./call";
 import type { OnStep } from "./decode";
+import { Echoes } from "./echoes";
 import { BackendError, CancelledError, messageOf } from "./errors";
-import { Echoes } from "./pipeline";
-import type { Loaded, LoadRequest, Progress, Request, Response, Verb, Verbs } from "./protocol";
+import { GRAPHS } from "./manifest";
+import type { Loaded, LoadRequest, Progress, Request, Response, Task, Tasks } from "./protocol";
 import type { Sound } from "./results";
-import { GRAPHS } from "./signatures";
 
-type Runner<V extends Verb> = (
+type Runner<V extends Task> = (
   echoes: Echoes,
-  asks: Verbs[V]["asks"],
+  asks: Tasks[V]["asks"],
   options: Options,
-) => Promise<Verbs[V]["gives"]>;
+) => Promise<Tasks[V]["gives"]>;
 
-const RUNNERS: { [V in Verb]: Runner<V> } = {
+const RUNNERS: { [V in Task]: Runner<V> } = {
   imageToAudio: (echoes, { image }, options) => echoes.imageToAudio(image, options),
   audioToImage: (echoes, { samples }, options) => echoes.audioToImage(samples, options),
   cogenerate: (echoes, _, options) => echoes.cogenerate(options),
@@ -26,6 +26,7 @@ const RUNNERS: { [V in Verb]: Runner<V> } = {
     echoes.inpaintAudio(samples, part, { ...options, ...(image && { image }) }),
   inpaintImage: (echoes, { image, mask, audio }, options) =>
     echoes.inpaintImage(image, mask, { ...options, ...(audio && { audio }) }),
+  clipMel: (echoes, { samples }) => echoes.model.clipMel(samples),
 };
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
@@ -69,38 +70,38 @@ async function resultOf(request: Asked): Promise<unknown> {
   if (request.kind === "load") return load(request.options);
   if (request.kind === "next") return nextPart(request.stream);
   if (!loaded) throw new BackendError("no bundle is loaded; load one first");
-  const options = { ...request.dials, onStep };
+  const options = { ...request.options, onStep };
   if (request.kind === "stream") {
     const { image, ...asks } = request.asks;
     streams.set(request.id, loaded.stream(image, { ...options, ...asks }));
     return null;
   }
-  const runner = RUNNERS[request.verb] as Runner<Verb>;
-  return runner(loaded, request.asks as Verbs[Verb]["asks"] & never, options);
+  const runner = RUNNERS[request.task] as Runner<Task>;
+  return runner(loaded, request.asks as Tasks[Task]["asks"] & never, options);
 }
 
 async function load({ url, ...options }: LoadRequest): Promise<Loaded> {
   const old = loaded;
   loaded = undefined;
   streams.clear();
-  await old?.engine.release();
+  await old?.model.release();
   const echoes = await Echoes.load(url, {
     ...options,
     onBytes: (done, total) => onProgress({ stage: "download", done, total }),
   });
-  const { manifest, device, engine } = echoes;
+  const { manifest, device, model } = echoes;
   const names = GRAPHS.filter((name) => name in manifest.graphs);
   for (const [done, name] of names.entries()) {
     onProgress({ stage: "prepare", done, total: names.length });
-    await engine.prepare(name);
+    await model.prepare(name);
   }
   loaded = echoes;
   return {
     bundle: manifest.name,
     license: manifest.license,
     labels: manifest.labels,
-    sizeBytes: engine.bundle.sizeBytes,
-    isKept: engine.bundle.isKept,
+    sizeBytes: model.bundle.sizeBytes,
+    isKept: model.bundle.isKept,
     mel: manifest.mel,
     image: { height: manifest.image.height, width: manifest.image.width },
     sampling: manifest.sampling,

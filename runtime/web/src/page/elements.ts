@@ -46,7 +46,7 @@ export const page = {
   step: byId("step"),
   problem: byId("problem"),
 
-  dials: byId<HTMLDetailsElement>("dials"),
+  settings: byId<HTMLDetailsElement>("settings"),
   steps: input("steps"),
   guidance: input("guidance"),
   temperature: input("temperature"),

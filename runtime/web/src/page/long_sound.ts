@@ -1,13 +1,13 @@
 /** Makes a long sound, which is seen as it grows. */
 
-import type { Dials, EchoesWorker, MelSpec, Pixels, Sound } from "../echoes";
+import type { EchoesWorker, MelSpec, Pixels, SentOptions, Sound } from "../echoes";
 import { page } from "./elements";
 import { clearCard, showGrowing } from "./show";
 
 export async function makeLong(
   echoes: EchoesWorker,
   asks: { readonly image: Pixels; readonly duration: number },
-  dials: Dials,
+  options: SentOptions,
   { mel: spec, signal }: { readonly mel: MelSpec; readonly signal: AbortSignal },
 ): Promise<Sound> {
   const parts: Sound[] = [];
@@ -18,7 +18,7 @@ export async function makeLong(
   // At once: what a newer wish shows in this card comes after it.
   signal.addEventListener("abort", () => clearCard("sound"));
   try {
-    for await (const part of echoes.stream(asks, dials, { onProgress, signal })) {
+    for await (const part of echoes.stream(asks, options, { onProgress, signal })) {
       copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
       parts.push(part);
       nSamples += part.samples.length;

@@ -4,32 +4,31 @@ import sampleUrl from "../../../../docs/demo/watch.jpg?url";
 import {
   BackendError,
   CancelledError,
-  clipMel,
   EchoesWorker,
   InputError,
   messageOf,
   type DeviceName,
-  type Dials,
   type Loaded,
   type MelSpec,
   type Picture,
   type Pixels,
   type Progress,
+  type SentOptions,
   type Sound,
 } from "../echoes";
-import { askedDials, askedLength, askedSeed } from "./dials";
+import { offerWebGpu, RUNTIME_FILES } from "./devices";
 import { page } from "./elements";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
-import { RUNTIME_FILES } from "./runtime_files";
+import { askedLength, askedOptions, askedSeed } from "./settings";
 import { clearCard, showAbout, showFacts, showPicture, showSound } from "./show";
-import { offerWebGpu } from "./webgpu_offer";
 
 type Source =
   | { readonly kind: "picture"; readonly pixels: Pixels }
-  | { readonly kind: "sound"; readonly samples: Float32Array }
+  /** A clip, and its log-mel once it is shown. */
+  | { readonly kind: "sound"; readonly samples: Float32Array; mel?: Float32Array }
   | { readonly kind: "nothing" };
 
 const echoes = new EchoesWorker(
@@ -137,7 +136,7 @@ async function make(): Promise<void> {
   page.status.textContent = "Making it";
   const start = performance.now();
   try {
-    await makeFrom(source, mel, askedDials(), watch);
+    await makeFrom(source, mel, askedOptions(), watch);
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
     page.status.textContent = `Made in ${seconds} s`;
   } finally {
@@ -153,7 +152,7 @@ async function make(): Promise<void> {
 async function makeFrom(
   from: Source,
   mel: MelSpec,
-  dials: Dials,
+  options: SentOptions,
   watch: { onProgress: (progress: Progress) => void; signal: AbortSignal },
 ): Promise<void> {
   if (from.kind === "picture") {
@@ -161,21 +160,26 @@ async function makeFrom(
     clearCard("sound");
     const sound =
       duration === undefined
-        ? await echoes.run("imageToAudio", { image }, dials, watch)
-        : await makeLong(echoes, { image, duration }, dials, { mel, signal: watch.signal });
+        ? await echoes.run("imageToAudio", { image }, options, watch)
+        : await makeLong(echoes, { image, duration }, options, { mel, signal: watch.signal });
     made = { sound };
     showSound(sound, mel, "made");
     showFacts([sound], duration === undefined ? "Sound codes" : "Last sound codes");
   } else if (from.kind === "sound") {
     clearCard("picture");
-    const picture = await echoes.run("audioToImage", { samples: from.samples }, dials, watch);
+    const { samples } = from;
+    if (!from.mel) {
+      from.mel = await echoes.run("clipMel", { samples }, {}, watch);
+      showSound({ samples, mel: from.mel }, mel, "given");
+    }
+    const picture = await echoes.run("audioToImage", { samples }, options, watch);
     made = { picture };
     showPicture(picture.pixels, "made");
     showFacts([picture]);
   } else {
     clearCard("sound");
     clearCard("picture");
-    const { sound, picture } = await echoes.run("cogenerate", {}, dials, watch);
+    const { sound, picture } = await echoes.run("cogenerate", {}, options, watch);
     made = { sound, picture };
     showPicture(picture.pixels, "made");
     showSound(sound, mel, "made");
@@ -194,10 +198,7 @@ async function givePicture(pixels: Pixels): Promise<void> {
 /** Takes the first clip of a sound as what to make a picture of. */
 async function giveSound(samples: Float32Array): Promise<void> {
   const { mel } = model();
-  running?.abort(); // before its card shows something else
-  const clip = samples.slice(0, mel.n_frames * mel.hop_length);
-  source = { kind: "sound", samples: clip };
-  showSound({ samples: clip, mel: clipMel(clip, mel) }, mel, "given");
+  source = { kind: "sound", samples: samples.slice(0, mel.n_frames * mel.hop_length) };
   await make();
 }
 
@@ -287,7 +288,7 @@ listen();
 listenForFiles();
 startPlayer();
 // Asked only when it may be chosen: a browser without a card says so on its console.
-page.dials.addEventListener("toggle", () => void offerWebGpu(), { once: true });
+page.settings.addEventListener("toggle", () => void offerWebGpu(), { once: true });
 void attempt(() => load("wasm"));
 void keepPage().then((isKept) => {
   isPageKept = isKept;

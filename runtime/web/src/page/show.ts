@@ -116,8 +116,8 @@ function described(sampling: Sampling): string {
     `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
     `from ${start} to ${stop} of the steps`;
   return (
-    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; temperature ${sampling.temperature}; ` +
-    `choice temperature ${sampling.choiceTemperature}`
+    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; ` +
+    `temperature ${sampling.temperature}`
   );
 }
 

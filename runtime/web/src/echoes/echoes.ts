@@ -1,14 +1,14 @@
-/** A loaded bundle and its verbs, the same as those of the Python runtime. */
+/** A loaded bundle and its tasks, the same as those of the Python runtime. */
 
 import { Bundle, type OnBytes } from "./bundle";
 import { Call, type Options } from "./call";
 import { openDevice, type Device, type DeviceName, type DeviceWish, type WasmPaths } from "./device";
-import { Engine } from "./engine";
 import { InputError } from "./errors";
 import { extend, inpaint, type Part } from "./fill_sound";
 import { inpaintPicture, type Mask } from "./fill_picture";
 import type { Pixels } from "./image";
 import type { Manifest } from "./manifest";
+import { Model } from "./model";
 import { roundHalfEven } from "./numbers";
 import type { Pair, Picture, Sound } from "./results";
 import { MAX_DURATION_S, stream } from "./stream";
@@ -22,72 +22,71 @@ export interface LoadOptions {
   readonly onBytes?: OnBytes;
 }
 
-/** Times that `cogenerate` draws the picture and then the sound anew. */
-const REDRAWS = 2n;
+/** Times that `cogenerate` draws the sound and then the picture of it. */
+const DRAWS = 3n;
 
 /**
- * Every verb takes a seed, the dials of sampling and `onStep`; every verb throws an InputError if
+ * Every task takes a seed, what `Sampling` says and `onStep`; every task throws an InputError if
  * something given cannot be used, and a CancelledError if `onStep` said so. Sounds are mono samples
  * at the bundle's rate.
  */
 export class Echoes {
-  constructor(readonly engine: Engine) {}
+  constructor(readonly model: Model) {}
 
   /** Loads a bundle from the address of its folder. */
   static async load(url: string, options: LoadOptions = {}): Promise<Echoes> {
     const device = await openDevice(options.device ?? "auto", options);
     const bundle = await Bundle.load(url, options.onBytes);
-    return new Echoes(new Engine(bundle, device));
+    return new Echoes(new Model(bundle, device));
   }
 
   get manifest(): Manifest {
-    return this.engine.manifest;
+    return this.model.manifest;
   }
 
   get device(): Device {
-    return this.engine.device;
+    return this.model.device;
   }
 
   /** Makes the sound of a picture. */
   async imageToAudio(image: Pixels, options: Options = {}): Promise<Sound> {
-    const call = new Call(this.engine, options);
-    const tokens = call.question(await call.encodeImage(image), null);
-    return call.hear((await call.decode(tokens)).audio, call.sampling(tokens));
+    const call = new Call(this.model, options);
+    const codes = await call.encodeImage(image);
+    return call.soundOf(call.unknown("audio"), codes);
   }
 
   /** Makes the picture of the first clip of a sound. */
   async audioToImage(samples: Float32Array, options: Options = {}): Promise<Picture> {
-    const call = new Call(this.engine, options);
-    const tokens = call.question(null, await call.encodeAudio(samples));
-    return call.see((await call.decode(tokens)).image, call.sampling(tokens));
+    const call = new Call(this.model, options);
+    const codes = await call.encodeAudio(samples);
+    return call.pictureOf(call.unknown("image"), codes);
   }
 
-  /** Makes a picture and a sound that belong together, from nothing. */
+  /** Makes a sound and the picture that belongs to it from nothing, then each anew in turns. */
   async cogenerate(options: Options = {}): Promise<Pair> {
-    const call = new Call(this.engine, options);
-    const nothing = call.question(null, null);
-    let { image, audio } = await call.decode(nothing);
-    // In one pass they agree less: each is drawn anew in turns, guided by the other.
-    for (let window = 1n; window < 1n + 2n * REDRAWS; window += 2n) {
-      ({ image, audio } = await call.decode(call.question(null, audio), window));
-      ({ image, audio } = await call.decode(call.question(image, null), window + 1n));
+    const call = new Call(this.model, options);
+    let audio: Int32Array | null = null;
+    let image: Int32Array | null = null;
+    for (let draw = 0n; draw < DRAWS; draw++) {
+      audio = await call.decode("audio", call.unknown("audio"), image, 2n * draw);
+      image = await call.decode("image", call.unknown("image"), audio, 2n * draw + 1n);
     }
-    const sampling = call.sampling(nothing);
-    return { sound: await call.hear(audio, sampling), picture: await call.see(image, sampling) };
+    const sampling = call.sampling("audio");
+    return { sound: await call.hear(audio!, sampling), picture: await call.see(image!, sampling) };
   }
 
   /** A sound like the given one, of whose codes a share `keep` stays. */
   async varyAudio(samples: Float32Array, keep = 0.5, options: Options = {}): Promise<Sound> {
-    const call = new Call(this.engine, options);
-    const tokens = call.question(null, call.thinned(await call.encodeAudio(samples), keep));
-    return call.hear((await call.decode(tokens)).audio, call.sampling(tokens));
+    const call = new Call(this.model, options);
+    const codes = await call.encodeAudio(samples);
+    return call.soundOf(call.thinned("audio", codes, keep), null);
   }
 
   /** A picture like the given one, of whose codes a share `keep` stays. */
   async varyImage(image: Pixels, keep = 0.5, options: Options = {}): Promise<Picture> {
-    const call = new Call(this.engine, options);
-    const tokens = call.question(call.thinned(await call.encodeImage(image), keep), null);
-    return call.see((await call.decode(tokens)).image, call.sampling(tokens));
+    const call = new Call(this.model, options);
+    const codes = await call.encodeImage(image);
+    return call.pictureOf(call.thinned("image", codes, keep), null);
   }
 
   /** Makes a part of a sound anew; the rest stays, sample for sample. */
@@ -96,7 +95,7 @@ export class Echoes {
     part: Part,
     options: Options & { image?: Pixels } = {},
   ): Promise<Sound> {
-    const call = new Call(this.engine, options);
+    const call = new Call(this.model, options);
     const image = options.image ? await call.encodeImage(options.image) : null;
     return inpaint(call, samples, part, image);
   }
@@ -107,7 +106,7 @@ export class Echoes {
     duration = 5,
     options: Options & { image?: Pixels } = {},
   ): Promise<Sound> {
-    const call = new Call(this.engine, options);
+    const call = new Call(this.model, options);
     const image = options.image ? await call.encodeImage(options.image) : null;
     return extend(call, samples, duration, image);
   }
@@ -128,7 +127,7 @@ export class Echoes {
         `duration must be in (0, ${MAX_DURATION_S}] seconds, got ${duration}`,
       );
     }
-    const call = new Call(this.engine, options);
+    const call = new Call(this.model, options);
     const nSamples =
       duration === undefined
         ? Infinity
@@ -147,7 +146,7 @@ export class Echoes {
     mask: Mask,
     options: Options & { audio?: Float32Array } = {},
   ): Promise<Picture> {
-    const call = new Call(this.engine, options);
+    const call = new Call(this.model, options);
     const audio = options.audio ? await call.encodeAudio(options.audio) : null;
     return inpaintPicture(call, image, mask, audio);
   }

@@ -1,6 +1,6 @@
 /** What the fields of the page ask for. */
 
-import { InputError, type Dials } from "../echoes";
+import { InputError, type SentOptions } from "../echoes";
 import { page } from "./elements";
 import { numberIn } from "./fields";
 
@@ -14,11 +14,11 @@ export function askedSeed(): bigint {
   return BigInt(text);
 }
 
-/** The seed, and the dials that are set. */
-export function askedDials(): Dials {
-  const set = (field: HTMLInputElement, dial: string, name: string) => {
+/** The seed, and what else is set. */
+export function askedOptions(): SentOptions {
+  const set = (field: HTMLInputElement, option: string, name: string) => {
     const value = numberIn(field, name);
-    return value === undefined ? {} : { [dial]: value };
+    return value === undefined ? {} : { [option]: value };
   };
   return {
     seed: askedSeed(),
