@@ -23,7 +23,7 @@ class Codec(nn.Module, ABC):
     """Tokenizing, exporting and evaluation call these methods and reach into no layer.
 
     A decoder that draws what the codes leave open overrides ``noise_shape``; its ``decode`` is
-    then given noise (B, *noise_shape), uniform in [0, 1), for which its exported graph has an input.
+    then given noise (B, *noise_shape), uniform in [0, 1), and its exported graph takes it, too.
     """
 
     config: CodecConfig
