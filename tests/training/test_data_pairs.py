@@ -96,7 +96,7 @@ def test_pictures_of_one_recording_are_told_apart_with_a_warning(
     rows = [f"photos/{number}.jpg,a.wav" for number in range(40)]
     expected = [stable_split(f"photos/{number}.jpg") for number in range(40)]
     assert splits_of(tmp_path, rows) == expected
-    assert "pairs.csv holds out 1 files that it also trains on" in caplog.text
+    assert "pairs.csv holds out 1 files that it also uses" in caplog.text
     caplog.clear()
     splits_of(tmp_path, ["a.jpg,a.wav"])
     assert not caplog.text
@@ -125,7 +125,7 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
     assert splits == ["train", "heldout", "heldout"]
     (record,) = caplog.records
     message = record.getMessage()
-    assert "pairs.csv holds out 2 files that it also trains on" in message
+    assert "pairs.csv holds out 2 files that it also uses" in message
     assert message.endswith(f"{tmp_path / 'a.wav'}, ...")
     caplog.clear()
     splits_of(tmp_path, ["a.jpg,a.wav,train", "b.jpg,b.wav,heldout"], "image,audio,split")

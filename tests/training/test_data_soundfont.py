@@ -221,6 +221,8 @@ def test_a_label_with_several_voices_uses_them_in_turn(
     voices = [Voice(programs=(0,)), Voice(programs=(56,))]
     list(rendering.render_missing("old_record", voices, range(4), tmp_path, DEFAULT_SOUNDFONT))
     assert rendered == [0, 56, 0, 56]
+    list(rendering.render_missing("b", voices, range(7, 80, 8), tmp_path / "b", DEFAULT_SOUNDFONT))
+    assert {*rendered[4:]} == {0, 56}  # the seeds of validation
 
 
 def test_every_voice_of_general_midi_can_be_played() -> None:

@@ -39,11 +39,12 @@ def test_the_first_five_seconds_are_heard(ear_folder: Path) -> None:
 def test_a_missing_part_or_package_is_said(
     ear_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="does not know the label 'cat'"):
+    with pytest.raises(InputError, match="does not know the label 'cat'; it knows high"):
         Ear(ear_folder).judge([("cat", tone(200))], RATE)
-    (ear_folder / "groups.json").write_text("{", encoding="utf-8")
-    with pytest.raises(InputError, match="cannot read the ear"):
-        Ear(ear_folder)
+    for text in ("{", "{}", '{"heard": {}}'):
+        (ear_folder / "groups.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=r"cannot read the ear|lacks"):
+            Ear(ear_folder)
     monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
     with pytest.raises(InputError, match="ai-edge-litert"):
         Ear(ear_folder)

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
+from echoes_rt.errors import InputError
+from echoes_training.checkpoint import newest
 from echoes_training.cli import main
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.evaluate.pitch import kept_within_a_semitone, pitches
@@ -15,6 +18,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import FiniteScalarQuantizer, MelCodec, MelDiscriminator
 from echoes_training.presets import PRESETS
 from echoes_training.stages.mel_codec import Reconstruction, unevenness
+from echoes_training.stages.vocoder import vocoder_of_run
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -134,6 +138,8 @@ def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
         last = metrics(run)[-1]
         assert 0 <= last["validation/ear_exact"] <= last["validation/ear_coarse"] <= 1
         assert list((run / "samples").glob("*.png"))
+    with pytest.raises(InputError, match="no run of a vocoder"):
+        vocoder_of_run(codec)
     sheet = tmp_path / "sheet.png"
     result = CliRunner().invoke(
         main,
@@ -157,6 +163,31 @@ def test_codes_are_uneven_where_dimensions_say_the_same_or_keep_to_one_level() -
     assert unevenness(uniform[:, :1].expand(-1, 5, -1, -1)) > 3
     assert unevenness(0.1 * uniform) > 0.5
     assert unevenness(uniform + 4) > 1
+
+
+def test_codes_of_another_training_are_told_by_the_codebook(codec: MelCodec) -> None:
+    torch.manual_seed(1)
+    assert codec.codebook.shape[0] == 32
+    assert not torch.allclose(codec.codebook, MelCodec(CONFIG).codebook)
+
+
+def test_once_fixed_the_codes_are_those_of_the_averaged_encoder(
+    media_index: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    for steps in ("3", "6"):
+        train(
+            *("mel-codec", "--index", media_index, "--out", run, "--set", "codes_fixed_from=3"),
+            *("--set", f"loop.steps={steps}", "--set", "loop.ema_decay=0.9", "--resume"),
+        )
+        folder = newest(run)
+        assert folder is not None
+        averaged = load_file(folder / "codec_ema.safetensors")
+        if steps == "3":
+            fixed = averaged
+    name = "encoder.stem.weight"
+    assert torch.equal(averaged[name], fixed[name])
+    assert not torch.equal(averaged["decoder.conv_in.weight"], fixed["decoder.conv_in.weight"])
 
 
 def test_where_codes_are_fixed_only_the_decoder_learns(codec: MelCodec) -> None:

@@ -187,7 +187,7 @@ class MelCodecStageConfig:
     """Training of the codec of log-mels, on random segments of ``segment_frames`` frames.
 
     Attributes:
-        labelled_share: of the segments, how many come from clips that have a label.
+        labelled_share: of the segments, how many are drawn by label; the rest from all clips.
         adversarial_start: the first step with the discriminators.
         discriminator_rate: their learning rate, as a multiple of the codec's: at the same rate they
             fall behind it, and no texture is asked for.
@@ -216,13 +216,24 @@ class MelCodecStageConfig:
         }
     )
 
+    def __post_init__(self) -> None:
+        if self.mel.n_mels != 8 * self.model.rows:
+            raise ValueError(
+                f"model.rows must be an eighth of {self.mel.n_mels} bands, got {self.model.rows}"
+            )
+        if self.segment_frames % 16 or not 0 < self.segment_frames <= self.mel.n_frames:
+            raise ValueError(
+                f"segment_frames must be a multiple of 16 up to {self.mel.n_frames}, "
+                f"got {self.segment_frames}"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class VocoderStageConfig:
     """The vocoder's training, on random segments of ``segment_frames`` frames.
 
     Attributes:
-        labelled_share: of the segments, how many come from clips that have a label.
+        labelled_share: of the segments, how many are drawn by label; the rest from all clips.
     """
 
     loop: LoopConfig

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Trains echoes-mini from the raw folders: about five hours on two cores, by the sum of its stages.
+# Trains a model like the bundled echoes-mini from the raw folders.
 #
 #   training/runs/mini.sh MEDIA WORK
 #
-# MEDIA holds caltech101/, esc10/ and classes.csv (docs/training.md says where they come from);
+# MEDIA holds caltech101/, esc10/, sounds/, sounds.csv and classes.csv (docs/training.md says where
+# they come from); a label may have several rows in classes.csv.
 # WORK gets the index, the runs and the bundle. Run it again after an interruption: every part
 # goes on where it stopped.
 set -euo pipefail
-[ $# -eq 2 ] || { sed -n '2,8p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || { sed -n '2,9p' "$0" >&2; exit 2; }
 media=$1 work=$2
 # However this ends, no training goes on behind it, which the next run would train beside.
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
@@ -16,7 +17,7 @@ mkdir -p "$work"
 
 if [ ! -e "$work/data/index.jsonl" ]; then
   echoes-train prepare media --caltech "$media/caltech101" --esc10 "$media/esc10" \
-    --classes "$media/classes.csv" --out "$work/data"
+    --sounds "$media/sounds.csv" --classes "$media/classes.csv" --out "$work/data"
 fi
 index=$work/data/index.jsonl
 

@@ -184,16 +184,19 @@ def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
 def _spared_for_validation(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
     """The (label, author) whose training recordings are for validation: about one in eight."""
     recordings: dict[str, dict[str, set[str]]] = {}
+    names: dict[str, set[tuple[str, str]]] = {}
     for row in rows:
         if row["split"] == "train":
             authors = recordings.setdefault(row["label"], {})
             authors.setdefault(row["author"], set()).add(row["recording"])
+            names.setdefault(row["recording"], set()).add((row["label"], row["author"]))
     spared = set()
     for label, authors in recordings.items():
         total = sum(map(len, authors.values()))
-        left = total // VALIDATION_EVERY if total > VALIDATION_EVERY else total // FEWEST_RECORDINGS
+        left = max(total // VALIDATION_EVERY, int(total >= FEWEST_RECORDINGS))
         for author in sorted(authors, key=lambda name: _draw(f"{label}/{name}")):
-            if len(authors[author]) <= left:
+            is_shared = any(len(names[recording]) > 1 for recording in authors[author])
+            if len(authors[author]) <= left and not is_shared:
                 spared.add((label, author))
                 left -= len(authors[author])
     return spared

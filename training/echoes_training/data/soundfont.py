@@ -109,7 +109,11 @@ def render_missing(
             missing.append((seed, path))
     for first in range(0, len(missing), BATCH):
         batch = missing[first : first + BATCH]
-        scores = [compose(label, voices[seed % len(voices)], seed) for seed, _ in batch]
+        # In turn, and so that each eighth seed has not always the same voice.
+        turns = [(seed + seed // 8) % len(voices) for seed, _ in batch]
+        scores = [
+            compose(label, voices[turn], seed) for turn, (seed, _) in zip(turns, batch, strict=True)
+        ]
         for (_, path), score, samples in zip(batch, scores, render(scores, soundfont), strict=True):
             if score.old_record is not None:
                 samples = aged(samples, CLIP_RATE, score.old_record)

@@ -46,8 +46,8 @@ def with_splits(rows: Sequence[Row], table: Path) -> list[Clip]:
         groups.setdefault(name, []).append(row)
     splits = {name: _split_of(group, len(rows)) for name, group in groups.items()}
     if not any(row.split for row in rows):
-        # Of a few pictures the draw may spare none, and a training needs one of each.
-        for wanted in SPLITS_OF_TEN:
+        # Of a few pictures the draw may spare none, and a training needs one to be measured on.
+        for wanted in reversed(SPLITS_OF_TEN):
             spare = [name for name in groups if splits[name] == "train"]
             if wanted not in splits.values() and len(spare) > 1:
                 splits[min(spare, key=lambda name: _size_and_draw(groups[name]))] = wanted
@@ -104,7 +104,7 @@ def _warn_of_files_in_both(clips: Sequence[Clip], table: Path) -> None:
         files[clip.split == "heldout"].update(dict.fromkeys(_files(clip)))
     if shared := [file for file in files[True] if file in files[False]]:
         logger.warning(
-            "%s holds out %d files that it also trains on: held-out figures will be too good: %s%s",
+            "%s holds out %d files that it also uses: held-out figures will be too good: %s%s",
             table,
             len(shared),
             shared[0],

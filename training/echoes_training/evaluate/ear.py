@@ -67,17 +67,30 @@ class Ear:
             with (folder / "yamnet_class_map.csv").open(encoding="utf-8", newline="") as file:
                 names = [row["display_name"] for row in csv.DictReader(file)]
             self._net = Interpreter(str(folder / "yamnet_spectra_in.tflite"), num_threads=1)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"cannot read the ear in {folder}: {error}") from error
+            self._classes = {
+                thing: [names.index(name) for name in group["classes"]]
+                for thing, group in self.groups["heard"].items()
+            }
+            missing = {"peak", "scale", "labels"} - self.groups.keys()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"cannot read the ear in {folder}: {error!r}") from error
+        if missing:
+            raise InputError(f"{folder / 'groups.json'} lacks {', '.join(sorted(missing))}")
         self._net.allocate_tensors()
         self._input = self._net.get_input_details()[0]["index"]
         self._output = self._net.get_output_details()[0]["index"]
-        self._classes = {
-            thing: [names.index(name) for name in group["classes"]]
-            for thing, group in self.groups["heard"].items()
-        }
         self._filters = _mel_filters()
         self._window = np.hanning(WINDOW + 1)[:WINDOW]
+
+    def check(self, labels: Sequence[str]) -> None:
+        """Raises InputError if there are no labels, or some that the ear does not know."""
+        if not labels:
+            raise InputError("an ear needs labelled sounds; the index has none to judge")
+        if unknown := sorted({*labels} - self.groups["labels"].keys()):
+            raise InputError(
+                f"the ear does not know the label {unknown[0]!r}; it knows "
+                f"{', '.join(sorted(self.groups['labels']))}"
+            )
 
     def evidence(self, samples: Samples, sample_rate: int) -> dict[str, float]:
         """The calibrated score of each thing that can be heard in (S,) samples."""
@@ -92,13 +105,12 @@ class Ear:
 
     def judge(self, sounds: Sequence[tuple[str, Samples]], sample_rate: int) -> Verdicts:
         """What is heard in each (label, samples), among all labels of the ear and nothing."""
+        self.check([label for label, _ in sounds])
         labels = self.groups["labels"]
         allowed = {"nothing"} | {known["heard_as"] for known in labels.values()} - {None}
         counts: dict[str, list[int]] = {}
         confusion: dict[str, Counter[str]] = {}
         for label, samples in sounds:
-            if label not in labels:
-                raise InputError(f"the ear does not know the label {label!r}")
             evidence = self.evidence(samples, sample_rate)
             heard = max(sorted(allowed), key=evidence.__getitem__)
             row = counts.setdefault(label, [0, 0, 0])

@@ -84,6 +84,8 @@ class Evaluation:
         self.options = options
         self.config = config
         self.labels = labels_of(clips, config.split)
+        if ear is not None:
+            ear.check(self.labels)
         self.store = AudioStore(echoes.manifest.mel)
         self.pictures = ImageStore(echoes.manifest.image)
         self.taught_sounds = labelled_sounds(clips, self.labels, "train")

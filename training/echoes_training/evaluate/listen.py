@@ -18,7 +18,7 @@ from echoes_training.evaluate.ear import Ear, Verdicts
 from echoes_training.evaluate.figures import draw_sound, save_figure
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
 from echoes_training.evaluate.griffin_lim import griffin_lim
-from echoes_training.evaluate.media import drawn, labelled_sounds
+from echoes_training.evaluate.media import drawn, labelled_sounds, labels_of
 from echoes_training.evaluate.pitch import kept_within_a_semitone
 from echoes_training.models.codec import Codec, draw_noise
 from echoes_training.models.mel import MelSpectrogram
@@ -72,13 +72,13 @@ class Row:
     Attributes:
         heard: by the independent ear.
         frechet: distance to the real sounds, of the judge's embeddings.
-        in_tune: share of frames with a pitch that keep it within a semitone.
+        in_tune: share of frames with a pitch that keep it within a semitone; None without any.
     """
 
     name: str
     heard: Verdicts
     frechet: float
-    in_tune: float
+    in_tune: float | None
 
 
 def listen(
@@ -92,7 +92,8 @@ def listen(
 ) -> list[Row]:
     """Judges up to ``per_label`` real sounds of each label, and draws the first of each."""
     store = AudioStore(chain.mel)
-    labels = sorted({clip.label for clip in clips if clip.audio and clip.label})
+    labels = labels_of(clips, split)
+    ear.check(labels)
     members = drawn(labelled_sounds(clips, labels, split), labels, per_label, 0)
     judge = judge_of(store, labels)
     made: dict[str, list[Samples]] = {}
@@ -127,13 +128,13 @@ def _embeddings(judge: Judge, sounds: Sequence[Samples]) -> np.ndarray:
 
 def _in_tune(
     members: Sequence[Clip], real: Sequence[Samples], other: Sequence[Samples], sample_rate: int
-) -> float:
+) -> float | None:
     kept = voiced = 0
     for clip, a, b in zip(members, real, other, strict=True):
         if clip.source == "soundfont" and clip.label in MELODIC:
             near, all_frames = kept_within_a_semitone(a, b, sample_rate)
             kept, voiced = kept + near, voiced + all_frames
-    return kept / max(1, voiced)
+    return kept / voiced if voiced else None
 
 
 def _draw(

@@ -31,7 +31,7 @@ class Codec(nn.Module, ABC):
     @property
     @abstractmethod
     def codebook(self) -> Tensor:
-        """What the codes stand for, of any shape; two codecs with equal ones are the same."""
+        """(codebook_size, D) what the codes stand for; two codecs with equal ones are the same."""
 
     @abstractmethod
     def grid(self, height: int, width: int) -> Grid:

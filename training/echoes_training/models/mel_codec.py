@@ -205,8 +205,11 @@ class MelCodec(Codec):
 
     @property
     def codebook(self) -> Tensor:
-        """(codebook_size, dimensions), levels in [-1, 1]."""
-        return self.quantize.codebook
+        """(codebook_size, channels): the encoder's features that each code's levels stand for.
+
+        The levels alone are the same in every such codec.
+        """
+        return self.quantize.codebook @ self.encoder.out.weight.flatten(1)
 
     def grid(self, height: int, width: int) -> Grid:
         size = self.config.codebook_size

@@ -91,8 +91,10 @@ class InverseSTFTHead(nn.Module):
                 self.level.bias.copy_(bias)
                 self.out.weight[-self.n_bins :] = 0
                 self.out.bias[-self.n_bins :] = 0
-        turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
-        self.register_buffer("turns", torch.from_numpy(turns.astype(np.float32)), persistent=False)
+            turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
+            self.register_buffer(
+                "turns", torch.from_numpy(turns.astype(np.float32)), persistent=False
+            )
 
     def forward(self, h: Tensor, mel: Tensor) -> Tensor:
         log_magnitude, phase, *more = self.out(h).float().split(self.n_bins, dim=-1)

@@ -25,7 +25,10 @@ def audio_splits(clips: list[Clip]) -> dict[str, list[Clip]]:
         for name in ("train", "validation")
     }
     if not all(splits.values()):
-        raise InputError("the index needs train and validation clips with audio; prepare more")
+        raise InputError(
+            "the index needs train and validation clips with audio; prepare more data, or give "
+            "rows of your table the split validation"
+        )
     return splits
 
 
@@ -33,7 +36,11 @@ class Hearing:
     """Up to ``PER_LABEL`` validation sounds of each label, and an ear for versions of them."""
 
     def __init__(self, clips: list[Clip], store: AudioStore, ear: Path | None) -> None:
-        """Without an ``ear``, a folder as ``Ear`` reads it, nothing is heard."""
+        """Without an ``ear``, a folder as ``Ear`` reads it, nothing is heard.
+
+        Raises:
+            InputError: if the ear cannot be read, or does not know the labels, or there are none.
+        """
         members = audio_splits(clips)["validation"]
         labels = sorted({clip.label for clip in members if clip.label})
         chosen = [
@@ -44,7 +51,9 @@ class Hearing:
         self.labels = [clip.label for clip in chosen]
         self.samples = to_batch([store.get(str(clip.audio), clip.start) for clip in chosen])
         self.sample_rate = store.spec.sample_rate
-        self._ear = None if ear is None or not labels else Ear(ear)
+        self._ear = None if ear is None else Ear(ear)
+        if self._ear is not None:
+            self._ear.check(labels)
 
     def heard(self, sounds: Tensor) -> dict[str, float]:
         """Shares of (N, S) versions of the sounds that are heard as what they are."""

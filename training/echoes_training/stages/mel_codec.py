@@ -12,7 +12,7 @@ from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig
 from echoes_training.data.index import Clip
 from echoes_training.device import autocast, channels_last, step_generator
-from echoes_training.ema import averages
+from echoes_training.ema import Average, averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import Judgement, fool
@@ -101,6 +101,8 @@ def train_mel_codec(
     def step_once(step: int) -> Scalars:
         is_adversarial = step >= config.adversarial_start
         codes_fixed = step >= config.codes_fixed_from
+        if step == config.codes_fixed_from and CODEC in state.averages:
+            _take_average(codec.encoder, "encoder.", state.averages[CODEC])
         parts = []
         for members in places:
             sounds = segments.batch(loop.seed, step, members).to(device)
@@ -143,7 +145,7 @@ def train_mel_codec(
         pairs = zip(codes.split(8), noise.to(device).split(8), strict=True)
         fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
         if processes.is_main:
-            sheet = slice(0, None, max(1, len(real) // 8))
+            sheet = slice(0, None, -(-len(real) // 8))
             path = run / "samples" / f"{step:07d}.png"
             write_mel_sheet(path, [real[sheet, 0], fake[sheet, 0]], config.mel)
         distances = {f"validation/{k}": v.item() for k, v in _distances(real, fake).items()}
@@ -156,6 +158,13 @@ def train_mel_codec(
         }
 
     train(run, loop, state, processes, step_once, evaluate)
+
+
+@torch.no_grad()
+def _take_average(module: nn.Module, prefix: str, average: Average) -> None:
+    """The averaged weights are what is used, so they are what stays when the codes are fixed."""
+    for name, parameter in module.named_parameters():
+        parameter.copy_(average.tensors[prefix + name])
 
 
 def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from_dict
@@ -121,7 +122,7 @@ def train_vocoder(
         decoded = torch.cat([model(mel(part)) for part in real.split(8)])
         real_mel, fake_mel = mel(real), mel(decoded)
         if processes.is_main:
-            sheet = slice(0, None, max(1, len(real) // 8))
+            sheet = slice(0, None, -(-len(real) // 8))
             path = run / "samples" / f"{step:07d}.png"
             write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
         return {
@@ -135,7 +136,10 @@ def train_vocoder(
 
 def vocoder_of_run(run: Path) -> nn.Module:
     """A trained vocoder, ready to use: (B, n_mels, T) log-mels to (B, T * hop_length) samples."""
-    config = from_dict(VocoderStageConfig, checkpoint.load_config(run)["config"])
+    settings = checkpoint.load_config(run)
+    if settings.get("stage") != "vocoder":
+        raise InputError(f"{run} is no run of a vocoder; give one of echoes-train vocoder")
+    config = from_dict(VocoderStageConfig, settings["config"])
     model = make_vocoder(config.model, config.mel)
     checkpoint.load_module(run, "vocoder", model)
     return model.eval().requires_grad_(False)

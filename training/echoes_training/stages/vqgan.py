@@ -86,7 +86,10 @@ def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
     splits = {name: [c for c in clips if c.split == name] for name in ("train", "validation")}
     for name, members in splits.items():
         if not members:
-            raise InputError(f"the index has no {name} clip of this medium; prepare more data")
+            raise InputError(
+                f"the index has no {name} clip of this medium; prepare more data, or give rows of "
+                f"your table the split {name}"
+            )
     return splits
 
 

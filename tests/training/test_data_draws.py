@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from echoes_rt.spec.mel import MelSpec
+from echoes_training.data.audio import ANYWHERE, AudioStore
+from echoes_training.data.draws import Draws
+from echoes_training.data.index import Clip
+
+
+def clip(recording: str, label: str | None, start: float = 0.0) -> Clip:
+    return Clip(
+        image=None,
+        audio=f"{recording}.wav",
+        start=start,
+        label=label,
+        category="any",
+        split="train",
+        licence="CC0 1.0",
+        source="pairs",
+        recording=recording,
+    )
+
+
+def test_a_long_recording_counts_no_more_than_a_short_one() -> None:
+    long = [clip("long", "sea", float(start)) for start in range(50)]
+    draws = Draws([*long, clip("short", "sea"), clip("bell", "bell")], labelled_share=1.0)
+    rng = np.random.default_rng(0)
+    drawn = [draws.clip(rng).recording for _ in range(4000)]
+    assert drawn.count("bell") / 4000 == pytest.approx(1 / 2, abs=0.05)
+    assert drawn.count("long") / 4000 == pytest.approx(1 / 4, abs=0.05)
+    assert drawn.count("short") / 4000 == pytest.approx(1 / 4, abs=0.05)
+
+
+def test_clips_without_a_label_are_drawn_as_asked() -> None:
+    members = [clip(f"{i}", None) for i in range(9)] + [clip("bell", "bell")]
+    rng = np.random.default_rng(0)
+    for share, expected in ((0.5, 0.55), (1.0, 1.0), (0.0, 0.1)):
+        drawn = [Draws(members, share).clip(rng).label for _ in range(2000)]
+        assert drawn.count("bell") / 2000 == pytest.approx(expected, abs=0.05)
+
+
+def test_a_short_sound_is_heard_again_after_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = MelSpec()
+    store = AudioStore(spec)
+    short = np.zeros(spec.n_samples, np.float32)
+    short[:2000] = 0.5
+    monkeypatch.setattr(store, "get", lambda path, start: short)
+    views = [store.augmented("a", 0.0, np.random.default_rng(i), ANYWHERE) for i in range(40)]
+    heard = [float((np.abs(view) > 1e-3).mean()) / (2000 / spec.n_samples) for view in views]
+    assert 0.5 < sum(share > 2 for share in heard) / 40 < 0.95
+    assert len({np.flatnonzero(np.abs(view) > 1e-3).size for view in views}) > 10  # speeds differ
+    assert all(np.abs(view).max() <= 1 for view in views)
