@@ -14,6 +14,7 @@ from onnx import TensorProto
 from safetensors.torch import load_file
 
 from echoes_export import verify
+from echoes_export.about import About
 from echoes_export.checks import table
 from echoes_export.inputs import noise_inputs
 from echoes_export.models import Models, random_models
@@ -22,8 +23,11 @@ from echoes_export.onnx_graph import FORBIDDEN, OPSET, export_graph
 from echoes_export.precision import rounded
 from echoes_export.weights_file import WEIGHTS_NAME, stored_tensors, write_weights
 from echoes_export.wrappers import Part, VocoderGraph, graph_parts
+from echoes_export.write_bundle import write_bundle
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
+from echoes_rt.engine import Engine
+from echoes_rt.spec.sampling import Sampling
 from echoes_rt.spec.tokens import MEDIA
 from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
@@ -178,16 +182,39 @@ def test_attention_and_fp32_weights_export_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(codes, part.module(pixels).numpy())
 
 
-def test_a_decoder_that_draws_takes_noise_of_a_fixed_shape(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def drawing() -> Models:
+    """With a mel decoder that takes noise."""
     grid = make_codec(TINY.mel_codec.model).grid(TINY.mel.n_mels, TINY.mel.n_frames)
     layout = dataclasses.replace(TINY.layout, audio=grid)
     preset = dataclasses.replace(TINY, mel_vqgan=TINY.mel_codec, layout=layout)
-    models = random_models(preset, seed=0)
+    return rounded(random_models(preset, seed=0), "fp16")
+
+
+def test_bundle_with_a_decoder_that_draws_is_verified_and_follows_seeds(
+    drawing: Models, tmp_path: Path
+) -> None:
+    about = About(
+        name="draws", created_by="a test", description="", labels=(), sampling=Sampling(steps=2)
+    )
+    write_bundle(tmp_path / "b", drawing, about, weights="fp16", accept=lambda _: None)
+    bundle = Bundle.open(tmp_path / "b")
+    checks = verify.verify_bundle(bundle, drawing, noise_inputs(drawing, 2, seed=1))
+    assert all(check.is_ok for check in checks), table(checks)
+    engine = Engine.load(bundle, device="cpu", threads=1)
+    codes = np.zeros((3, drawing.layout.audio.n_tokens), dtype=np.int32)
+    one, again, other = engine.decode_mel(codes, seeds=(1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(other - one).max() > 1e-3
+
+
+def test_a_decoder_that_draws_takes_noise_of_a_fixed_shape(drawing: Models, tmp_path: Path) -> None:
+    models, grid = drawing, drawing.layout.audio
     part = graph_parts(models)["mel_decoder"]
     noise = part.signature.inputs["noise"].shape
     assert noise[0] == "batch"
     assert all(isinstance(dim, int) for dim in noise[1:])
-    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp32")
+    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp16")
     path = tmp_path / "mel_decoder.onnx"
     onnx.save(export_graph("mel_decoder", part.module, part.signature, stored), path)
     session = OnnxSession(path, "cpu")
