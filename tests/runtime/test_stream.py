@@ -185,7 +185,7 @@ def test_clips_of_one_column_cannot_go_on(echoes: Echoes, picture: Path) -> None
 
 def test_limiter_is_gentle_and_never_clips() -> None:
     samples = np.linspace(-1.5, 1.5, 301, dtype=np.float32)
-    limited = streaming.streaming._limited(samples)
+    limited = streaming._limited(samples)
     assert np.abs(limited).max() < 1
     assert (np.diff(limited) > 0).all()
     quiet = np.abs(samples) <= 0.8
