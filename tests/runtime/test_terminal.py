@@ -116,7 +116,12 @@ def test_signals_leave_nothing_behind(
     assert archive.returncode == 0
     command = [sys.executable, "-m", "echoes_rt", "generate", str(picture), str(out / "o.wav")]
     command += ["--duration", "3600", "--bundle", str(tmp_path / "b.zip")]
-    with subprocess.Popen(command, env={**os.environ, "TMPDIR": str(scratch)}) as process:
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        # Where the tests themselves run without a terminal, hanging up may be ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL) and None,
+    ) as process:
         end = time.monotonic() + 30
         while not (list(out.iterdir()) and list(scratch.iterdir())) and time.monotonic() < end:
             time.sleep(0.02)
