@@ -31,7 +31,11 @@ def test_no_training_goes_on_in_the_background(tmp_path: Path, end: str) -> None
     path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "WORLD": str(tmp_path), "END": end}
     script = subprocess.Popen(
-        ["bash", SCRIPT, tmp_path, tmp_path], env=environment, start_new_session=True
+        ["bash", SCRIPT, tmp_path, tmp_path],
+        env=environment,
+        start_new_session=True,
+        # Where the tests run in the background, interrupts may be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     )
     try:
         assert script.wait(timeout=60) != 0
