@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from echoes_rt import Echoes
-from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.onnx import OnnxSession, tensors_of
 from echoes_rt.errors import BundleError
 
 PICTURE = np.zeros((40, 50, 3), np.uint8)
@@ -97,3 +97,15 @@ def test_output_of_another_name_is_one_sentence(graph: str, tiny_bundle: Path) -
 @pytest.mark.parametrize("verb", VERBS)
 def test_right_outputs_pass(verb: str, tiny_bundle: Path) -> None:
     VERBS[verb](Echoes.load(tiny_bundle, device="cpu", threads=1))
+
+
+def test_names_that_are_no_text_are_one_sentence() -> None:
+    class Described:
+        name, type = "codes", "tensor(int32)"
+
+        @property
+        def shape(self) -> list[str]:
+            raise UnicodeDecodeError("utf-8", b"b\xff", 1, 2, "invalid start byte")
+
+    with pytest.raises(BundleError, match=r"decode\.onnx"):
+        tensors_of("decode.onnx", [Described()])

@@ -112,18 +112,22 @@ def tensors_of(graph: str, described: Iterable[Any]) -> Tensors:
     """What a graph says of its inputs or outputs, which ONNX Runtime's session describes.
 
     Raises:
-        BundleError: if one is of a type that no graph of a bundle has.
+        BundleError: if one is of a type that no graph of a bundle has, or a name is no text.
     """
     tensors: Named[TensorSpec] = Named(graph, {})
     for tensor in described:
-        dtype = _DTYPES.get(tensor.type.removeprefix("tensor(").removesuffix(")"))
+        try:
+            name, kind, dims = tensor.name, tensor.type, tensor.shape
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{graph} has names that are no text; get the bundle again") from error
+        dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
         if dtype is None:
             raise BundleError(
-                f"{graph} has {tensor.name} of the type {tensor.type}, which must be a tensor of "
+                f"{graph} has {name} of the type {kind}, which must be a tensor of "
                 f"{', '.join(_DTYPES)}; get the bundle again"
             )
-        shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in tensor.shape)
-        tensors[tensor.name] = TensorSpec(dtype=dtype, shape=shape)
+        shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in dims)
+        tensors[name] = TensorSpec(dtype=dtype, shape=shape)
     return tensors
 
 
