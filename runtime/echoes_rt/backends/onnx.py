@@ -119,7 +119,9 @@ def tensors_of(graph: str, described: Iterable[Any]) -> Tensors:
         try:
             name, kind, dims = tensor.name, tensor.type, tensor.shape
         except UnicodeDecodeError as error:
-            raise BundleError(f"{graph} has names that are no text; get the bundle again") from error
+            raise BundleError(
+                f"{graph} has names that are no text; get the bundle again"
+            ) from error
         dtype = _DTYPES.get(kind.removeprefix("tensor(").removesuffix(")"))
         if dtype is None:
             raise BundleError(
