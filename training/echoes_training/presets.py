@@ -208,7 +208,7 @@ def _mini() -> Preset:
                 batch_size=12,
                 learning_rate=4e-4,
                 betas=(0.5, 0.9),
-                ema_decay=0.999,
+                ema_decay=0.995,
             ),
             model=MelCodecConfig(
                 rows=10,
