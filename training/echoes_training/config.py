@@ -247,6 +247,7 @@ class VocoderStageConfig:
         default_factory=lambda: {
             "mel": 30.0,
             "stft": 0.5,
+            "advance": 1.0,
             "adversarial": 1.0,
             "feature_matching": 4.0,
         }

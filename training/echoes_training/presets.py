@@ -124,7 +124,7 @@ def _tiny() -> Preset:
         refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
             loop=loop,
-            model=VocoderConfig(width=16, layers=1, noise=True),
+            model=VocoderConfig(width=16, layers=1, noise=True, tones=True),
             mel=mel,
             segment_frames=32,
             adversarial_start=2,
@@ -236,7 +236,7 @@ def _mini() -> Preset:
                 betas=(0.8, 0.99),
                 ema_decay=0.999,
             ),
-            model=VocoderConfig(width=256, layers=6, noise=True),
+            model=VocoderConfig(width=256, layers=6, noise=True, tones=True),
             mel=mel,
             segment_frames=64,
             adversarial_start=600,
@@ -332,7 +332,7 @@ def _base() -> Preset:
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),
-            model=VocoderConfig(width=512, layers=8, noise=True),  # as Vocos (arXiv 2306.00814)
+            model=VocoderConfig(width=512, layers=8, noise=True, tones=True),  # as Vocos (arXiv 2306.00814)
             mel=mel,
             segment_frames=64,
             adversarial_start=20_000,

@@ -1,9 +1,11 @@
-"""Multi-resolution STFT loss (arXiv 1910.11480)."""
+"""Losses of spectrograms: multi-resolution STFT (arXiv 1910.11480), and how phases advance."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from echoes_rt.spec.mel import MelSpec, hann_window
 
 RESOLUTIONS = (512, 1024, 2048)
 LONG_TERM = 4.0
@@ -38,3 +40,25 @@ def multi_resolution_stft(
             + LONG_TERM * (means[0] - means[1]).abs().mean()
         )
     return torch.stack(terms).mean()
+
+
+def phase_advance(real: Tensor, advance: Tensor, spec: MelSpec) -> Tensor:
+    """How far off the advance of phases from frame to frame is, weighted by magnitude: 0 to 2.
+
+    Args:
+        real: (B, S) samples.
+        advance: (B, T, n) radians beyond that of the bin's centre, as a vocoder gives them.
+        spec: what says how long a frame and a hop are.
+    """
+    n_frames, n_bins = advance.shape[1:]
+    window = torch.from_numpy(hann_window(spec)).to(real.device)
+    spectrum = torch.stft(
+        real, spec.n_fft, spec.hop_length, window=window, return_complex=True
+    ).transpose(1, 2)[:, :n_frames, :n_bins]
+    turned = spectrum[:, 1:] * spectrum[:, :-1].conj()
+    weight = turned.abs().sqrt()
+    weight = weight / weight.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+    bins = torch.arange(n_bins, device=real.device)
+    centres = 2 * torch.pi * ((bins * spec.hop_length) % spec.n_fft) / spec.n_fft
+    error = 1 - torch.cos(advance[:, 1:] + centres - turned.angle())
+    return (weight * error).sum(dim=(1, 2)).mean()

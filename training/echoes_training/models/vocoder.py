@@ -23,6 +23,9 @@ class VocoderConfig:
         ratios: upsampling of each level of MelGAN; their product is the mel's hop_length.
         noise: whether Vocos adds a part with random phases, of a magnitude of its own. With one
             magnitude and one phase a bin, steady noise came out as a comb of tones.
+        tones: whether Vocos adds a part whose phases run on from frame to frame at frequencies
+            that it finds. Without it a steady tone has the same phases in every frame, and with
+            them a frequency that is a multiple of the frame rate.
     """
 
     width: int
@@ -30,6 +33,7 @@ class VocoderConfig:
     architecture: str = "vocos"
     ratios: tuple[int, ...] = ()
     noise: bool = False
+    tones: bool = False
 
     def __post_init__(self) -> None:
         if self.architecture not in ("vocos", "melgan"):
@@ -58,6 +62,12 @@ class ConvNeXtBlock(nn.Module):
 RADIANS = 6.0
 """Of the random phases, per deviation of a bin of the mel: enough to turn them within a frame."""
 
+LOBE = 2
+"""Bins on either side of a tone's strongest one that its window spreads it to."""
+
+TONES_BELOW = -2.0
+"""Where the level of tones starts in training, in nepers from what the mel says."""
+
 
 class InverseSTFTHead(nn.Module):
     """(B, T, D) features and their (B, n_mels, T) log-mel -> (B, T * hop_length) samples.
@@ -72,47 +82,88 @@ class InverseSTFTHead(nn.Module):
     window: Tensor
     turns: Tensor
 
-    def __init__(self, width: int, spec: MelSpec, *, noise: bool) -> None:
+    def __init__(self, width: int, spec: MelSpec, *, noise: bool, tones: bool = False) -> None:
         super().__init__()
         self.hop_length = spec.hop_length
         self.n_fft = spec.n_fft
         self.n_bins = spec.n_fft // 2 + 1
-        self.out = nn.Linear(width, (3 if noise else 2) * self.n_bins)
+        n_tones = math.ceil(spec.f_max * spec.n_fft / spec.sample_rate) if tones else 0
+        self.sizes = [self.n_bins] * (3 if noise else 2) + [n_tones, n_tones] * tones
+        self.out = nn.Linear(width, sum(self.sizes))
         even, odd = _inverse_bases(spec.n_fft)
         self.register_buffer("even", even, persistent=False)
         self.register_buffer("odd", odd, persistent=False)
         self.register_buffer("window", torch.from_numpy(hann_window(spec)), persistent=False)
         # What the mel says of each bin; the network's output adds to it.
-        self.level = nn.Linear(spec.n_mels, self.n_bins) if noise else None
+        self.level = nn.Linear(spec.n_mels, self.n_bins) if noise or tones else None
+        self.noise, self.tones = noise, tones
         if self.level is not None:
             weight, bias = _levels(spec)
+            first = 2 * self.n_bins
             with torch.no_grad():
                 self.level.weight.copy_(weight)
                 self.level.bias.copy_(bias)
-                self.out.weight[-self.n_bins :] = 0
-                self.out.bias[-self.n_bins :] = 0
+                self.out.weight[first:] = 0
+                self.out.bias[first:] = 0
+                if tones:
+                    self.out.bias[-2 * n_tones : -n_tones] = TONES_BELOW
+        if noise:
             turns = np.random.default_rng(0).normal(0, RADIANS, (spec.n_mels, self.n_bins))
             self.register_buffer(
                 "turns", torch.from_numpy(turns.astype(np.float32)), persistent=False
             )
 
-    def forward(self, h: Tensor, mel: Tensor) -> Tensor:
-        log_magnitude, phase, *more = self.out(h).float().split(self.n_bins, dim=-1)
+    def forward(self, h: Tensor, mel: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The samples, and (B, T, n_tones) by how much each tone's phase advances, or None.
+
+        The advance is in radians beyond that of the bin's own centre, in (-pi, pi).
+        """
+        log_magnitude, phase, *more = self.out(h).float().split(self.sizes, dim=-1)
         real, imaginary = _polar(log_magnitude, phase)
+        advance = None
         if self.level is not None:
-            # Random, and yet the same wherever a long sound is cut: a mixture of the frame's bands,
-            # which even in steady noise are never twice the same.
             frames = mel.float().transpose(1, 2)
-            random = _polar(more[0] + self.level(frames), frames @ self.turns)
-            real, imaginary = real + random[0], imaginary + random[1]
+            level = self.level(frames)
+            if self.noise:
+                # Random, and yet the same wherever a long sound is cut: a mixture of the frame's
+                # bands, which even in steady noise are never twice the same.
+                random = _polar(more[0] + level, frames @ self.turns)
+                real, imaginary = real + random[0], imaginary + random[1]
+            if self.tones:
+                strength = more[-2] + level[..., : self.sizes[-1]]
+                advance = math.pi * torch.tanh(more[-1])
+                # A spectrogram does not say whether a phase is right, so its frequency learns
+                # from real phases alone.
+                tonal = _polar(strength, self._running(strength.detach(), advance.detach()))
+                rest = (0, self.n_bins - self.sizes[-1])
+                real, imaginary = real + F.pad(tonal[0], rest), imaginary + F.pad(tonal[1], rest)
         even, odd = real @ self.even, imaginary @ self.odd
         # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
         mirrored = (even - odd)[..., 1:-1].flip(-1)
-        frames = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
+        parts = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
         weight = self.window.square().expand(1, h.shape[1], -1)
-        samples = self._overlap_add(frames) / self._overlap_add(weight).clamp(min=1e-8)
+        samples = self._overlap_add(parts) / self._overlap_add(weight).clamp(min=1e-8)
         start = self.n_fft // 2
-        return samples[:, start : start + h.shape[1] * self.hop_length]
+        return samples[:, start : start + h.shape[1] * self.hop_length], advance
+
+    def _running(self, strength: Tensor, advance: Tensor) -> Tensor:
+        """(B, T, n) phases that run on, those of a tone's bins locked to its strongest one.
+
+        As single-pass spectrogram inversion has it (Beauregard, Harish and Wyse, DSP 2015): next
+        to the strongest bin the window turns the phase by pi a bin.
+        """
+        n = strength.shape[-1]
+        bins = torch.arange(n, device=strength.device)
+        around = F.pad(strength, (LOBE, LOBE), value=-1e4)
+        shifted = torch.stack([around[..., i : i + n] for i in range(2 * LOBE + 1)], dim=-1)
+        strongest = (bins + shifted.argmax(dim=-1) - LOBE).clamp(0, n - 1)  # (B, T, n)
+        # hop_length * k / n_fft turns a frame: whole ones are left out, which keeps angles small.
+        hops = self.n_fft // self.hop_length
+        frame = torch.arange(strength.shape[1], device=strength.device)[:, None]
+        centres = (2 * math.pi / hops) * ((frame * bins) % hops).float()
+        running = torch.cumsum(advance, dim=1) + centres
+        locked = torch.gather(running, -1, strongest)
+        return locked + math.pi * ((bins - strongest) % 2).float()
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """(B, T, n_fft) to (B, (T + n_fft / hop_length - 1) * hop_length)."""
@@ -175,9 +226,13 @@ class Vocoder(nn.Module):
             ConvNeXtBlock(config.width, config.layers) for _ in range(config.layers)
         )
         self.norm = nn.LayerNorm(config.width, eps=1e-6)
-        self.head = InverseSTFTHead(config.width, spec, noise=config.noise)
+        self.head = InverseSTFTHead(config.width, spec, noise=config.noise, tones=config.tones)
 
     def forward(self, mel: Tensor) -> Tensor:
+        return self.with_advance(mel)[0]
+
+    def with_advance(self, mel: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The samples, and the advance of phases as ``InverseSTFTHead`` gives it."""
         h = self.embed_norm(self.embed(mel).transpose(1, 2)).transpose(1, 2)
         for block in self.blocks:
             h = block(h)

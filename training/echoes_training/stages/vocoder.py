@@ -17,9 +17,9 @@ from echoes_training.device import autocast
 from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import Judgement, fool
-from echoes_training.losses.spectral import multi_resolution_stft
+from echoes_training.losses.spectral import multi_resolution_stft, phase_advance
 from echoes_training.models.mel import MelSpectrogram
-from echoes_training.models.vocoder import make_vocoder
+from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
@@ -56,6 +56,19 @@ class Segments:
         return segment
 
 
+class Synthesis(nn.Module):
+    """A vocoder of any architecture as one function: samples, and how its phases advance."""
+
+    def __init__(self, vocoder: nn.Module) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor | None]:
+        if isinstance(self.vocoder, Vocoder):
+            return self.vocoder.with_advance(mel)
+        return self.vocoder(mel), None
+
+
 def train_vocoder(
     run: Path, clips: list[Clip], config: VocoderStageConfig, ear: Path | None
 ) -> None:
@@ -73,7 +86,7 @@ def train_vocoder(
     mel = MelSpectrogram(config.mel).to(device)
     model = make_vocoder(config.model, config.mel).to(device)
     critic = WaveDiscriminator(config.discriminator_width).to(device)
-    learner = Learner(model, loop, processes)
+    learner = Learner(Synthesis(model), loop, processes)
     judge = Learner(Judgement(critic), loop, processes)
     state = TrainState(
         modules={"vocoder": model, "discriminator": critic},
@@ -98,11 +111,13 @@ def train_vocoder(
         def loss_of(number: int) -> Tensor:
             real = parts[number]
             real_mel = mel(real)
-            fake = learner(real_mel)
+            fake, advance = learner(real_mel)
             losses = {
                 "mel": (real_mel - mel(fake)).abs().mean(),
                 "stft": multi_resolution_stft(real, fake, processes.norm),
             }
+            if advance is not None:
+                losses["advance"] = phase_advance(real, advance, config.mel)
             if is_adversarial:
                 with autocast(loop.precision, device):
                     losses |= fool(critic, real, fake)
