@@ -17,7 +17,7 @@ demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, w
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
 
 test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
-	$(RUNTIME_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
+	$(RUNTIME_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
 ifeq ($(shell uname -sm),Linux x86_64)
 	$(MAKE) $(GPU_VENV)/.installed
 	$(GPU_VENV)/bin/python -m pytest -q tests/runtime/test_backends.py -k gpu_build
@@ -29,7 +29,7 @@ oldest:  ## the runtime's tests with the oldest versions that pyproject.toml all
 	$(OLDEST_VENV)/bin/python tests/oldest_versions.py > $(OLDEST_VENV)/constraints.txt
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video]" pytest hypothesis
-	$(OLDEST_VENV)/bin/python -m pytest -q tests/spec tests/runtime tests/test_import_rules.py
+	$(OLDEST_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
 
 check: $(VENV)/.installed  ## style and types
 	$(VENV)/bin/ruff check .

@@ -16,13 +16,13 @@ from bench.measure import measure
 from bench.models import Subject, make_subject
 from bench.page import write_page
 from echoes_rt.cpu_limit import usable_cpus
-from echoes_rt.engine import Engine
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.model import Model
 from echoes_rt.profile.gemm_peak import gemm_peak_gflops
 from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
 from echoes_rt.profile.sweep import KINDS, sweep
-from echoes_rt.spec.sampling import Sampling
 
 QUIET_LOAD = 0.3
 """Processes that may wait or run before the start, on average over the last minute."""
@@ -133,7 +133,7 @@ def _profiled(subject: Subject, work: Path, threads: int) -> list[Profiled]:
     return [
         Profiled(
             label=bundle.manifest.name,
-            engine=Engine.load(bundle, device="cpu", threads=threads),
+            model=Model.load(bundle, device="cpu", threads=threads),
             question=Question(
                 picture=picture, out=work / f"{subject.size}.wav", sampling=subject.sampling
             ),

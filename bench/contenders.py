@@ -1,4 +1,4 @@
-"""Every engine that a person could use for the same task."""
+"""Every model that a person could use for the same task."""
 
 import copy
 import time
@@ -22,7 +22,7 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import Plan, make_plan
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 
 PARTS = ("image_encoder", "context_image", "mel_decoder", "vocoder")
 LOGITS, STEP, LOOP = "logits_audio", "decode_audio_step", "decode_audio"
@@ -192,7 +192,7 @@ def _openvino_sessions(subject: Subject, precision: str, threads: int) -> dict[s
 def _questions(subject: Subject) -> list[dict[str, NDArray[Any]]]:
     """What the logits are asked on the way: more and more of the sound is known."""
     layout = subject.models.layout
-    engine = Engine.load(subject.bundle, device="cpu")
+    model = Model.load(subject.bundle, device="cpu")
     rng = np.random.default_rng(0)
     questions = []
     for i in range(CALIBRATION):
@@ -200,6 +200,6 @@ def _questions(subject: Subject) -> list[dict[str, NDArray[Any]]]:
         codes = rng.integers(0, layout.audio.codebook_size, (1, layout.audio.n_tokens))
         hidden = rng.random(codes.shape) < 1 - i / CALIBRATION
         tokens = np.where(hidden, layout.audio.mask_token, codes).astype(np.int32)
-        context = engine.context("audio", image.astype(np.int32))
+        context = model.context("audio", image.astype(np.int32))
         questions.append({"tokens": np.repeat(tokens, 2, axis=0), "context": context})
     return questions

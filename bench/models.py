@@ -12,7 +12,7 @@ from echoes_export.precision import rounded
 from echoes_export.quantize import quantize_bundle
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import Bundle
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.spec.mel import MelSpec, mel_filterbank
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.schedule import num_masked
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.mel import MelSpec, mel_filterbank
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.schedule import num_masked
+from echoes_rt.format.tokens import Grid
 
 MEL = MelSpec(
     n_fft=256, win_length=256, hop_length=64, n_mels=16, f_min=0.0, f_max=8000.0, n_frames=32

@@ -16,7 +16,7 @@ from bench.page import page, write_page
 from echoes_export.quantize import quantize_bundle
 from echoes_export.stored_models import stored_models
 from echoes_rt.bundle import Bundle
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["echoes_rt", "echoes_rt.cli", "echoes_rt.pipeline", "echoes_rt.spec.manifest"]
+    "module", ["echoes_rt", "echoes_rt.cli", "echoes_rt.pipeline", "echoes_rt.format.manifest"]
 )
 def test_runtime_stays_light(module: str) -> None:
     assert not HEAVY & loaded_by(f"import {module}")
@@ -35,9 +35,9 @@ def test_command_line_starts_without_numpy_and_opencv() -> None:
 
 
 def test_spec_loads_numpy_alone() -> None:
-    names = [path.stem for path in (ROOT / "runtime/echoes_rt/spec").glob("[a-z]*.py")]
+    names = [path.stem for path in (ROOT / "runtime/echoes_rt/format").glob("[a-z]*.py")]
     bare = loaded_by("import numpy")
-    code = "\n".join(f"import echoes_rt.spec.{name}" for name in names)
+    code = "\n".join(f"import echoes_rt.format.{name}" for name in names)
     third_party = loaded_by(code) - bare - set(sys.stdlib_module_names)
     assert third_party <= SPEC_MAY_LOAD
 
@@ -67,8 +67,8 @@ READERS = {
 def test_training_sees_only_the_spec_and_readers(path: Path) -> None:
     """What measures may use all of the runtime."""
     is_free = path.parent.name in ("evaluate", "av_metrics")
-    reader = READERS.get(path.name, "echoes_rt.spec")
-    allowed = ("echoes_rt",) if is_free else ("echoes_rt.spec", "echoes_rt.errors", reader)
+    reader = READERS.get(path.name, "echoes_rt.format")
+    allowed = ("echoes_rt",) if is_free else ("echoes_rt.format", "echoes_rt.errors", reader)
     for name in imports(path):
         assert not name.startswith("echoes_export")
         assert not name.startswith("echoes_rt") or name.startswith(allowed)

@@ -12,8 +12,8 @@ constexpr size_t kFirstModelOptions = sizeof(echoes_model_options);
 constexpr size_t kFirstModelInfo = sizeof(echoes_model_info);
 
 echoes_model_info info_of(const echoes_model &model) {
-  const Manifest &manifest = model.engine.manifest();
-  const Device &device = model.engine.device();
+  const Manifest &manifest = model.manifest();
+  const Device &device = model.device();
   echoes_model_info info{};
   info.name = manifest.name.c_str();
   info.license = manifest.license.c_str();
@@ -82,7 +82,7 @@ echoes_status echoes_model_get_info(const echoes_model *model, echoes_model_info
 echoes_status echoes_generate_options_init(const echoes_model *model,
                                            echoes_generate_options *options) {
   return guarded([&] {
-    const auto known = defaults_of(not_null(model, "model").engine.manifest().sampling);
+    const auto known = defaults_of(not_null(model, "model").manifest().sampling);
     write_struct(&known, sizeof known, options, not_null(options, "options").struct_size,
                  kFirstGenerateOptions, "the generate options");
   });

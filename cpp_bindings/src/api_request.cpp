@@ -70,7 +70,7 @@ void Request::deliver_codes(Medium medium, const Codes &made) const {
 }
 
 Request request_of(echoes_model &model, const echoes_generate_options *given) {
-  const Manifest &manifest = model.engine.manifest();
+  const Manifest &manifest = model.manifest();
   echoes_generate_options options = defaults_of(manifest.sampling);
   if (given != nullptr) {
     read_struct(given, given->struct_size, &options, sizeof options, kFirstGenerateOptions,
@@ -82,22 +82,22 @@ Request request_of(echoes_model &model, const echoes_generate_options *given) {
       return options.on_step(step, steps, options.user_data) != 0;
     };
   }
-  return {{model.engine, sampling_of(options), options.seed, on_step},
+  return {{model, sampling_of(options), options.seed, on_step},
           options.image_codes,
           options.audio_codes};
 }
 
-ImageCodes::ImageCodes(Engine &engine, const uint8_t *pixels, int32_t width, int32_t height)
+ImageCodes::ImageCodes(Model &model, const uint8_t *pixels, int32_t width, int32_t height)
     : is_given_(pixels != nullptr) {
-  if (is_given_) codes_ = engine.encode_image(checked_picture(pixels, width, height));
+  if (is_given_) codes_ = model.encode_image(checked_picture(pixels, width, height));
 }
 
 size_t clip_size(const echoes_model &model) {
-  return static_cast<size_t>(model.engine.manifest().mel.n_samples());
+  return static_cast<size_t>(model.manifest().mel.n_samples());
 }
 
 size_t picture_size(const echoes_model &model) {
-  const ImageSpec &image = model.engine.manifest().image;
+  const ImageSpec &image = model.manifest().image;
   return size_t{3} * static_cast<size_t>(image.width) * static_cast<size_t>(image.height);
 }
 

@@ -5,11 +5,8 @@
 #include "tasks.h"
 #include "echoes_rt/echoes_rt.h"
 
-struct echoes_model {
-  echoes_model(echoes::Bundle bundle, echoes::Device device)
-      : engine(std::move(bundle), std::move(device)) {}
-
-  echoes::Engine engine;
+struct echoes_model final : echoes::Model {
+  using echoes::Model::Model;
 };
 
 namespace echoes {
@@ -36,7 +33,7 @@ Request request_of(echoes_model &model, const echoes_generate_options *given);
 // The codes of a picture that may be null.
 class ImageCodes {
  public:
-  ImageCodes(Engine &engine, const uint8_t *pixels, int32_t width, int32_t height);
+  ImageCodes(Model &model, const uint8_t *pixels, int32_t width, int32_t height);
 
   const Codes *get() const { return is_given_ ? &codes_ : nullptr; }
 

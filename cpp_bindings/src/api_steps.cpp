@@ -13,10 +13,10 @@ extern "C" {
 echoes_status echoes_encode_image(echoes_model *model, const uint8_t *pixels, int32_t width,
                                   int32_t height, int32_t *codes, size_t *num_codes) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
-    const auto needed = static_cast<size_t>(engine.manifest().grids.image.n_tokens());
+    Model &loaded = not_null(model, "model");
+    const auto needed = static_cast<size_t>(loaded.manifest().grids.image.n_tokens());
     if (asks_for_size(codes, num_codes, needed, "codes")) return;
-    const Codes made = engine.encode_image(checked_picture(pixels, width, height));
+    const Codes made = loaded.encode_image(checked_picture(pixels, width, height));
     std::copy(made.begin(), made.end(), codes);
   });
 }
@@ -24,10 +24,10 @@ echoes_status echoes_encode_image(echoes_model *model, const uint8_t *pixels, in
 echoes_status echoes_encode_audio(echoes_model *model, const float *sound, size_t sound_size,
                                   int32_t *codes, size_t *num_codes) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
-    const auto needed = static_cast<size_t>(engine.manifest().grids.audio.n_tokens());
+    Model &loaded = not_null(model, "model");
+    const auto needed = static_cast<size_t>(loaded.manifest().grids.audio.n_tokens());
     if (asks_for_size(codes, num_codes, needed, "codes")) return;
-    const Codes made = engine.encode_audio(checked_sound(sound, sound_size));
+    const Codes made = loaded.encode_audio(checked_sound(sound, sound_size));
     std::copy(made.begin(), made.end(), codes);
   });
 }
@@ -36,7 +36,7 @@ echoes_status echoes_decode_tokens(echoes_model *model, int32_t target, int32_t 
                                    size_t num_tokens, const int32_t *context, size_t num_context,
                                    const echoes_generate_options *options) {
   return guarded([&] {
-    const Grids &grids = not_null(model, "model").engine.manifest().grids;
+    const Grids &grids = not_null(model, "model").manifest().grids;
     const Medium medium = checked_medium(target);
     const Request request = request_of(*model, options);
     const Codes asked = checked_tokens(tokens, num_tokens, grids.of(medium), "tokens");
@@ -54,10 +54,10 @@ echoes_status echoes_decode_tokens(echoes_model *model, int32_t target, int32_t 
 echoes_status echoes_decode_image(echoes_model *model, const int32_t *codes, size_t num_codes,
                                   uint8_t *pixels, size_t *num_bytes) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
+    Model &loaded = not_null(model, "model");
     if (asks_for_size(pixels, num_bytes, picture_size(*model), "pixels")) return;
-    const auto made = engine.decode_image(
-        checked_codes(codes, num_codes, engine.manifest().grids.image, "codes"));
+    const auto made = loaded.decode_image(
+        checked_codes(codes, num_codes, loaded.manifest().grids.image, "codes"));
     std::copy(made.begin(), made.end(), pixels);
   });
 }
@@ -65,10 +65,10 @@ echoes_status echoes_decode_image(echoes_model *model, const int32_t *codes, siz
 echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes, size_t num_codes,
                                   uint64_t seed, float *samples, size_t *num_samples) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
+    Model &loaded = not_null(model, "model");
     if (asks_for_size(samples, num_samples, clip_size(*model), "samples")) return;
-    const Samples made = engine.decode_audio(
-        checked_codes(codes, num_codes, engine.manifest().grids.audio, "codes"), {seed});
+    const Samples made = loaded.decode_audio(
+        checked_codes(codes, num_codes, loaded.manifest().grids.audio, "codes"), {seed});
     std::copy(made.begin(), made.end(), samples);
   });
 }
@@ -76,7 +76,7 @@ echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes, siz
 echoes_status echoes_mask_audio(const echoes_model *model, double start_s, double stop_s,
                                 int32_t *codes, size_t num_codes) {
   return guarded([&] {
-    const Manifest &manifest = not_null(model, "model").engine.manifest();
+    const Manifest &manifest = not_null(model, "model").manifest();
     checked_tokens(codes, num_codes, manifest.grids.audio, "codes");
     mask_audio(manifest, start_s, stop_s, codes);
   });

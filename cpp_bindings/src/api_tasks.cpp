@@ -61,11 +61,11 @@ echoes_status echoes_inpaint(echoes_model *model, const float *sound, size_t sou
                              int32_t height, const echoes_generate_options *options, float *samples,
                              size_t *num_samples) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
+    Model &loaded = not_null(model, "model");
     if (asks_for_size(samples, num_samples, sound_size, "samples")) return;
     const Request request = request_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
-    const ImageCodes image(engine, pixels, width, height);
+    const ImageCodes image(loaded, pixels, width, height);
     request.deliver(inpaint(request.call, checked, start_s, stop_s, image.get()), samples);
   });
 }
@@ -75,15 +75,15 @@ echoes_status echoes_continue(echoes_model *model, const float *sound, size_t so
                               int32_t height, const echoes_generate_options *options,
                               float *samples, size_t *num_samples) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
+    Model &loaded = not_null(model, "model");
     const int64_t more =
-        checked_duration(duration_s, kMaxContinuedS, engine.manifest().mel.sample_rate);
+        checked_duration(duration_s, kMaxContinuedS, loaded.manifest().mel.sample_rate);
     if (asks_for_size(samples, num_samples, sound_size + static_cast<size_t>(more), "samples")) {
       return;
     }
     const Request request = request_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
-    const ImageCodes image(engine, pixels, width, height);
+    const ImageCodes image(loaded, pixels, width, height);
     request.deliver(extend(request.call, checked, more, image.get()), samples);
   });
 }
@@ -115,12 +115,12 @@ echoes_status echoes_stream(echoes_model *model, const uint8_t *pixels, int32_t 
                             const echoes_generate_options *options,
                             echoes_samples_callback on_samples, void *user_data) {
   return guarded([&] {
-    Engine &engine = not_null(model, "model").engine;
+    Model &loaded = not_null(model, "model");
     if (on_samples == nullptr) throw InputError("on_samples must not be NULL");
     const int64_t n_samples =
-        checked_duration(duration_s, kMaxStreamS, engine.manifest().mel.sample_rate);
+        checked_duration(duration_s, kMaxStreamS, loaded.manifest().mel.sample_rate);
     const Request request = request_of(*model, options);
-    const ImageCodes image(engine, pixels, width, height);
+    const ImageCodes image(loaded, pixels, width, height);
     const OnSamples next = [&](const float *samples, size_t size) {
       return on_samples(samples, size, user_data) != 0;
     };

@@ -3,17 +3,17 @@
 
 #include <cstdint>
 
-#include "engine.h"
+#include "model.h"
 
 namespace echoes {
 
 struct Call {
-  Engine &engine;
+  Model &model;
   Sampling sampling;
   uint64_t seed = 0;
   OnStep on_step;
 
-  const Manifest &manifest() const { return engine.manifest(); }
+  const Manifest &manifest() const { return model.manifest(); }
 
   // Tokens of a target of which nothing is known.
   Codes unknown(Medium target) const {
@@ -21,10 +21,10 @@ struct Call {
     return Codes(static_cast<size_t>(grid.n_tokens()), grid.mask_token());
   }
 
-  // Engine::decode_tokens with this call's seed and sampling.
+  // Model::decode_tokens with this call's seed and sampling.
   Codes decode(Medium target, const Codes &tokens, const Codes *context,
                uint64_t window = 0) const {
-    return engine.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
+    return model.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
   }
 };
 

@@ -95,8 +95,8 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
   const int64_t last = at_sample(stop_s, spec.sample_rate);
   const int64_t begin = window_start(size, first, last, spec.n_samples());
   const Columns columns = columns_of(call, first - begin, last - begin);
-  Mel mel = call.engine.clip_mel({sound.samples + begin, sound.size - static_cast<size_t>(begin)});
-  Codes known = call.engine.encode_mel(mel);
+  Mel mel = call.model.clip_mel({sound.samples + begin, sound.size - static_cast<size_t>(begin)});
+  Codes known = call.model.encode_mel(mel);
   for (int row = 0; row < grid.height; ++row) {
     std::fill(known.begin() + row * grid.width + columns.begin,
               known.begin() + row * grid.width + columns.end,
@@ -104,7 +104,7 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
   }
   Codes codes = call.decode(Medium::kAudio, known, image);
   // Outside of the part the vocoder sees what was really there.
-  const Mel decoded = call.engine.decode_mel(codes, {call.seed});
+  const Mel decoded = call.model.decode_mel(codes, {call.seed});
   const int per_column = spec.n_frames / grid.width;
   for (int m = 0; m < spec.n_mels; ++m) {
     const int64_t row = int64_t{m} * spec.n_frames;
@@ -113,7 +113,7 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
               mel.values.begin() + row + columns.begin * per_column);
   }
   const int64_t fade = at_sample(kFadeS, spec.sample_rate);
-  return {patched(sound, call.engine.vocode(mel), begin, first, std::min(last, size), fade),
+  return {patched(sound, call.model.vocode(mel), begin, first, std::min(last, size), fade),
           std::move(codes)};
 }
 
@@ -143,8 +143,8 @@ MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const 
   const size_t heard = std::min(sound.size, clip_size);
   Samples clip(clip_size - heard, 0.0f);  // the end of the sound is what counts
   clip.insert(clip.end(), sound.samples + (sound.size - heard), sound.samples + sound.size);
-  const Mel mel = call.engine.clip_mel({clip.data(), clip.size()});
-  const Codes codes = call.engine.encode_mel(mel);
+  const Mel mel = call.model.clip_mel({clip.data(), clip.size()});
+  const Codes codes = call.model.encode_mel(mel);
   const auto heard_columns =
       static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
   Past past;

@@ -1,4 +1,4 @@
-// What a picture, a log-mel, a grid of codes and a generation are, as echoes_rt.spec says.
+// What a picture, a log-mel, a grid of codes and a generation are, as echoes_rt.format says.
 #pragma once
 
 #include <array>

@@ -97,7 +97,7 @@ class Vocoded {
 
  private:
   void give_out(int end) {
-    Samples samples = call_.engine.vocode(buffer_);
+    Samples samples = call_.model.vocode(buffer_);
     const int hop = call_.manifest().mel.hop_length;
     const auto from = static_cast<size_t>(n_before_) * static_cast<size_t>(hop);
     const int64_t size = std::min(int64_t{end - n_before_} * hop, left_);
@@ -145,7 +145,7 @@ Codes stream(const Call &call, const Codes *image, int64_t n_samples,
       std::copy_n(known.begin() + row * n_known, n_known, audio.begin() + row * grid.width);
     }
     codes = call.decode(Medium::kAudio, audio, image, window);
-    Mel mel = call.engine.decode_mel(codes, {call.seed, window});
+    Mel mel = call.model.decode_mel(codes, {call.seed, window});
     blend(tail, mel);
     const bool is_last = (given + mel.frames) * call.manifest().mel.hop_length >= n_samples;
     const int end = is_last ? mel.frames : n_fresh * frames_per_column;

@@ -24,22 +24,22 @@ Codes thinned(const Call &call, Medium medium, Codes codes, double keep) {
 }
 
 MadeSound sound_of(const Call &call, Codes codes) {
-  return {call.engine.decode_audio(codes, {call.seed}), std::move(codes)};
+  return {call.model.decode_audio(codes, {call.seed}), std::move(codes)};
 }
 
 MadePicture picture_of(const Call &call, Codes codes) {
-  return {call.engine.decode_image(codes), std::move(codes)};
+  return {call.model.decode_image(codes), std::move(codes)};
 }
 
 }  // namespace
 
 MadeSound image_to_audio(const Call &call, const Picture &picture) {
-  const Codes image = call.engine.encode_image(picture);
+  const Codes image = call.model.encode_image(picture);
   return sound_of(call, call.decode(Medium::kAudio, call.unknown(Medium::kAudio), &image));
 }
 
 MadePicture audio_to_image(const Call &call, const Sound &sound) {
-  const Codes audio = call.engine.encode_audio(sound);
+  const Codes audio = call.model.encode_audio(sound);
   return picture_of(call, call.decode(Medium::kImage, call.unknown(Medium::kImage), &audio));
 }
 
@@ -55,12 +55,12 @@ MadeBoth cogenerate(const Call &call) {
 }
 
 MadeSound vary_audio(const Call &call, const Sound &sound, double keep) {
-  const Codes kept = thinned(call, Medium::kAudio, call.engine.encode_audio(sound), keep);
+  const Codes kept = thinned(call, Medium::kAudio, call.model.encode_audio(sound), keep);
   return sound_of(call, call.decode(Medium::kAudio, kept, nullptr));
 }
 
 MadePicture vary_image(const Call &call, const Picture &picture, double keep) {
-  const Codes kept = thinned(call, Medium::kImage, call.engine.encode_image(picture), keep);
+  const Codes kept = thinned(call, Medium::kImage, call.model.encode_image(picture), keep);
   return picture_of(call, call.decode(Medium::kImage, kept, nullptr));
 }
 

@@ -6,7 +6,7 @@
 namespace echoes {
 
 // Throws std::logic_error for a pattern that the schema did not have when this was written: no
-// engine for regular expressions is as small as these few rules.
+// model for regular expressions is as small as these few rules.
 bool matches(std::string_view pattern, std::string_view text);
 
 }  // namespace echoes

@@ -6,8 +6,8 @@ from typing import Any
 
 from echoes_rt import __version__
 from echoes_rt.errors import InputError
-from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.manifest import Manifest
+from echoes_rt.format.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.manifest import MANIFEST_NAME, DataFile
+from echoes_rt.format.manifest import MANIFEST_NAME, DataFile
 
 CARD_NAME = "README.md"
 

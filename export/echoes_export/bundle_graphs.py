@@ -7,7 +7,7 @@ from echoes_export.models import Models
 from echoes_export.onnx_graph import export_graph
 from echoes_export.weights_file import StoredTensor
 from echoes_export.wrappers import graph_parts, network_part
-from echoes_rt.spec.tokens import MEDIA
+from echoes_rt.format.tokens import MEDIA
 
 Graphs = dict[str, onnx.ModelProto]
 

@@ -6,10 +6,10 @@ import numpy as np
 
 from echoes_export.checks import Array, Check, snr_db
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.errors import InputError
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.image import load_image
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.model import Model
 
 _SEED = 0
 
@@ -29,7 +29,7 @@ def compare(before: Bundle, after: Bundle, pictures: list[Array]) -> list[Check]
         InputError: if a graph of ``after`` gives what is no number: it leaves the range of its
             precision.
     """
-    a, b = (Engine.load(bundle, device="cpu") for bundle in (before, after))
+    a, b = (Model.load(bundle, device="cpu") for bundle in (before, after))
     names = before.manifest.graphs.keys() & after.manifest.graphs.keys()
     layout, rng = before.manifest.tokens, np.random.default_rng(_SEED)
     images = np.concatenate([a.encode_image(picture) for picture in pictures])
@@ -64,12 +64,12 @@ def _alike(name: str, expected: Array, got: Array) -> Check:
     return _check(name, "lowest SNR, dB", min(map(snr_db, expected, got)))
 
 
-def _logits(a: Engine, b: Engine, images: Array, sounds: Array) -> list[Check]:
+def _logits(a: Model, b: Model, images: Array, sounds: Array) -> list[Check]:
     """As decoding meets them: more and more of a sound is known."""
     known = np.linspace(0, 1, len(sounds), endpoint=False)[:, None]
     hidden = np.random.default_rng(_SEED).random(sounds.shape) >= known
     tokens = np.where(hidden, np.int32(a.manifest.tokens.audio.mask_token), sounds)
-    expected, got = (engine.logits("audio", tokens, images) for engine in (a, b))
+    expected, got = (model.logits("audio", tokens, images) for model in (a, b))
     if not np.isfinite(got).all():
         raise InputError("logits_audio leaves the range of its precision; use a wider one")
     error = float(np.sqrt(np.mean((expected - got) ** 2)) / np.std(expected))
@@ -80,7 +80,7 @@ def _logits(a: Engine, b: Engine, images: Array, sounds: Array) -> list[Check]:
     ]
 
 
-def _decoded(a: Engine, b: Engine, images: Array) -> list[Check]:
+def _decoded(a: Model, b: Model, images: Array) -> list[Check]:
     """In one step no token that differs makes others differ; two members differ by chance."""
     grid, usual = a.manifest.tokens.audio, a.manifest.sampling
     tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
@@ -89,11 +89,11 @@ def _decoded(a: Engine, b: Engine, images: Array) -> list[Check]:
         made = [
             np.concatenate(
                 [
-                    engine.decode_tokens("audio", tokens, row[None], seeds=[i], sampling=sampling)
+                    model.decode_tokens("audio", tokens, row[None], seeds=[i], sampling=sampling)
                     for i, row in enumerate(images)
                 ]
             )
-            for engine in (a, b)
+            for model in (a, b)
         ]
         share = float((made[0] == made[1]).mean())
         checks.append(_check("decode_audio_step", f"equal tokens of {how}", share))

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from echoes_export.nodes import Nodes, signature_of
 from echoes_rt.decode.reference import LOGIT_FLOOR, REAL
-from echoes_rt.spec.graphs import (
+from echoes_rt.format.graphs import (
     BATCH,
     DRAWN,
     GUIDED,
@@ -21,7 +21,7 @@ from echoes_rt.spec.graphs import (
     Tensors,
     TensorSpec,
 )
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 
 CONTEXT = "context"
 

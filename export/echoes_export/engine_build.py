@@ -25,8 +25,14 @@ from echoes_rt.backends.nvidia_system import driver_release, l4t_release
 from echoes_rt.bundle import Bundle
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256, record_path
-from echoes_rt.spec.graphs import BATCH, DRAWN, FRAMES, STEPS, GraphSpec
+from echoes_rt.format.engine_file import (
+    EngineFile,
+    EngineKey,
+    file_sha256,
+    model_sha256,
+    record_path,
+)
+from echoes_rt.format.graphs import BATCH, DRAWN, FRAMES, STEPS, GraphSpec
 
 Ranges = dict[str, tuple[int, int, int]]
 Tell = Callable[[str], None]

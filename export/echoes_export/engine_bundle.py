@@ -12,7 +12,7 @@ from echoes_export.engine_graphs import engine_graph
 from echoes_export.qdq_graph import Scales
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.manifest import GraphEntry
+from echoes_rt.format.manifest import GraphEntry
 
 
 def write_engine_bundle(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from echoes_rt.spec.engine_file import ENGINES_FOLDER, FLAVOURS, PRECISIONS
+from echoes_rt.format.engine_file import ENGINES_FOLDER, FLAVOURS, PRECISIONS
 
 if TYPE_CHECKING:
     from echoes_export.checks import Array

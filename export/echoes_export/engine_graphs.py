@@ -7,7 +7,7 @@ from echoes_export.half_graph import half_graph
 from echoes_export.qdq_graph import Scales, qdq_graph
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.tokens import MEDIA
+from echoes_rt.format.tokens import MEDIA
 
 
 def engine_graph(

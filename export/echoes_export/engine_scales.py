@@ -15,7 +15,7 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 
 _SHARE = 99.99
 """Per cent of the values that keep their size: room for the largest would cost all others."""
@@ -30,7 +30,7 @@ def measure_scales(bundle: Bundle, pictures: list[Array], work: Path) -> Scales:
         work: a folder for a graph that tells what its products are given.
     """
     session = _Watched(bundle, work)
-    engine = Engine.load(bundle, device="cpu")
+    engine = Model.load(bundle, device="cpu")
     grid, sampling = bundle.manifest.tokens.audio, bundle.manifest.sampling
     tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
     plan = make_plan(tokens == grid.mask_token, grid.order, sampling)

@@ -11,8 +11,8 @@ from echoes_export.bundle_folder import appearing, data_file
 from echoes_export.half_graph import half_graph
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.spec.graphs import HALF
-from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
+from echoes_rt.format.graphs import HALF
+from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
 GRAPHS = (
     *("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "vocoder"),

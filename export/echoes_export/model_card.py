@@ -1,7 +1,7 @@
 """A model card from what a manifest and the models say of themselves."""
 
 from echoes_export.models import Models
-from echoes_rt.spec.manifest import Manifest
+from echoes_rt.format.manifest import Manifest
 
 
 def generated_card(manifest: Manifest, models: Models) -> str:

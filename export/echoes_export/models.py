@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.codec import Codec
 from echoes_training.models.codecs import make_codec
 from echoes_training.models.melgan import MelGAN

@@ -9,7 +9,7 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
 
-from echoes_rt.spec.graphs import Dim, GraphSpec, TensorSpec
+from echoes_rt.format.graphs import Dim, GraphSpec, TensorSpec
 
 OPSET = 18
 """The exporter's native one; every ONNX Runtime that echoes-rt allows reads it."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from echoes_export.gelu import order_gelu
 from echoes_export.nodes import OPSET
 from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
-from echoes_rt.spec.graphs import (
+from echoes_rt.format.graphs import (
     BATCH,
     DRAWN,
     FRAMES,

@@ -18,8 +18,8 @@ from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensor
 from echoes_rt import __version__
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.graphs import HALF
-from echoes_rt.spec.manifest import MANIFEST_NAME, Manifest
+from echoes_rt.format.graphs import HALF
+from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
 
 MODULES = ("transformer",)
 """What is quantized: codecs are convolutions, which need a scale known beforehand to gain by int8,

@@ -10,7 +10,7 @@ from torch import nn
 
 from echoes_export.models import Models
 from echoes_rt.errors import InputError
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 from echoes_training import checkpoint
 from echoes_training.config import TransformerStageConfig, VocoderStageConfig, from_dict, to_dict
 from echoes_training.models.codec import Codec

@@ -14,8 +14,8 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.decode import loop, reference
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
-from echoes_rt.engine import Engine
-from echoes_rt.spec.tokens import MEDIA, OTHER, TokenLayout
+from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
+from echoes_rt.model import Model
 
 MIN_EQUAL_CODES = 0.999
 MAX_DIFFERENCE = 1e-3
@@ -29,18 +29,18 @@ _BATCH = 8
 
 def verify_bundle(bundle: Bundle, models: Models, inputs: Inputs) -> list[Check]:
     """Every graph against torch with the weights that the bundle stores, on this machine's CPU."""
-    engine = Engine.load(bundle, device="cpu")
+    model = Model.load(bundle, device="cpu")
     checks = []
     with torch.inference_mode():
         parts = graph_parts(models)
         questions = _questions(parts, inputs)
         for name, part in parts.items():
             pairs = [
-                (_torch(part, asked), _onnx(engine, name, part, asked)) for asked in questions[name]
+                (_torch(part, asked), _onnx(model, name, part, asked)) for asked in questions[name]
             ]
             checks.append(_check(name, pairs, is_limited=True))
         for target in MEDIA:
-            checks += _check_decoding(engine, models, target)
+            checks += _check_decoding(model, models, target)
     return checks
 
 
@@ -75,16 +75,16 @@ def _questions(parts: dict[str, Part], inputs: Inputs) -> dict[str, list[Array]]
     }
 
 
-def _check_decoding(engine: Engine, models: Models, target: str) -> Iterator[Check]:
+def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check]:
     """The logits against torch, and both loops against the numpy reference on those logits."""
     layout = models.layout
     grid = layout.grids[target]
     tokens, context = mixed_question(layout, target, _BATCH)
-    plan = make_plan(tokens == grid.mask_token, grid.order, engine.manifest.sampling)
+    plan = make_plan(tokens == grid.mask_token, grid.order, model.manifest.sampling)
     noise = uniforms(range(_BATCH), 0, grid.n_tokens)
 
     def logits_of(asked: IntArray, has_context: bool) -> Array:
-        return engine.logits(target, asked, context if has_context else None)
+        return model.logits(target, asked, context if has_context else None)
 
     gaps = [
         np.abs(logits_of(tokens, seen) - _torch_logits(models, target, tokens, context, seen)).max()
@@ -94,13 +94,13 @@ def _check_decoding(engine: Engine, models: Models, target: str) -> Iterator[Che
     for has_context in (True, False):
         expected = reference.decode(logits_of, tokens, plan, noise, has_context=has_context)
         given = context if has_context else None
-        seen = engine.context(target, given)
+        seen = model.context(target, given)
         made = {
             f"decode_{target}": loop.decode(
-                engine.session(f"decode_{target}"), tokens, seen, plan, noise
+                model.session(f"decode_{target}"), tokens, seen, plan, noise
             ),
-            f"decode_{target}_step": engine.decode_tokens(
-                target, tokens, given, seeds=range(_BATCH), sampling=engine.manifest.sampling
+            f"decode_{target}_step": model.decode_tokens(
+                target, tokens, given, seeds=range(_BATCH), sampling=model.manifest.sampling
             ),
         }
         is_known = tokens != grid.mask_token
@@ -150,9 +150,9 @@ def _torch(part: Part, asked: Array) -> Array:
     return output.numpy()
 
 
-def _onnx(engine: Engine, name: str, part: Part, asked: Array) -> Array:
+def _onnx(model: Model, name: str, part: Part, asked: Array) -> Array:
     inputs = dict(zip(part.signature.inputs, _inputs(part, asked), strict=True))
-    (output,) = engine.session(name).run(inputs).values()
+    (output,) = model.session(name).run(inputs).values()
     return output
 
 

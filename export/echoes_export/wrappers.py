@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from echoes_export.decode_graphs import network_signature
 from echoes_export.models import Models
-from echoes_rt.spec.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, TensorSpec
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import MEDIA, OTHER, Grid
+from echoes_rt.format.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, TensorSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
 from echoes_training.models.codec import Codec
 from echoes_training.models.mel import MelSpectrogram

@@ -12,7 +12,7 @@ from echoes_export.model_card import generated_card
 from echoes_export.models import Models
 from echoes_export.onnx_graph import has_weights
 from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_rt.spec.manifest import MANIFEST_NAME, GraphEntry, Manifest
+from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
 
 def write_bundle(

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from echoes_rt.bundle_zip import unpack
 from echoes_rt.errors import BundleError
+from echoes_rt.format.external_data import external_locations
+from echoes_rt.format.graph_entry import DataFile
+from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
 from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.spec.external_data import external_locations
-from echoes_rt.spec.graph_entry import DataFile
-from echoes_rt.spec.manifest import MANIFEST_NAME, Manifest
 
 DEFAULT_BUNDLE = "echoes-mini"
 BUNDLE_VARIABLE = "ECHOES_RT_BUNDLE"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO
 
 from echoes_rt.errors import BundleError, ManifestError
-from echoes_rt.spec.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from echoes_rt.format.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 
 # A zip is unpacked to the temporary folder, which is often small.
 MAX_ZIP_BYTES = 1 << 33

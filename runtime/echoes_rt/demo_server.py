@@ -20,8 +20,8 @@ from urllib.parse import unquote
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.plain_text import escape
-from echoes_rt.spec.manifest import MANIFEST_NAME
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from echoes_rt.bundle import BUNDLE_VARIABLE, Bundle, find_bundle
 from echoes_rt.cpu_limit import cpu_quota, thread_limit
 from echoes_rt.doctor_gpu import examine_gpu
 from echoes_rt.errors import EchoesError
-from echoes_rt.spec.engine_file import ENGINES_FOLDER
+from echoes_rt.format.engine_file import ENGINES_FOLDER
 
 _PACKAGES = {
     "numpy": "numpy",

@@ -35,7 +35,7 @@ def inpaint(
             f"{start_s:g} s to {stop_s:g} s"
         )
     # The model sees a clip; whole seconds, because all rates have samples there.
-    seen_s = call.engine.manifest.mel.duration_s + 1
+    seen_s = call.model.manifest.mel.duration_s + 1
     begin_s = max(0, math.floor(start_s - seen_s))
     part = samples[begin_s * rate : math.ceil(stop_s + seen_s) * rate]
     given = part.astype(np.float32)
@@ -48,7 +48,7 @@ def inpaint(
 def extend(call: Call, recording: Recording, more_s: float, image: IntArray | None) -> Sound:
     """The recording and ``more_s`` seconds that follow from its last clip."""
     samples, rate = recording.samples, recording.sample_rate
-    tail = samples[-math.ceil(call.engine.manifest.mel.duration_s * rate) :].astype(np.float32)
+    tail = samples[-math.ceil(call.model.manifest.mel.duration_s * rate) :].astype(np.float32)
     made = fill_sound.extend(call, tail, rate, more_s, image)
     longer = np.concatenate([samples, made.samples[len(tail) :]])
     return replace(made, samples=cast(Samples, longer), depth=recording.depth)

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from echoes_rt.decode.noise import MAX_SEED, check_seed
 from echoes_rt.decode.steps import OnStep, report
 from echoes_rt.errors import InputError
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 
 
 class SamplingOptions(TypedDict, total=False):

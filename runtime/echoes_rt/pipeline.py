@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from echoes_rt import kept
 from echoes_rt.audio import read_recording
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.engine import Engine
 from echoes_rt.image import RgbArray
+from echoes_rt.model import Model
 from echoes_rt.options import Options
 from echoes_rt.results import Picture, Result, Sound
 from echoes_rt.sources import AudioLike, ImageLike, check_no_start, clip_of, is_sound, rgb_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Echoes", "Picture", "Result", "Sound"]
 
 
-class Echoes(Engine):
+class Echoes(Model):
     """A loaded bundle and its verbs, the same as the command line's.
 
     Every verb takes the keywords of ``Options``: ``seed``, ``on_step`` and the sampling dials.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from echoes_rt.audio import write_audio
 from echoes_rt.decode.plan import IntArray
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.image import RgbArray, write_image
 from echoes_rt.sound_file import Depth, Samples
-from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ import soundfile
 from native import MEDIA, GenerateOptions, Native, NativeError, StepCallback
 
 from echoes_rt import Echoes
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.image import resize
-from echoes_rt.spec.image import ImageSpec
 
 SEEDS = [*range(48), 2**32, 2**64 - 1]
 

@@ -18,7 +18,7 @@ from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]

@@ -21,7 +21,7 @@ from echoes_export.engine_builder import Job
 from echoes_export.engine_command import engine
 from echoes_rt.bundle import Bundle, bundled_names
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.engine_file import EngineFile, EngineKey, record_path
+from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path
 from echoes_training.data.index import Clip, write_index
 
 DOCS = Path(__file__).parents[2] / "docs"

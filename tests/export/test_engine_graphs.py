@@ -19,10 +19,10 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.decode import loop
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.engine import Engine
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import MEDIA
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.tokens import MEDIA
+from echoes_rt.model import Model
 
 SEEDS = 20
 
@@ -59,7 +59,7 @@ def nodes_of(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 def test_tokens_are_the_references(bundle: Bundle, tmp_path: Path) -> None:
     after = write_engine_bundle(bundle, tmp_path, ["decode_audio", "decode_image"], "fp32")
-    engine, layout = Engine.load(bundle, device="cpu"), bundle.manifest.tokens
+    engine, layout = Model.load(bundle, device="cpu"), bundle.manifest.tokens
     for target in MEDIA:
         grid = layout.grids[target]
         session = OnnxSession(after.graph_path(f"decode_{target}"), "cpu")

@@ -13,7 +13,7 @@ from echoes_export.precision import rounded
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.bundle import BUNDLED_FOLDER, Bundle
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS
 
 pytest.importorskip("tensorrt_rtx", exc_type=ImportError)

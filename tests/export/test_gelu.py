@@ -9,7 +9,7 @@ import pytest
 
 from echoes_export.gelu import order_gelu
 from echoes_export.nodes import Nodes
-from echoes_rt.spec.graphs import GraphSpec, TensorSpec
+from echoes_rt.format.graphs import GraphSpec, TensorSpec
 
 SIGNATURE = GraphSpec(
     inputs={"x": TensorSpec(dtype="float32", shape=("n",))},

@@ -26,9 +26,9 @@ from echoes_export.wrappers import Part, VocoderGraph, graph_parts
 from echoes_export.write_bundle import write_bundle
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import MEDIA
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.tokens import MEDIA
+from echoes_rt.model import Model
 from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
 
@@ -201,9 +201,9 @@ def test_bundle_with_a_decoder_that_draws_is_verified_and_follows_seeds(
     bundle = Bundle.open(tmp_path / "b")
     checks = verify.verify_bundle(bundle, drawing, noise_inputs(drawing, 2, seed=1))
     assert all(check.is_ok for check in checks), table(checks)
-    engine = Engine.load(bundle, device="cpu", threads=1)
+    model = Model.load(bundle, device="cpu", threads=1)
     codes = np.zeros((3, drawing.layout.audio.n_tokens), dtype=np.int32)
-    one, again, other = engine.decode_mel(codes, seeds=(1, 1, 2))
+    one, again, other = model.decode_mel(codes, seeds=(1, 1, 2))
     np.testing.assert_array_equal(one, again)
     assert np.abs(other - one).max() > 1e-3
 

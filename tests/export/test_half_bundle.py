@@ -14,12 +14,12 @@ from echoes_export.cli import main
 from echoes_export.compare import compare, noise_pictures
 from echoes_export.half_bundle import GRAPHS, add_half_graphs, half_bundle
 from echoes_export.quantize import quantize_bundle
-from echoes_rt import engine as engine_module
+from echoes_rt import model as engine_module
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.errors import BundleError
 from echoes_rt.gpu_check.parity import check_parity
+from echoes_rt.model import Model
 
 
 def accept(_: Path) -> None:
@@ -78,14 +78,14 @@ def test_a_gpu_runs_them_and_the_cpu_does_not(
         DeviceChoice(device="cuda:0", reason=""),
         mixed,
     ):
-        Engine(bundle, choice).prepare("vocoder", "decode_audio_step")
+        Model(bundle, choice).prepare("vocoder", "decode_audio_step")
     halves = ["vocoder_half.onnx", "decode_audio_step_half.onnx"]
     assert opened == ["vocoder.onnx", "decode_audio_step.onnx", *halves, *halves]
 
 
 def test_parity_expects_float16_of_them(bundle: Bundle) -> None:
-    cpu = Engine.load(bundle, device="cpu")
-    other = Engine.load(bundle, device="cpu")
+    cpu = Model.load(bundle, device="cpu")
+    other = Model.load(bundle, device="cpu")
     other.variant = lambda name: f"{name}_half"  # type: ignore[method-assign]
     outcome = check_parity(cpu, other)
     assert outcome.figures["precision"] == "fp16"

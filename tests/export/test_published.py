@@ -15,7 +15,7 @@ from echoes_export.run_models import Runs, load_models
 from echoes_export.weights_file import WEIGHTS_NAME, write_weights
 from echoes_export.wrappers import graph_parts
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.presets import PRESETS

@@ -12,9 +12,9 @@ from echoes_export.int8_graph import quantized
 from echoes_export.quantize import quantize_bundle
 from echoes_export.quantize_command import quantize
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.profile.nodes import NodeRun, WatchedEngine
+from echoes_rt.model import Model
+from echoes_rt.profile.nodes import NodeRun, WatchedModel
 
 
 @pytest.fixture(scope="module")
@@ -59,21 +59,21 @@ def test_weights_are_stored_once_and_only_those_that_are_read(int8_path: Path) -
 
 
 def test_scores_move_little_and_other_graphs_not_at_all(tiny_bundle: Path, int8_path: Path) -> None:
-    old, new = (Engine.load(path, device="cpu", threads=1) for path in (tiny_bundle, int8_path))
+    old, new = (Model.load(path, device="cpu", threads=1) for path in (tiny_bundle, int8_path))
     layout = old.manifest.tokens
     rng = np.random.default_rng(0)
     images = rng.integers(0, 32, (3, layout.image.n_tokens), dtype=np.int32)
     tokens = np.full((3, layout.audio.n_tokens), layout.audio.mask_token, dtype=np.int32)
-    expected, got = (engine.logits("audio", tokens, images) for engine in (old, new))
+    expected, got = (model.logits("audio", tokens, images) for model in (old, new))
     assert 0 < np.abs(got - expected).std() < 0.03 * expected.std()
     codes = rng.integers(0, 32, (1, layout.audio.n_tokens), dtype=np.int32)
     np.testing.assert_array_equal(old.decode_audio(codes), new.decode_audio(codes))
 
 
 def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_path: Path) -> None:
-    engine = Engine.load(int8_path, device="cpu", threads=1)
-    watched = WatchedEngine.beside(engine, tmp_path, is_counting=False)
-    watched.logits("audio", np.zeros((1, engine.manifest.tokens.audio.n_tokens), dtype=np.int32))
+    model = Model.load(int8_path, device="cpu", threads=1)
+    watched = WatchedModel.beside(model, tmp_path, is_counting=False)
+    watched.logits("audio", np.zeros((1, model.manifest.tokens.audio.n_tokens), dtype=np.int32))
     runs: list[NodeRun] = watched.node_runs()
     assert sum(run.op_type == "DynamicQuantizeMatMul" for run in runs) == 5  # one head
     assert not {"MatMulInteger", "DynamicQuantizeLinear"} & {run.op_type for run in runs}

@@ -22,7 +22,7 @@ from echoes_rt.backends.onnx import HostStepState
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 
 SERVER = Path(__file__).with_name("graph_server.mjs")
 SWIFTSHADERS = [

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from echoes_rt.audio import read_audio
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.published.command import import_checkpoint
 
 CLONES = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.models.mel import log_mel
 
 COMPARE = Path(__file__).with_name("compare.py")

@@ -16,9 +16,9 @@ from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError, CancelledError, InputError
-from echoes_rt.spec.graphs import TensorSpec
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import MEDIA, OTHER
+from echoes_rt.format.graphs import TensorSpec
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.tokens import MEDIA, OTHER
 
 SEEDS = 25
 

@@ -10,7 +10,7 @@ import pytest
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.external_data import external_locations
+from echoes_rt.format.external_data import external_locations
 
 
 def field(number: int, *parts: bytes) -> bytes:

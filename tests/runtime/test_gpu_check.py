@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.gpu_check import peers, start
 from echoes_rt.gpu_check.__main__ import main
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED
@@ -20,6 +19,7 @@ from echoes_rt.gpu_check.parity import check_parity, signal_to_noise_db
 from echoes_rt.gpu_check.run import DEVICES, run_checks
 from echoes_rt.gpu_check.soak import _outcome, check_soak
 from echoes_rt.gpu_check.start import GRAPHS, start_device
+from echoes_rt.model import Model
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 
@@ -102,27 +102,27 @@ def test_engines_are_built_where_a_bundle_has_none(
     """By the export command itself, in processes of its own: only TensorRT is not the true one."""
     bundle, said = Bundle.open(tiny_bundle), []
     work = tmp_path / "work"
-    engine, outcomes = start_device(bundle, "tensorrt", work, said.append)
-    assert engine is not None, (outcomes, said)
+    model, outcomes = start_device(bundle, "tensorrt", work, said.append)
+    assert model is not None, (outcomes, said)
     assert [(o.check, o.status) for o in outcomes] == [("build", PASSED)]
-    assert engine.choice.engines.keys() == set(GRAPHS)
-    assert {found.record.key.precision for found in engine.choice.engines.values()} == {"fp16"}
-    assert {found.path.parent for found in engine.choice.engines.values()} == {work / "engines"}
+    assert model.choice.engines.keys() == set(GRAPHS)
+    assert {found.record.key.precision for found in model.choice.engines.values()} == {"fp16"}
+    assert {found.path.parent for found in model.choice.engines.values()} == {work / "engines"}
     assert (work / "engines" / "timing.tensorrt.10.16.2.10.sm89.cache").read_bytes()
     assert any("decode_audio.tensorrt.sm89.fp16.engine: Building" in line for line in said)
     assert not (tiny_bundle / "engines").exists()
-    cpu = Engine.load(tiny_bundle, device="cpu")
-    assert check_parity(cpu, engine).status == PASSED
+    cpu = Model.load(tiny_bundle, device="cpu")
+    assert check_parity(cpu, model).status == PASSED
 
 
 def test_failing_build_fails(
     builder: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAKE_ENGINES", str(tmp_path / "nowhere"))
-    engine, (outcome,) = start_device(
+    model, (outcome,) = start_device(
         Bundle.open(tiny_bundle), "tensorrt", tmp_path / "work", lambda _: None
     )
-    assert engine is None
+    assert model is None
     assert (outcome.check, outcome.status) == ("build", FAILED)
     assert "image_encoder.tensorrt.sm89.fp16.engine cannot be built" in outcome.said
 
@@ -133,15 +133,15 @@ def test_bundle_without_engines_says_what_to_run(
 ) -> None:
     monkeypatch.setattr(start, "find_spec", lambda _: None)
     work = tmp_path if is_building else None
-    engine, (outcome,) = start_device(Bundle.open(tiny_bundle), "tensorrt", work, lambda _: None)
-    assert (engine, outcome.status) == (None, SKIPPED)
+    model, (outcome,) = start_device(Bundle.open(tiny_bundle), "tensorrt", work, lambda _: None)
+    assert (model, outcome.status) == (None, SKIPPED)
     assert "; build one with echoes-export engine" in outcome.said
     assert ('pip install ".[cpu,engine]"' in outcome.said) == is_building
     assert "\nengine = [" in PYPROJECT.read_text("utf-8")
 
 
 def test_flipped_tokens_fail(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cpu, other = (Engine.load(tiny_bundle, device="cpu") for _ in range(2))
+    cpu, other = (Model.load(tiny_bundle, device="cpu") for _ in range(2))
     assert check_parity(cpu, other).status == PASSED
     real = other.decode_tokens
 
@@ -178,7 +178,7 @@ def test_samples_may_differ_as_much_as_their_precision_says(
     for graph, precision in precisions.items():
         add_engine(graph, precision=precision)
     folder = add_engine("decode_audio", precision="int8")
-    cpu, gpu = (Engine.load(folder, device=device) for device in ("cpu", "tensorrt"))
+    cpu, gpu = (Model.load(folder, device=device) for device in ("cpu", "tensorrt"))
     # 40 dB and 20 dB below the samples; those of float32 must be at 60.
     monkeypatch.setattr(gpu, "decode_audio", lambda codes: cpu.decode_audio(codes) * (1 + noise))
     outcome = check_parity(cpu, gpu)
@@ -214,7 +214,7 @@ def test_peers_are_skipped_only_where_something_is_missing(
 
 
 def test_soak_runs_a_device(tiny_bundle: Path) -> None:
-    outcome = check_soak(Engine.load(tiny_bundle, device="cpu"), 0.0)
+    outcome = check_soak(Model.load(tiny_bundle, device="cpu"), 0.0)
     assert (outcome.figures["runs"], outcome.figures["different"]) == (8, 0)
 
 

@@ -11,7 +11,7 @@ from tests.runtime.conftest import FakeDriver
 
 from echoes_rt.backends import nvidia_system, select
 from echoes_rt.backends.probe import MissingDevice
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.profile import nvtx_range
 from echoes_rt.profile.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.stages import TOTAL, Question, generate
@@ -21,23 +21,21 @@ REAL_SESSION, REAL_VALUE = onnxruntime.InferenceSession, onnxruntime.OrtValue
 
 
 @pytest.fixture
-def engine(
-    tensorrt: Any, add_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> Engine:
+def model(tensorrt: Any, add_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Model:
     missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(nvidia_system, "power_mode", lambda: "MAXN")
     monkeypatch.setattr(nvidia_system, "clocks_mhz", lambda: (900.0, 1000.0))
-    return Engine.load(add_engine("decode_audio"), device="tensorrt", threads=1)
+    return Model.load(add_engine("decode_audio"), device="tensorrt", threads=1)
 
 
 @pytest.fixture
-def question(engine: Engine, picture: Path, tmp_path: Path) -> Question:
-    return Question(picture=picture, out=tmp_path / "out.wav", sampling=engine.sampling(8))
+def question(model: Model, picture: Path, tmp_path: Path) -> Question:
+    return Question(picture=picture, out=tmp_path / "out.wav", sampling=model.sampling(8))
 
 
-def test_device_time_is_what_the_events_say(engine: Engine, question: Question) -> None:
-    found = gpu_time(engine, question)
+def test_device_time_is_what_the_events_say(model: Model, question: Question) -> None:
+    found = gpu_time(model, question)
     assert found is not None
     # The fake driver's events are 2.5 ms apart. The rest of the graphs runs on the CPU.
     assert found.graphs.keys() == {"decode_audio"}
@@ -98,10 +96,10 @@ def asked(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]
 def test_cuda_works_in_our_stream_so_that_events_time_it(
     asked: dict[str, Any], tiny_bundle: Path, picture: Path, tmp_path: Path
 ) -> None:
-    engine = Engine.load(tiny_bundle, device="cuda", threads=1)
-    sampling = engine.sampling(8, {"steps": 3})
+    model = Model.load(tiny_bundle, device="cuda", threads=1)
+    sampling = model.sampling(8, {"steps": 3})
     question = Question(picture=picture, out=tmp_path / "out.wav", sampling=sampling)
-    found = gpu_time(engine, question)
+    found = gpu_time(model, question)
     assert found is not None
     calls = {name: graph.calls for name, graph in found.graphs.items()}
     once = dict.fromkeys(("image_encoder", "context_image", "mel_decoder", "vocoder"), 1)
@@ -116,14 +114,14 @@ def test_cuda_works_in_our_stream_so_that_events_time_it(
     assert found.device_ms == 17.5
 
 
-def test_an_engine_of_the_loop_tells_of_no_steps(engine: Engine, question: Question) -> None:
-    names = [span.name for span in generate(engine, question)]
+def test_an_engine_of_the_loop_tells_of_no_steps(model: Model, question: Question) -> None:
+    names = [span.name for span in generate(model, question)]
     assert names[-1] == TOTAL
     assert not [name for name in names if name.startswith("step ")]
 
 
 def test_other_devices_have_no_gpu_time(tiny_bundle: Path, question: Question) -> None:
-    assert gpu_time(Engine.load(tiny_bundle, device="cpu"), question) is None
+    assert gpu_time(Model.load(tiny_bundle, device="cpu"), question) is None
 
 
 def test_report_names_gaps_memory_and_power() -> None:
@@ -143,7 +141,7 @@ def test_report_names_gaps_memory_and_power() -> None:
 
 
 def test_stages_have_names_in_nsight(
-    engine: Engine,
+    model: Model,
     question: Question,
     driver: FakeDriver,
     monkeypatch: pytest.MonkeyPatch,
@@ -157,7 +155,7 @@ def test_stages_have_names_in_nsight(
 
     monkeypatch.setitem(sys.modules, "nvtx", SimpleNamespace(annotate=annotate))
     nvtx_range._annotate.cache_clear()
-    generate(engine, question)
+    generate(model, question)
     nvtx_range._annotate.cache_clear()
     assert {"encode_image", "decode_tokens", "vocode"} <= {name for name, _ in seen}
     assert {domain for _, domain in seen} == {"echoes-rt"}

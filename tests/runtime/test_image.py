@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.image import load_image, read_image, resize
 from echoes_rt.picture_decoder import _set_log_level
-from echoes_rt.spec.image import ImageSpec
 
 SPEC = ImageSpec(height=32, width=32)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from echoes_rt import Echoes
-from echoes_rt.spec.mel import mel_filterbank
+from echoes_rt.format.mel import mel_filterbank
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import soundfile
 
 from echoes_rt import BundleError, CancelledError, Echoes, InputError, Sound
 from echoes_rt.audio import read_audio
-from echoes_rt.engine import _levelled
 from echoes_rt.image import read_image
+from echoes_rt.model import _levelled
 from echoes_rt.tasks import whole
 
 
@@ -123,9 +123,9 @@ def test_many_pictures_are_decoded_in_parts(
     sizes: list[int] = []
     decode = Echoes.decode_image
 
-    def note(engine: Echoes, codes: Any) -> Any:
+    def note(model: Echoes, codes: Any) -> Any:
         sizes.append(len(codes))
-        return decode(engine, codes)
+        return decode(model, codes)
 
     monkeypatch.setattr(Echoes, "decode_image", note)
     (pictures,) = echoes.generate_many([samples], count=whole.BATCH + 3, seed=5)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from echoes_rt.cli import main
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.pipeline import Echoes, Sound
 from echoes_rt.profile import cold_start, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
@@ -33,10 +33,10 @@ STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "writ
 
 @pytest.fixture
 def subject(tiny_bundle: Path, picture: Path, tmp_path: Path) -> Subject:
-    engine = Engine.load(tiny_bundle, device="cpu", threads=1)
-    sampling = engine.sampling(8, {"steps": 3})
+    model = Model.load(tiny_bundle, device="cpu", threads=1)
+    sampling = model.sampling(8, {"steps": 3})
     question = Question(picture=picture, out=tmp_path / "out.wav", sampling=sampling)
-    return Subject(label="tiny", engine=engine, question=question, threads=1)
+    return Subject(label="tiny", model=model, question=question, threads=1)
 
 
 def steps_less(names: list[str]) -> list[str]:
@@ -63,9 +63,9 @@ def test_flop_of_a_node(
 
 
 def test_flop_of_a_step_is_the_count_by_hand(subject: Subject) -> None:
-    counted = watch(subject.engine, subject.question, is_counting=True)
+    counted = watch(subject.model, subject.question, is_counting=True)
     tokens, context, width, codes = 8, 16, 16, 32
-    grid, sampling = subject.engine.manifest.tokens.audio, subject.question.sampling
+    grid, sampling = subject.model.manifest.tokens.audio, subject.question.sampling
     drawn = make_plan(np.ones((1, tokens), np.bool_), grid.order, sampling).positions.shape[2]
     branches = 2  # of guidance
     qkv = branches * tokens * 6 * width**2
@@ -82,7 +82,7 @@ def test_flop_of_a_step_is_the_count_by_hand(subject: Subject) -> None:
 
 
 def test_every_stage_is_timed_and_the_whole_is_their_sum(subject: Subject) -> None:
-    spans = generate(subject.engine, subject.question)
+    spans = generate(subject.model, subject.question)
     assert steps_less([span.name for span in spans]) == STAGES
     assert [s.name for s in spans if s.name.startswith("step ")] == ["step 1", "step 2", "step 3"]
     parts = [span for span in spans if span.name in STAGES[:-1]]
@@ -96,21 +96,21 @@ def test_runs_alternate_and_warm_up_does_not_count(
 ) -> None:
     calls = []
 
-    def fake(engine: Engine, question: Question) -> list[Span]:
+    def fake(model: Model, question: Question) -> list[Span]:
         calls.append(question.seed)
         ms = 1000 if len(calls) <= 4 else question.seed + len(calls) / 2
         return [Span(name=TOTAL, start_ns=0, stop_ns=int(ms * 1e6))]
 
     monkeypatch.setattr("echoes_rt.profile.measure.generate", fake)
     questions = [replace(subject.question, seed=seed) for seed in (0, 100)]
-    first, second = measure([(subject.engine, q) for q in questions], runs=3)
+    first, second = measure([(subject.model, q) for q in questions], runs=3)
     assert calls == [0, 100] * 5
     assert first[TOTAL] == Times(p50=3.5, p95=pytest.approx(4.4), min=2.5)
     assert second[TOTAL].min == 103
 
 
 def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
-    generation = watch(subject.engine, subject.question, is_counting=False)
+    generation = watch(subject.model, subject.question, is_counting=False)
     (vocode,) = (span for span in generation.spans if span.name == "vocode")
     nodes = [node for node in generation.nodes if node.graph == "vocoder"]
     assert nodes
@@ -136,8 +136,8 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
         node("MatMul", "CUDAExecutionProvider", 900),
         node("TopK", "CPUExecutionProvider", 100),
     ]
-    choice = replace(subject.engine.choice, device="cuda:0")
-    engine = Engine(subject.engine.bundle, choice)
+    choice = replace(subject.model.choice, device="cuda:0")
+    model = Model(subject.model.bundle, choice)
     cold = ColdStart(
         python_ms=1,
         import_ms=1,
@@ -148,7 +148,7 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
         peak_memory_mb=None,
     )
     profile = Profile(
-        subject=replace(subject, engine=engine),
+        subject=replace(subject, model=model),
         stages={TOTAL: Times(p50=1, p95=1, min=1)},
         flop={TOTAL: 10**9},
         cold=cold,
@@ -172,7 +172,7 @@ def test_cold_start_makes_the_sound_that_is_profiled(
         "guidance_schedule": "annealed",
         "guidance_interval": (0.2, 0.8),
     }
-    sampling = subject.engine.sampling(8, asked)  # type: ignore[arg-type]
+    sampling = subject.model.sampling(8, asked)  # type: ignore[arg-type]
     assert all(getattr(sampling, name) == value for name, value in asked.items())
     question = replace(subject.question, sampling=sampling, seed=7)
     task = report._cold_task(replace(subject, question=question))

@@ -19,8 +19,8 @@ from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.tensorrt import _make_log
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
-from echoes_rt.spec import engine_file
-from echoes_rt.spec.engine_file import file_sha256
+from echoes_rt.format import engine_file
+from echoes_rt.format.engine_file import file_sha256
 
 AddEngine = Callable[..., Path]
 

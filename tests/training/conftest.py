@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.data.index import Clip, Split, write_index
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.evaluate.ear import N_MELS, PATCH

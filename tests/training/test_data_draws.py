@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import ANYWHERE, AudioStore
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip

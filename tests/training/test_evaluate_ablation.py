@@ -8,7 +8,7 @@ import cv2
 import pytest
 from click.testing import CliRunner
 
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 from echoes_training.cli import main
 from echoes_training.evaluate import ablation
 from echoes_training.evaluate.ablate_command import DIALS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training.data.index import Clip, read_index
 from echoes_training.evaluate import media, picture_classifier
 from echoes_training.evaluate.picture_classifier import (

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from echoes_rt import Echoes
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import Grid
 from echoes_rt.tasks.rank import likeliest
 from echoes_training.data.index import read_index
 from echoes_training.evaluate import cogeneration, inpainting, ranking, seams

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training import checkpoint
 from echoes_training.cli import main
 from echoes_training.data.index import Clip, write_index

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from echoes_rt.spec.mel import MelSpec, log_scale, mel_filterbank
-from echoes_rt.spec.tokens import MEDIA, Grid
+from echoes_rt.format.mel import MelSpec, log_scale, mel_filterbank
+from echoes_rt.format.tokens import MEDIA, Grid
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding

@@ -9,8 +9,8 @@ import torch
 
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.reference import decode
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import OTHER, Grid, TokenLayout
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.tokens import OTHER, Grid, TokenLayout
 from echoes_training import checkpoint
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from echoes_rt.audio import write_audio
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.image import normalise, resize
 from echoes_rt.pipeline import Echoes
 from echoes_rt.results import Picture, Sound
-from echoes_rt.spec.image import ImageSpec
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream

@@ -15,9 +15,9 @@ import numpy as np
 from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import OnStep
 from echoes_rt.pipeline import Echoes
-from echoes_rt.spec.sampling import Sampling
 
 NOISE = 2.5e-6
 """Standard deviation of the logits of onnxruntime-web 1.30 (WebAssembly) from those of

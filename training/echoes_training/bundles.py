@@ -11,8 +11,8 @@ from torch import Tensor
 
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.format.manifest import Manifest
+from echoes_rt.format.tokens import TokenLayout
 from echoes_training import checkpoint
 from echoes_training.checkpoint import BUNDLE_WEIGHTS
 from echoes_training.config import TransformerStageConfig, from_dict

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import TokenLayout
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
 from echoes_training.models.transformer import TransformerConfig

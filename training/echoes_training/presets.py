@@ -3,9 +3,9 @@
 import dataclasses
 from dataclasses import dataclass
 
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.config import (
     DEFAULT_VQGAN_WEIGHTS,
     NEVER,
@@ -332,7 +332,9 @@ def _base() -> Preset:
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),
-            model=VocoderConfig(width=512, layers=8, noise=True, tones=True),  # as Vocos (arXiv 2306.00814)
+            model=VocoderConfig(
+                width=512, layers=8, noise=True, tones=True
+            ),  # as Vocos (arXiv 2306.00814)
             mel=mel,
             segment_frames=64,
             adversarial_start=20_000,

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 
 
 def write_mel_sheet(path: Path, rows: Sequence[Tensor], spec: MelSpec) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.spec.graphs import Tensors
+from echoes_rt.format.graphs import Tensors
 
 Around = Callable[[], AbstractContextManager[Any]]
 """Who profiles sets it on a session; each call then runs inside of what it gives."""

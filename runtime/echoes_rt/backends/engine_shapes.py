@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.spec.graphs import BATCH, STEPS, GraphSpec
+from echoes_rt.format.graphs import BATCH, STEPS, GraphSpec
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]

@@ -11,7 +11,7 @@ from echoes_rt.backends.gpu import GpuInfo, find_gpu
 from echoes_rt.backends.nvidia_system import driver_release, l4t_release
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.engine_file import (
+from echoes_rt.format.engine_file import (
     ENGINES_FOLDER,
     PRECISIONS,
     EngineFile,

@@ -22,7 +22,7 @@ from echoes_rt.backends.session_start import (
     start_session,
 )
 from echoes_rt.errors import BackendError, BundleError
-from echoes_rt.spec.graphs import GraphSpec, Tensors, TensorSpec
+from echoes_rt.format.graphs import GraphSpec, Tensors, TensorSpec
 
 _DTYPES = {
     "float16": "float16",

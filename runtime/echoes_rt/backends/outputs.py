@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Arrays
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.graphs import Dim, GraphSpec
+from echoes_rt.format.graphs import Dim, GraphSpec
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from echoes_rt.backends.probe import MissingDevice, missing_provider
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.engine_file import ENGINES_FOLDER
+from echoes_rt.format.engine_file import ENGINES_FOLDER
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from echoes_rt.backends.engines import FoundEngine, import_tensorrt
 from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.gpu_buffer import GpuBuffer
 from echoes_rt.errors import BackendError, BundleError
-from echoes_rt.spec.graphs import BATCH, GraphSpec
+from echoes_rt.format.graphs import BATCH, GraphSpec
 
 logger = logging.getLogger(__name__)
 

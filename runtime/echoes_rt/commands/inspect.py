@@ -9,7 +9,7 @@ from echoes_rt.commands.options import json_option
 from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
-    from echoes_rt.spec.manifest import Manifest
+    from echoes_rt.format.manifest import Manifest
 
 
 @click.command()

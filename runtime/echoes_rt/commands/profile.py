@@ -102,7 +102,7 @@ def _subjects(
     bundle: str | None, device: str, other: str | None, threads: int | None
 ) -> list[Subject]:
     """One, or two with labels that tell them apart."""
-    from echoes_rt.engine import Engine
+    from echoes_rt.model import Model
     from echoes_rt.profile.report import Subject
     from echoes_rt.profile.stages import Question
 
@@ -112,12 +112,12 @@ def _subjects(
         asked.append((bundle, other) if is_device else (other, device))
     subjects: list[Subject] = []
     for path, name in asked:
-        engine = Engine.load(path, device=name, threads=threads)
-        question = Question(picture=Path(), out=Path(), sampling=engine.manifest.sampling)
-        label = engine.manifest.name
+        model = Model.load(path, device=name, threads=threads)
+        question = Question(picture=Path(), out=Path(), sampling=model.manifest.sampling)
+        label = model.manifest.name
         if other is not None:
-            label = f"{path or label} on {engine.choice.device}"
-        subjects.append(Subject(label=label, engine=engine, question=question, threads=threads))
+            label = f"{path or label} on {model.choice.device}"
+        subjects.append(Subject(label=label, model=model, question=question, threads=threads))
     return subjects
 
 
@@ -132,7 +132,7 @@ def _asked(
     from echoes_rt.image import read_image, write_image
     from echoes_rt.options import draw_seed
 
-    manifest = subject.engine.manifest
+    manifest = subject.model.manifest
     if image is None:
         size = (manifest.image.height, manifest.image.width, 3)
         image = folder / f"{size[0]}x{size[1]}.png"
@@ -142,7 +142,7 @@ def _asked(
         subject.question,
         picture=image,
         out=folder / "out.wav",
-        sampling=subject.engine.sampling(manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
+        sampling=subject.model.sampling(manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
         seed=0 if seed is None else draw_seed(seed),
     )
     return replace(subject, question=question)

@@ -69,7 +69,7 @@ def show(
 
 
 def _text(reports: list[Report], took_s: float) -> str:
-    from echoes_rt.spec.sampling import Sampling
+    from echoes_rt.format.sampling import Sampling
 
     first = reports[0]
     dials: dict[str, Any] = {f.name: first[f.name] for f in fields(Sampling)}

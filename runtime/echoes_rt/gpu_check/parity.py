@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.engine import Engine
+from echoes_rt.format.engine_file import PRECISIONS
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome
-from echoes_rt.spec.engine_file import PRECISIONS
+from echoes_rt.model import Model
 
 MEMBERS = 16
 """Questions: sounds of random pictures, each with a seed of its own."""
@@ -24,7 +24,7 @@ MIN_SNR_DB = {"fp32": 60.0, "fp16": 30.0, "int8": 30.0}
 _SOUND = ("mel_decoder", "vocoder")
 
 
-def check_parity(cpu: Engine, other: Engine) -> Outcome:
+def check_parity(cpu: Model, other: Model) -> Outcome:
     """Compares tokens of one step and of all steps, and the samples of the same tokens."""
     layout = cpu.manifest.tokens
     precision = _precision(other, other.decoding_graphs("audio"))
@@ -33,7 +33,7 @@ def check_parity(cpu: Engine, other: Engine) -> Outcome:
         layout.image.codebook_size, size=(MEMBERS, layout.image.n_tokens), dtype=np.int32
     )
     steps = cpu.sampling(layout.audio.n_tokens).steps
-    both = {n: [_decoded(engine, images, n) for engine in (cpu, other)] for n in (1, steps)}
+    both = {n: [_decoded(model, images, n) for model in (cpu, other)] for n in (1, steps)}
     flips = {n: float((mine != others).mean()) for n, (mine, others) in both.items()}
     codes = both[steps][0][:1]
     snr_db = signal_to_noise_db(cpu.decode_audio(codes), other.decode_audio(codes))
@@ -59,14 +59,14 @@ def check_parity(cpu: Engine, other: Engine) -> Outcome:
     )
 
 
-def _precision(engine: Engine, graphs: Iterable[str]) -> str:
-    """The lowest in which one of them computes: an engine's own, or that of the graph's variant."""
-    engines = engine.choice.engines
+def _precision(model: Model, graphs: Iterable[str]) -> str:
+    """The lowest in which one of them computes: a model's own, or that of the graph's variant."""
+    engines = model.choice.engines
     found = set()
     for name in graphs:
         if name in engines:
             found.add(engines[name].record.key.precision)
-        elif engine.variant(name) != name:
+        elif model.variant(name) != name:
             found.add("fp16")
     return max(found, key=PRECISIONS.index, default="fp32")
 
@@ -78,10 +78,10 @@ def signal_to_noise_db(expected: FloatArray, got: FloatArray) -> float:
     return 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(signal, 1e-30) / noise)))
 
 
-def _decoded(engine: Engine, images: IntArray, steps: int) -> IntArray:
+def _decoded(model: Model, images: IntArray, steps: int) -> IntArray:
     """(B, N_a) sounds of (B, N_i) picture codes."""
-    grid = engine.manifest.tokens.audio
+    grid = model.manifest.tokens.audio
     tokens = np.full((len(images), grid.n_tokens), grid.mask_token, dtype=np.int32)
-    sampling = replace(engine.sampling(grid.n_tokens), steps=steps)
+    sampling = replace(model.sampling(grid.n_tokens), steps=steps)
     seeds = range(len(images))
-    return engine.decode_tokens("audio", tokens, images, seeds=seeds, sampling=sampling)
+    return model.decode_tokens("audio", tokens, images, seeds=seeds, sampling=sampling)

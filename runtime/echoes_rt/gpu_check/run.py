@@ -7,13 +7,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome, Say
 from echoes_rt.gpu_check.parity import check_parity
 from echoes_rt.gpu_check.peers import check_peers
 from echoes_rt.gpu_check.soak import check_soak
 from echoes_rt.gpu_check.start import start_device
 from echoes_rt.image import write_image
+from echoes_rt.model import Model
 from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.table import profile_text
@@ -33,32 +33,30 @@ def run_checks(
         say: is given a line now and then.
         is_building: whether TensorRT engines are built where ``bundle`` has none that fit.
     """
-    cpu = Engine.load(bundle, device="cpu")
+    cpu = Model.load(bundle, device="cpu")
     with TemporaryDirectory(prefix="echoes-rt-") as work:
         for device in DEVICES:
-            engine, outcomes = start_device(
-                bundle, device, Path(work) if is_building else None, say
-            )
+            model, outcomes = start_device(bundle, device, Path(work) if is_building else None, say)
             yield from outcomes
-            if engine is not None:
-                say(f"{engine.choice.device}: {engine.choice.reason}")
-                yield from check_device(cpu, engine, seconds, runs, say)
+            if model is not None:
+                say(f"{model.choice.device}: {model.choice.reason}")
+                yield from check_device(cpu, model, seconds, runs, say)
     yield _guarded("peers", "-", lambda: check_peers(bundle.folder, runs))
 
 
 def check_device(
-    cpu: Engine, engine: Engine, seconds: float, runs: int, say: Say
+    cpu: Model, model: Model, seconds: float, runs: int, say: Say
 ) -> Iterator[Outcome]:
     """Every check of one device; the same as the tests marked ``gpu``."""
-    device = engine.choice.device
-    yield _guarded("parity", device, lambda: check_parity(cpu, engine))
-    yield _guarded("soak", device, lambda: check_soak(engine, seconds))
-    yield _guarded("profile", device, lambda: check_profile(engine, runs, say))
+    device = model.choice.device
+    yield _guarded("parity", device, lambda: check_parity(cpu, model))
+    yield _guarded("soak", device, lambda: check_soak(model, seconds))
+    yield _guarded("profile", device, lambda: check_profile(model, runs, say))
 
 
-def check_profile(engine: Engine, runs: int, say: Say) -> Outcome:
+def check_profile(model: Model, runs: int, say: Say) -> Outcome:
     """What ``echoes-rt profile`` finds; fails if graphs of a GPU were left to the CPU."""
-    spec = engine.manifest.image
+    spec = model.manifest.image
     noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
     with TemporaryDirectory(prefix="echoes-rt-") as folder:
         picture = Path(folder) / "picture.png"
@@ -66,22 +64,20 @@ def check_profile(engine: Engine, runs: int, say: Say) -> Outcome:
         question = Question(
             picture=picture,
             out=Path(folder) / "out.wav",
-            sampling=engine.sampling(engine.manifest.tokens.audio.n_tokens),
+            sampling=model.sampling(model.manifest.tokens.audio.n_tokens),
         )
-        subject = Subject(
-            label=engine.choice.device, engine=engine, question=question, threads=None
-        )
+        subject = Subject(label=model.choice.device, model=model, question=question, threads=None)
         (profile,) = make_profiles([subject], runs, say)
     return _profile_outcome(profile, runs)
 
 
 def _profile_outcome(profile: Profile, runs: int) -> Outcome:
-    engine = profile.subject.engine
-    # Shapes and indices may stay on the host. Graphs without an engine run where the choice says.
+    model = profile.subject.model
+    # Shapes and indices may stay on the host. Graphs without a model run where the choice says.
     lost = [
         graph
         for graph, providers in profile.coverage.items()
-        if engine.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
+        if model.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
     ]
     total = profile.stages[TOTAL]
     said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to written sound"
@@ -89,7 +85,7 @@ def _profile_outcome(profile: Profile, runs: int) -> Outcome:
         said += f"; ran on the CPU: {', '.join(lost)}"
     return Outcome(
         check="profile",
-        device=engine.choice.device,
+        device=model.choice.device,
         status=FAILED if lost else PASSED,
         said=said,
         figures=profile.to_dict(1.0) | {"text": profile_text(profile, 1.0, runs)},

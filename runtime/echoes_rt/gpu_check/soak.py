@@ -6,9 +6,9 @@ from itertools import count
 import numpy as np
 
 from echoes_rt.backends.gpu import Gpu
-from echoes_rt.engine import Engine
 from echoes_rt.errors import EchoesError
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome
+from echoes_rt.model import Model
 
 MAX_GROWTH_MB = 64.0
 """Of the GPU's memory after the first quarter. Others may use the GPU, so it is not tight."""
@@ -19,9 +19,9 @@ MAX_SLOWDOWN = 1.25
 _MIN_RUNS = 8
 
 
-def check_soak(engine: Engine, seconds: float) -> Outcome:
+def check_soak(model: Model, seconds: float) -> Outcome:
     """Decodes and vocodes for so long, always the same question."""
-    layout = engine.manifest.tokens
+    layout = model.manifest.tokens
     tokens = np.full((1, layout.audio.n_tokens), layout.audio.mask_token, dtype=np.int32)
     image = np.zeros((1, layout.image.n_tokens), dtype=np.int32)
     times_ms, free_mb, n_different = [], [], 0
@@ -32,13 +32,13 @@ def check_soak(engine: Engine, seconds: float) -> Outcome:
         if run >= _MIN_RUNS and time.perf_counter() > end:
             break
         start = time.perf_counter()
-        codes = engine.decode_tokens("audio", tokens, image, seeds=[1])
-        engine.decode_audio(codes)
+        codes = model.decode_tokens("audio", tokens, image, seeds=[1])
+        model.decode_audio(codes)
         times_ms.append((time.perf_counter() - start) * 1000)
         free_mb.append(gpu.free_memory_mb() if gpu is not None else 0.0)
         expected = codes if expected is None else expected
         n_different += not np.array_equal(codes, expected)
-    return _outcome(engine.choice.device, times_ms, free_mb, n_different)
+    return _outcome(model.choice.device, times_ms, free_mb, n_different)
 
 
 def _outcome(device: str, times_ms: list[float], free_mb: list[float], n_different: int) -> Outcome:

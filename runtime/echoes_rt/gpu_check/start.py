@@ -10,10 +10,10 @@ from echoes_rt.backends.cuda_driver import CudaDriver
 from echoes_rt.backends.engines import MODULES, import_tensorrt
 from echoes_rt.backends.gpu import find_gpu
 from echoes_rt.bundle import Bundle
-from echoes_rt.engine import Engine
 from echoes_rt.errors import BackendError, EchoesError
+from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome, Say
-from echoes_rt.spec.manifest import MANIFEST_NAME
+from echoes_rt.model import Model
 
 GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
 """What is built: all that a picture's sound needs."""
@@ -27,7 +27,7 @@ _MODULES = ("echoes_export", "onnx")
 
 def start_device(
     bundle: Bundle, device: str, work: Path | None, say: Say
-) -> tuple[Engine | None, list[Outcome]]:
+) -> tuple[Model | None, list[Outcome]]:
     """The bundle on a device, or None, and what there is to report of that.
 
     Args:
@@ -37,7 +37,7 @@ def start_device(
         say: is given a line now and then.
     """
     try:
-        return Engine.load(bundle, device=device), []
+        return Model.load(bundle, device=device), []
     except EchoesError as error:
         said = str(error)
     builder = _builder() if device == "tensorrt" and work is not None else None
@@ -69,7 +69,7 @@ def _builder() -> tuple[str, int] | None:
 
 def _start_built(
     bundle: Bundle, builder: tuple[str, int], work: Path, say: Say
-) -> tuple[Engine | None, list[Outcome]]:
+) -> tuple[Model | None, list[Outcome]]:
     graphs = GRAPHS[:-1] if builder == _WITHOUT_VOCODER else GRAPHS
     outcomes = []
     try:
@@ -79,7 +79,7 @@ def _start_built(
         said = ", ".join(graphs) if last is None else last
         outcomes.append(Outcome(check="build", device="tensorrt", status=status, said=said))
         # Also where only some were built: what there is can be checked.
-        return Engine.load(copy, device="tensorrt"), outcomes
+        return Model.load(copy, device="tensorrt"), outcomes
     except (EchoesError, OSError) as error:
         if not any(outcome.status == FAILED for outcome in outcomes):
             said = " ".join(str(error).split())

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echoes_rt.errors import BackendError
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.spec.sampling import Sampling
 
 
 @dataclass(frozen=True, kw_only=True)

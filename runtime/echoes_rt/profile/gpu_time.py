@@ -14,7 +14,7 @@ from echoes_rt.backends.gpu import EventClock, Gpu
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.backends.tensorrt import TensorRTSession
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.profile.nvtx_range import nvtx_range
 from echoes_rt.profile.stages import STAGE_OF, TOTAL, Question, generate
 
@@ -71,11 +71,11 @@ class GpuTime:
         return asdict(self) | {"device_ms": self.device_ms, "gap_ms": self.gap_ms}
 
 
-def gpu_time(engine: Engine, question: Question) -> GpuTime | None:
-    """Generates with an engine of its own; None where the device is none of ``KINDS``."""
-    if engine.choice.kind not in KINDS:
+def gpu_time(model: Model, question: Question) -> GpuTime | None:
+    """Generates with a model of its own; None where the device is none of ``KINDS``."""
+    if model.choice.kind not in KINDS:
         return None
-    timed = _TimedEngine.beside(engine)
+    timed = _TimedModel.beside(model)
     gpu = timed._open_gpu()
     free_mb = gpu.free_memory_mb()
     with TemporaryDirectory(prefix="echoes-rt-") as folder:
@@ -125,14 +125,14 @@ class _Timer:
         entry.launches += self.launches
 
 
-class _TimedEngine(Engine):
-    """An engine all of whose work goes through one stream, with events round each call."""
+class _TimedModel(Model):
+    """A model all of whose work goes through one stream, with events round each call."""
 
     graph_times: dict[str, GraphTime]
 
     @classmethod
-    def beside(cls, engine: Engine) -> "_TimedEngine":
-        timed = cls(engine.bundle, engine.choice, engine._threads)
+    def beside(cls, model: Model) -> "_TimedModel":
+        timed = cls(model.bundle, model.choice, model._threads)
         timed.graph_times = {}
         return timed
 

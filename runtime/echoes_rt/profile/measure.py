@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.profile.stages import Question, Span, generate
 
 WARM_UP = 2
@@ -31,7 +31,7 @@ class Times:
 
 
 def measure(
-    subjects: Sequence[tuple[Engine, Question]],
+    subjects: Sequence[tuple[Model, Question]],
     runs: int,
     on_run: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Times]]:
@@ -42,8 +42,8 @@ def measure(
     """
     taken: list[list[list[Span]]] = [[] for _ in subjects]
     for run in range(WARM_UP + runs):
-        for spans, (engine, question) in zip(taken, subjects, strict=True):
-            made = generate(engine, question)
+        for spans, (model, question) in zip(taken, subjects, strict=True):
+            made = generate(model, question)
             if run >= WARM_UP:
                 spans.append(made)
         on_run()

@@ -12,7 +12,7 @@ from echoes_rt.backends.base import Session
 from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.profile.flop import node_flop
 
 Event = dict[str, Any]
@@ -25,7 +25,7 @@ class NodeRun:
     Attributes:
         provider: the execution provider that ran it.
         call_ns: when the graph was called.
-        flop: 0 unless the engine counts.
+        flop: 0 unless the model counts.
         has_body: it ran other nodes, whose time is in its own.
     """
 
@@ -40,11 +40,11 @@ class NodeRun:
     has_body: bool
 
 
-class WatchedEngine(Engine):
-    """An engine whose graphs keep ONNX Runtime's own profile; for one thread.
+class WatchedModel(Model):
+    """A model whose graphs keep ONNX Runtime's own profile; for one thread.
 
     Counting needs the shapes of the weights, which ONNX Runtime forgets when it packs them for its
-    kernels. Unpacked weights make a run slower: count with one engine, take times with another.
+    kernels. Unpacked weights make a run slower: count with one model, take times with another.
     """
 
     _folder: Path
@@ -52,9 +52,9 @@ class WatchedEngine(Engine):
     _calls_ns: dict[str, list[int]]
 
     @classmethod
-    def beside(cls, engine: Engine, folder: Path, *, is_counting: bool) -> "WatchedEngine":
-        """A second engine of the same bundle and device; ``folder`` gets the profiles."""
-        watched = cls(engine.bundle, engine.choice, engine._threads)
+    def beside(cls, model: Model, folder: Path, *, is_counting: bool) -> "WatchedModel":
+        """A second model of the same bundle and device; ``folder`` gets the profiles."""
+        watched = cls(model.bundle, model.choice, model._threads)
         watched._folder, watched._is_counting = folder, is_counting
         watched._calls_ns = {}
         return watched

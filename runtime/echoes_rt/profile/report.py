@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from echoes_rt.engine import Engine
+from echoes_rt.model import Model
 from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
 from echoes_rt.profile.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.measure import Times, measure
@@ -29,13 +29,13 @@ class Subject:
     """
 
     label: str
-    engine: Engine
+    model: Model
     question: Question
     threads: int | None
 
     @property
     def is_on_cpu(self) -> bool:
-        return self.engine.choice.device == "cpu"
+        return self.model.choice.device == "cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Profile:
 
     @property
     def sound_s(self) -> float:
-        return self.subject.engine.manifest.mel.duration_s
+        return self.subject.model.manifest.mel.duration_s
 
     @property
     def real_time_factor(self) -> float:
@@ -86,13 +86,13 @@ class Profile:
 
     def to_dict(self, peak_gflops: float) -> dict[str, object]:
         """As JSON can hold it."""
-        engine = self.subject.engine
+        model = self.subject.model
         return {
             "label": self.subject.label,
-            "bundle": engine.manifest.name,
-            "device": engine.choice.device,
-            "device_reason": engine.choice.reason,
-            "precision": {name: entry.precision for name, entry in engine.manifest.graphs.items()},
+            "bundle": model.manifest.name,
+            "device": model.choice.device,
+            "device_reason": model.choice.reason,
+            "precision": {name: entry.precision for name, entry in model.manifest.graphs.items()},
             "sampling": asdict(self.subject.question.sampling),
             "sound_s": round(self.sound_s, 4),
             "real_time_factor": round(self.real_time_factor, 5),
@@ -130,19 +130,19 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
         say(f"{subject.label}: cold start")
         colds.append(cold_start(_cold_task(subject)))
     say(f"{runs} runs")
-    stages = measure([(s.engine, s.question) for s in subjects], runs)
+    stages = measure([(s.model, s.question) for s in subjects], runs)
     profiles = []
     for subject, times, cold in zip(subjects, stages, colds, strict=True):
         say(f"{subject.label}: nodes")
-        counted = watch(subject.engine, subject.question, is_counting=True)
+        counted = watch(subject.model, subject.question, is_counting=True)
         profiles.append(
             Profile(
                 subject=subject,
                 stages=times,
                 flop=stage_flop(counted),
                 cold=cold,
-                watched=watch(subject.engine, subject.question, is_counting=False),
-                gpu=gpu_time(subject.engine, subject.question),
+                watched=watch(subject.model, subject.question, is_counting=False),
+                gpu=gpu_time(subject.model, subject.question),
             )
         )
     return profiles
@@ -150,8 +150,8 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
 
 def _cold_task(subject: Subject) -> Task:
     return Task(
-        bundle=str(subject.engine.bundle.source.resolve()),
-        device=subject.engine.choice.device,
+        bundle=str(subject.model.bundle.source.resolve()),
+        device=subject.model.choice.device,
         threads=subject.threads,
         picture=str(subject.question.picture.resolve()),
         seed=subject.question.seed,

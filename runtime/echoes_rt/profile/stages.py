@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from echoes_rt.audio import write_audio
-from echoes_rt.engine import Engine
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.image import read_image
+from echoes_rt.model import Model
 from echoes_rt.profile.nvtx_range import nvtx_range
-from echoes_rt.spec.sampling import Sampling
 
 TOTAL = "total"
 
@@ -80,34 +80,34 @@ class _Laps:
         self.last_ns = now
 
 
-def generate(engine: Engine, question: Question) -> list[Span]:
+def generate(model: Model, question: Question) -> list[Span]:
     """Makes the sound of a picture and gives its stages, the whole last.
 
-    An engine that runs all steps in one call says nothing of single steps.
+    A model that runs all steps in one call says nothing of single steps.
     """
     recorder = _Recorder()
-    grid = engine.manifest.tokens.audio
+    grid = model.manifest.tokens.audio
     seeds = [question.seed + i for i in range(question.members)]
     with recorder.stage(TOTAL):
         with recorder.stage("read"):
             picture = read_image(question.picture)
         with recorder.stage("encode_image"):
-            image = engine.encode_image(picture)
+            image = model.encode_image(picture)
         tokens = np.full((question.members, grid.n_tokens), grid.mask_token, dtype=np.int32)
         with recorder.stage("decode_tokens"):
-            codes = engine.decode_tokens(
+            codes = model.decode_tokens(
                 "audio",
                 tokens,
                 np.repeat(image, question.members, axis=0),
                 seeds=seeds,
                 sampling=question.sampling,
-                on_step=None if "decode_audio" in engine.choice.engines else recorder.laps(),
+                on_step=None if "decode_audio" in model.choice.engines else recorder.laps(),
             )
         with recorder.stage("decode_mel"):
-            mel = engine.decode_mel(codes[:1], seeds=seeds[:1])
+            mel = model.decode_mel(codes[:1], seeds=seeds[:1])
         with recorder.stage("vocode"):
-            samples = engine.vocode(mel)[0]
+            samples = model.vocode(mel)[0]
             samples = samples / max(1.0, float(np.abs(samples).max()))
         with recorder.stage("write"):
-            write_audio(question.out, samples, engine.manifest.mel.sample_rate)
+            write_audio(question.out, samples, model.manifest.mel.sample_rate)
     return recorder.spans

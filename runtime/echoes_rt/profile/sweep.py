@@ -47,9 +47,9 @@ def sweep(subject: Subject, kind: str, runs: int, say: Callable[[str], None]) ->
     """
     questions = _questions(subject, kind)
     say(f"{subject.label}: {runs} runs with {', '.join(map(str, questions))} {kind}")
-    measured = measure([(subject.engine, q) for q in questions.values()], runs)
+    measured = measure([(subject.model, q) for q in questions.values()], runs)
     flop = [
-        stage_flop(watch(subject.engine, q, is_counting=True))[STAGE] for q in questions.values()
+        stage_flop(watch(subject.model, q, is_counting=True))[STAGE] for q in questions.values()
     ]
     times = [stages[STAGE] for stages in measured]
     reference = list(questions.values()).index(subject.question)
@@ -71,7 +71,7 @@ def largest_error(points: Sequence[Point]) -> float:
 
 
 def _questions(subject: Subject, kind: str) -> dict[int, Question]:
-    question, layout = subject.question, subject.engine.manifest.tokens
+    question, layout = subject.question, subject.model.manifest.tokens
     if kind == "tokens":
         return {n * layout.n_tokens: replace(question, members=n) for n in MEMBERS}
     steps = {n for n in STEPS if n <= layout.audio.n_tokens} | {question.sampling.steps}

@@ -14,8 +14,8 @@ _SHOWN_OPERATORS = 4
 
 def profile_text(profile: Profile, peak_gflops: float, runs: int) -> str:
     subject, cold = profile.subject, profile.cold
-    choice = subject.engine.choice
-    precisions = {entry.precision for entry in subject.engine.manifest.graphs.values()}
+    choice = subject.model.choice
+    precisions = {entry.precision for entry in subject.model.manifest.graphs.values()}
     memory = "not told by this system"
     if cold.peak_memory_mb is not None:
         loaded = "" if cold.memory_mb is None else f", {cold.memory_mb:.0f} MB after loading"

@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from echoes_rt.engine import Engine
 from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.profile.nodes import NodeRun, WatchedEngine
+from echoes_rt.model import Model
+from echoes_rt.profile.nodes import NodeRun, WatchedModel
 from echoes_rt.profile.stages import STAGE_OF, Question, Span, generate
 
 
@@ -32,16 +32,16 @@ class Provider:
     operators: list[str]
 
 
-def watch(engine: Engine, question: Question, *, is_counting: bool) -> Generation:
-    """Generates once, with the engine's bundle and device, under ONNX Runtime's own profiler.
+def watch(model: Model, question: Question, *, is_counting: bool) -> Generation:
+    """Generates once, with the model's bundle and device, under ONNX Runtime's own profiler.
 
     Args:
-        engine: is left alone: the profiler slows an engine down.
+        model: is left alone: the profiler slows a model down.
         question: what is generated.
         is_counting: whether nodes are to know their FLOP; their times are then of no use.
     """
     with ScratchFolder() as folder:
-        watched = WatchedEngine.beside(engine, folder, is_counting=is_counting)
+        watched = WatchedModel.beside(model, folder, is_counting=is_counting)
         out = folder / question.out.name
         if not is_counting:
             generate(watched, replace(question, out=out))

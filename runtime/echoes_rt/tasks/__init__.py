@@ -1,1 +1,1 @@
-"""What can be asked of a loaded bundle; every task is a question to ``Engine.decode_tokens``."""
+"""What can be asked of a loaded bundle; every task is a question to ``Model.decode_tokens``."""

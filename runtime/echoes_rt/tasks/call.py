@@ -11,31 +11,31 @@ import numpy as np
 from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.decode.steps import OnStep
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.image import RgbArray
 from echoes_rt.options import Options, SamplingOptions, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.spec.sampling import Sampling
 from echoes_rt.timing import Clock
 
 if TYPE_CHECKING:
-    from echoes_rt.engine import Engine
+    from echoes_rt.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """A seed, the dials, and who wants to hear of progress."""
 
-    engine: Engine
+    model: Model
     seed: int
     options: SamplingOptions
     on_step: OnStep | None = None
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
-    def of(cls, engine: Engine, options: Options) -> Call:
+    def of(cls, model: Model, options: Options) -> Call:
         dials = {k: v for k, v in options.items() if k not in ("seed", "on_step")}
         return cls(
-            engine=engine,
+            model=model,
             seed=draw_seed(options.get("seed")),
             options=cast(SamplingOptions, dials),
             on_step=options.get("on_step"),
@@ -43,9 +43,9 @@ class Call:
 
     def load(self, *graphs: str, target: str | None = None) -> None:
         """Loads what will be needed, so that no other stage is charged with it."""
-        decoding = () if target is None else self.engine.decoding_graphs(target)
+        decoding = () if target is None else self.model.decoding_graphs(target)
         with self.clock.stage("load"):
-            self.engine.prepare(*decoding, *graphs)
+            self.model.prepare(*decoding, *graphs)
 
     def seeds(self, count: int) -> list[int]:
         """``count`` seeds from this call's on: each one alone makes its member again."""
@@ -53,12 +53,12 @@ class Call:
 
     def unknown(self, target: str, members: int = 1) -> IntArray:
         """(B, N) tokens of a target of which nothing is known."""
-        grid = self.engine.manifest.tokens.grids[target]
+        grid = self.model.manifest.tokens.grids[target]
         return np.full((members, grid.n_tokens), grid.mask_token, dtype=np.int32)
 
     def sampling(self, target: str, tokens: IntArray) -> Sampling:
-        unknown = tokens == self.engine.manifest.tokens.grids[target].mask_token
-        return self.engine.sampling(int(unknown.sum(axis=1).max()), self.options)
+        unknown = tokens == self.model.manifest.tokens.grids[target].mask_token
+        return self.model.sampling(int(unknown.sum(axis=1).max()), self.options)
 
     def decode(
         self,
@@ -68,16 +68,16 @@ class Call:
         seeds: Sequence[int],
         window: int = 0,
     ) -> IntArray:
-        """``Engine.decode_tokens`` with this call's dials; nothing is done where all is known.
+        """``Model.decode_tokens`` with this call's dials; nothing is done where all is known.
 
         ``context`` may be one member's, which all share.
         """
-        if not (tokens == self.engine.manifest.tokens.grids[target].mask_token).any():
+        if not (tokens == self.model.manifest.tokens.grids[target].mask_token).any():
             return tokens
         if context is not None and len(context) < len(tokens):
             context = np.repeat(context, len(tokens), axis=0)
         with self.clock.stage("decode_tokens"):
-            return self.engine.decode_tokens(
+            return self.model.decode_tokens(
                 target,
                 tokens,
                 context,
@@ -97,7 +97,7 @@ class Call:
     ) -> Sound:
         return Sound(
             samples=samples,
-            sample_rate=sample_rate or self.engine.manifest.mel.sample_rate,
+            sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
             **self._origin(seed),
@@ -121,7 +121,7 @@ class Call:
         """What every result of this call says of how it was made."""
         return {
             "seed": self.seed if seed is None else seed,
-            "bundle": self.engine.manifest.name,
-            "device": self.engine.choice.device,
+            "bundle": self.model.manifest.name,
+            "device": self.model.choice.device,
             "timings_ms": self.clock.timings_ms,
         }

@@ -32,7 +32,7 @@ def inpaint_picture(
         )
     if not mask.any():
         raise InputError("the mask is empty: nothing is to be filled in; paint that part white")
-    spec, grid = call.engine.manifest.image, call.engine.manifest.tokens.image
+    spec, grid = call.model.manifest.image, call.model.manifest.tokens.image
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     centre = ((rows[0] + rows[-1] + 1) // 2, (columns[0] + columns[-1] + 1) // 2)
     top, left, height, width = crop_box(original, spec, centre)
@@ -46,13 +46,13 @@ def inpaint_picture(
     crop = np.ascontiguousarray(original[box])
     call.load("image_encoder", "image_decoder", target="image")
     with call.clock.stage("encode_image"):
-        codes = call.engine.encode_image(crop)
+        codes = call.model.encode_image(crop)
     hidden = _touched(mask[box], grid.height, grid.width).reshape(1, -1)
     tokens = np.where(hidden, np.int32(grid.mask_token), codes)
     sampling = call.sampling("image", tokens)
     codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
-        made = call.engine.decode_image(codes)[0]
+        made = call.model.decode_image(codes)[0]
     made = np.asarray(cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     pixels = original.copy()
     pixels[box] = _blended(crop, made, mask[box])
@@ -63,12 +63,12 @@ def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | 
     """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
     call.load("image_encoder", "image_decoder", target="image")
     with call.clock.stage("encode_image"):
-        codes = call.engine.encode_image(original)
+        codes = call.model.encode_image(original)
     tokens = thinned(call, "image", codes, keep)
     sampling = call.sampling("image", tokens)
     codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
-        pixels = call.engine.decode_image(codes)[0]
+        pixels = call.model.decode_image(codes)[0]
     return call.picture(pixels, codes[0], sampling)
 
 

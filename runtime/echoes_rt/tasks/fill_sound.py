@@ -31,7 +31,7 @@ def inpaint(
     image: IntArray | None,
 ) -> Sound:
     """Makes [start_s, stop_s) of an (S, C) recording anew and leaves the rest as it is."""
-    mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
+    mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
     duration_s = len(original) / sample_rate
     if not 0 <= start_s < stop_s <= duration_s + 1e-6:
         raise InputError(
@@ -53,8 +53,8 @@ def inpaint(
     clip = mono[begin : begin + mel_spec.n_samples]
     call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
-        mel = call.engine.clip_mel(clip)
-        known = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
+        mel = call.model.clip_mel(clip)
+        known = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
     known[:, columns] = grid.mask_token
     tokens = known.reshape(1, -1)
     sampling = call.sampling("audio", tokens)
@@ -62,8 +62,8 @@ def inpaint(
     frames = slice(*(c * (mel_spec.n_frames // grid.width) for c in (columns.start, columns.stop)))
     with call.clock.stage("decode_audio"):
         # Outside of the part the vocoder sees what was really there.
-        mel[:, frames] = call.engine.decode_mel(codes, seeds=[call.seed])[0][:, frames]
-        made = call.engine.vocode(mel[None])[0]
+        mel[:, frames] = call.model.decode_mel(codes, seeds=[call.seed])[0][:, frames]
+        made = call.model.vocode(mel[None])[0]
     samples = _patched(original, sample_rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
     return call.sound(samples, codes[0], sampling, sample_rate=sample_rate)
 
@@ -76,7 +76,7 @@ def extend(
     The codes that come with it are those of the last window: its first columns are known, the
     others are the end of what was added.
     """
-    mel_spec, grid = call.engine.manifest.mel, call.engine.manifest.tokens.audio
+    mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
     check_duration(more_s, MAX_ADDED_S)
     per_column = mel_spec.n_samples // grid.width
     tail = original[-math.ceil(mel_spec.duration_s * sample_rate) :]
@@ -85,8 +85,8 @@ def extend(
     clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
     call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
-        mel = call.engine.log_mel(clip[None])[0]
-        codes = call.engine.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
+        mel = call.model.log_mel(clip[None])[0]
+        codes = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
     n_known = min(overlap_columns(grid.width), max(1, len(mono) // per_column))
     n_frames = n_known * mel_spec.n_frames // grid.width
     past = Past(codes=codes[:, -n_known:], mel=mel[:, -n_frames:])
@@ -98,7 +98,7 @@ def extend(
         [original, _channels(resample(made, mel_spec.sample_rate, sample_rate), original)]
     )
     _join(samples, len(original), round(FADE_S * sample_rate))
-    sampling = call.engine.sampling(grid.n_tokens, call.options)
+    sampling = call.model.sampling(grid.n_tokens, call.options)
     return call.sound(samples, windows[-1], sampling, sample_rate=sample_rate)
 
 
@@ -106,12 +106,12 @@ def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None
     """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
     call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
     with call.clock.stage("encode_audio"):
-        codes = call.engine.encode_audio(mono)
+        codes = call.model.encode_audio(mono)
     tokens = thinned(call, "audio", codes, keep)
     sampling = call.sampling("audio", tokens)
     codes = call.decode("audio", tokens, image, [call.seed])
     with call.clock.stage("decode_audio"):
-        samples = call.engine.decode_audio(codes, seeds=[call.seed])[0]
+        samples = call.model.decode_audio(codes, seeds=[call.seed])[0]
     return call.sound(samples, codes[0], sampling)
 
 
@@ -120,7 +120,7 @@ def thinned(call: Call, target: str, codes: IntArray, keep: float) -> IntArray:
     if not 0 <= keep <= 1:
         raise InputError(f"keep must be in [0, 1], got {keep:g}")
     chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])
-    mask_token = np.int32(call.engine.manifest.tokens.grids[target].mask_token)
+    mask_token = np.int32(call.model.manifest.tokens.grids[target].mask_token)
     return np.asarray(np.where(chances < keep, codes, mask_token))
 
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.spec.tokens import OTHER
+from echoes_rt.format.tokens import OTHER
 
 if TYPE_CHECKING:
-    from echoes_rt.engine import Engine
+    from echoes_rt.model import Model
 
 
-def likeliest(engine: Engine, target: str, made: IntArray, given: IntArray) -> NDArray[np.intp]:
+def likeliest(model: Model, target: str, made: IntArray, given: IntArray) -> NDArray[np.intp]:
     """The order of (B, N) decoded codes of a target, best first.
 
     A result is as good as it explains what it was made from: the log-likelihood of the given
@@ -22,15 +22,15 @@ def likeliest(engine: Engine, target: str, made: IntArray, given: IntArray) -> N
     it is trained in both directions; docs/evaluation.md compares other scores.
 
     Args:
-        engine: what decoded them.
+        model: what decoded them.
         target: ``audio`` or ``image``, the medium that was made.
         made: without masks.
         given: (1, N') codes of the other medium.
     """
     medium = OTHER[target]
-    hidden = np.full_like(given, engine.manifest.tokens.grids[medium].mask_token)
+    hidden = np.full_like(given, model.manifest.tokens.grids[medium].mask_token)
     scores = [
-        _log_likelihood(engine.logits(medium, hidden, codes[None])[0], given[0]) for codes in made
+        _log_likelihood(model.logits(medium, hidden, codes[None])[0], given[0]) for codes in made
     ]
     return np.argsort(-np.array(scores), kind="stable")
 

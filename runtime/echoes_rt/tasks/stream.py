@@ -11,8 +11,8 @@ import numpy as np
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import Grid
 from echoes_rt.tasks.call import Call
 
 MAX_DURATION_S = 24 * 3600
@@ -87,9 +87,9 @@ def stream(
         past: what the stream continues; it is not part of what is given out.
         on_window: who wants to hear of the codes.
     """
-    if call.engine.manifest.tokens.audio.width < 2:
+    if call.model.manifest.tokens.audio.width < 2:
         raise BundleError(
-            f"bundle {call.engine.manifest.name} has one token column a clip; long sound needs two"
+            f"bundle {call.model.manifest.name} has one token column a clip; long sound needs two"
         )
     call.load("mel_decoder", "vocoder", target="audio")
     done = 0
@@ -108,8 +108,8 @@ def _blended(
     on_window: OnWindow | None,
 ) -> Iterator[FloatArray]:
     """Log-mels (n_mels, T) that are final; together they are the stream's, or a little more."""
-    grid = call.engine.manifest.tokens.audio
-    mel_spec = call.engine.manifest.mel
+    grid = call.model.manifest.tokens.audio
+    mel_spec = call.model.manifest.mel
     frames_per_column = mel_spec.n_frames // grid.width
     n_fresh, n_overlap = fresh_columns(grid.width), overlap_columns(grid.width)
     known = None if past is None else past.codes
@@ -123,7 +123,7 @@ def _blended(
         if on_window is not None:
             on_window(codes.reshape(-1))
         with call.clock.stage("decode_audio"):
-            mel = call.engine.decode_mel(codes.reshape(1, -1), seeds=[call.seed], window=window)[0]
+            mel = call.model.decode_mel(codes.reshape(1, -1), seeds=[call.seed], window=window)[0]
         if tail is not None:
             n_shared = tail.shape[1]
             rising = (np.arange(n_shared, dtype=np.float32) + 1) / (n_shared + 1)
@@ -142,7 +142,7 @@ def _blended(
 
 def _window(call: Call, image: IntArray | None, known: IntArray | None, window: int) -> IntArray:
     """(rows, columns) audio codes, of which the first columns may be ``known``."""
-    grid = call.engine.manifest.tokens.audio
+    grid = call.model.manifest.tokens.audio
     audio = call.unknown("audio").reshape(grid.height, grid.width)
     if known is not None:
         audio[:, : known.shape[1]] = known
@@ -152,8 +152,8 @@ def _window(call: Call, image: IntArray | None, known: IntArray | None, window: 
 
 def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Iterator[FloatArray]:
     """Samples of each log-mel as soon as the frames after it are known."""
-    hop = call.engine.manifest.mel.hop_length
-    buffer = np.empty((call.engine.manifest.mel.n_mels, 0), dtype=np.float32)
+    hop = call.model.manifest.mel.hop_length
+    buffer = np.empty((call.model.manifest.mel.n_mels, 0), dtype=np.float32)
     n_before = 0  # frames of the buffer that are there for context alone
     if past is not None:
         buffer = past.mel[:, -CONTEXT_FRAMES:]
@@ -170,7 +170,7 @@ def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Itera
 
 def _vocode(call: Call, mel: FloatArray, start: int, stop: int) -> FloatArray:
     with call.clock.stage("decode_audio"):
-        return call.engine.vocode(mel[None])[0, start:stop]
+        return call.model.vocode(mel[None])[0, start:stop]
 
 
 def _limited(samples: FloatArray) -> FloatArray:

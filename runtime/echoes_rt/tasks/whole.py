@@ -6,8 +6,8 @@ import numpy as np
 
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
+from echoes_rt.format.tokens import MEDIA, OTHER
 from echoes_rt.results import Picture, Sound
-from echoes_rt.spec.tokens import MEDIA, OTHER
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.rank import likeliest
 
@@ -22,10 +22,10 @@ def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = No
     """``count`` sounds of one picture's (1, N_i) codes, or the ``keep`` likeliest of them."""
     call.load("mel_decoder", "vocoder", target="audio")
     codes, seeds = _decode(call, "audio", image, count, keep)
-    sampling = call.engine.sampling(codes.shape[1], call.options)
+    sampling = call.model.sampling(codes.shape[1], call.options)
     with call.clock.stage("decode_audio"):
         samples = [
-            call.engine.decode_audio(row[None], seeds=[seed])[0]
+            call.model.decode_audio(row[None], seeds=[seed])[0]
             for row, seed in zip(codes, seeds, strict=True)
         ]
     return [
@@ -39,11 +39,9 @@ def pictures_of(
     """``count`` pictures of one clip's (1, N_a) codes, or the ``keep`` likeliest of them."""
     call.load("image_decoder", target="image")
     codes, seeds = _decode(call, "image", audio, count, keep)
-    sampling = call.engine.sampling(codes.shape[1], call.options)
+    sampling = call.model.sampling(codes.shape[1], call.options)
     with call.clock.stage("decode_image"):
-        parts = [
-            call.engine.decode_image(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)
-        ]
+        parts = [call.model.decode_image(codes[i : i + BATCH]) for i in range(0, len(codes), BATCH)]
     pixels = np.concatenate(parts)
     return [
         call.picture(p, c, sampling, seed) for p, c, seed in zip(pixels, codes, seeds, strict=True)
@@ -65,9 +63,9 @@ def both(call: Call) -> tuple[Sound, Picture]:
     assert audio is not None
     assert image is not None
     with call.clock.stage("decode_audio"):
-        samples = call.engine.decode_audio(audio, seeds=[call.seed])[0]
+        samples = call.model.decode_audio(audio, seeds=[call.seed])[0]
     with call.clock.stage("decode_image"):
-        pixels = call.engine.decode_image(image)[0]
+        pixels = call.model.decode_image(image)[0]
     sampling = {medium: call.sampling(medium, call.unknown(medium)) for medium in MEDIA}
     return (
         call.sound(samples, audio[0], sampling["audio"]),
@@ -96,5 +94,5 @@ def _decode(
     if keep is None:
         return codes, seeds
     with call.clock.stage("rank"):
-        best = likeliest(call.engine, target, codes, context)[:keep]
+        best = likeliest(call.model, target, codes, context)[:keep]
     return codes[best], [seeds[i] for i in best]

@@ -5,9 +5,9 @@ from typing import Any
 
 import onnxruntime
 
-from echoes_rt.spec.engine_file import EngineFile, EngineKey, file_sha256, model_sha256
-from echoes_rt.spec.graphs import BATCH, SEEN, Tensors, TensorSpec
-from echoes_rt.spec.manifest import Manifest
+from echoes_rt.format.engine_file import EngineFile, EngineKey, file_sha256, model_sha256
+from echoes_rt.format.graphs import BATCH, SEEN, Tensors, TensorSpec
+from echoes_rt.format.manifest import Manifest
 
 VERSION = "10.16.2.10"
 

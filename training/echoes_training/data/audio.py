@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.data.silence import events_first
 
 Samples = NDArray[np.float32]

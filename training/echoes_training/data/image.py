@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from echoes_rt.errors import InputError
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.image import read_image
-from echoes_rt.spec.image import ImageSpec
 from echoes_training.data import crop
 from echoes_training.data.crop import Pixels as Pixels
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training.data import image as image_data
 from echoes_training.data.image import ImageStore
 from echoes_training.data.views import view

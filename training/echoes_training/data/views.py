@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training.data import crop
 from echoes_training.data.crop import Pixels
 

@@ -12,9 +12,9 @@ import numpy as np
 from tqdm import tqdm
 
 from echoes_rt.errors import InputError
+from echoes_rt.format.manifest import MANIFEST_NAME
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import SamplingOptions
-from echoes_rt.spec.manifest import MANIFEST_NAME
-from echoes_rt.spec.sampling import Sampling
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from echoes_rt.spec.mel import DB_RANGE
+from echoes_rt.format.mel import DB_RANGE
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip
 from echoes_training.evaluate.augment import AugmentConfig, augment, mix

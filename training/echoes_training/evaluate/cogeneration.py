@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from echoes_rt.spec.tokens import OTHER
+from echoes_rt.format.tokens import OTHER
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.evaluation import Evaluation

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from echoes_rt.spec.sampling import GUIDANCE_SCHEDULES
+from echoes_rt.format.sampling import GUIDANCE_SCHEDULES
 
 F = TypeVar("F", bound=Callable[..., None])
 

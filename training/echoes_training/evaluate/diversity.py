@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.spec.mel import DB_RANGE
+from echoes_rt.format.mel import DB_RANGE
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.classifier import to_mels

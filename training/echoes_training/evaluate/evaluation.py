@@ -9,9 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from echoes_rt import Echoes
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.image import RgbArray
 from echoes_rt.options import SamplingOptions
-from echoes_rt.spec.sampling import Sampling
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip, Split

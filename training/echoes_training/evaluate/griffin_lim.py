@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from echoes_rt.spec.mel import DB_OFFSET, DB_RANGE, MelSpec, hann_window, mel_filterbank
+from echoes_rt.format.mel import DB_OFFSET, DB_RANGE, MelSpec, hann_window, mel_filterbank
 
 MOMENTUM = 0.99
 """Of the fast Griffin-Lim algorithm (Perraudin, Balazs, Sondergaard, WASPAA 2013)."""

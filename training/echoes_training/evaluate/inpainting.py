@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from echoes_rt.format.mel import DB_RANGE
 from echoes_rt.options import Options
-from echoes_rt.spec.mel import DB_RANGE
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_training.data.audio import Samples

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate.classifier import Judge

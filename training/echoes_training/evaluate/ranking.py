@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt import Echoes
-from echoes_rt.spec.tokens import OTHER
+from echoes_rt.format.tokens import OTHER
 from echoes_rt.tasks.rank import likeliest
 from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoes_rt.spec.mel import DB_RANGE, MelSpec
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.mel import DB_RANGE, MelSpec
+from echoes_rt.format.tokens import Grid
 from echoes_rt.tasks.stream import fresh_columns, overlap_columns
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate.evaluation import Evaluation

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from echoes_rt.spec.mel import MelSpec, hann_window
+from echoes_rt.format.mel import MelSpec, hann_window
 
 RESOLUTIONS = (512, 1024, 2048)
 LONG_TERM = 4.0

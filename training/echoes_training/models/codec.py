@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 
 
 class CodecConfig(Protocol):

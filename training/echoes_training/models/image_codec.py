@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 from echoes_training.models.attention import Block
 from echoes_training.models.codec import Codec
 from echoes_training.models.conv import ResBlock, group_norm

@@ -1,11 +1,11 @@
-"""The log-mel of ``echoes_rt.spec.mel`` as a differentiable module."""
+"""The log-mel of ``echoes_rt.format.mel`` as a differentiable module."""
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from echoes_rt.spec.mel import (
+from echoes_rt.format.mel import (
     DB_OFFSET,
     DB_RANGE,
     LOG_FLOOR,

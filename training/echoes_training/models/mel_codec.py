@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
-from echoes_rt.spec.tokens import Grid
+from echoes_rt.format.tokens import Grid
 from echoes_training.losses.adversarial import Verdict
 from echoes_training.models.codec import Codec
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.models.attention import Block
 from echoes_training.models.dropout import Dropout, draw_kept
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.mel import DB_OFFSET, DB_RANGE, MelSpec, hann_window, mel_filterbank
+from echoes_rt.format.mel import DB_OFFSET, DB_RANGE, MelSpec, hann_window, mel_filterbank
 from echoes_training.models.melgan import MelGAN
 
 

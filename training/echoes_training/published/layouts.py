@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training.config import VocoderStageConfig, VQGANStageConfig
 from echoes_training.models.vocoder import VocoderConfig, make_vocoder
 from echoes_training.models.vqgan import VQGAN

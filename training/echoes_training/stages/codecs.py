@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from echoes_rt.errors import BundleError
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.bundles import Source, read_weights
 from echoes_training.config import VQGANStageConfig, from_dict

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_rt.spec.tokens import MEDIA
+from echoes_rt.format.tokens import MEDIA
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from echoes_rt.errors import InputError
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.mel import MelSpec
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VQGANStageConfig

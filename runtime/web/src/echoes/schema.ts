@@ -1,6 +1,6 @@
 /** The rules of `manifest.schema.json`, applied to values: every refusal names what is allowed. */
 
-import schema from "../../../echoes_rt/spec/manifest.schema.json";
+import schema from "../../../echoes_rt/format/manifest.schema.json";
 import { shown } from "./errors";
 
 /** The part of JSON Schema that the file uses. */

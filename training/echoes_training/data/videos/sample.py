@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 from echoes_training.data.crop import Pixels, centred
 from echoes_training.data.videos.decode import ClipError, Samples, read_frames, read_sound
 from echoes_training.data.videos.table import VideoClip

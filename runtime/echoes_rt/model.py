@@ -28,26 +28,26 @@ from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
+from echoes_rt.format.graphs import HALF, TensorSpec
+from echoes_rt.format.manifest import Manifest
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.tokens import OTHER, Grid
 from echoes_rt.image import RgbArray, load_image, to_pixels
 from echoes_rt.options import SamplingOptions, apply_options, report_steps
 from echoes_rt.sources import AudioLike, clip_of
-from echoes_rt.spec.graphs import HALF, TensorSpec
-from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.tokens import OTHER, Grid
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
-_ENGINES: "weakref.WeakSet[Engine]" = weakref.WeakSet()
+_ENGINES: "weakref.WeakSet[Model]" = weakref.WeakSet()
 
 QUIETEST_RMS = 0.01
 """-40 dBFS, at which an event in a quiet room is still heard beside a speaker's own noise."""
 
 
-class Engine:
+class Model:
     """A loaded bundle; one serves many calls, also from several threads at once."""
 
     def __init__(self, bundle: Bundle, choice: DeviceChoice, threads: int | None = None) -> None:
@@ -154,7 +154,7 @@ class Engine:
             sampling: by default the bundle's, with no more steps than there are unknown tokens.
             window: which part of a long sound this is; it has its own noise.
             on_step: called after each step with its 0-based index and the number of steps; may
-                return False to cancel. Where an engine runs all steps in one call, it is called
+                return False to cancel. Where a model runs all steps in one call, it is called
                 for each of them after the last.
 
         Returns:
@@ -288,9 +288,9 @@ class Engine:
 
     def _load(self, name: str) -> Session:
         path = self.bundle.graph_path(self.variant(name))  # says if the bundle has no such graph
-        engine = self.choice.engines.get(name)
-        if engine is not None:
-            return TensorRTSession(engine, self._open_gpu())
+        model = self.choice.engines.get(name)
+        if model is not None:
+            return TensorRTSession(model, self._open_gpu())
         device, dials = self.choice.device_of(name), self._dials(name)
         if name.endswith("_step") and parse_device(device).kind == "cuda":
             return BoundStep(path, device, dials)
@@ -308,9 +308,9 @@ class Engine:
 
 def _start_over() -> None:
     """In a forked process, which has none of the threads of its parent's sessions."""
-    for engine in list(_ENGINES):
-        never_free(engine._sessions)
-        engine._lock, engine._sessions = threading.Lock(), {}
+    for model in list(_ENGINES):
+        never_free(model._sessions)
+        model._lock, model._sessions = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from echoes_rt.errors import ManifestError
-from echoes_rt.spec.graph_entry import DataFile, GraphEntry
-from echoes_rt.spec.image import ImageSpec
-from echoes_rt.spec.json_fields import parse_json, shown
-from echoes_rt.spec.mel import MelSpec
-from echoes_rt.spec.sampling import Sampling
-from echoes_rt.spec.schema import BrokenRuleError, check, schema
-from echoes_rt.spec.tokens import Grid, TokenLayout
+from echoes_rt.format.graph_entry import DataFile, GraphEntry
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.json_fields import parse_json, shown
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.schema import BrokenRuleError, check, schema
+from echoes_rt.format.tokens import Grid, TokenLayout
 
 __all__ = ["FORMAT_VERSION", "MANIFEST_NAME", "DataFile", "GraphEntry", "Manifest"]
 

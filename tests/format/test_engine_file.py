@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 
 from echoes_rt.errors import BackendError
-from echoes_rt.spec.engine_file import (
+from echoes_rt.format.engine_file import (
     EngineFile,
     EngineKey,
     file_sha256,
     model_sha256,
     record_path,
 )
-from echoes_rt.spec.graph_entry import DataFile
-from echoes_rt.spec.graphs import TensorSpec
+from echoes_rt.format.graph_entry import DataFile
+from echoes_rt.format.graphs import TensorSpec
 
 KEY = EngineKey(
     graph="decode",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echoes_rt.spec.mel import MelSpec, hann_window, log_scale, mel_filterbank
+from echoes_rt.format.mel import MelSpec, hann_window, log_scale, mel_filterbank
 
 ROOT = Path(__file__).parents[2]
 

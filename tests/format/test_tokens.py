@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from echoes_rt.spec.tokens import Grid, TokenLayout, halton_order
+from echoes_rt.format.tokens import Grid, TokenLayout, halton_order
 
 grids = st.builds(
     Grid,

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from echoes_rt.spec.sampling import Sampling
+from echoes_rt.format.sampling import Sampling
 
 
 @pytest.mark.parametrize(

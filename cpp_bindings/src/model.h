@@ -38,9 +38,9 @@ struct Noise {
 };
 
 // One serves many threads at once. Graphs are loaded when they are first run.
-class Engine {
+class Model {
  public:
-  Engine(Bundle bundle, Device device)
+  Model(Bundle bundle, Device device)
       : bundle_(std::move(bundle)), device_(std::move(device)) {}
 
   const Manifest &manifest() const { return bundle_.manifest; }

@@ -8,7 +8,7 @@ from importlib import resources
 from numbers import Real
 from typing import Any
 
-from echoes_rt.spec.json_fields import joined, shown
+from echoes_rt.format.json_fields import joined, shown
 
 Rule = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ class BrokenRuleError(ValueError):
 @cache
 def schema() -> Rule:
     """The schema as parsed JSON."""
-    text = resources.files("echoes_rt.spec").joinpath("manifest.schema.json").read_text("utf-8")
+    text = resources.files("echoes_rt.format").joinpath("manifest.schema.json").read_text("utf-8")
     rule: Rule = json.loads(text)
     return rule
 

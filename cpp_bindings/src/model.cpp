@@ -1,4 +1,4 @@
-#include "engine.h"
+#include "model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -46,7 +46,7 @@ constexpr uint64_t kMelStream = uint64_t{1} << 63;
 
 }  // namespace
 
-const Session &Engine::session(const std::string &graph) {
+const Session &Model::session(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<const Session> &session = sessions_[graph];
   if (session == nullptr) {
@@ -59,7 +59,7 @@ const Session &Engine::session(const std::string &graph) {
   return *session;
 }
 
-Codes Engine::checked_codes(Codes codes, const Grid &grid, const std::string &graph) const {
+Codes Model::checked_codes(Codes codes, const Grid &grid, const std::string &graph) const {
   const bool are_codes = std::all_of(codes.begin(), codes.end(), [&](int32_t code) {
     return code >= 0 && code < grid.codebook_size;
   });
@@ -70,7 +70,7 @@ Codes Engine::checked_codes(Codes codes, const Grid &grid, const std::string &gr
   return codes;
 }
 
-void Engine::check_output(const Output &output, size_t size, const char *graph) const {
+void Model::check_output(const Output &output, size_t size, const char *graph) const {
   if (output.size() != size) {
     throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " gave ",
                                output.size(), " values, the manifest says ", size,
@@ -78,7 +78,7 @@ void Engine::check_output(const Output &output, size_t size, const char *graph) 
   }
 }
 
-Codes Engine::encode_image(const Picture &picture) {
+Codes Model::encode_image(const Picture &picture) {
   const ImageSpec &spec = manifest().image;
   const std::vector<float> pixels = normalise(crop_and_resize(picture, spec), spec);
   const Output codes =
@@ -86,7 +86,7 @@ Codes Engine::encode_image(const Picture &picture) {
   return checked_codes(codes.values<int32_t>(), manifest().grids.image, "image_encoder");
 }
 
-Mel Engine::clip_mel(const Sound &sound) {
+Mel Model::clip_mel(const Sound &sound) {
   const MelSpec &spec = manifest().mel;
   Samples clip(static_cast<size_t>(spec.n_samples()), 0.0f);
   std::copy_n(sound.samples, std::min(sound.size, clip.size()), clip.begin());
@@ -96,15 +96,15 @@ Mel Engine::clip_mel(const Sound &sound) {
   return {mel.values<float>(), spec.n_frames};
 }
 
-Codes Engine::encode_mel(const Mel &mel) {
+Codes Model::encode_mel(const Mel &mel) {
   const Output codes =
       session("mel_encoder").run({{"mel", mel.values, {1, manifest().mel.n_mels, mel.frames}}});
   return checked_codes(codes.values<int32_t>(), manifest().grids.audio, "mel_encoder");
 }
 
-Codes Engine::encode_audio(const Sound &sound) { return encode_mel(clip_mel(sound)); }
+Codes Model::encode_audio(const Sound &sound) { return encode_mel(clip_mel(sound)); }
 
-Codes Engine::decode_tokens(Medium target, const Codes &tokens, const Codes *context,
+Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *context,
                             const Sampling &sampling, const Noise &noise, const OnStep &on_step) {
   const Grid &grid = manifest().grids.of(target);
   const auto n_unknown =
@@ -129,7 +129,7 @@ Codes Engine::decode_tokens(Medium target, const Codes &tokens, const Codes *con
                        grid, graph);
 }
 
-std::vector<uint8_t> Engine::decode_image(const Codes &codes) {
+std::vector<uint8_t> Model::decode_image(const Codes &codes) {
   const ImageSpec &spec = manifest().image;
   const Output normal =
       session("image_decoder").run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}});
@@ -138,7 +138,7 @@ std::vector<uint8_t> Engine::decode_image(const Codes &codes) {
   return to_pixels(normal.data<float>(), spec);
 }
 
-Mel Engine::decode_mel(const Codes &codes, const Noise &noise) {
+Mel Model::decode_mel(const Codes &codes, const Noise &noise) {
   const MelSpec &spec = manifest().mel;
   const Session &graph = session("mel_decoder");
   std::vector<Input> inputs{{"codes", codes, {1, static_cast<int64_t>(codes.size())}}};
@@ -156,7 +156,7 @@ Mel Engine::decode_mel(const Codes &codes, const Noise &noise) {
   return {mel.values<float>(), spec.n_frames};
 }
 
-Samples Engine::vocode(const Mel &mel) {
+Samples Model::vocode(const Mel &mel) {
   const MelSpec &spec = manifest().mel;
   const Output waveform =
       session("vocoder").run({{"mel", mel.values, {1, spec.n_mels, mel.frames}}});
@@ -166,7 +166,7 @@ Samples Engine::vocode(const Mel &mel) {
   return waveform.values<float>();
 }
 
-Samples Engine::decode_audio(const Codes &codes, const Noise &noise) {
+Samples Model::decode_audio(const Codes &codes, const Noise &noise) {
   return levelled(vocode(decode_mel(codes, noise)));
 }
 

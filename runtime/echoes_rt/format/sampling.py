@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from echoes_rt.spec.schema import BrokenRuleError, check, rule_of
+from echoes_rt.format.schema import BrokenRuleError, check, rule_of
 
 GUIDANCE_SCHEDULES: tuple[str, ...] = (*rule_of("sampling", "guidance_schedule")["enum"],)
 

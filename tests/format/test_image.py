@@ -1,6 +1,6 @@
 import pytest
 
-from echoes_rt.spec.image import ImageSpec
+from echoes_rt.format.image import ImageSpec
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from tests.manifest_texts import CASES as TEXTS
 from tests.manifest_texts import text_of
 
 from echoes_rt.errors import BundleError, ManifestError
-from echoes_rt.spec.json_fields import parse_json
-from echoes_rt.spec.manifest import Manifest
-from echoes_rt.spec.schema import schema
+from echoes_rt.format.json_fields import parse_json
+from echoes_rt.format.manifest import Manifest
+from echoes_rt.format.schema import schema
 
 CASES = json.loads(
     (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
