@@ -108,6 +108,17 @@ class Model:
         codes = self.session("image_encoder").run({"image": pixels})["codes"]
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
 
+    def confidence(self, codes: IntArray) -> FloatArray | None:
+        """(B, N_i) image codes to (B,) in [0, 1]: does the picture show what sounds were learnt for?
+
+        Below ``CONFIDENT`` it is unlike the pictures of all that the model knows, and its sound is
+        a guess. None: the bundle has no graph that tells.
+        """
+        if "confidence" not in self.manifest.graphs:
+            return None
+        found = self.session("confidence").run({"codes": codes})["confidence"]
+        return self._finite(found, "confidence")
+
     def log_mel(self, samples: FloatArray) -> FloatArray:
         """(B, S) samples to (B, n_mels, S // hop_length) log-mels in [-1, 1].
 

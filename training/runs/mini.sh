@@ -30,6 +30,9 @@ if [ ! -e "$work/tokens.safetensors" ]; then
     --audio-views 6 --unpaired-views 1 --out "$work/tokens.safetensors"
 fi
 
+[ -e "$work/confidence.safetensors" ] || echoes-train confidence --codec "$work/image" \
+  --index "$index" --out "$work/confidence.safetensors"
+
 # The refined decoder has the codes of the codec that it comes from, so both sides go on at once.
 echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume &
 transformer=$!
@@ -45,6 +48,7 @@ wait $transformer
 rm -rf "$work/echoes-mini"
 echoes-export bundle --image-vqgan "$work/image-refined" --mel-vqgan "$work/mel-refined" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
+  --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 18 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
   --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
   --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --out "$work/echoes-mini"

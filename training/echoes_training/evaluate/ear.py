@@ -72,6 +72,8 @@ class Ear:
                 for thing, group in self.groups["heard"].items()
             }
             missing = {"peak", "scale", "labels"} - self.groups.keys()
+            labels = self.groups.get("labels", {}).values()
+            self.things = tuple(sorted({"nothing", *(known["heard_as"] for known in labels)} - {None}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"cannot read the ear in {folder}: {error!r}") from error
         if missing:
@@ -103,16 +105,19 @@ class Ear:
             for thing, indices in self._classes.items()
         }
 
+    def hear(self, samples: Samples, sample_rate: int) -> str:
+        """Which of ``things`` is heard in (S,) samples: what labels sound like, or nothing."""
+        evidence = self.evidence(samples, sample_rate)
+        return max(self.things, key=evidence.__getitem__)
+
     def judge(self, sounds: Sequence[tuple[str, Samples]], sample_rate: int) -> Verdicts:
         """What is heard in each (label, samples), among all labels of the ear and nothing."""
         self.check([label for label, _ in sounds])
         labels = self.groups["labels"]
-        allowed = {"nothing"} | {known["heard_as"] for known in labels.values()} - {None}
         counts: dict[str, list[int]] = {}
         confusion: dict[str, Counter[str]] = {}
         for label, samples in sounds:
-            evidence = self.evidence(samples, sample_rate)
-            heard = max(sorted(allowed), key=evidence.__getitem__)
+            heard = self.hear(samples, sample_rate)
             row = counts.setdefault(label, [0, 0, 0])
             row[0] += heard == labels[label]["heard_as"]
             row[1] += self.groups["heard"][heard]["family"] == labels[label]["family"]
