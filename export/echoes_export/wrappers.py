@@ -15,7 +15,7 @@ from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
 from echoes_training.models.codec import Codec
-from echoes_training.models.confidence import Confidence, features_of
+from echoes_training.models.confidence import Confidence
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
@@ -66,13 +66,15 @@ class MelDecoder(nn.Module):
 
 
 class ConfidenceGraph(nn.Module):
-    def __init__(self, image_vqgan: Codec, confidence: Confidence) -> None:
+    def __init__(self, image_vqgan: Codec, confidence: Confidence, grid: Grid) -> None:
         super().__init__()
         self.image_vqgan = image_vqgan
         self.confidence = confidence
+        self.grid = grid
 
     def forward(self, codes: Tensor) -> Tensor:
-        confidence = self.confidence(features_of(codes, self.image_vqgan.codebook))
+        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
+        confidence = self.confidence(self.image_vqgan.summary(grid))
         assert isinstance(confidence, Tensor)
         return confidence
 
@@ -300,7 +302,7 @@ def graph_parts(models: Models) -> dict[str, Part]:
         parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
     if models.confidence is not None:
         parts["confidence"] = _part(
-            ConfidenceGraph(models.image_vqgan, models.confidence),
+            ConfidenceGraph(models.image_vqgan, models.confidence, layout.image),
             codes=image_codes,
             confidence=TensorSpec(dtype="float32", shape=(BATCH,)),
         )

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
 from echoes_training.data import image as image_data
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
-from echoes_training.models.confidence import features_of
 from echoes_training.stages.codecs import TrainedCodec
 from echoes_training.stages.linear import fit_linear
 from echoes_training.stages.picture_codes import BATCH, codes_of
+
+WEIGHT_DECAY = 0.1
+"""Picked on validation among powers of ten."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
@@ -54,9 +58,11 @@ def probe(codec: TrainedCodec, clips: Sequence[Clip], split: str, *, views: int)
     store = ImageStore(codec.image)
     book = codec.model.codebook.float()
     known, found = codes_of(codec, taught, store, views=views), codes_of(codec, asked, store)
+    vectors, asked_vectors = (F.embedding(codes.flatten(1), book).flatten(1) for codes in (known, found))
     wanted = torch.tensor([labels.index(str(clip.label)) for clip in taught])
-    head = fit_linear(features_of(known, book), wanted.repeat_interleave(views), len(labels))
-    answers = head(features_of(found, book)).argmax(dim=1)
+    wanted = wanted.repeat_interleave(views)
+    head = fit_linear(vectors, wanted, len(labels), decay=WEIGHT_DECAY)
+    answers = head(asked_vectors).argmax(dim=1)
     hits = {label: [0, 0] for label in labels}
     for clip, answer in zip(asked, answers.tolist(), strict=True):
         counts = hits.setdefault(str(clip.label), [0, 0])
@@ -78,12 +84,11 @@ def probe(codec: TrainedCodec, clips: Sequence[Clip], split: str, *, views: int)
 def _pixel_error(
     codec: TrainedCodec, clips: Sequence[Clip], codes: Tensor, store: ImageStore
 ) -> float:
-    """Of the pictures decoded from (N, n_tokens) codes."""
-    grid = codec.model.grid(codec.image.height, codec.image.width)
+    """Of the pictures decoded from (N, h, w) codes."""
     errors = []
     for part in range(0, len(clips), BATCH):
-        rows = codes[part : part + BATCH].unflatten(1, (grid.height, grid.width))
-        decoded = image_data.to_pixels(codec.model.decode(rows), codec.image)
+        decoded = image_data.to_pixels(codec.model.decode(codes[part : part + BATCH]), codec.image)
         real = [store.centred(str(clip.image)) for clip in clips[part : part + BATCH]]
-        errors += [np.abs(a.astype(np.float32) - b).mean() for a, b in zip(decoded, real, strict=True)]
+        pairs = zip(decoded, real, strict=True)
+        errors += [np.abs(a.astype(np.float32) - b).mean() for a, b in pairs]
     return float(np.mean(errors))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,7 +10,7 @@ class ConfidenceConfig:
     """Shape of the head.
 
     Attributes:
-        n_features: of a picture, see ``features_of``.
+        n_features: of a picture, see ``Codec.summary``.
         n_known: categories of pictures that have a label.
         n_others: categories of pictures that have none.
     """
@@ -46,8 +45,3 @@ class Confidence(nn.Module):
     def shift(self, amount: float) -> None:
         """Adds to all log-odds, so that a confidence of 0.5 is where it is wanted."""
         self.linear.bias[: self.config.n_known] += amount
-
-
-def features_of(codes: Tensor, codebook: Tensor) -> Tensor:
-    """(B, N) codes to (B, N * D): what they stand for, position after position."""
-    return F.embedding(codes, codebook).flatten(1)

@@ -18,7 +18,7 @@ from echoes_rt.output_file import replacing
 from echoes_training.config import from_dict
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
-from echoes_training.models.confidence import Confidence, ConfidenceConfig, features_of
+from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.stages.codecs import TrainedCodec
 from echoes_training.stages.linear import fit_linear
 from echoes_training.stages.picture_codes import codes_of
@@ -29,6 +29,9 @@ on these as on pictures that nobody thought of."""
 
 REFUSED_SHARE = 0.05
 """Of the labelled validation pictures, what the threshold costs."""
+
+WEIGHT_DECAY = 1e-3
+"""Picked on validation among powers of ten."""
 
 _CODEBOOK = "codebook"
 
@@ -70,17 +73,18 @@ def fit_confidence(
                     f"confidence needs pictures {text} in the split {split}, and the index has none"
                 )
     store = ImageStore(codec.image)
-    book = codec.model.codebook.float()
-    x = features_of(codes_of(codec, taught, store, views=views), book)
+    x = codec.model.summary(codes_of(codec, taught, store, views=views))
     wanted = torch.tensor([shown.index(clip.category) for clip in taught])
     head = Confidence(
         ConfidenceConfig(
             n_features=x.shape[1], n_known=len(known), n_others=len(shown) - len(known)
         )
     )
-    head.linear = fit_linear(x, wanted.repeat_interleave(views), len(shown))
+    head.linear = fit_linear(
+        x, wanted.repeat_interleave(views), len(shown), decay=WEIGHT_DECAY
+    )
     head.eval().requires_grad_(False)
-    scores = head.log_odds(features_of(codes_of(codec, asked, store), book)).numpy()
+    scores = head.log_odds(codec.model.summary(codes_of(codec, asked, store))).numpy()
     groups = {
         "known": np.array([bool(clip.label) for clip in asked]),
         "others": np.array([not clip.label and clip.category in shown for clip in asked]),

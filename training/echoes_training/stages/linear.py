@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WEIGHT_DECAY = 0.1
-"""On standardised features; picked on validation among powers of ten."""
 
+def fit_linear(features: Tensor, wanted: Tensor, n_classes: int, *, decay: float) -> nn.Linear:
+    """Of ``wanted`` (N,) from ``features`` (N, D): a layer that gives (M, n_classes) logits.
 
-def fit_linear(features: Tensor, wanted: Tensor, n_classes: int) -> nn.Linear:
-    """Of ``wanted`` (N,) from ``features`` (N, D): a layer that gives (M, n_classes) logits."""
+    ``decay`` of the weights counts on standardised features.
+    """
     mean, spread = features.mean(dim=0), features.std(dim=0) + 1e-4
     x = (features - mean) / spread
     weight = torch.zeros(x.shape[1], n_classes, requires_grad=True)
@@ -19,7 +19,7 @@ def fit_linear(features: Tensor, wanted: Tensor, n_classes: int) -> nn.Linear:
     def loss() -> Tensor:
         optimizer.zero_grad()
         value = F.cross_entropy(x @ weight + bias, wanted)
-        value = value + 0.5 * WEIGHT_DECAY * weight.square().sum()
+        value = value + 0.5 * decay * weight.square().sum()
         value.backward()
         return value
 

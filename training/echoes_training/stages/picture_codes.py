@@ -19,7 +19,7 @@ BATCH = 32
 def codes_of(
     codec: TrainedCodec, clips: Sequence[Clip], store: ImageStore, *, views: int = 1
 ) -> Tensor:
-    """(len(clips) * views, N): of each picture the centred crop, then as many random views."""
+    """(len(clips) * views, h, w): of each picture the centred crop, then as many random views."""
     rows = [(str(clip.image), number) for clip in clips for number in range(views)]
 
     def pixels(at: int) -> image_data.Pixels:
@@ -33,5 +33,5 @@ def codes_of(
     codes = []
     for at in range(0, len(rows), BATCH):
         seen = [pixels(i) for i in range(at, min(at + BATCH, len(rows)))]
-        codes.append(codec.model.encode(image_data.to_batch(seen, codec.image)).flatten(1))
+        codes.append(codec.model.encode(image_data.to_batch(seen, codec.image)))
     return torch.cat(codes)
