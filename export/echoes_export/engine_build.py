@@ -18,10 +18,6 @@ from echoes_export.engine_builder import Job
 from echoes_export.engine_bundle import write_engine_bundle
 from echoes_export.nodes import signature_of
 from echoes_export.qdq_graph import Scales
-from echoes_rt.backends.cuda_driver import CudaDriver
-from echoes_rt.backends.engines import MODULES, import_tensorrt
-from echoes_rt.backends.gpu import find_gpu
-from echoes_rt.backends.nvidia_system import driver_release, l4t_release
 from echoes_rt.bundle import Bundle
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError
@@ -33,6 +29,10 @@ from echoes_rt.format.engine_file import (
     record_path,
 )
 from echoes_rt.format.graphs import BATCH, DRAWN, FRAMES, STEPS, GraphSpec
+from echoes_rt.nvidia.cuda_driver import CudaDriver
+from echoes_rt.nvidia.engines import MODULES, import_tensorrt
+from echoes_rt.nvidia.gpu import find_gpu
+from echoes_rt.nvidia.system import driver_release, l4t_release
 
 Ranges = dict[str, tuple[int, int, int]]
 Tell = Callable[[str], None]

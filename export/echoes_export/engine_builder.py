@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from echoes_rt.backends.engines import import_tensorrt
 from echoes_rt.errors import BackendError, EchoesError
+from echoes_rt.nvidia.engines import import_tensorrt
 
 OLDEST = 10
 """The first release whose networks are strongly typed without exceptions."""

@@ -18,8 +18,8 @@ from echoes_rt import model as engine_module
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.gpu_check.parity import check_parity
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check.parity import check_parity
 
 
 def accept(_: Path) -> None:

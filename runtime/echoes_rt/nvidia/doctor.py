@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from echoes_rt.backends import nvidia_system
-from echoes_rt.backends.cuda_driver import CudaDriver
-from echoes_rt.backends.engines import MODULES, import_tensorrt
-from echoes_rt.backends.fatbin import architectures
-from echoes_rt.backends.gpu import GpuInfo, list_gpus
 from echoes_rt.backends.probe import cuda_library
-from echoes_rt.doctor_advice import give_advice
 from echoes_rt.errors import EchoesError
+from echoes_rt.nvidia import system as nvidia_system
+from echoes_rt.nvidia.advice import give_advice
+from echoes_rt.nvidia.cuda_driver import CudaDriver
+from echoes_rt.nvidia.engines import MODULES, import_tensorrt
+from echoes_rt.nvidia.fatbin import architectures
+from echoes_rt.nvidia.gpu import GpuInfo, list_gpus
 
 
 def examine_gpu(onnxruntime: ModuleType | None) -> dict[str, object]:

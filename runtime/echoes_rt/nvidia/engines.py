@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from echoes_rt.backends.cuda_driver import CudaDriver
-from echoes_rt.backends.gpu import GpuInfo, find_gpu
-from echoes_rt.backends.nvidia_system import driver_release, l4t_release
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import (
@@ -18,6 +15,9 @@ from echoes_rt.format.engine_file import (
     EngineKey,
     model_sha256,
 )
+from echoes_rt.nvidia.cuda_driver import CudaDriver
+from echoes_rt.nvidia.gpu import GpuInfo, find_gpu
+from echoes_rt.nvidia.system import driver_release, l4t_release
 
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 """Python's name of each flavour's library."""

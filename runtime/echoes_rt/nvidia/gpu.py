@@ -5,8 +5,8 @@ import threading
 from ctypes import c_float, c_int, c_size_t
 from dataclasses import dataclass
 
-from echoes_rt.backends.cuda_driver import HANDLE, CudaDriver
 from echoes_rt.errors import BackendError
+from echoes_rt.nvidia.cuda_driver import HANDLE, CudaDriver
 
 _CLOCK_KHZ, _PROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 13, 16, 18, 75, 76
 _NON_BLOCKING = 1

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome
 
 _MODULE = "bench.gpu_peers"
 _TIMEOUT_S = 1800

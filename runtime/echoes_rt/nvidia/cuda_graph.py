@@ -4,9 +4,9 @@ import ctypes
 import logging
 from collections.abc import Callable
 
-from echoes_rt.backends.cuda_driver import HANDLE
-from echoes_rt.backends.gpu import Gpu
 from echoes_rt.errors import BackendError
+from echoes_rt.nvidia.cuda_driver import HANDLE
+from echoes_rt.nvidia.gpu import Gpu
 
 logger = logging.getLogger(__name__)
 

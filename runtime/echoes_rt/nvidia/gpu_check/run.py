@@ -7,13 +7,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from echoes_rt.bundle import Bundle
-from echoes_rt.gpu_check.outcome import FAILED, PASSED, Outcome, Say
-from echoes_rt.gpu_check.parity import check_parity
-from echoes_rt.gpu_check.peers import check_peers
-from echoes_rt.gpu_check.soak import check_soak
-from echoes_rt.gpu_check.start import start_device
 from echoes_rt.image import write_image
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome, Say
+from echoes_rt.nvidia.gpu_check.parity import check_parity
+from echoes_rt.nvidia.gpu_check.peers import check_peers
+from echoes_rt.nvidia.gpu_check.soak import check_soak
+from echoes_rt.nvidia.gpu_check.start import start_device
 from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.table import profile_text

@@ -6,14 +6,14 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from echoes_rt.backends.cuda_driver import CudaDriver
-from echoes_rt.backends.engines import MODULES, import_tensorrt
-from echoes_rt.backends.gpu import find_gpu
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, EchoesError
 from echoes_rt.format.manifest import MANIFEST_NAME
-from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome, Say
 from echoes_rt.model import Model
+from echoes_rt.nvidia.cuda_driver import CudaDriver
+from echoes_rt.nvidia.engines import MODULES, import_tensorrt
+from echoes_rt.nvidia.gpu import find_gpu
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome, Say
 
 GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
 """What is built: all that a picture's sound needs."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from echoes_rt.gpu_check.outcome import FAILED, SKIPPED, Outcome
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, SKIPPED, Outcome
 
 
 @click.command()
@@ -33,7 +33,7 @@ def main(bundle: str | None, out: Path, seconds: float, runs: int, build: bool) 
     from echoes_rt.bundle import find_bundle
     from echoes_rt.doctor import examine
     from echoes_rt.errors import EchoesError
-    from echoes_rt.gpu_check.run import run_checks
+    from echoes_rt.nvidia.gpu_check.run import run_checks
 
     def say(what: str) -> None:
         click.echo(f"gpu-check: {what}", err=True)

@@ -6,8 +6,8 @@ from ctypes import c_void_p
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.cuda_driver import ADDRESS
-from echoes_rt.backends.gpu import Gpu
+from echoes_rt.nvidia.cuda_driver import ADDRESS
+from echoes_rt.nvidia.gpu import Gpu
 
 _MAPPED = 2
 

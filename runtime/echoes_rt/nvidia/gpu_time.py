@@ -7,15 +7,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from echoes_rt.backends import nvidia_system
 from echoes_rt.backends.base import Session
-from echoes_rt.backends.bound import BoundStep
-from echoes_rt.backends.gpu import EventClock, Gpu
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
-from echoes_rt.backends.tensorrt import TensorRTSession
 from echoes_rt.model import Model
-from echoes_rt.profile.nvtx_range import nvtx_range
+from echoes_rt.nvidia import system as nvidia_system
+from echoes_rt.nvidia.bound import BoundStep
+from echoes_rt.nvidia.gpu import EventClock, Gpu
+from echoes_rt.nvidia.nvtx_range import nvtx_range
+from echoes_rt.nvidia.tensorrt import TensorRTSession
 from echoes_rt.profile.stages import STAGE_OF, TOTAL, Question, generate
 
 KINDS = ("cuda", "tensorrt")
