@@ -6,7 +6,7 @@ from echoes_export.checks import Array
 from echoes_export.quantize_command import heldout_pictures
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
-from echoes_rt.image import read_image
+from echoes_rt.io.image import read_image
 from echoes_training.data.index import read_index
 
 

@@ -71,7 +71,7 @@ def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[
     """Of an index; noise where there is none."""
     from echoes_export.compare import noise_pictures
     from echoes_rt.errors import InputError
-    from echoes_rt.image import read_image
+    from echoes_rt.io.image import read_image
     from echoes_training.data.index import read_index
 
     if index is None:

@@ -29,12 +29,12 @@ from echoes_rt.format.graphs import HALF, TensorSpec
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import OTHER, Grid
-from echoes_rt.image import RgbArray, load_image, to_pixels
+from echoes_rt.io.image import RgbArray, load_image, to_pixels
+from echoes_rt.io.sources import AudioLike, clip_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
 from echoes_rt.options import SamplingOptions, apply_options, report_steps
-from echoes_rt.sources import AudioLike, clip_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

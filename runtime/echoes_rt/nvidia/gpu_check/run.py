@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from echoes_rt.bundle import Bundle
-from echoes_rt.image import write_image
+from echoes_rt.io.image import write_image
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome, Say
 from echoes_rt.nvidia.gpu_check.parity import check_parity

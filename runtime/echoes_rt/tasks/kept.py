@@ -13,12 +13,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.audio import Recording
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray, StoredPicture, check_array, read_stored_image
+from echoes_rt.io.audio import Recording
+from echoes_rt.io.image import RgbArray, StoredPicture, check_array, read_stored_image
+from echoes_rt.io.sound_file import Samples
 from echoes_rt.results import Picture, Sound
-from echoes_rt.sound_file import Samples
 from echoes_rt.tasks import fill_picture, fill_sound
 from echoes_rt.tasks.call import Call
 

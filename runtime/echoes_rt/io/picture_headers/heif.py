@@ -3,9 +3,9 @@
 import struct
 from collections.abc import Iterator
 
-from echoes_rt.colour import coding_of_numbers
-from echoes_rt.picture_headers.av1 import largest_frame
-from echoes_rt.picture_headers.header import DamagedPictureError, PictureHeader, parts
+from echoes_rt.io.colour import coding_of_numbers
+from echoes_rt.io.picture_headers.av1 import largest_frame
+from echoes_rt.io.picture_headers.header import DamagedPictureError, PictureHeader, parts
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from echoes_rt.picture_headers.header import DamagedPictureError, parts
+from echoes_rt.io.picture_headers.header import DamagedPictureError, parts
 
 _SEQUENCE_HEADER = 1
 

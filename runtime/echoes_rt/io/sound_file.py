@@ -16,9 +16,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av, said
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.sound_count import why_miscounted
+from echoes_rt.io.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av, said
+from echoes_rt.io.sound_count import why_miscounted
 
 Samples = NDArray[np.float32] | NDArray[np.float64]
 SamplesT = TypeVar("SamplesT", bound=Samples)

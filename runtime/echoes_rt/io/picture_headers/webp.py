@@ -2,7 +2,7 @@
 
 import struct
 
-from echoes_rt.picture_headers.header import (
+from echoes_rt.io.picture_headers.header import (
     DamagedPictureError,
     PictureHeader,
     exif_orientation,

@@ -3,7 +3,7 @@
 import re
 import struct
 
-from echoes_rt.picture_headers.header import (
+from echoes_rt.io.picture_headers.header import (
     DamagedPictureError,
     PictureHeader,
     exif_orientation,

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.colour import Profile
 from echoes_rt.errors import BackendError
-from echoes_rt.picture_headers import PictureHeader
+from echoes_rt.io.colour import Profile
+from echoes_rt.io.picture_headers import PictureHeader
 
 RgbArray = NDArray[np.uint8]
 Pixels = NDArray[Any]

@@ -3,8 +3,8 @@
 import struct
 import zlib
 
-from echoes_rt.colour import SRGB, Coding, coding_of_gamma, coding_of_numbers
-from echoes_rt.picture_headers.header import (
+from echoes_rt.io.colour import SRGB, Coding, coding_of_gamma, coding_of_numbers
+from echoes_rt.io.picture_headers.header import (
     DamagedPictureError,
     PictureHeader,
     UnreadablePictureError,

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 from typing import Literal
 
-from echoes_rt.picture_headers.header import (
+from echoes_rt.io.picture_headers.header import (
     MAX_PARTS,
     DamagedPictureError,
     PictureHeader,

@@ -2,7 +2,7 @@
 
 import struct
 
-from echoes_rt.picture_headers.header import DamagedPictureError, PictureHeader
+from echoes_rt.io.picture_headers.header import DamagedPictureError, PictureHeader
 
 _OS2_HEADER, _WITH_ALPHA_MASK, _WITH_PROFILE = 12, 56, 124
 _RUN_LENGTHS, _MASKS = (1, 2), (3, 6)

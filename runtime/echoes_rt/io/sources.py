@@ -5,14 +5,14 @@ from typing import Literal
 
 import numpy as np
 
-from echoes_rt.audio import check_start, read_audio
-from echoes_rt.av_file import VIDEO_SUFFIXES
 from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
 from echoes_rt.format.mel import MelSpec
-from echoes_rt.image import READ_PICTURE_SUFFIXES, RgbArray, check_array, read_image
-from echoes_rt.picture_headers import is_picture
-from echoes_rt.sound_file import checked, is_sound_path
+from echoes_rt.io.audio import check_start, read_audio
+from echoes_rt.io.av_file import VIDEO_SUFFIXES
+from echoes_rt.io.image import READ_PICTURE_SUFFIXES, RgbArray, check_array, read_image
+from echoes_rt.io.picture_headers import is_picture
+from echoes_rt.io.sound_file import checked, is_sound_path
 
 ImageLike = Path | str | RgbArray
 """A picture file, or an (H, W, 3) uint8 RGB array."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from echoes_rt.errors import InputError
-from echoes_rt.leftovers import hold, remove_abandoned
+from echoes_rt.io.leftovers import hold, remove_abandoned
 
 _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial(\.\w+)?")
 

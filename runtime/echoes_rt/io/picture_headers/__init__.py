@@ -3,18 +3,18 @@
 import struct
 from collections.abc import Callable
 
-from echoes_rt.picture_headers.bmp import read_bmp
-from echoes_rt.picture_headers.gif import read_gif
-from echoes_rt.picture_headers.header import (
+from echoes_rt.io.picture_headers.bmp import read_bmp
+from echoes_rt.io.picture_headers.gif import read_gif
+from echoes_rt.io.picture_headers.header import (
     DamagedPictureError,
     PictureHeader,
     UnreadablePictureError,
 )
-from echoes_rt.picture_headers.heif import heif_format, read_heif
-from echoes_rt.picture_headers.jpeg import read_jpeg
-from echoes_rt.picture_headers.png import PNG_SIGNATURE, read_png
-from echoes_rt.picture_headers.tiff import TIFF_SIGNATURES, read_tiff
-from echoes_rt.picture_headers.webp import read_webp
+from echoes_rt.io.picture_headers.heif import heif_format, read_heif
+from echoes_rt.io.picture_headers.jpeg import read_jpeg
+from echoes_rt.io.picture_headers.png import PNG_SIGNATURE, read_png
+from echoes_rt.io.picture_headers.tiff import TIFF_SIGNATURES, read_tiff
+from echoes_rt.io.picture_headers.webp import read_webp
 
 __all__ = ["DamagedPictureError", "PictureHeader", "UnreadablePictureError", "read_header"]
 

@@ -2,7 +2,7 @@
 
 import struct
 
-from echoes_rt.picture_headers.header import DamagedPictureError, PictureHeader, parts
+from echoes_rt.io.picture_headers.header import DamagedPictureError, PictureHeader, parts
 
 _EXTENSION, _PICTURE, _TRAILER = 0x21, 0x2C, 0x3B
 

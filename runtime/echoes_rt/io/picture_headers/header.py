@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from echoes_rt.colour import Coding
+from echoes_rt.io.colour import Coding
 
 MAX_PARTS = 200_000
 """Segments, chunks or blocks of a file; a hundred million pixels in chunks of 8 kB are fewer."""

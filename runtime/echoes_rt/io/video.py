@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from echoes_rt.av_file import VIDEO_SUFFIXES, import_av, main_pictures, open_av, said
 from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray
-from echoes_rt.output_file import check_not_input, check_place, check_suffix, replacing
+from echoes_rt.io.av_file import VIDEO_SUFFIXES, import_av, main_pictures, open_av, said
+from echoes_rt.io.image import RgbArray
+from echoes_rt.io.output_file import check_not_input, check_place, check_suffix, replacing
 from echoes_rt.tasks.stream import MAX_DURATION_S
 
 if TYPE_CHECKING:

@@ -7,20 +7,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.av_file import said
-from echoes_rt.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.output_file import check_place, check_suffix, replacing
-from echoes_rt.picture_decoder import RgbArray as RgbArray
-from echoes_rt.picture_decoder import decode, to_rgb
-from echoes_rt.picture_headers import (
+from echoes_rt.io.av_file import said
+from echoes_rt.io.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
+from echoes_rt.io.output_file import check_place, check_suffix, replacing
+from echoes_rt.io.picture_decoder import RgbArray as RgbArray
+from echoes_rt.io.picture_decoder import decode, to_rgb
+from echoes_rt.io.picture_headers import (
     DamagedPictureError,
     PictureHeader,
     UnreadablePictureError,
     read_header,
 )
-from echoes_rt.picture_profile import with_profile
+from echoes_rt.io.picture_profile import with_profile
 
 FloatArray = NDArray[np.float32]
 

@@ -16,10 +16,10 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from echoes_rt.av_file import said
 from echoes_rt.errors import InputError
-from echoes_rt.output_file import check_place, check_suffix, replacing
-from echoes_rt.sound_file import (
+from echoes_rt.io.av_file import said
+from echoes_rt.io.output_file import check_place, check_suffix, replacing
+from echoes_rt.io.sound_file import (
     MAX_DURATION_S,
     Depth,
     Samples,
