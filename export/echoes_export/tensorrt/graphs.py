@@ -2,9 +2,9 @@
 
 import onnx
 
-from echoes_export.decode_graphs import loop_graph, single_precision
-from echoes_export.half_graph import half_graph
-from echoes_export.qdq_graph import Scales, qdq_graph
+from echoes_export.graphs.decode_graphs import loop_graph, single_precision
+from echoes_export.precision.half_graph import half_graph
+from echoes_export.tensorrt.qdq_graph import Scales, qdq_graph
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
 from echoes_rt.format.tokens import MEDIA

@@ -11,8 +11,8 @@ from echoes_rt.format.engine_file import ENGINES_FOLDER, FLAVOURS, PRECISIONS
 
 if TYPE_CHECKING:
     from echoes_export.checks import Array
-    from echoes_export.engine_build import Built, Plan
-    from echoes_export.qdq_graph import Scales
+    from echoes_export.tensorrt.build import Built, Plan
+    from echoes_export.tensorrt.qdq_graph import Scales
     from echoes_rt.bundle import Bundle
 
 _SEEN = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -126,8 +126,8 @@ def engine(
 
     Example: echoes-export engine my-bundle --sm 75,86,89,120
     """
-    from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
-    from echoes_export.engine_pictures import compared_pictures, measured_pictures
+    from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
+    from echoes_export.tensorrt.pictures import compared_pictures, measured_pictures
     from echoes_rt.bundle import Bundle
     from echoes_rt.errors import InputError
 
@@ -165,7 +165,7 @@ def _line(built: "Built") -> str:
 
 
 def _measure(bundle: "Bundle", pictures: "list[Array]") -> "tuple[Scales, str]":
-    from echoes_export.engine_scales import measure_scales
+    from echoes_export.tensorrt.scales import measure_scales
 
     digest = hashlib.sha256()
     for picture in pictures:
@@ -177,7 +177,7 @@ def _measure(bundle: "Bundle", pictures: "list[Array]") -> "tuple[Scales, str]":
 def _compare(bundle: "Bundle", plan: "Plan", pictures: "list[Array]") -> None:
     from echoes_export.checks import table
     from echoes_export.compare import compare
-    from echoes_export.engine_bundle import write_engine_bundle
+    from echoes_export.tensorrt.bundle import write_engine_bundle
 
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as work:
         folder = Path(work)

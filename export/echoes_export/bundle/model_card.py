@@ -1,6 +1,6 @@
 """A model card from what a manifest and the models say of themselves."""
 
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
 from echoes_rt.format.manifest import Manifest
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from echoes_export.int8_graph import drop_unused
+from echoes_export.precision.int8_graph import drop_unused
 
 _HALF = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 

@@ -1,6 +1,6 @@
 """The models that a bundle holds: its weights file is a checkpoint as well."""
 
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
 from echoes_training.bundles import read_weights

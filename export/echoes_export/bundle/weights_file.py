@@ -6,8 +6,8 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from echoes_export.models import Models
-from echoes_export.precision import stored_dtype
+from echoes_export.bundle.models import Models
+from echoes_export.precision.stored import stored_dtype
 
 WEIGHTS_NAME = "weights.safetensors"
 

@@ -2,11 +2,11 @@
 
 import onnx
 
-from echoes_export.decode_graphs import logits_graph, loop_graph, step_graph
-from echoes_export.models import Models
-from echoes_export.onnx_graph import export_graph
-from echoes_export.weights_file import StoredTensor
-from echoes_export.wrappers import graph_parts, network_part
+from echoes_export.bundle.models import Models
+from echoes_export.bundle.weights_file import StoredTensor
+from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_graph
+from echoes_export.graphs.onnx_graph import export_graph
+from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.format.tokens import MEDIA
 
 Graphs = dict[str, onnx.ModelProto]

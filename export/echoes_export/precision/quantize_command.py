@@ -47,7 +47,7 @@ def quantize(
     """
     from echoes_export.checks import table
     from echoes_export.compare import compare
-    from echoes_export.quantize import quantize_bundle
+    from echoes_export.precision.quantize import quantize_bundle
     from echoes_rt.bundle import Bundle, find_bundle
 
     before = find_bundle(bundle)

@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from echoes_export.checks import Array
-from echoes_export.qdq_graph import LEVELS, Scales, constant_factors
+from echoes_export.tensorrt.qdq_graph import LEVELS, Scales, constant_factors
 from echoes_rt.backends.base import Arrays
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle

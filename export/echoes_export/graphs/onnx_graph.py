@@ -12,9 +12,9 @@ from onnx import TensorProto, helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from echoes_export.gelu import order_gelu
-from echoes_export.nodes import OPSET
-from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor
+from echoes_export.graphs.gelu import order_gelu
+from echoes_export.graphs.nodes import OPSET
 from echoes_rt.format.graphs import (
     BATCH,
     DRAWN,

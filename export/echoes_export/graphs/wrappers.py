@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from echoes_export.decode_graphs import network_signature
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
+from echoes_export.graphs.decode_graphs import network_signature
 from echoes_rt.format.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, TensorSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from echoes_export.engine_builder import Job
-from echoes_export.engine_bundle import write_engine_bundle
-from echoes_export.nodes import signature_of
-from echoes_export.qdq_graph import Scales
+from echoes_export.graphs.nodes import signature_of
+from echoes_export.tensorrt.builder import Job
+from echoes_export.tensorrt.bundle import write_engine_bundle
+from echoes_export.tensorrt.qdq_graph import Scales
 from echoes_rt.bundle import Bundle
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError
@@ -226,7 +226,7 @@ def _build(bundle: Bundle, out: Path, work: Path, key: EngineKey, plan: Plan, te
 def _run(job: Job, key: EngineKey, tell: Tell) -> None:
     """The builder in a process of its own, since there are graphs that it crashes on."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "echoes_export.engine_builder"],
+        [sys.executable, "-m", "echoes_export.tensorrt.builder"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

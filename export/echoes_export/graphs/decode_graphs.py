@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from echoes_export.nodes import Nodes, signature_of
+from echoes_export.graphs.nodes import Nodes, signature_of
 from echoes_rt.decode.reference import LOGIT_FLOOR, REAL
 from echoes_rt.format.graphs import (
     BATCH,

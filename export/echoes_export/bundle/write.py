@@ -5,13 +5,13 @@ from pathlib import Path
 
 import onnx
 
-from echoes_export.about import About
-from echoes_export.bundle_folder import CARD_NAME, appearing, check_free, data_file
-from echoes_export.bundle_graphs import Graphs, bundle_graphs
-from echoes_export.model_card import generated_card
-from echoes_export.models import Models
-from echoes_export.onnx_graph import has_weights
-from echoes_export.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.bundle.about import About
+from echoes_export.bundle.folder import CARD_NAME, appearing, check_free, data_file
+from echoes_export.bundle.model_card import generated_card
+from echoes_export.bundle.models import Models
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.graphs.bundle_graphs import Graphs, bundle_graphs
+from echoes_export.graphs.onnx_graph import has_weights
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
 

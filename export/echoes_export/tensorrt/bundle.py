@@ -7,9 +7,9 @@ from pathlib import Path
 
 import onnx
 
-from echoes_export.bundle_folder import data_file
-from echoes_export.engine_graphs import engine_graph
-from echoes_export.qdq_graph import Scales
+from echoes_export.bundle.folder import data_file
+from echoes_export.tensorrt.graphs import engine_graph
+from echoes_export.tensorrt.qdq_graph import Scales
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
 from echoes_rt.format.manifest import GraphEntry

@@ -12,9 +12,9 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from echoes_export.bundle_folder import CARD_NAME, appearing, check_free, data_file
-from echoes_export.int8_graph import Matrix, quantize_graph, quantized
-from echoes_export.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensors
+from echoes_export.bundle.folder import CARD_NAME, appearing, check_free, data_file
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensors
+from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
 from echoes_rt import __version__
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from echoes_export.int8_graph import Matrix, drop_unused, right_factor
+from echoes_export.precision.int8_graph import Matrix, drop_unused, right_factor
 
 Scales = dict[str, float]
 """What one level stands for in what is multiplied by a weight, by the name of the weight."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from echoes_export.checks import Array
-from echoes_export.quantize_command import heldout_pictures
+from echoes_export.precision.quantize_command import heldout_pictures
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.io.image import read_image

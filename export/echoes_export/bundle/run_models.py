@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
 from echoes_rt.errors import InputError
 from echoes_rt.format.tokens import Grid
 from echoes_training import checkpoint

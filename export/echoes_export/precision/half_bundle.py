@@ -7,8 +7,8 @@ from pathlib import Path
 
 import onnx
 
-from echoes_export.bundle_folder import appearing, data_file
-from echoes_export.half_graph import half_graph
+from echoes_export.bundle.folder import appearing, data_file
+from echoes_export.precision.half_graph import half_graph
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
 from echoes_rt.errors import InputError
 
 PRECISIONS = ("fp16", "fp32")
