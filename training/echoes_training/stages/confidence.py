@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.graphs import CONFIDENT
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 from echoes_training.config import from_dict
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
