@@ -149,4 +149,6 @@ def write_confidence(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    {"golden": write_golden, "bundle": write_bundle, "confidence": write_confidence}[sys.argv[1]](Path(sys.argv[2]))
+    {"golden": write_golden, "bundle": write_bundle, "confidence": write_confidence}[sys.argv[1]](
+        Path(sys.argv[2])
+    )

@@ -109,10 +109,10 @@ class Model:
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
 
     def confidence(self, codes: IntArray) -> FloatArray | None:
-        """(B, N_i) image codes to (B,) in [0, 1]: does the picture show what sounds were learnt for?
+        """(B, N_i) image codes to (B,) in [0, 1]: how surely a picture shows what the model knows.
 
-        Below ``CONFIDENT`` it is unlike the pictures of all that the model knows, and its sound is
-        a guess. None: the bundle has no graph that tells.
+        Below ``CONFIDENT`` it is unlike all that the model knows, and its sound is a guess. None:
+        the bundle has no graph that tells.
         """
         if "confidence" not in self.manifest.graphs:
             return None

@@ -57,7 +57,9 @@ def test_without_the_graph_nothing_is_said(tiny_bundle: Path, picture: Path) -> 
 
 
 @pytest.mark.parametrize("more", [(), ("--count", 2), ("--duration", 0.2)])
-def test_generate_warns_of_a_guess(more: tuple[object, ...], run: Run, pictures: dict[str, Path]) -> None:
+def test_generate_warns_of_a_guess(
+    more: tuple[object, ...], run: Run, pictures: dict[str, Path]
+) -> None:
     result = run("generate", pictures["low"], "out.wav", *more)
     assert result.exit_code == 0
     (line,) = result.stderr.splitlines()

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,6 @@ class Ear:
                 for thing, group in self.groups["heard"].items()
             }
             missing = {"peak", "scale", "labels"} - self.groups.keys()
-            labels = self.groups.get("labels", {}).values()
-            self.things = tuple(sorted({"nothing", *(known["heard_as"] for known in labels)} - {None}))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"cannot read the ear in {folder}: {error!r}") from error
         if missing:
@@ -105,8 +104,14 @@ class Ear:
             for thing, indices in self._classes.items()
         }
 
+    @cached_property
+    def things(self) -> tuple[str, ...]:
+        """What may be heard: what any label sounds like, or nothing."""
+        sounds = {known["heard_as"] for known in self.groups["labels"].values()}
+        return tuple(sorted({"nothing", *sounds} - {None}))
+
     def hear(self, samples: Samples, sample_rate: int) -> str:
-        """Which of ``things`` is heard in (S,) samples: what labels sound like, or nothing."""
+        """Which of ``things`` is heard in (S,) samples."""
         evidence = self.evidence(samples, sample_rate)
         return max(self.things, key=evidence.__getitem__)
 

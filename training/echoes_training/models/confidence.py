@@ -43,5 +43,5 @@ class Confidence(nn.Module):
         return known.logsumexp(dim=1) - others.logsumexp(dim=1)
 
     def shift(self, amount: float) -> None:
-        """Adds to all log-odds, so that a confidence of 0.5 is where it is wanted."""
+        """Adds to all log-odds: a confidence of ``CONFIDENT``, 0.5, is then where it is wanted."""
         self.linear.bias[: self.config.n_known] += amount

@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from echoes_rt.errors import InputError
-from echoes_rt.format.graphs import CONFIDENT
 from echoes_rt.io.output_file import replacing
 from echoes_training.config import from_dict
 from echoes_training.data.image import ImageStore
@@ -80,9 +79,7 @@ def fit_confidence(
             n_features=x.shape[1], n_known=len(known), n_others=len(shown) - len(known)
         )
     )
-    head.linear = fit_linear(
-        x, wanted.repeat_interleave(views), len(shown), decay=WEIGHT_DECAY
-    )
+    head.linear = fit_linear(x, wanted.repeat_interleave(views), len(shown), decay=WEIGHT_DECAY)
     head.eval().requires_grad_(False)
     scores = head.log_odds(codec.model.summary(codes_of(codec, asked, store))).numpy()
     groups = {
