@@ -28,12 +28,10 @@ def confidence(codec: str, index: Path, views: int, out: Path) -> None:
     Example: echoes-train confidence --codec runs/image --index data/index.jsonl
     --out runs/confidence.safetensors
     """
-    from echoes_rt.io.output_file import check_place
     from echoes_training.data.index import read_index
     from echoes_training.stages.codecs import image_codec_of
     from echoes_training.stages.confidence import fit_confidence, save_confidence
 
-    check_place(out)
     trained = image_codec_of(codec)
     head, measured = fit_confidence(trained, read_index(index), views=views)
     save_confidence(out, head, trained, measured)

@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from echoes_rt.errors import InputError
-from echoes_rt.io.output_file import replacing
 from echoes_training.config import from_dict
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
@@ -110,16 +109,11 @@ def save_confidence(path: Path, head: Confidence, codec: TrainedCodec, measured:
     """Writes one safetensors file, complete or not at all; it says which codes the head reads."""
     tensors = {**head.state_dict(), _CODEBOOK: codec.model.codebook.detach().float()}
     about = {"config": asdict(head.config), "validation": asdict(measured)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            save_file(
-                {name: tensor.contiguous() for name, tensor in tensors.items()},
-                partial,
-                metadata={"confidence": json.dumps(about)},
-            )
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    partial = path.with_name(f"{path.name}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(contiguous, partial, metadata={"confidence": json.dumps(about)})
+    partial.replace(path)
 
 
 def load_confidence(path: Path) -> tuple[Confidence, NDArray[np.float32]]:
