@@ -117,6 +117,11 @@ class Model:
         if "confidence" not in self.manifest.graphs:
             return None
         found = self.session("confidence").run({"codes": codes})["confidence"]
+        if found.shape != (len(codes),):
+            raise BundleError(
+                f"the confidence of bundle {self.manifest.name} has the shape {found.shape}, "
+                f"expected {(len(codes),)}; get the bundle again"
+            )
         return self._finite(found, "confidence")
 
     def log_mel(self, samples: FloatArray) -> FloatArray:

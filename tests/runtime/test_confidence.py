@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from echoes_rt import Echoes, Sound
+from echoes_rt import BundleError, Echoes, Sound
 from echoes_rt.cli import main
 
 Run = Callable[..., Result]
@@ -54,6 +54,15 @@ def test_a_sound_says_how_well_its_picture_is_known(
 def test_without_the_graph_nothing_is_said(tiny_bundle: Path, picture: Path) -> None:
     echoes = Echoes.load(tiny_bundle, device="cpu")
     assert echoes.image_to_audio(picture).confidence is None
+
+
+@pytest.mark.parametrize("output", [np.full(1, np.nan, np.float32), np.zeros((1, 1), np.float32)])
+def test_a_wrong_confidence_is_one_sentence(
+    output: np.ndarray, echoes: Echoes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(echoes.session("confidence"), "run", lambda _: {"confidence": output})
+    with pytest.raises(BundleError, match="the confidence of bundle echoes-tiny"):
+        echoes.confidence(np.zeros((1, 16), np.int32))
 
 
 @pytest.mark.parametrize("more", [(), ("--count", 2), ("--duration", 0.2)])
