@@ -188,7 +188,7 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
 def half(bundle_path: Path, pictures: int) -> None:
     """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
 
-    Prints how far they move what each graph gives, on noise. Devices cuda, tensorrt-rtx and webgpu
+    Prints how far they move what each graph gives, on noise. Devices cuda and webgpu
     run them from then on. Build TensorRT engines afterwards: older ones are then stale.
 
     Example: echoes-export half my-bundle

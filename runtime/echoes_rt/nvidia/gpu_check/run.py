@@ -18,7 +18,7 @@ from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.table import profile_text
 
-DEVICES = ("cuda", "tensorrt", "tensorrt-rtx", "webgpu")
+DEVICES = ("cuda", "tensorrt", "webgpu")
 
 
 def run_checks(
