@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from echoes_rt.errors import InputError
 
 KINDS = ("cpu", "cuda", "tensorrt", "openvino", "webgpu")
-"""``tensorrt`` runs the engines of a bundle, by the TensorRT or TensorRT-RTX that they were built by.
-All others are execution providers of ONNX Runtime."""
+"""``tensorrt`` runs the engines of a bundle, by TensorRT or TensorRT-RTX, whichever built
+them. All others are execution providers of ONNX Runtime."""
 
 NUMBERED = ("cuda", "tensorrt")
 """Kinds of which a machine may have several: ``cuda:1``."""
