@@ -9,7 +9,7 @@ import click
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
 from echoes_rt.errors import EchoesError, InputError
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_export.bundle.models import Models
@@ -123,8 +123,7 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle
-    from echoes_export.bundle.labels import labels_of
+    from echoes_export.bundle.about import about_bundle, labels_of
     from echoes_export.bundle.write import write_bundle
     from echoes_export.checks import table
     from echoes_export.precision.stored import rounded

@@ -20,7 +20,7 @@ from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle, find_bundle
-from echoes_rt.decode import loop, steps
+from echoes_rt.decode import steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.steps import OnStep
@@ -191,7 +191,7 @@ class Model:
         seen = self.context(target, context)
         graph = f"decode_{target}"
         if graph in self.choice.engines and context is not None:
-            decoded = loop.decode(self.session(graph), tokens, seen, plan, noise)
+            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise)
             report_steps(on_step, plan.steps)
         else:
             graph = f"{graph}_step"

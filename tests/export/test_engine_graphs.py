@@ -16,7 +16,7 @@ from echoes_export.tensorrt.scales import measure_scales
 from echoes_export.verify import mixed_question
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import loop
+from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BundleError
@@ -71,7 +71,7 @@ def test_tokens_are_the_references(bundle: Bundle, tmp_path: Path) -> None:
             seeds = range(seed, seed + len(tokens))
             expected = engine.decode_tokens(target, tokens, context, seeds=seeds, sampling=sampling)
             noise = uniforms(seeds, 0, grid.n_tokens)
-            decoded = loop.decode(session, tokens, seen, plan, noise)
+            decoded = steps.decode_at_once(session, tokens, seen, plan, noise)
             np.testing.assert_array_equal(decoded, expected, err_msg=f"{target}, seed {seed}")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echoes_rt.format.schedule import mask_ratio, num_masked
+from echoes_rt.format.sampling import mask_ratio, num_masked
 
 
 def test_ratio_falls_from_one_to_zero() -> None:

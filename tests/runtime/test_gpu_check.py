@@ -13,9 +13,8 @@ from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
 from echoes_rt.model import Model
-from echoes_rt.nvidia.gpu_check import peers, start
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, run, start
 from echoes_rt.nvidia.gpu_check.__main__ import main
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, SKIPPED
 from echoes_rt.nvidia.gpu_check.parity import check_parity, signal_to_noise_db
 from echoes_rt.nvidia.gpu_check.run import DEVICES, run_checks
 from echoes_rt.nvidia.gpu_check.soak import _outcome, check_soak
@@ -31,7 +30,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """No provider, no PyTorch: what a test has of a GPU is a fake."""
     missing = MissingDevice(reason="it is not there", remedy="get one")
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
-    monkeypatch.setattr(peers, "_MODULE", "no_such_module")
+    monkeypatch.setattr(run, "_MODULE", "no_such_module")
 
 
 def test_machine_without_a_gpu_is_told_so_to_the_end(
@@ -207,8 +206,8 @@ def test_peers_are_skipped_only_where_something_is_missing(
     (tmp_path / "fake_peers.py").write_text(program)
     path = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
-    monkeypatch.setattr(peers, "_MODULE", "fake_peers")
-    outcome = peers.check_peers(tmp_path, 1)
+    monkeypatch.setattr(run, "_MODULE", "fake_peers")
+    outcome = run.check_peers(tmp_path, 1)
     assert outcome.status == status
     assert said in outcome.said
 

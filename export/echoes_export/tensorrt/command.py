@@ -127,7 +127,7 @@ def engine(
     Example: echoes-export engine my-bundle --sm 75,86,89,120
     """
     from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
-    from echoes_export.tensorrt.pictures import compared_pictures, measured_pictures
+    from echoes_export.tensorrt.scales import compared_pictures, measured_pictures
     from echoes_rt.bundle import Bundle
     from echoes_rt.errors import InputError
 

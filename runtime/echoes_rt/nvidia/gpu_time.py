@@ -11,8 +11,7 @@ from echoes_rt.backends.base import WatchedSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.model import Model
 from echoes_rt.nvidia import system as nvidia_system
-from echoes_rt.nvidia.gpu import EventClock, Gpu
-from echoes_rt.nvidia.nvtx_range import nvtx_range
+from echoes_rt.nvidia.gpu import EventClock, Gpu, nvtx_range
 from echoes_rt.profile.stages import STAGE_OF, TOTAL, Question, generate
 
 KINDS = ("cuda", "tensorrt")

@@ -8,7 +8,7 @@ import numpy as np
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.format.engine_file import PRECISIONS
 from echoes_rt.model import Model
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, Outcome
 
 MEMBERS = 16
 """Questions: sounds of random pictures, each with a seed of its own."""
