@@ -117,7 +117,7 @@ class Call:
             sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            **self.origin(seed),
         )
 
     def picture(
@@ -131,10 +131,10 @@ class Call:
             pixels=pixels,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            **self.origin(seed),
         )
 
-    def _origin(self, seed: int | None) -> dict[str, Any]:
+    def origin(self, seed: int | None = None) -> dict[str, Any]:
         """What every result of this call says of how it was made."""
         return {
             "seed": self.seed if seed is None else seed,
