@@ -125,9 +125,9 @@ def bundle(
     """
     from echoes_export.bundle.about import about_bundle, labels_of
     from echoes_export.bundle.write import write_bundle
-    from echoes_export.checks import table
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
+    from echoes_rt.comparison import table
 
     _check_sources(random, base, runs)
     based_on = None if base is None else _open(base)
@@ -192,24 +192,23 @@ def half(bundle_path: Path, pictures: int) -> None:
 
     Example: echoes-export half my-bundle
     """
-    from echoes_export.checks import table
-    from echoes_export.compare import compare, noise_pictures
     from echoes_export.precision.half_bundle import add_half_graphs, half_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
     def accept(folder: Path) -> None:
         bundle = Bundle.open(folder)
         asked = noise_pictures(bundle.manifest.image, pictures)
-        click.echo(table(compare(bundle, half_bundle(bundle), asked)))
+        click.echo(table(compare_bundles(bundle, half_bundle(bundle), asked)))
 
     manifest = add_half_graphs(bundle_path, accept=accept)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
-    from echoes_export.checks import table
     from echoes_export.verify import verify_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import table
 
     checks = verify_bundle(Bundle.open(folder), stored, inputs)
     click.echo(table(checks))

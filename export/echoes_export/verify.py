@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from echoes_export.bundle.models import Models
-from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
 from echoes_export.graphs.wrappers import Part, graph_parts
 from echoes_export.inputs import Inputs
 from echoes_rt.bundle import Bundle
+from echoes_rt.comparison import Array, Check, snr_db
 from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
@@ -18,6 +18,7 @@ from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
 from echoes_rt.model import Model
 
 MIN_EQUAL_CODES = 0.999
+MIN_SNR_DB = 60.0
 MAX_DIFFERENCE = 1e-3
 
 # Where the processor sums a row in another order, one token in very many is drawn differently, and

@@ -12,10 +12,11 @@ from click.testing import CliRunner
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
+from echoes_rt.comparison import snr_db
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, run, start
 from echoes_rt.nvidia.gpu_check.__main__ import main
-from echoes_rt.nvidia.gpu_check.parity import check_parity, signal_to_noise_db
+from echoes_rt.nvidia.gpu_check.parity import check_parity
 from echoes_rt.nvidia.gpu_check.run import DEVICES, run_checks
 from echoes_rt.nvidia.gpu_check.soak import _outcome, check_soak
 from echoes_rt.nvidia.gpu_check.start import GRAPHS, start_device
@@ -144,10 +145,9 @@ def test_flipped_tokens_fail(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
     assert check_parity(cpu, other).status == PASSED
     real = other.decode_tokens
 
-    def wrong(*asked: Any, **dials: Any) -> Any:
-        decoded = real(*asked, **dials).copy()
-        decoded[0] = (decoded[0] + 1) % 16  # one member of 16
-        return decoded
+    def wrong(*asked: Any, seeds: list[int], **dials: Any) -> Any:
+        decoded = real(*asked, seeds=seeds, **dials)
+        return (decoded + 1) % 16 if seeds == [0] else decoded  # one member of 16
 
     monkeypatch.setattr(other, "decode_tokens", wrong)
     outcome = check_parity(cpu, other)
@@ -234,6 +234,6 @@ def test_soak_fails_for_difference_heat_and_growth(
 
 
 def test_signal_to_noise() -> None:
-    signal = np.ones((1, 100), dtype=np.float32)
-    assert signal_to_noise_db(signal, signal) == 200
-    assert signal_to_noise_db(signal, signal * np.float32(1.1)) == pytest.approx(20, abs=0.01)
+    signal = np.ones(100, dtype=np.float32)
+    assert snr_db(signal, signal) == 200
+    assert snr_db(signal, signal * np.float32(1.1)) == pytest.approx(20, abs=0.01)

@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from echoes_export.checks import Array
 from echoes_export.precision.quantize_command import heldout_pictures
 from echoes_export.tensorrt.qdq_graph import LEVELS, Scales, constant_factors
 from echoes_rt.backends.base import Arrays
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
+from echoes_rt.comparison import Array
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
