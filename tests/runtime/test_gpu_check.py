@@ -174,6 +174,7 @@ def test_samples_may_differ_as_much_as_their_precision_says(
     add_engine: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(tensorrt.Runtime.limits, "frames", (8, 128))
     for graph, precision in precisions.items():
         add_engine(graph, precision=precision)
     folder = add_engine("decode_audio", precision="int8")

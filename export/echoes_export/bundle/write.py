@@ -75,13 +75,9 @@ def _write_graphs(folder: Path, graphs: Graphs, precision: str) -> dict[str, Gra
         path = folder / f"{name}.onnx"
         onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
-        file = data_file(path)
+        external = (shared,) if has_weights(graph) else ()
         entries[name] = GraphEntry(
-            file=file.file,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            precision=precision,
-            external_data=(shared,) if has_weights(graph) else (),
+            **vars(data_file(path)), precision=precision, external_data=external
         )
     return entries
 
