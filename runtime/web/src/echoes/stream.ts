@@ -3,7 +3,7 @@
 import type { Call } from "./call";
 import { BundleError } from "./errors";
 import { maskToken, positionsOf, type Manifest } from "./manifest";
-import { columnsOf, sideBySide } from "./matrix";
+import { columnsOf, sideBySide } from "./numbers";
 import type { Sound } from "./results";
 
 export const MAX_DURATION_S = 24 * 3600;
