@@ -10,6 +10,8 @@ export interface Made {
   readonly sampling: Sampling;
   readonly bundle: string;
   readonly device: string;
+  /** How well the model knows the picture, in [0, 1], where its bundle can tell; below 0.5: not. */
+  readonly confidence?: number;
   /** Wall-clock time by stage, in the order of the stages. */
   readonly timingsMs: Readonly<Record<string, number>>;
 }
