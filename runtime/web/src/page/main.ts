@@ -103,11 +103,11 @@ async function make(): Promise<void> {
   const controller = new AbortController();
   running = controller;
   const start = performance.now();
-  workAt(cardOf(wish));
-  say("One moment");
   page.cancel.hidden = false;
   showState();
   showScene(scene, mel);
+  workAt(cardOf(wish));
+  say("One moment");
   try {
     const duration = wish.task === "imageToAudio" ? askedLength() : undefined;
     const result = await resultOf(wish, duration, controller.signal);
