@@ -20,7 +20,6 @@ let entries: Entry[] = [];
 export function remember(scene: Scene, show: (scene: Scene) => void): void {
   const button = document.createElement("button");
   button.type = "button";
-  button.className = "thumb";
   const name = document.createElement("span");
   name.textContent = nameOf(scene);
   if (!page.picture.hidden) button.append(thumb("picture"));

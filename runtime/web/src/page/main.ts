@@ -14,13 +14,11 @@ import {
 import { listenForChanges } from "./changes";
 import { offerWebGpu, RUNTIME_FILES } from "./devices";
 import { page } from "./elements";
-import { listenForFiles } from "./files";
 import { remember } from "./history";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
-import { showSamples, type Sample } from "./samples";
 import {
   cardOf,
   withPicture,
@@ -32,6 +30,7 @@ import {
 } from "./scene";
 import { askedLength, askedOptions, askedSeed } from "./settings";
 import { showAbout, showModel, showScene } from "./show";
+import { listenForFiles, showSamples, type Sample } from "./sources";
 import { attempt, say, showBusy, showProgress, workAt } from "./work";
 
 const echoes = new EchoesWorker(
@@ -111,9 +110,9 @@ async function make(): Promise<void> {
   try {
     const duration = wish.task === "imageToAudio" ? askedLength() : undefined;
     const result = await resultOf(wish, duration, controller.signal);
-    scene = withResult(scene, result, duration !== undefined);
+    scene = withResult(scene, result, duration !== undefined || wish.task === "continueAudio");
     showScene(scene, mel, true);
-    remember(scene, bringBack);
+    remember(scene, (earlier) => dare(async () => bringBack(earlier)));
     say(`Made in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   } catch (error) {
     if (running === controller) showScene(scene, mel); // instead of half a long sound
@@ -197,8 +196,11 @@ function bringBack(earlier: Scene): void {
 function listen(): void {
   const on = (button: HTMLButtonElement, work: () => Promise<void>) =>
     button.addEventListener("click", () => dare(work));
-  on(page.hear, () => hear(scene.picture!));
-  on(page.see, () => see(scene.sound!.samples));
+  on(page.hear, () => hear({ ...scene.picture!, role: "generated" }));
+  on(page.see, () => {
+    scene = withSound(scene, { ...scene.sound!, role: "generated" });
+    return see(scene.sound!.samples);
+  });
   on(page.another, async () => {
     page.seed.value = String(BigInt.asUintN(64, askedSeed() + 1n));
     await make();

@@ -1,14 +1,13 @@
 /** Shows a scene in the two cards. */
 
 import type { Loaded, MelSpec } from "../echoes";
-import { hertz, showAxes } from "./axes";
 import { suggestPart } from "./changes";
 import { page } from "./elements";
 import { showFacts } from "./facts";
 import { drawPixels } from "./media";
 import { put, takeOut } from "./player";
 import type { Role, Scene, ShownPicture, ShownSound } from "./scene";
-import { drawSpectrogram } from "./spectrogram";
+import { drawSpectrogram, hertz, showAxes } from "./spectrogram";
 
 const MILLION = 1e6;
 /** A confidence below it says that the model does not know the picture. */
