@@ -25,14 +25,14 @@ export function describeResults(of: () => Page): void {
     await codes(),
   ];
 
-  beforeAll(async () => {
-    page = of();
-    await page.getByLabel("Seed").fill("1");
-    const choose = () => page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
-    expect((await codesAfter(page, choose))["Sound codes"]).toEqual(oneStep.imageToAudio);
-  });
-
   describe("a result", () => {
+    beforeAll(async () => {
+      page = of();
+      await page.getByLabel("Seed").fill("1");
+      const choose = () => page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
+      expect((await codesAfter(page, choose))["Sound codes"]).toEqual(oneStep.imageToAudio);
+    });
+
     it("is called what it is", async () => {
       expect([await role("picture"), await role("sound")]).toEqual(["your picture", "generated"]);
     });

@@ -1,6 +1,6 @@
 /** Shows a scene in the two cards. */
 
-import type { Loaded, MelSpec } from "../echoes";
+import { CONFIDENT, type Loaded, type MelSpec } from "../echoes";
 import { suggestPart } from "./changes";
 import { page } from "./elements";
 import { showFacts } from "./facts";
@@ -10,8 +10,6 @@ import type { Role, Scene, ShownPicture, ShownSound } from "./scene";
 import { drawSpectrogram, hertz, showAxes } from "./spectrogram";
 
 const MILLION = 1e6;
-/** A confidence below it says that the model does not know the picture. */
-const KNOWN = 0.5;
 
 /** What is drawn and in the player now. */
 let drawn: { pixels?: ShownPicture["pixels"]; samples?: Float32Array } = {};
@@ -23,10 +21,10 @@ export function showScene(scene: Scene, spec: MelSpec, isPlaying = false): void 
   if (scene.sound) showSound(scene.sound, spec, isPlaying);
   else clearSound();
   showFacts(scene);
-  const confidences = scene.made.map(({ confidence }) => confidence ?? 1);
-  page.unknown.textContent = confidences.some((confidence) => confidence < KNOWN)
-    ? "I do not know this picture: the sound is a guess."
-    : "";
+  const isGuess = scene.made.some(
+    (item) => "samples" in item && (item.confidence ?? 1) < CONFIDENT,
+  );
+  page.unknown.textContent = isGuess ? "I do not know this picture: the sound is a guess." : "";
 }
 
 function showPicture({ pixels, role }: ShownPicture): void {
