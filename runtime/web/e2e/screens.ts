@@ -53,6 +53,7 @@ export function describeScreens(of: () => Served): void {
 
     const resize = async (width: number) => {
       await page.setViewportSize({ width, height: width < 700 ? 844 : 860 });
+      await page.mouse.move(0, 0); // over nothing that lights up
       await page.evaluate(() => window.scrollTo(0, 0));
     };
 

@@ -113,7 +113,7 @@ async function make(): Promise<void> {
     scene = withResult(scene, result, duration !== undefined || wish.task === "continueAudio");
     showScene(scene, mel, true);
     remember(scene, (earlier) => dare(async () => bringBack(earlier)));
-    say(`Made in ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    say(`Made in ${((performance.now() - start) / 1000).toFixed(1)}\u00a0s`);
   } catch (error) {
     if (running === controller) showScene(scene, mel); // instead of half a long sound
     throw error;
