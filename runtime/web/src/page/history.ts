@@ -30,12 +30,14 @@ export function remember(scene: Scene, show: (scene: Scene) => void): void {
     mark(scene);
   });
   entries.unshift({ scene, button });
+  page.results.prepend(button);
   let bytes = 0;
   entries = entries.filter((entry, i) => {
     bytes += bytesOf(entry.scene);
-    return i === 0 || (i < MOST && bytes <= MOST_BYTES);
+    const isKept = i === 0 || (i < MOST && bytes <= MOST_BYTES);
+    if (!isKept) entry.button.remove();
+    return isKept;
   });
-  page.results.replaceChildren(...entries.map((entry) => entry.button));
   page.history.hidden = false;
   mark(scene);
 }
