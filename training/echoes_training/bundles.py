@@ -46,6 +46,13 @@ class Source:
             raise InputError(f"{self.folder} is a training run, expected a bundle")
         return self.bundle.manifest
 
+    @property
+    def is_distilled(self) -> bool:
+        """Whether guidance is folded into its transformer."""
+        if self.bundle is None:
+            return "distill" in checkpoint.load_config(self.folder)
+        return self.bundle.manifest.sampling.is_folded
+
     def transformer_shape(self) -> tuple[TransformerConfig, TokenLayout]:
         """Raises InputError or BundleError if it holds no transformer of this program."""
         if self.bundle is None:

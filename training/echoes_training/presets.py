@@ -9,6 +9,7 @@ from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.config import (
     DEFAULT_VQGAN_WEIGHTS,
     NEVER,
+    DistillStageConfig,
     ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
@@ -38,6 +39,7 @@ class Preset:
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
+    distill: DistillStageConfig
 
 
 def _tiny() -> Preset:
@@ -133,6 +135,7 @@ def _tiny() -> Preset:
         transformer=TransformerStageConfig(
             loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
         ),
+        distill=DistillStageConfig(loop=loop),
     )
 
 
@@ -252,6 +255,11 @@ def _mini() -> Preset:
             # With few steps of decoding a tenth of the draws would be any code at all.
             label_smoothing=0.0,
         ),
+        distill=DistillStageConfig(
+            loop=LoopConfig(
+                steps=800, batch_size=16, learning_rate=3e-4, warmup_steps=20, ema_decay=0.99
+            ),
+        ),
     )
 
 
@@ -352,6 +360,11 @@ def _base() -> Preset:
             ),
             model=TransformerConfig(width=768, layers=12, heads=12, dropout=0.1),
             layout=layout,
+        ),
+        distill=DistillStageConfig(
+            loop=LoopConfig(
+                steps=20_000, batch_size=128, learning_rate=5e-5, warmup_steps=500, ema_decay=0.999
+            ),
         ),
     )
 
