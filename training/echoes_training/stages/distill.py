@@ -26,6 +26,7 @@ from echoes_training.config import DistillStageConfig, TransformerStageConfig
 from echoes_training.data.tokens import TokenCache
 from echoes_training.device import autocast
 from echoes_training.ema import averages
+from echoes_training.masking import hide
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
@@ -133,14 +134,16 @@ class Tasks:
             np.random.default_rng((self.config.loop.seed, step, place)) for place in places
         ]
         sees = [rng.random() >= self.config.unpaired for rng in generators]
-        return self._tasks(generators, sees, self.config.partly_known, heldout=False)
+        return self._tasks(generators, sees, self.config, heldout=False)
 
     def heldout(self) -> dict[str, Task]:
         """All unknown, of either medium, with the other one and without."""
+        whole = replace(self.config, context_mask=0.0, partly_known=0.0)
         tasks = {}
         for is_paired in (True, False):
             rng = np.random.default_rng((self.config.loop.seed, 1))
-            for task in self._tasks([rng] * HELDOUT, [is_paired] * HELDOUT, 0.0, heldout=True):
+            drawn = self._tasks([rng] * HELDOUT, [is_paired] * HELDOUT, whole, heldout=True)
+            for task in drawn:
                 name = f"given_{OTHER[task.medium]}" if is_paired else "alone"
                 tasks[f"{task.medium}_{name}"] = task
         return tasks
@@ -149,7 +152,7 @@ class Tasks:
         self,
         generators: Sequence[np.random.Generator],
         sees: Sequence[bool],
-        partly_known: float,
+        config: DistillStageConfig,
         *,
         heldout: bool,
     ) -> list[Task]:
@@ -160,15 +163,28 @@ class Tasks:
         media = dict(zip(MEDIA, codes.split(sizes, dim=1), strict=True))
         tasks = []
         for medium, grid in layout.grids.items():
-            unknown = np.stack([draw_unknown(grid, partly_known, rng) for rng in generators])
-            uniforms = np.stack([rng.random(grid.n_tokens) for rng in generators])
+            other = layout.grids[OTHER[medium]]
+            unknown, unseen, uniforms = (
+                torch.from_numpy(np.stack(rows))
+                for rows in zip(
+                    *(
+                        (
+                            draw_unknown(grid, config.partly_known, rng),
+                            hide(other.n_tokens, rng.uniform(0, config.context_mask), rng),
+                            rng.random(grid.n_tokens),
+                        )
+                        for rng in generators
+                    ),
+                    strict=True,
+                )
+            )
             tasks.append(
                 Task(
                     medium=medium,
-                    tokens=media[medium].masked_fill(torch.from_numpy(unknown), grid.mask_token),
-                    others=media[OTHER[medium]],
+                    tokens=media[medium].masked_fill(unknown, grid.mask_token),
+                    others=media[OTHER[medium]].masked_fill(unseen, other.mask_token),
                     sees=torch.tensor(sees),
-                    uniforms=torch.from_numpy(uniforms),
+                    uniforms=uniforms,
                 )
             )
         return tasks

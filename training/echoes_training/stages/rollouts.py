@@ -24,7 +24,7 @@ class Task:
     Attributes:
         medium: of the targets.
         tokens: (B, n) int64, the grid's mask token where unknown.
-        others: (B, m) codes of the other medium.
+        others: (B, m) codes of the other medium, its mask token where hidden.
         sees: (B,) bool, whether a target may look at them.
         uniforms: (B, n) float64, the noise by which the teacher draws.
     """
