@@ -308,7 +308,8 @@ class DistillStageConfig:
     """Training of a student that answers in a few passes what a guided teacher does in more.
 
     Attributes:
-        steps: the numbers of passes in which the student is to decode; each is taught.
+        steps: the numbers of passes in which the student is to decode; each is taught, and the
+            first is what a bundle of it recommends.
         teacher: how the teacher decodes.
         context_mask: the largest share of the other medium that is hidden from both.
         unpaired: share of samples without the other medium, which the teacher decodes unguided.

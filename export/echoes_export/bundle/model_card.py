@@ -28,7 +28,7 @@ A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to
 - Picture: {image.height} x {image.width}, {tokens.image.height} x {tokens.image.width} codes
 - Sound: {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x \
 {tokens.audio.width} codes
-- Sampling: {sampling.steps} steps, guidance scale {sampling.guidance_scale:g}
+- Sampling: {sampling}
 - Weights: {precision}, computed in fp32
 - Knows: {labels}
 

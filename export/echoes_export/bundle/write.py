@@ -46,7 +46,8 @@ def write_bundle(
 
 def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     stored = write_weights(folder / WEIGHTS_NAME, models, weights)
-    graphs = _write_graphs(folder, bundle_graphs(models, stored), weights)
+    made = bundle_graphs(models, stored, is_folded=about.sampling.is_folded)
+    graphs = _write_graphs(folder, made, weights)
     manifest = Manifest(
         name=about.name,
         license=about.license,

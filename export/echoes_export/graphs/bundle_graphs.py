@@ -12,8 +12,13 @@ from echoes_rt.format.tokens import MEDIA
 Graphs = dict[str, onnx.ModelProto]
 
 
-def bundle_graphs(models: Models, stored: dict[str, StoredTensor]) -> Graphs:
-    """One of every module, and those of decoding for either target; weights by reference."""
+def bundle_graphs(
+    models: Models, stored: dict[str, StoredTensor], *, is_folded: bool = False
+) -> Graphs:
+    """One of every module, and those of decoding for either target; weights by reference.
+
+    ``is_folded`` is as in ``step_graph``.
+    """
     graphs = {
         name: export_graph(name, part.module, part.signature, stored)
         for name, part in graph_parts(models).items()
@@ -22,7 +27,7 @@ def bundle_graphs(models: Models, stored: dict[str, StoredTensor]) -> Graphs:
         grid = models.layout.grids[target]
         part = network_part(models, target)
         network = export_graph("network", part.module, part.signature, stored)
-        step = step_graph(f"decode_{target}_step", network, grid)
+        step = step_graph(f"decode_{target}_step", network, grid, is_folded=is_folded)
         graphs |= {
             f"logits_{target}": logits_graph(f"logits_{target}", network, grid),
             f"decode_{target}_step": step,

@@ -19,6 +19,7 @@ def decode(
         "positions": plan.positions,
         "uniforms": noise_of(plan, uniforms),
         "temperature": plan.temperature,
-        "guidance_scale": plan.guidance_scale,
     }
+    if "guidance_scale" in session.inputs:
+        inputs["guidance_scale"] = plan.guidance_scale
     return np.asarray(session.run(inputs)["decoded"])

@@ -58,7 +58,7 @@ def student_of(teacher: Source, config: DistillStageConfig) -> TransformerStageC
             f"the transformer of {teacher.place} has form {model.form}; only one of form context "
             "can be distilled"
         )
-    if teacher.is_distilled and config.teacher.guidance_scale != 1:
+    if teacher.is_folded and config.teacher.guidance_scale != 1:
         raise InputError(
             f"guidance is folded into the transformer of {teacher.place}, so that teacher."
             f"guidance_scale must be 1, got {config.teacher.guidance_scale:g}; pass --set "
@@ -164,19 +164,16 @@ class Tasks:
         tasks = []
         for medium, grid in layout.grids.items():
             other = layout.grids[OTHER[medium]]
-            unknown, unseen, uniforms = (
-                torch.from_numpy(np.stack(rows))
-                for rows in zip(
-                    *(
-                        (
-                            draw_unknown(grid, config.partly_known, rng),
-                            hide(other.n_tokens, rng.uniform(0, config.context_mask), rng),
-                            rng.random(grid.n_tokens),
-                        )
-                        for rng in generators
-                    ),
-                    strict=True,
+            drawn = [
+                (
+                    draw_unknown(grid, config.partly_known, rng),
+                    hide(other.n_tokens, rng.uniform(0, config.context_mask), rng),
+                    rng.random(grid.n_tokens),
                 )
+                for rng in generators
+            ]
+            unknown, unseen, uniforms = (
+                torch.from_numpy(np.stack(rows)) for rows in zip(*drawn, strict=True)
             )
             tasks.append(
                 Task(

@@ -106,6 +106,7 @@ async function load(device: DeviceName): Promise<void> {
   const { sampling } = loaded;
   page.steps.placeholder = String(sampling.steps);
   page.guidance.placeholder = String(sampling.guidanceScale);
+  page.guidance.disabled = sampling.guidance === "folded";
   page.temperature.placeholder = String(sampling.temperature);
   page.length.placeholder = clipSeconds(loaded.mel).toFixed(1);
   page.device.value = loaded.device.name;
