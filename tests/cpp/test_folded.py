@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from native import Native, NativeError
+from native import Native, NativeError, StepCallback
 
 from echoes_rt import Echoes
 
@@ -41,15 +41,15 @@ def fold(graph: "onnx.GraphProto", *, is_step: bool) -> None:
     (scale,) = (value for value in graph.input if value.name == "guidance_scale")
     graph.input.remove(scale)
     make = onnx.helper.make_node
-    nodes = [make("Shape", ["temperature"], ["count"])]
+    nodes = [make("Shape", ["temperature"], ["fold.count"])]
     if is_step:  # one for each member that does not see a context
         nodes = [
-            make("Shape", ["tokens"], ["members"], start=0, end=1),
-            make("Shape", ["context"], ["seen"], start=0, end=1),
-            make("Sub", ["members", "seen"], ["count"]),
+            make("Shape", ["tokens"], ["fold.members"], start=0, end=1),
+            make("Shape", ["context"], ["fold.seen"], start=0, end=1),
+            make("Sub", ["fold.members", "fold.seen"], ["fold.count"]),
         ]
     one = onnx.numpy_helper.from_array(np.ones(1, np.float32))
-    nodes.append(make("ConstantOfShape", ["count"], ["guidance_scale"], value=one))
+    nodes.append(make("ConstantOfShape", ["fold.count"], ["guidance_scale"], value=one))
     for node in reversed(nodes):
         graph.node.insert(0, node)
 
@@ -72,12 +72,15 @@ def test_sounds_are_pythons(model: Native, folded: Path, tiny_bundle: Path) -> N
     same = plain.generate(PIXELS, seed=3, guidance_scale=1).samples
     assert np.abs(made - same).max() < 1e-4
     steps: list[int] = []
-    options, kept = model.options(seed=3, on_step=lambda step, count: steps.append(step) or True)
+
+    def told(step: int, count: int, _: object) -> int:
+        steps.append(step)
+        return 1
+
+    options, _ = model.options(seed=3, on_step=StepCallback(told))
     by_steps = model.image_to_audio(PIXELS, options)
     assert np.abs(by_steps - expected).max() < 1e-4
-    assert steps == list(range(len(steps)))
-    assert steps
-    del kept
+    assert steps == list(range(options.steps))
 
 
 def test_a_guidance_scale_is_refused(model: Native) -> None:

@@ -33,7 +33,8 @@ SAMPLINGS = [
 
 
 @pytest.mark.parametrize(
-    ("form", "group", "is_folded"), [("joint", 1, False), ("context", 2, False), ("context", 1, True)]
+    ("form", "group", "is_folded"),
+    [("joint", 1, False), ("context", 2, False), ("context", 1, True)],
 )
 def test_a_form_decodes_as_torch_says(
     form: str, group: int, is_folded: bool, tmp_path: Path

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.decode.reference import decode
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.format.tokens import MEDIA, OTHER, Grid, TokenLayout
+from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
-from echoes_training.config import TransformerStageConfig, to_dict
+from echoes_training.config import to_dict
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
 from echoes_training.stages.rollouts import Task, draw_unknown, lesson_of, roll_out, states
@@ -136,7 +136,10 @@ def test_targets_are_whole_scattered_or_a_rectangle() -> None:
     assert all(mask.any() for mask in masks)
     is_box = [mask.sum() == mask.any(0).sum() * mask.any(1).sum() for mask in masks]
     assert 0.4 < np.mean(is_box) < 0.9
-    assert any(box and mask.any(0).sum() < 6 and mask.all(0).any() for box, mask in zip(is_box, masks, strict=True))
+    assert any(
+        box and mask.any(0).sum() < 6 and mask.all(0).any()
+        for box, mask in zip(is_box, masks, strict=True)
+    )
 
 
 def saved(model: MaskedTransformer, run: Path, **shape: str) -> Path:
@@ -196,7 +199,9 @@ def test_a_teacher_of_joint_form_is_refused(tmp_path: Path, distil: Distil) -> N
     distil(teacher, expect="only one of form context")
 
 
-@pytest.mark.parametrize("setting", ["steps=(9,)", "steps=()", "teacher.temperature=0", "unpaired=2"])
+@pytest.mark.parametrize(
+    "setting", ["steps=(9,)", "steps=()", "teacher.temperature=0", "unpaired=2"]
+)
 def test_settings_that_no_student_could_learn_with_are_refused(
     setting: str, tmp_path: Path, distil: Distil
 ) -> None:

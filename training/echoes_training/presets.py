@@ -258,7 +258,12 @@ def _mini() -> Preset:
         ),
         distill=DistillStageConfig(
             loop=LoopConfig(
-                steps=800, batch_size=16, learning_rate=3e-4, warmup_steps=20, ema_decay=0.99
+                steps=800,
+                batch_size=16,
+                learning_rate=3e-4,
+                warmup_steps=20,
+                ema_decay=0.99,
+                evaluate_every=100,
             ),
             context_mask=0.5,
         ),

@@ -65,9 +65,7 @@ def step_graph(
     nodes = Nodes("sampler.", _constants(network))
     begin, n_tokens = nodes.ints(0), nodes.constant(grid.n_tokens - 1, "int32")
     n_members, n_seen = nodes.shape("tokens", 0), nodes.shape(CONTEXT, 0)
-    n_alone = (
-        nodes("Sub", n_members, n_seen) if is_folded else nodes.shape("guidance_scale", 0)
-    )
+    n_alone = nodes("Sub", n_members, n_seen) if is_folded else nodes.shape("guidance_scale", 0)
     rows = nodes("Min", "positions", n_tokens)
     _add_network(nodes, network, "tokens", rows, n_seen, n_alone)
     logits = nodes("Max", "logits", nodes.constant(LOGIT_FLOOR, "float32"))

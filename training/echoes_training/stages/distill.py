@@ -64,10 +64,7 @@ def student_of(teacher: Source, config: DistillStageConfig) -> TransformerStageC
             f"guidance_scale must be 1, got {config.teacher.guidance_scale:g}; pass --set "
             "teacher.guidance_scale=1"
         )
-    # Dropout would blur what is to be matched.
-    return TransformerStageConfig(
-        loop=config.loop, model=replace(model, dropout=0.0), layout=layout
-    )
+    return TransformerStageConfig(loop=config.loop, model=model, layout=layout)
 
 
 def distill(
