@@ -119,9 +119,13 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 def weights(run: Path, name: str) -> dict[str, Tensor]:
-    """Without what sits before a norm: its gradient is rounding alone, and Adam enlarges it."""
+    """Without what sits before a norm, or moves all scores of attention alike, as a key's bias does.
+
+    Its gradient is rounding alone, and Adam enlarges it.
+    """
     tensors = load_file(run / f"{name}.safetensors")
     hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
+    hidden += ("attention.qkv.bias",)
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 
 

@@ -36,8 +36,13 @@ class Task:
     uniforms: Tensor
 
     def to(self, device: torch.device) -> "Task":
-        tensors = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **tensors)
+        return replace(
+            self,
+            tokens=self.tokens.to(device),
+            others=self.others.to(device),
+            sees=self.sees.to(device),
+            uniforms=self.uniforms.to(device),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +185,9 @@ def states(
     States of different numbers of steps that know the same codes are one, which is asked for the
     most that any of them draws.
     """
-    samples, hidden, asked = [], [], []
+    samples: list[int] = []
+    hidden: list[Mask] = []
+    asked: list[Mask] = []
     for sample, row in enumerate(unknown):
         positions = np.asarray(order)[row[list(order)]]
         ends: dict[int, int] = {}
