@@ -142,6 +142,7 @@ def bundle(
     about = about_bundle(
         None if based_on is None else based_on.manifest,
         random,
+        transformer=runs["transformer"],
         name=name,
         license_name=license_name,
         description=description,

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -200,8 +201,8 @@ class Model:
             other = grids[OTHER[target]]
             _check_codes(context, len(seeds), other, other.codebook_size - 1)
         mask = tokens == grid.mask_token
-        if sampling is None:
-            sampling = self.sampling(int(mask.sum(axis=1).max()))
+        n_unknown = int(mask.sum(axis=1).max())
+        sampling = self.sampling(n_unknown) if sampling is None else self._checked(sampling)
         plan = make_plan(mask, grid.order, sampling)
         noise = uniforms(seeds, window, grid.n_tokens)
         seen = self.context(target, context)
@@ -288,6 +289,13 @@ class Model:
             InputError: if a value is out of range.
         """
         return apply_options(self.manifest.sampling, options or {}, n_unknown=n_unknown)
+
+    def _checked(self, sampling: Sampling) -> Sampling:
+        """Raises InputError for a guidance scale where there is none to choose."""
+        try:
+            return replace(sampling, guidance=self.manifest.sampling.guidance)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     def _finite(self, values: FloatArray, graph: str) -> FloatArray:
         if not np.isfinite(values).all():

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
@@ -298,6 +299,39 @@ class TransformerStageConfig:
                 f"got {self.full_mask}, {self.no_mask}"
             )
         for name in ("context_mask", "unpaired"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillStageConfig:
+    """Training of a student that answers in a few passes what a guided teacher does in more.
+
+    Attributes:
+        steps: the numbers of passes in which the student is to decode; each is taught, and the
+            first is what a bundle of it recommends.
+        teacher: how the teacher decodes.
+        context_mask: the largest share of the other medium that is hidden from both.
+        unpaired: share of samples without the other medium, which the teacher decodes unguided.
+        partly_known: share of targets of which the data say a part, as in inpainting.
+    """
+
+    loop: LoopConfig
+    steps: tuple[int, ...] = (4, 2)
+    teacher: Sampling = field(default_factory=lambda: Sampling(steps=8))
+    context_mask: float = 0.0
+    unpaired: float = 0.15
+    partly_known: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.steps or min(self.steps) < 1 or max(self.steps) > self.teacher.steps:
+            raise ValueError(
+                f"steps must be numbers from 1 to teacher.steps, {self.teacher.steps}, "
+                f"got {self.steps}"
+            )
+        if self.teacher.temperature == 0:
+            raise ValueError("teacher.temperature must be above 0, got 0")
+        for name in ("context_mask", "unpaired", "partly_known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 

@@ -159,7 +159,11 @@ class MaskedTransformer(nn.Module):
         return torch.stack(layers, dim=1)
 
     def logits(self, tokens: Tensor, medium: str, context: Tensor | None = None) -> Tensor:
-        """Scores of a target by itself and its context, if it has one; in context form.
+        """Scores of a target, (B, n, codebook_size); arguments as of ``target_hidden``."""
+        return self.medium(medium).logits(self.target_hidden(tokens, medium, context))
+
+    def target_hidden(self, tokens: Tensor, medium: str, context: Tensor | None = None) -> Tensor:
+        """What a target is by itself and its context, if it has one; in context form.
 
         Args:
             tokens: (B, n) of the target, ``codebook_size`` or more where unknown.
@@ -167,10 +171,9 @@ class MaskedTransformer(nn.Module):
             context: from ``context``, of the other medium.
 
         Returns:
-            (B, n, codebook_size).
+            (B, P, D).
         """
-        target = self.medium(medium)
-        h = target.embed(tokens)
+        h = self.medium(medium).embed(tokens)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             if context is None:
@@ -178,7 +181,7 @@ class MaskedTransformer(nn.Module):
             else:
                 k, v = context[:, layer].unbind(dim=1)
                 h = block.with_context(h, (k, v))
-        return target.logits(self.norm(h))
+        return self.norm(h)
 
     def draw_kept(self, seeds: Sequence[int]) -> Tensor | None:
         """(B, n, P, D): what dropout keeps in its n places, one sample a seed; or no dropout."""
