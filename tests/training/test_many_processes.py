@@ -119,9 +119,9 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 def weights(run: Path, name: str) -> dict[str, Tensor]:
-    """Without what sits before a norm, or moves all scores of attention alike, as a key's bias does.
+    """Without what sits before a norm, and without the biases of keys, to which softmax is blind.
 
-    Its gradient is rounding alone, and Adam enlarges it.
+    Such a gradient is rounding alone, and Adam enlarges it.
     """
     tensors = load_file(run / f"{name}.safetensors")
     hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
