@@ -183,6 +183,21 @@ def test_untrained_codes_tell_pictures_apart() -> None:
         codec.grid(64, 64)
 
 
+def test_the_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY.image_codec.model, teacher="dummy")
+    codec = ImageCodec(config).eval()
+    x = torch.randn(32, 3, 32, 32)
+    codec.spread_codes(x)
+    expected, seen = codec.encode(x), []
+    monkeypatch.setattr(codec, "decode", lambda codes: seen.append(codes) or x)
+    with torch.autocast("cpu", torch.bfloat16):
+        image_codec.Decoding(codec)(x)
+        in_bf16 = codec.encode(x)
+    errors = [(codes != expected).float().mean().item() for codes in (*seen, in_bf16)]
+    assert errors[0] < 0.1 * errors[1]
+
+
 def test_a_teacher_that_is_unknown_or_not_installed_is_refused(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,13 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return contextlib.nullcontext()
 
 
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """In it, nothing is autocast: bf16 changes one code of twenty, and codes must stay the same."""
+    if not torch.is_autocast_enabled(device.type):
+        return contextlib.nullcontext()  # an exporter, which never is in it, need not know of it
+    return torch.autocast(device.type, enabled=False)
+
+
 def channels_last(module: M) -> M:
     """Kernels in the order in which convolutions are fastest: a fifth more speed on an x86 core."""
     return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

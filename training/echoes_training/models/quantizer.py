@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_training.device import full_precision
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizerOutput:
@@ -47,7 +49,8 @@ class VectorQuantizer(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """(..., D) latents to (...) int64 codes; on the sphere the latents' norm does not count."""
         codebook = self.codebook
-        scores = latents @ codebook.t()
+        with full_precision(latents.device):
+            scores = latents.float() @ codebook.t()
         if not self.normalize:
             scores = scores - 0.5 * codebook.square().sum(dim=1)
         return scores.argmax(dim=-1)

@@ -14,7 +14,7 @@ from echoes_training.checkpoint import TrainState
 from echoes_training.config import ImageCodecStageConfig
 from echoes_training.data.index import Clip
 from echoes_training.data.view_cache import Maps, ViewCache, make_views
-from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.device import autocast, channels_last, full_precision, step_generator
 from echoes_training.losses import total
 from echoes_training.losses.perceptual import perceptual
 from echoes_training.models.image_codec import ImageCodec, Restorer
@@ -71,7 +71,7 @@ class Decoding(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Losses by name, and ``decoded``."""
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(x.device):
             seen = self.codec.teacher(x)
             codes = self.codec.codes_of(seen, x)
         decoded = self.codec.decode(codes)

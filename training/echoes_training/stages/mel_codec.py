@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig
 from echoes_training.data.index import Clip
-from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.device import autocast, channels_last, full_precision, step_generator
 from echoes_training.ema import Average, averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.losses import total
@@ -45,7 +45,7 @@ class Reconstruction(nn.Module):
         if not codes_fixed:
             decoded, z = self.codec(x, noise)
             return decoded, {"unevenness": unevenness(z)}
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(x.device):
             codes = self.codec.encode(x)
         return self.codec.decode(codes, noise), {}
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
-from echoes_training.device import autocast, channels_last
+from echoes_training.device import autocast, channels_last, full_precision
 from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.perceptual import perceptual
@@ -183,7 +183,7 @@ class RefineStep:
     def _losses(self, part: Part, step: int) -> tuple[dict[str, Tensor], Tensor]:
         """The losses by name, and what becomes of the codes."""
         encoder = self.model.encoder
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(part.x.device):
             seen = encoder.pyramid(part.x)
             codes = self.model.codes_of(seen[-1])
             if self.config.shift:
