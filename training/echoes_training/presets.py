@@ -124,7 +124,7 @@ def _tiny() -> Preset:
         refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
             loop=loop,
-            model=VocoderConfig(width=16, layers=1, noise=True, tones=True),
+            model=VocoderConfig(width=16, layers=1, noise=True),
             mel=mel,
             segment_frames=32,
             adversarial_start=2,
@@ -142,7 +142,7 @@ def _mini() -> Preset:
     mel = MelSpec()
     layout = TokenLayout(
         image=Grid(height=8, width=8, codebook_size=1024),
-        audio=Grid(height=5, width=27, codebook_size=1024),
+        audio=Grid(height=10, width=27, codebook_size=1024),
     )
     codec = VQGANConfig(
         in_channels=1,
@@ -246,7 +246,7 @@ def _mini() -> Preset:
             loop=LoopConfig(
                 steps=8000, batch_size=16, learning_rate=1e-3, warmup_steps=80, weight_decay=0.03
             ),
-            model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1),
+            model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1, audio_group=2),
             layout=layout,
             group_steps=512,
             # With few steps of decoding a tenth of the draws would be any code at all.
