@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from echoes_training.data.index import Clip
 from echoes_training.models.codec import Codec
 from echoes_training.models.mel_codec import MelCodec
 from echoes_training.models.patch_discriminator import PatchDiscriminator
@@ -22,7 +21,11 @@ from echoes_training.stages.refine import RefineStep
 
 TINY = PRESETS["tiny"]
 MEL = TINY.mel
-BF16 = torch.autocast("cpu", torch.bfloat16)
+
+
+def bf16() -> torch.autocast:
+    """A new one each time: one that is entered twice does not end."""
+    return torch.autocast("cpu", torch.bfloat16)
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -31,7 +34,7 @@ def test_the_nearest_code_is_that_of_fp32(normalize: bool) -> None:
     quantizer = VectorQuantizer(512, 16, normalize=normalize)
     latents = torch.randn(400, 16)
     expected = quantizer.nearest(latents)
-    with BF16:
+    with bf16():
         assert torch.equal(quantizer.nearest(latents), expected)
         rounded = (latents @ quantizer.codebook.t()).float()
     if not normalize:
@@ -61,11 +64,11 @@ def test_a_mel_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.MonkeyP
     noise = torch.rand(32, *codec.noise_shape(codec.grid(*x.shape[2:])))
 
     def learn() -> None:
-        with BF16:
+        with bf16():
             Reconstruction(codec)(x, noise, True)
 
     assert torch.equal(decoded_codes(codec, learn, monkeypatch), codec.encode(x))
-    with BF16:
+    with bf16():
         assert not torch.equal(codec.encode(x), decoded_codes(codec, learn, monkeypatch))
 
 
@@ -74,6 +77,8 @@ class _Batches(Batches):
 
     def __init__(self, x: Tensor) -> None:
         self.x = x
+        self.loop = replace(TINY.refine.loop, precision="bf16")
+        self.device = x.device
 
     def part(self, step: int, places: range) -> Part:
         return Part(x=self.x, wanted=torch.zeros(len(self.x), dtype=torch.long))
@@ -86,15 +91,13 @@ def test_a_refined_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.Mon
     x = torch.randn(64, 1, MEL.n_mels, MEL.n_frames)
     codec.spread_codes(x)
     codec.quantize.embedding.weight.copy_(codec.latents(x).permute(0, 2, 3, 1).flatten(0, 2)[:32])
-    loop = replace(TINY.refine.loop, precision="bf16")
-    critic = PatchDiscriminator(1, 4)
-    learn = RefineStep(
-        replace(TINY.refine, loop=loop), _Batches(x), Processes("cpu"), codec, trained, None, critic
-    )
+    batches, critic = _Batches(x), PatchDiscriminator(1, 4)
+    config = replace(TINY.refine, loop=batches.loop)
+    learn = RefineStep(config, batches, Processes("cpu"), codec, trained, None, critic)
     seen = decoded_codes(codec, lambda: learn(0), monkeypatch)
     expected, is_clear = codec.encode(x), clearly_nearest(codec, x)
     assert torch.equal(seen[is_clear], expected[is_clear])
-    with BF16:
+    with bf16():
         assert not torch.equal(codec.encode(x)[is_clear], expected[is_clear])
 
 

@@ -25,6 +25,8 @@ DEATHS = {
     "refine-image": "while writing",
     "mel-codec": "while writing",
     "vocoder": "within a step",
+    "refine-image-resident": "within a step",
+    "mel-codec-resident": "while writing",
     "transformer": "while writing",
     "fine-tuning": "within a step",
 }
@@ -44,6 +46,7 @@ def folder(
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
     tokens = ["transformer", "--tokens", str(random_tokens)]
+    resident = ["--set", "data.resident=True"]
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
         "image-vqgan": ["image-vqgan", *index],
@@ -52,6 +55,14 @@ def folder(
         "refine-image": ["refine-image", *index, "--codec", whole["image-vqgan"]],
         "mel-codec": ["mel-codec", *index],
         "vocoder": ["vocoder", *index],
+        "refine-image-resident": [
+            "refine-image",
+            *index,
+            "--codec",
+            whole["image-vqgan"],
+            *resident,
+        ],
+        "mel-codec-resident": ["mel-codec", *index, *resident],
         "transformer": tokens,
         "fine-tuning": [*tokens, "--start-from", whole["transformer"]],
     }

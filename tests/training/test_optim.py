@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import nn
 
-from echoes_rt.errors import InputError
 from echoes_training import checkpoint, device
 from echoes_training.cli import main
 from echoes_training.config import LoopConfig
@@ -54,24 +53,11 @@ def test_only_a_gradient_over_the_limit_is_cut_to_it(scale: float, clipped: bool
     # Of each output the gradient is x for the weights and 1 for the bias, in two parts.
     norm = learner.update(0, [x, x], lambda x: scale * learner(x).sum())
     whole = scale * math.sqrt(2 * (1 + 4 + 9 + 1))
-    assert norm == pytest.approx(whole, rel=1e-5)
+    assert norm.item() == pytest.approx(whole, rel=1e-5)
     left = torch.cat([p.grad.flatten() for p in layer.parameters() if p.grad is not None])
     assert left.norm().item() == pytest.approx(0.7 if clipped else whole, rel=1e-4)
     direction = torch.cat([x.expand(2, 3).flatten(), torch.ones(2)])
     torch.testing.assert_close(left / left.norm(), direction / direction.norm())
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_step_that_diverges_changes_nothing_and_says_so(bad: float) -> None:
-    layer = nn.Linear(1, 1)
-    learner = Learner(layer, LoopConfig(steps=9, batch_size=1, learning_rate=0.5), Processes("cpu"))
-    before = layer.weight.clone()
-    with pytest.raises(InputError) as caught:
-        learner.update(3, [torch.ones(1)], lambda x: bad * learner(x).sum())
-    assert f"diverged in step 4: the norm of its gradient is {bad}; " in str(caught.value)
-    assert "--set loop.learning_rate with less than 0.5" in str(caught.value)
-    assert torch.equal(layer.weight, before)
-    assert not learner.optimizer.state
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
