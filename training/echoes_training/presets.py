@@ -248,6 +248,7 @@ def _mini() -> Preset:
             ),
             model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1, audio_group=2),
             layout=layout,
+            context_mask=0.5,
             group_steps=512,
             # With few steps of decoding a tenth of the draws would be any code at all.
             label_smoothing=0.0,
