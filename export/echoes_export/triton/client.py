@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
+from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import load_image, to_pixels, write_image
-from echoes_rt.io.sound_file import write_sound
 from echoes_rt.io.sources import clip_of, is_sound
 from echoes_rt.model import levelled
 
@@ -45,7 +45,7 @@ def mel_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float32]:
 def save(bundle: Bundle, outputs: Arrays, out: Path) -> None:
     """Writes the sound or the picture that came back."""
     if "waveform" in outputs:
-        write_sound(out, levelled(outputs["waveform"])[0], bundle.manifest.mel.sample_rate)
+        write_audio(out, levelled(outputs["waveform"])[0], bundle.manifest.mel.sample_rate)
     else:
         write_image(out, to_pixels(outputs["image"], bundle.manifest.image)[0])
 

@@ -76,8 +76,7 @@ def _model(bundle: Bundle, graph: str) -> onnx.ModelProto:
 def _ensemble(
     direction: str, signatures: dict[str, GraphSpec], bundle: Bundle, max_batch: int
 ) -> str:
-    """Each model's only output is an input of the next; ``uniforms`` and ``noise`` come from
-    outside, as the first one's input does."""
+    """The output of each model is an input of the next; what else they take comes from outside."""
     graphs = list(signatures)
     inputs: dict[str, TensorSpec] = {}
     steps: list[Step] = []

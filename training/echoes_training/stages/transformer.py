@@ -47,7 +47,7 @@ def train_transformer(
     sequences = Sequences(cache, config)
     if processes.is_main:
         codebooks.keep(run, codebooks.of_cache(cache))
-    objective = _new_objective(cache, config, start_from).to(processes.device)
+    objective = new_objective(cache, config, start_from).to(processes.device)
     if config.sharded:
         processes.shard(objective, objective.model.blocks)
     if config.compiled:
@@ -80,7 +80,7 @@ def train_transformer(
     train(run, loop, state, processes, step_once, evaluate)
 
 
-def _new_objective(
+def new_objective(
     cache: TokenCache, config: TransformerStageConfig, start_from: Path | None
 ) -> "Objective":
     model = MaskedTransformer(config.model, config.layout)
