@@ -1,6 +1,4 @@
-"""Leaves a CUDA library the machine code of one architecture, at its old addresses; the rest is
-zeros, which compress to nothing.
-"""
+"""Leaves a CUDA library the machine code of one architecture, and zeros for the rest."""
 
 import mmap
 import shutil
@@ -16,9 +14,8 @@ ENTRY = 32
 def prune(source: Path, target: Path, sm: int) -> int:
     """Copies a library and prunes the copy; gives how many bytes of code are left.
 
-    What is left keeps its address, so that nothing else in the library changes; zeros compress well.
-
-    A container without code for ``sm`` (90: Hopper) stays as it is.
+    Containers keep their addresses, so that nothing else in the library changes, and zeros compress
+    to nothing. A container without code for ``sm`` (90: Hopper) stays as it is.
     """
     shutil.copyfile(source, target)
     kept = 0
