@@ -91,7 +91,7 @@ def test_a_command_that_fails_or_hangs_stops_no_other(tmp_path: Path) -> None:
     python = [sys.executable, "-c"]
     assert stage.run("good", 30, [*python, "print('first'); print('last')"], {}, tmp_path)
     assert not stage.run("bad", 30, [*python, "raise SystemExit(3)"], {}, tmp_path)
-    assert not stage.run("slow", 0.5, [*python, "input()"], {}, tmp_path)
+    assert not stage.run("slow", 0.5, [*python, "import time; time.sleep(60)"], {}, tmp_path)
     assert not stage.run("absent", 30, [str(tmp_path / "nothing")], {}, tmp_path)
     stage.end = 0.0
     assert not stage.run("late", 30, [*python, ""], {}, tmp_path)
