@@ -95,7 +95,9 @@ class ImageStore:
         view = crop.resized(pixels, drawn.x, drawn.y, drawn.width, drawn.height, self.spec)
         if drawn.is_mirrored:
             view = view[:, ::-1]
-        bright = view.astype(np.float32) * np.float32(drawn.gain) + np.float32(drawn.bias)
+        bright = view.astype(np.float32) * np.asarray(drawn.gain, np.float32) + np.float32(
+            drawn.bias
+        )
         return np.asarray(np.clip(bright, 0, 255), dtype=np.uint8)
 
 

@@ -21,7 +21,9 @@ class ResidentPictures:
         pictures = loaded(store.get, names)
         sizes = [picture.shape[0] * picture.shape[1] for picture in pictures]
         self._start = dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
-        self._shape = {name: p.shape[:2] for name, p in zip(names, pictures, strict=True)}
+        self._shape = {
+            name: (p.shape[0], p.shape[1]) for name, p in zip(names, pictures, strict=True)
+        }
         self._pixels = placed(np.concatenate([p.reshape(-1, 3) for p in pictures]), device)
         mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
         self._mean, self._std = mean.to(device), std.to(device)
@@ -30,8 +32,8 @@ class ResidentPictures:
         """(B, 3, H, W), normalised: of each picture the view that its generator draws."""
         views, numbers = [], []
         for path, rng in zip(paths, generators, strict=True):
-            view = View.draw(*self._shape[path], rng)
-            stride = self._shape[path][1]
+            height, stride = self._shape[path]
+            view = View.draw(height, stride, rng)
             first = self._start[path] + view.y * stride + view.x
             shrinks = view.height >= self.spec.height and view.width >= self.spec.width
             sizes = (view.height, view.width, shrinks, view.is_mirrored)

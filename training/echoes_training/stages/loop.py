@@ -48,9 +48,10 @@ def resolve(loop: LoopConfig) -> LoopConfig:
 
 def mean(values: Iterable[dict[str, V]]) -> dict[str, V]:
     """Of the parts of one step, name by name."""
-    first, *others = list(values)
-    sums = {name: sum((row[name] for row in others), value) for name, value in first.items()}
-    return {name: value / (1 + len(others)) for name, value in sums.items()}
+    total, *others = list(values)
+    for row in others:
+        total = {name: value + row[name] for name, value in total.items()}
+    return {name: value / (1 + len(others)) for name, value in total.items()}
 
 
 def measured(losses: Mapping[str, Tensor]) -> Measures:
