@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     work: Path = given.work
     work.mkdir(parents=True, exist_ok=True)
-    pieces = []
+    here = Path(__file__).parent
+    pieces = [here / "stage.py", here / "pieces.py"]
     if not given.no_source:
         pieces += sliced(_source(work), work / "slices")
     if not given.no_wheels:

@@ -116,6 +116,16 @@ def test_a_run_leaves_a_codec(index: Path, tmp_path: Path) -> None:
     assert codec.grid(32, 32) == TINY.layout.image
 
 
+def test_resident_views_teach_the_same(index: Path, tmp_path: Path) -> None:
+    runs = {"False": tmp_path / "a", "True": tmp_path / "b"}
+    for value, run in runs.items():
+        assert train(index, run, "--set", f"data.resident={value}").exit_code == 0
+    expected, found = (weights(run) for run in runs.values())
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+
+
 def test_codes_learn_first_and_then_the_decoder(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

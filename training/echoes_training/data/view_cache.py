@@ -57,7 +57,7 @@ class ViewCache:
         self.views_each = 1 + int(facts["n_views"])
         files = [folder / "pixels.npy", *sorted(folder.glob("map*.npy"))]
         arrays = [np.load(file, mmap_mode="r") for file in files]
-        self._kept = [placed(a[:], device) for a in arrays] if is_resident else []
+        self._kept = [placed(np.array(a), device) for a in arrays] if is_resident else []
         self._arrays = arrays
 
     def __len__(self) -> int:

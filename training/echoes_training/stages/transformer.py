@@ -50,9 +50,6 @@ def train_transformer(
     objective = new_objective(cache, config, start_from).to(processes.device)
     if config.sharded:
         processes.shard(objective, objective.model.blocks)
-    if config.compiled:
-        for block in objective.model.blocks:
-            block.compile()
     step_once = TransformerStep(config, sequences, processes, objective)
     model = objective.model
     state = TrainState(
@@ -91,6 +88,9 @@ def new_objective(
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(config.loop.seed, -1))
     if start_from is not None:
         checkpoint.load_start(start_from, "transformer", model)
+    if config.compiled:
+        for block in model.blocks:
+            block.compile()
     # With one group there is nothing to tell apart: the head stays as it is, and small.
     n_groups = len(cache.groups) if len(cache.groups) <= MOST_GROUPS else 1
     return Objective(model, nn.Linear(config.model.width, n_groups))
