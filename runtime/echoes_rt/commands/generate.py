@@ -11,7 +11,8 @@ import click
 
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, describe_failure, show
+from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
+from echoes_rt.commands.terminal import say
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def generate(
     echoes.sampling(1, Call.of(echoes, options).options)  # type: ignore[arg-type]  # said once, not for each
     reports: list[Report] = []
     failures: list[Report] = []
+    guesses: list[str] = []
     with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(sources)) as on_step:
         for source, names in zip(sources, files, strict=True):
             try:
@@ -107,7 +109,12 @@ def generate(
                 if len(sources) == 1:
                     raise
                 failures.append(describe_failure(source, error))  # the others may be well
+            else:
+                if warning := guess(source, reports[-1]):
+                    guesses.append(warning)
     took_s = time.perf_counter() - begin
+    if guesses and not quiet:
+        say("\n".join(guesses), err=True)
     show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures)
 
 
@@ -217,7 +224,8 @@ def _long(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
         write_audio(out, echoes.stream_call(call, source, duration), rate)
-    return _describe_long(echoes, call, out, duration)
+    confidence = call.confidence(echoes.encode_image(source))
+    return _describe_long(echoes, call, out, duration, confidence)
 
 
 def _video(
@@ -232,10 +240,13 @@ def _video(
     return _describe_long(echoes, call, out, duration)
 
 
-def _describe_long(echoes: Echoes, call: Call, out: Path, duration: float) -> Report:
+def _describe_long(
+    echoes: Echoes, call: Call, out: Path, duration: float, confidence: float | None = None
+) -> Report:
     import numpy as np
 
     n_unknown = echoes.manifest.tokens.audio.n_tokens
     nothing = np.empty(0, dtype=np.float32)  # the samples are in the file, not in memory
-    result = call.sound(nothing, np.empty(0, np.int32), echoes.sampling(n_unknown, call.options))
+    sampling = echoes.sampling(n_unknown, call.options)
+    result = call.sound(nothing, np.empty(0, np.int32), sampling, confidence=confidence)
     return describe(out, result, echoes.choice.reason) | {"duration_s": round(duration, 3)}
