@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "api_guard.h"
 #include "api_request.h"
 #include "tasks.h"
 

@@ -10,11 +10,14 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 from torch import nn
 
+from echoes_rt.errors import InputError
 from echoes_training import checkpoint, device
+from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.optim import Learner, learning_rate
 from echoes_training.processes import Processes
+from echoes_training.stages.loop import Measures, train
 
 
 def test_the_rate_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
@@ -91,3 +94,29 @@ def test_one_slow_moment_does_not_choose_the_precision(
     measured = {torch.float32: [9.0, 0.001, 0.001], torch.bfloat16: [seconds, 9.0, seconds]}
     monkeypatch.setattr(device, "_product_seconds", lambda dtype: measured[dtype].pop(0))
     assert device.pick_precision("auto", torch.device("cpu")) == expected
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("log_every", [1, 3, 50])
+def test_a_training_that_diverges_stops_before_it_is_kept(
+    bad: float, log_every: int, tmp_path: Path
+) -> None:
+    loop = LoopConfig(steps=9, batch_size=1, learning_rate=0.5, log_every=log_every)
+    processes = Processes("cpu")
+    layer = torch.nn.Linear(1, 1)
+    learner = Learner(layer, loop, processes)
+    state = TrainState(modules={"it": layer}, optimizers={"it": learner.optimizer})
+    checkpoint.save(tmp_path, 2, state)
+    before = layer.weight.clone()
+
+    def step_once(step: int) -> Measures:
+        scale = bad if step == 3 else 1.0
+        norm = learner.update(step, [torch.ones(1)], lambda x: scale * learner(x).square().sum())
+        return {"train/grad_norm": norm}
+
+    with pytest.raises(InputError, match=r"diverged.* 0\.5"):
+        train(tmp_path, loop, state, processes, step_once, lambda step: {})
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-0000002"
+    checkpoint.load(tmp_path / "step-0000002", state)
+    assert torch.equal(layer.weight, before)

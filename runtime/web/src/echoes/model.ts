@@ -16,7 +16,7 @@ import {
   type Manifest,
   type Medium,
 } from "./manifest";
-import { columnsOf, sideBySide } from "./matrix";
+import { columnsOf, sideBySide } from "./numbers";
 import { MEL_STREAM, uniforms } from "./noise";
 import { makePlan } from "./plan";
 import type { Sampling } from "./sampling";
