@@ -11,7 +11,7 @@ ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest check fmt bench web cpp cpp-bench gpu-check clean
+.PHONY: demo test oldest check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -45,6 +45,9 @@ bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machi
 
 gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/hardware.md
 	$(GPU_PYTHON) -m echoes_rt.nvidia.gpu_check $(GPU_CHECK)
+
+gpu-run: $(VENV)/.installed  ## the prepared run on a borrowed GPU, all of it here: bench/gpu_run
+	$(VENV)/bin/python -m bench.gpu_run.rehearse build/gpu_run
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build

@@ -280,7 +280,7 @@ class Model:
 
     def decode_audio(self, codes: IntArray, *, seeds: Sequence[int] | None = None) -> FloatArray:
         """(B, N_a) audio codes to (B, S) samples in [-1, 1]; ``seeds`` are as in ``decode_mel``."""
-        return _levelled(self.vocode(self.decode_mel(codes, seeds=seeds)))
+        return levelled(self.vocode(self.decode_mel(codes, seeds=seeds)))
 
     def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> Sampling:
         """The bundle's defaults with what is not None in their place, and at most one step a token.
@@ -359,7 +359,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over)
 
 
-def _levelled(samples: FloatArray) -> FloatArray:
+def levelled(samples: FloatArray) -> FloatArray:
     """(B, S) samples, each member scaled: never clipped, and loud enough to be heard.
 
     What is quieter than ``QUIETEST_RMS`` is raised to it, as far as its peak allows; digital

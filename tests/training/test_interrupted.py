@@ -28,6 +28,8 @@ DEATHS = {
     "refine-image": "while writing",
     "mel-codec": "while writing",
     "vocoder": "within a step",
+    "refine-image-resident": "within a step",
+    "mel-codec-resident": "while writing",
     "transformer": "while writing",
     "fine-tuning": "within a step",
     "distill": "while writing",
@@ -48,6 +50,7 @@ def folder(
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
     tokens = ["--tokens", str(random_tokens)]
+    resident = ["--set", "data.resident=True"]
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
         "image-vqgan": ["image-vqgan", *index],
@@ -56,6 +59,14 @@ def folder(
         "refine-image": ["refine-image", *index, "--codec", whole["image-vqgan"]],
         "mel-codec": ["mel-codec", *index],
         "vocoder": ["vocoder", *index],
+        "refine-image-resident": [
+            "refine-image",
+            *index,
+            "--codec",
+            whole["image-vqgan"],
+            *resident,
+        ],
+        "mel-codec-resident": ["mel-codec", *index, *resident],
         "transformer": ["transformer", *tokens],
         "fine-tuning": ["transformer", *tokens, "--start-from", whole["transformer"]],
         "distill": ["distill", *tokens, "--teacher", whole["transformer"]],

@@ -70,6 +70,18 @@ class LoopConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How media reach the device.
+
+    Attributes:
+        resident: whether pictures (uint8) and sounds (int16) lie on the device from the beginning
+            and are augmented there, instead of on the CPU.
+    """
+
+    resident: bool = False
+
+
 NEVER = 10**9
 """A step that no run reaches."""
 
@@ -100,6 +112,7 @@ class VQGANStageConfig:
     model: VQGANConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     discriminator_width: int = 32
     adversarial_start: int
     usage_decay: float = 0.95
@@ -123,6 +136,7 @@ class RefineStageConfig:
     """
 
     loop: LoopConfig
+    data: DataConfig = field(default_factory=DataConfig)
     discriminator_width: int
     decoder_channels: tuple[int, ...] = ()
     adversarial_start: int = 0
@@ -156,6 +170,7 @@ class ImageCodecStageConfig:
     model: ImageCodecConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     views: int
     code_steps: int
     code_batch_size: int
@@ -200,6 +215,7 @@ class MelCodecStageConfig:
     model: MelCodecConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     labelled_share: float = 0.5
     discriminator_width: int
@@ -240,6 +256,7 @@ class VocoderStageConfig:
     loop: LoopConfig
     model: VocoderConfig
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     adversarial_start: int
     discriminator_width: int
@@ -273,6 +290,8 @@ class TransformerStageConfig:
             positions; it makes each medium tell the other what the pair is about.
         group_steps: the first steps, in which that loss counts; later it would only distract.
         label_smoothing: as in MaskGIT (arXiv 2202.04200).
+        compiled: whether the blocks are compiled (``torch.compile``): minutes at the start, then
+            fewer launches a step.
         sharded: with several processes, each keeps a share of the weights and of the optimizer's
             state (FSDP) instead of all of it (DDP).
     """
@@ -288,6 +307,7 @@ class TransformerStageConfig:
     group_weight: float = 0.5
     group_steps: int = 0
     label_smoothing: float = 0.1
+    compiled: bool = False
     sharded: bool = False
 
     def __post_init__(self) -> None:

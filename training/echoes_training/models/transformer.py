@@ -113,12 +113,21 @@ class MediumEmbedding(nn.Module):
             .flatten(1, 3)
         )
 
-    def logits_where(self, h: Tensor, asked: Tensor) -> Tensor:
-        """(M, codebook_size) of the M tokens where ``asked`` (B, n), position by position."""
+    def where(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Where ``asked`` (B, n), for ``logits_at``; on the CPU, as to count is to wait for a GPU.
+
+        Returns:
+            Which of all B x P positions have a token that is asked for, and which of the ``group``
+            tokens of each of these are, numbered one after the other.
+        """
         asked = self.by_position(asked)
         positions = asked.any(dim=2)
-        scores = self.head(h[positions]).unflatten(1, (self.group, -1))
-        return scores[asked[positions]]
+        return positions.flatten().nonzero()[:, 0], asked[positions].flatten().nonzero()[:, 0]
+
+    def logits_at(self, h: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:
+        """(M, codebook_size) of the M tokens that ``where`` found, position by position."""
+        scores: Tensor = self.head(h.flatten(0, 1)[positions])
+        return scores.unflatten(1, (self.group, -1)).flatten(0, 1)[tokens]
 
 
 class MaskedTransformer(nn.Module):

@@ -31,7 +31,7 @@ from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages import codebooks
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 from echoes_training.stages.rollouts import (
     Lesson,
     Task,
@@ -214,18 +214,18 @@ class DistillStep:
         self.places = processes.parts(loop.batch_size, loop.accumulate)
         self.learner = Learner(Student(model), loop, processes)
 
-    def __call__(self, step: int) -> Scalars:
+    def __call__(self, step: int) -> Measures:
         parts = [self._lessons(step, places) for places in self.places]
         n_codes = torch.tensor(sum(len(lesson.wanted) for part in parts for lesson in part))
         n_asked = self.processes.sum(n_codes).to(self.processes.device)
         # The learner takes the mean of all parts, so that a sum is to be as many times larger.
         n_parts = len(parts) * self.processes.size
-        rows: list[Scalars] = []
+        rows: list[Measures] = []
 
         def loss_of(lessons: list[Lesson]) -> Tensor:
             with self._autocast():
                 loss: Tensor = n_parts * self.learner(lessons) / n_asked
-            rows.append({"train/divergence": loss.item()})
+            rows.append(measured({"divergence": loss}))
             return loss
 
         norm = self.learner.update(step, parts, loss_of)
@@ -252,5 +252,6 @@ def divergence(model: MaskedTransformer, lesson: Lesson) -> Tensor:
     if context is not None:
         context = context[lesson.context[sees]]
     h = guided_hidden(model, lesson.medium, lesson.tokens, sees, context, scale=1)
-    scores = model.medium(lesson.medium).logits_where(h, lesson.asked)
+    medium = model.medium(lesson.medium)
+    scores = medium.logits_at(h, *medium.where(lesson.asked))
     return F.kl_div(scores.float().log_softmax(dim=-1), lesson.wanted, reduction="sum")

@@ -105,7 +105,7 @@ def roll_out(teacher: MaskedTransformer, task: Task, sampling: Sampling) -> tupl
         drawn = torch.zeros(len(tokens), grid.n_tokens + 1, dtype=torch.bool, device=tokens.device)
         drawn = drawn.scatter_(1, positions[step], True)[:, :-1]
         h = guided_hidden(teacher, task.medium, tokens, task.sees, context, float(scale))
-        scores = medium.logits_where(h, drawn).float()
+        scores = medium.logits_at(h, *medium.where(drawn)).float()
         weights = (scores / float(plan.temperature[step])).softmax(dim=-1)
         where = places(medium, drawn)
         sums = weights.double().cumsum(dim=-1)
@@ -202,10 +202,10 @@ def states(
 
 
 def places(medium: MediumEmbedding, asked: Tensor) -> Tensor:
-    """(M,) int64: among all B * n codes, those asked for, as ``logits_where`` orders them."""
+    """(M,) int64: among all B * n codes, those asked for, as ``logits_at`` orders them."""
     return by_place(medium, torch.arange(asked.numel(), device=asked.device).view_as(asked), asked)
 
 
 def by_place(medium: MediumEmbedding, values: Tensor, asked: Tensor) -> Tensor:
-    """(M,) of (B, n) values, those asked for, as ``logits_where`` orders them."""
+    """(M,) of (B, n) values, those asked for, as ``logits_at`` orders them."""
     return medium.by_position(values)[medium.by_position(asked)]

@@ -25,6 +25,8 @@ CHANGEABLE = (
     "loop.log_every",
     "loop.evaluate_every",
     "loop.checkpoint_minutes",
+    "data.resident",
+    "compiled",
     "sharded",
 )
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
