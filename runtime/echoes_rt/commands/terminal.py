@@ -12,6 +12,7 @@ from types import FrameType
 
 import click
 
+from echoes_rt.backends.interrupt import RAISING
 from echoes_rt.cpu_limit import BLAS_VARIABLES, thread_limit
 from echoes_rt.plain_text import escape
 
@@ -55,6 +56,7 @@ def _end_on_signals() -> None:
     """An exception instead of sudden death, so that temporary files go."""
     if threading.current_thread() is not threading.main_thread():
         return
+    RAISING.add(_end)
     for name in _ENDING:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
