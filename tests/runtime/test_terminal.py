@@ -84,9 +84,7 @@ def test_names_that_are_no_text_do_no_harm(tiny_bundle: Path, tmp_path: Path) ->
 
 @posix
 @pytest.mark.parametrize("option", ["", "-v"])
-def test_warnings_do_no_harm(
-    option: str, tiny_bundle: Path, picture: Path, tmp_path: Path
-) -> None:
+def test_warnings_do_no_harm(option: str, tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
     pixels = cv2.imread(str(picture))
     data = with_profile(cv2.imencode(".png", pixels)[1].tobytes(), bytes(200), pixels.shape)
     (tmp_path / "a\x1b[31m.png").write_bytes(data)
