@@ -93,7 +93,7 @@ def test_only_a_handler_that_raises_ends_a_run(monkeypatch: pytest.MonkeyPatch) 
         try:
             assert ended_by_signals(run, options) == "done"
             assert not options.terminate
-            monkeypatch.setattr("echoes_rt.backends.interrupt.RAISING", {*RAISING, take_note})
+            monkeypatch.setattr("echoes_rt.backends.interrupt.RAISING", [*RAISING, take_note])
             ended_by_signals(run, options)
             assert options.terminate
             assert taken == [signal.SIGTERM] * 2

@@ -66,7 +66,6 @@ def _end_on_signals() -> None:
     """An exception instead of sudden death, so that temporary files go."""
     if threading.current_thread() is not threading.main_thread():
         return
-    RAISING.add(_end)
     for name in _ENDING:
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
@@ -76,3 +75,6 @@ def _end_on_signals() -> None:
 def _end(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
     sys.exit(128 + number)
+
+
+RAISING.append(_end)
