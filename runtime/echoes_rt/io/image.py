@@ -30,8 +30,8 @@ FloatArray = NDArray[np.float32]
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-MAX_DECODED_BYTES = 640_000_000
-"""The file and what its decoder holds; with the result of 300 MB that is below 1 GB."""
+MAX_DECODED_BYTES = 750_000_000
+"""The file and what is held while it is decoded; with all else that is below 1 GB."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What can be written."""
