@@ -15,7 +15,7 @@ import click
 
 from echoes_rt.backends.interrupt import RAISING
 from echoes_rt.cpu_limit import BLAS_VARIABLES, thread_limit
-from echoes_rt.plain_text import escape, one_line
+from echoes_rt.errors import escape, one_line
 
 _ENDING = ("SIGTERM", "SIGHUP")
 
