@@ -4,6 +4,7 @@ VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
 OLDEST_VENV := .venv-oldest
+HASHES_VENV := .venv-hashes
 GPU_VENV := .venv-gpu
 # Of an environment with ONNX Runtime's GPU build, TensorRT or both; without them all is skipped.
 GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
@@ -11,7 +12,7 @@ ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest check fmt bench web cpp cpp-bench gpu-check gpu-run clean
+.PHONY: demo test oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -30,6 +31,13 @@ oldest:  ## the runtime's tests with the oldest versions that pyproject.toml all
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video]" pytest hypothesis
 	$(OLDEST_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
+
+hashes:  ## the runtime with nothing but the files whose hashes are in hashes.txt
+	$(PYTHON) -m venv --clear $(HASHES_VENV)
+	$(HASHES_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: -r hashes.txt
+	$(HASHES_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(HASHES_VENV)/bin/echoes-rt doctor
 
 check: $(VENV)/.installed  ## style and types
 	$(VENV)/bin/ruff check .
@@ -86,4 +94,5 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) $(OLDEST_VENV) out.wav
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) $(OLDEST_VENV) \
+		$(HASHES_VENV) out.wav

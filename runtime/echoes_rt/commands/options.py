@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from echoes_rt.commands.terminal import LogFormatter
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
@@ -76,7 +78,9 @@ _device_options = _all(
 
 def _say_more(_: click.Context, __: click.Parameter, is_verbose: bool) -> None:
     if is_verbose:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 _talk_options = _all(
