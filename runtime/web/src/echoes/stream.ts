@@ -144,7 +144,7 @@ async function* vocoded(
   let tail = new Float32Array(0); // what the chunk before has of the next one's samples
   const upTo = async (end: number, window: Window) => {
     const made = await call.stage("decode audio", () => call.model.vocode(buffer));
-    goOver(tail, made, nBefore * hop);
+    blend(tail, made, nBefore * hop);
     tail = made.slice(end * hop, (end + SEAM_FRAMES) * hop);
     const mel = columnsOf(buffer, rows, nBefore, end);
     return { ...window, mel, samples: made.subarray(nBefore * hop, end * hop) };
@@ -163,7 +163,7 @@ async function* vocoded(
 }
 
 /** Goes over from `tail` to the samples from `from` on. */
-function goOver(tail: Float32Array, samples: Float32Array, from: number): void {
+function blend(tail: Float32Array, samples: Float32Array, from: number): void {
   const n = Math.min(tail.length, samples.length - from);
   for (let i = 0; i < n; i++) {
     const rising = (i + 1) / (n + 1);
