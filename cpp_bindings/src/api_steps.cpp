@@ -20,6 +20,15 @@ echoes_status echoes_encode_image(echoes_model *model, const uint8_t *pixels, in
   });
 }
 
+echoes_status echoes_confidence(echoes_model *model, const uint8_t *pixels, int32_t width,
+                                int32_t height, float *confidence) {
+  return guarded([&] {
+    Model &loaded = not_null(model, "model");
+    not_null(confidence, "confidence");
+    *confidence = loaded.confidence(loaded.encode_image(checked_picture(pixels, width, height)));
+  });
+}
+
 echoes_status echoes_encode_audio(echoes_model *model, const float *sound, size_t sound_size,
                                   int32_t *codes, size_t *num_codes) {
   return guarded([&] {

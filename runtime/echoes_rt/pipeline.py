@@ -200,6 +200,7 @@ class Echoes(Model):
         if duration is not None:
             streaming.check_duration(duration)
             n_samples = max(1, round(duration * mel.sample_rate))
+        confidence = None
         if callable(image):
             picture_at = image
             chunks = streaming.stream(
@@ -207,12 +208,14 @@ class Echoes(Model):
             )
         else:
             codes = self._image_codes(call, image)
+            confidence = call.confidence(codes)
             chunks = streaming.stream(call, lambda _: codes, n_samples)
         return Stream(
             chunks=chunks,
             duration_s=duration,
             sample_rate=mel.sample_rate,
             sampling=self.sampling(self.manifest.tokens.audio.n_tokens, call.options),
+            confidence=confidence,
             **call.origin(),
         )
 

@@ -11,7 +11,8 @@ import click
 
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, describe_failure, show
+from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
+from echoes_rt.commands.terminal import say
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def generate(
     echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
     reports: list[Report] = []
     failures: list[Report] = []
+    guesses: list[str] = []
     with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(sources)) as on_step:
         for source, names in zip(sources, files, strict=True):
             try:
@@ -108,7 +110,12 @@ def generate(
                 if len(sources) == 1:
                     raise
                 failures.append(describe_failure(source, error))  # the others may be well
+            else:
+                if warning := guess(source, reports[-1]):
+                    guesses.append(warning)
     took_s = time.perf_counter() - begin
+    if guesses and not quiet:
+        say("\n".join(guesses), err=True)
     show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures)
 
 

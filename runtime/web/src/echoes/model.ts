@@ -67,6 +67,13 @@ export class Model {
     return this.checkCodes(codes, this.manifest.tokens.image, "image_encoder");
   }
 
+  /** `Sound.confidence` of a picture's (N_i,) codes. */
+  async confidence(image: Int32Array): Promise<number | undefined> {
+    if (!("confidence" in this.manifest.graphs)) return undefined;
+    const inputs: Record<string, Input> = { codes: [image, [1, image.length]] };
+    return (await this.floats("confidence", inputs, "confidence"))[0];
+  }
+
   /**
    * Log-mel (n_mels, S // hop_length) of (S,) samples.
    *
