@@ -56,7 +56,7 @@ def test_generate_writes_a_sound_and_says_what_was_used(run: Run, tmp_path: Path
     assert soundfile.info(tmp_path / "out.wav").frames == 2048
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_generate_writes_by_suffix(suffix: str, run: Run, tmp_path: Path) -> None:
     assert run("generate", "picture.jpg", f"out.{suffix}").exit_code == 0
     info = soundfile.info(tmp_path / f"out.{suffix}")
@@ -122,7 +122,7 @@ FORMATS = "give a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC file"
 
 BAD_PICTURES = {
     "missing": f"no picture at bad.jpg; {FORMATS}",
-    "folder": f"bad.jpg is a folder; {FORMATS}",
+    "folder": "folder bad.jpg has no picture, sound or video in it",
     "empty": f"picture bad.jpg is empty; {FORMATS}",
     "truncated": "picture bad.jpg is truncated; give a complete file",
     "text": f"bad.jpg is not a picture that can be read; {FORMATS}",
@@ -152,8 +152,8 @@ def test_bad_picture_is_one_line(
 @pytest.mark.parametrize(
     ("out", "line"),
     [
-        ("out.mp3", "cannot write out.mp3: unknown suffix '.mp3'; use .wav, .flac, .ogg"),
-        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg"),
+        ("out.aac", "cannot write out.aac: unknown suffix '.aac'; use .wav, .flac, .ogg, .mp3"),
+        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg, .mp3"),
         ("no/out.wav", "cannot write no/out.wav: there is no folder no; make it first"),
         ("/proc/out.wav", "cannot write /proc/out.wav: No such file or directory"),
     ],
@@ -348,4 +348,4 @@ def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
         text=True,
         check=True,
     )
-    assert re.search(r"echoes_rt\.engine: graph decode_audio_step on \S+ in \d+ ms", done.stderr)
+    assert re.search(r"echoes_rt\.model: graph decode_audio_step on \S+ in \d+ ms", done.stderr)

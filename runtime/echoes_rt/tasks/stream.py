@@ -16,6 +16,8 @@ from echoes_rt.format.tokens import Grid
 from echoes_rt.tasks.call import Call
 
 MAX_DURATION_S = 24 * 3600
+MAX_HELD_S = 3600
+"""Of what is held in memory."""
 
 CONTEXT_FRAMES = 32
 """Mel frames on either side that a vocoder may look at; ours sees 24."""
