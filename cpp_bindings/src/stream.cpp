@@ -11,6 +11,10 @@ namespace {
 // Mel frames on either side that a vocoder may look at.
 constexpr int kContextFrames = 32;
 
+// Over these the samples of neighbouring chunks are blended: the phases of a vocoder's tones run
+// on within a chunk and start anew with each.
+constexpr int kSeamFrames = 8;
+
 // Bends what is above the knee below 1: a stream cannot be scaled by a peak yet to come.
 float limited(float sample) {
   constexpr float kKnee = 0.8f;
@@ -100,6 +104,12 @@ class Vocoded {
     Samples samples = call_.model.vocode(buffer_);
     const int hop = call_.manifest().mel.hop_length;
     const auto from = static_cast<size_t>(n_before_) * static_cast<size_t>(hop);
+    go_over(samples, from);
+    const size_t seam = static_cast<size_t>(end) * static_cast<size_t>(hop);
+    const size_t after = std::min(seam + size_t{kSeamFrames} * static_cast<size_t>(hop),
+                                  samples.size());
+    tail_.assign(samples.begin() + static_cast<ptrdiff_t>(seam),
+                 samples.begin() + static_cast<ptrdiff_t>(after));
     const int64_t size = std::min(int64_t{end - n_before_} * hop, left_);
     if (size <= 0) return;
     std::transform(samples.begin(), samples.end(), samples.begin(), limited);
@@ -109,10 +119,20 @@ class Vocoded {
     }
   }
 
+  // Goes over from the chunk before to the samples from `from` on.
+  void go_over(Samples &samples, size_t from) const {
+    const size_t n = std::min(tail_.size(), samples.size() - from);
+    for (size_t i = 0; i < n; ++i) {
+      const float rising = static_cast<float>(i + 1) / static_cast<float>(n + 1);
+      samples[from + i] = tail_[i] * (1 - rising) + samples[from + i] * rising;
+    }
+  }
+
   const Call &call_;
   int64_t left_;
   const OnSamples &on_samples_;
   Mel buffer_;
+  Samples tail_;  // what the chunk before has of the next one's samples
   int n_before_ = 0;  // frames of the buffer that are there for context alone
 };
 

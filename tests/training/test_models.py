@@ -6,6 +6,8 @@ import torch
 
 from echoes_rt.format.mel import MelSpec, log_scale, mel_filterbank
 from echoes_rt.format.tokens import MEDIA, Grid
+from echoes_training.evaluate.pitch import kept_within_a_semitone
+from echoes_training.losses.spectral import phase_advance
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
@@ -93,7 +95,7 @@ def test_inverse_stft_undoes_the_stft() -> None:
     bins = torch.cat([log_magnitude, spectrum.angle()], dim=-1)
     head.out = torch.nn.Identity()  # type: ignore[assignment]
     mel = torch.zeros(1, spec.n_mels, spec.n_frames)
-    torch.testing.assert_close(head(bins, mel), samples, atol=1e-4, rtol=0)
+    torch.testing.assert_close(head(bins, mel)[0], samples, atol=1e-4, rtol=0)
 
 
 @torch.no_grad()
@@ -107,7 +109,7 @@ def test_steady_noise_is_no_comb_of_tones_and_the_same_wherever_it_is_cut() -> N
         shape = (1, mel.shape[2], head.n_bins)
         phases = torch.linspace(0, 1000, head.n_bins).expand(shape)  # the same in every frame
         parts = [torch.full(shape, tonal), phases, torch.full(shape, noisy)]
-        return head(torch.cat(parts, dim=-1), mel)
+        return head(torch.cat(parts, dim=-1), mel)[0]
 
     def unevenness(samples: torch.Tensor) -> float:
         """In dB, of the average level of neighbouring bins."""
@@ -122,6 +124,36 @@ def test_steady_noise_is_no_comb_of_tones_and_the_same_wherever_it_is_cut() -> N
     part = sound(nothing, everything, mel[..., 32:])
     near = slice(8 * spec.hop_length, -8 * spec.hop_length)
     torch.testing.assert_close(part[:, near], whole[:, 32 * spec.hop_length :][:, near])
+
+
+@torch.no_grad()
+def test_a_tone_keeps_its_pitch_when_its_phases_run_on() -> None:
+    spec = MelSpec(n_frames=64)
+    head = InverseSTFTHead(8, spec, noise=False, tones=True)
+    n_tones = head.sizes[-1]
+    time = torch.arange(spec.n_samples) / spec.sample_rate
+    note = sum(torch.sin(2 * torch.pi * 233.1 * k * time + k) / k for k in range(1, 8))
+    assert isinstance(note, torch.Tensor)
+    spectrum = bins_of(note[None], spec)
+    # Drives the head with levels and advances, whose phases it has to find.
+    level = spectrum.abs().clamp(min=1e-9).log()[..., :n_tones]
+    centres = 2 * torch.pi * spec.hop_length / spec.n_fft * torch.arange(n_tones)
+    turned = (spectrum[:, 1:] * spectrum[:, :-1].conj()).angle()[..., :n_tones] - centres
+    advance = torch.remainder(turned + torch.pi, 2 * torch.pi) - torch.pi
+    advance = torch.cat([advance[:, :1], advance], dim=1)
+    assert phase_advance(note[None], advance, spec) < 1e-4
+    assert phase_advance(note[None], torch.zeros_like(advance), spec) > 0.1
+    nothing = torch.full_like(level[..., :1], -20.0).expand(-1, -1, head.n_bins)
+    head.out = torch.nn.Identity()  # type: ignore[assignment]
+    head.level = torch.nn.Linear(spec.n_mels, head.n_bins)
+    head.level.weight.zero_()
+    head.level.bias.zero_()
+    parts = [nothing, nothing, level, torch.atanh((advance / torch.pi).clamp(-0.999, 0.999))]
+    mel = torch.zeros(1, spec.n_mels, spec.n_frames)
+    made = head(torch.cat(parts, dim=-1), mel)[0][0].numpy()
+    kept, voiced = kept_within_a_semitone(note.numpy(), made, spec.sample_rate)
+    assert voiced > 20
+    assert kept == voiced
 
 
 def test_vocoder_makes_hop_length_samples_a_frame() -> None:

@@ -57,17 +57,20 @@ def random_models(preset: Preset, seed: int) -> Models:
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
+        image, mel = (getattr(preset, name).model for name in preset.codecs)
         models = Models(
-            image_vqgan=make_codec(preset.image_vqgan.model),
-            mel_vqgan=make_codec(preset.mel_vqgan.model),
+            image_vqgan=make_codec(image),
+            mel_vqgan=make_codec(mel),
             vocoder=make_vocoder(preset.vocoder.model, preset.mel),
             transformer=MaskedTransformer(preset.transformer.model, preset.layout),
             image=preset.image,
             mel=preset.mel,
             layout=preset.layout,
             configs={
-                name: asdict(getattr(preset, name).model)
-                for name in ("image_vqgan", "mel_vqgan", "vocoder", "transformer")
+                "image_vqgan": asdict(image),
+                "mel_vqgan": asdict(mel),
+                "vocoder": asdict(preset.vocoder.model),
+                "transformer": asdict(preset.transformer.model),
             },
         )
         for module in models.modules.values():

@@ -22,6 +22,10 @@ MAX_HELD_S = 3600
 CONTEXT_FRAMES = 32
 """Mel frames on either side that a vocoder may look at; ours sees 24."""
 
+SEAM_FRAMES = 8
+"""Over these the samples of neighbouring chunks are blended: the phases of a vocoder's tones run on
+within a chunk and start anew with each."""
+
 _KNEE = np.float32(0.8)
 
 ImageAt = Callable[[float], IntArray]
@@ -79,8 +83,8 @@ def stream(
     """Chunks of (S_k,) samples in [-1, 1]; together ``n_samples``, or without end if None.
 
     Memory does not grow with the length. The log-mels of neighbouring windows are blended where
-    they overlap, and the vocoder always sees the frames round a chunk: there is no seam in the
-    waveform.
+    they overlap, the vocoder always sees the frames round a chunk, and the samples of neighbouring
+    chunks are blended: there is no seam in the waveform.
 
     Args:
         call: seeds and dials; each window has noise of its own.
@@ -157,6 +161,7 @@ def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Itera
     hop = call.model.manifest.mel.hop_length
     buffer = np.empty((call.model.manifest.mel.n_mels, 0), dtype=np.float32)
     n_before = 0  # frames of the buffer that are there for context alone
+    tail = np.empty(0, dtype=np.float32)  # what the chunk before has of the next one's samples
     if past is not None:
         buffer = past.mel[:, -CONTEXT_FRAMES:]
         n_before = buffer.shape[1]
@@ -164,15 +169,25 @@ def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Itera
         buffer = np.concatenate([buffer, mel], axis=1)
         end = buffer.shape[1] - CONTEXT_FRAMES
         if end > n_before:
-            yield _vocode(call, buffer, n_before * hop, end * hop)
+            samples = _joined(tail, _vocode(call, buffer)[n_before * hop :])
+            seam = (end - n_before) * hop
+            yield samples[:seam]
+            tail = samples[seam : seam + SEAM_FRAMES * hop]
             start = max(0, end - CONTEXT_FRAMES)
             buffer, n_before = buffer[:, start:], end - start
-    yield _vocode(call, buffer, n_before * hop, buffer.shape[1] * hop)
+    yield _joined(tail, _vocode(call, buffer)[n_before * hop :])
 
 
-def _vocode(call: Call, mel: FloatArray, start: int, stop: int) -> FloatArray:
+def _vocode(call: Call, mel: FloatArray) -> FloatArray:
     with call.clock.stage("decode_audio"):
-        return call.model.vocode(mel[None])[0, start:stop]
+        return np.asarray(call.model.vocode(mel[None])[0])
+
+
+def _joined(tail: FloatArray, samples: FloatArray) -> FloatArray:
+    """The samples, which ``tail`` goes over to."""
+    n = min(len(tail), len(samples))
+    rising = (np.arange(n, dtype=np.float32) + 1) / (n + 1)
+    return np.concatenate([tail[:n] * (1 - rising) + samples[:n] * rising, samples[n:]])
 
 
 def _limited(samples: FloatArray) -> FloatArray:

@@ -26,6 +26,12 @@ interface Window {
 /** Mel frames on either side that a vocoder may look at. */
 const CONTEXT_FRAMES = 32;
 
+/**
+ * Over these the samples of neighbouring chunks are blended: the phases of a vocoder's tones run on
+ * within a chunk and start anew with each.
+ */
+const SEAM_FRAMES = 8;
+
 const KNEE = 0.8;
 
 /** How many columns a window knows from the one before: a third. */
@@ -135,10 +141,13 @@ async function* vocoded(
   let nBefore = Math.min(heard.length / rows, CONTEXT_FRAMES); // there for context alone
   let buffer = columnsOf(heard, rows, heard.length / rows - nBefore, heard.length / rows);
   let last: Window | undefined;
+  let tail = new Float32Array(0); // what the chunk before has of the next one's samples
   const upTo = async (end: number, window: Window) => {
-    const samples = await call.stage("decode audio", () => call.model.vocode(buffer));
+    const made = await call.stage("decode audio", () => call.model.vocode(buffer));
+    goOver(tail, made, nBefore * hop);
+    tail = made.slice(end * hop, (end + SEAM_FRAMES) * hop);
     const mel = columnsOf(buffer, rows, nBefore, end);
-    return { ...window, mel, samples: samples.subarray(nBefore * hop, end * hop) };
+    return { ...window, mel, samples: made.subarray(nBefore * hop, end * hop) };
   };
   for await (const window of windows) {
     last = window;
@@ -151,6 +160,15 @@ async function* vocoded(
     nBefore = end - start;
   }
   if (last) yield await upTo(buffer.length / rows, last);
+}
+
+/** Goes over from `tail` to the samples from `from` on. */
+function goOver(tail: Float32Array, samples: Float32Array, from: number): void {
+  const n = Math.min(tail.length, samples.length - from);
+  for (let i = 0; i < n; i++) {
+    const rising = (i + 1) / (n + 1);
+    samples[from + i] = tail[i]! * (1 - rising) + samples[from + i]! * rising;
+  }
 }
 
 /** Bends what is above the knee below 1: a stream cannot be scaled by a peak yet to come. */
