@@ -16,8 +16,7 @@ import numpy as np
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.format.mel import MelSpec, mel_filterbank
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.format.schedule import num_masked
+from echoes_rt.format.sampling import Sampling, num_masked
 from echoes_rt.format.tokens import Grid
 
 MEL = MelSpec(

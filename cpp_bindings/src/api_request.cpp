@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "schema.h"
+#include "json.h"
 
 namespace echoes {
 namespace {

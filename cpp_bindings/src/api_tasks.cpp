@@ -2,7 +2,7 @@
 
 #include "api_guard.h"
 #include "api_request.h"
-#include "stream.h"
+#include "tasks.h"
 
 using namespace echoes;
 

@@ -1,4 +1,4 @@
-#include "graphs.h"
+#include "session.h"
 
 #include <stdexcept>
 

@@ -9,7 +9,7 @@ import click
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
 from echoes_rt.errors import EchoesError, InputError
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_export.bundle.models import Models
@@ -123,12 +123,11 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle
-    from echoes_export.bundle.labels import labels_of
+    from echoes_export.bundle.about import about_bundle, labels_of
     from echoes_export.bundle.write import write_bundle
-    from echoes_export.checks import table
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
+    from echoes_rt.comparison import table
 
     _check_sources(random, base, runs)
     based_on = None if base is None else _open(base)
@@ -188,29 +187,28 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
 def half(bundle_path: Path, pictures: int) -> None:
     """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
 
-    Prints how far they move what each graph gives, on noise. Devices cuda, tensorrt-rtx and webgpu
+    Prints how far they move what each graph gives, on noise. Devices cuda and webgpu
     run them from then on. Build TensorRT engines afterwards: older ones are then stale.
 
     Example: echoes-export half my-bundle
     """
-    from echoes_export.checks import table
-    from echoes_export.compare import compare, noise_pictures
     from echoes_export.precision.half_bundle import add_half_graphs, half_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
     def accept(folder: Path) -> None:
         bundle = Bundle.open(folder)
         asked = noise_pictures(bundle.manifest.image, pictures)
-        click.echo(table(compare(bundle, half_bundle(bundle), asked)))
+        click.echo(table(compare_bundles(bundle, half_bundle(bundle), asked)))
 
     manifest = add_half_graphs(bundle_path, accept=accept)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
-    from echoes_export.checks import table
     from echoes_export.verify import verify_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import table
 
     checks = verify_bundle(Bundle.open(folder), stored, inputs)
     click.echo(table(checks))

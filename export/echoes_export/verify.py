@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from echoes_export.bundle.models import Models
-from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
 from echoes_export.graphs.wrappers import Part, graph_parts
 from echoes_export.inputs import Inputs
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import loop, reference
+from echoes_rt.comparison import Array, Check, snr_db
+from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
 from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
 from echoes_rt.model import Model
 
 MIN_EQUAL_CODES = 0.999
+MIN_SNR_DB = 60.0
 MAX_DIFFERENCE = 1e-3
 
 # Where the processor sums a row in another order, one token in very many is drawn differently, and
@@ -96,7 +97,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
         given = context if has_context else None
         seen = model.context(target, given)
         made = {
-            f"decode_{target}": loop.decode(
+            f"decode_{target}": steps.decode_at_once(
                 model.session(f"decode_{target}"), tokens, seen, plan, noise
             ),
             f"decode_{target}_step": model.decode_tokens(

@@ -13,7 +13,7 @@ from echoes_training.config import (
 )
 from echoes_training.device import pick_device
 from echoes_training.presets import PRESETS
-from echoes_training.stages.finetune import finetuning
+from echoes_training.stages.settings import finetuning
 
 RECIPE = Path(__file__).parents[2] / "docs" / "finetune.md"
 

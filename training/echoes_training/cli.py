@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from echoes_rt.errors import EchoesError
+from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
 from echoes_training.evaluate.probe_command import probe
-from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:

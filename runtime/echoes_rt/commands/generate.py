@@ -24,7 +24,6 @@ from echoes_rt.errors import InputError
 if TYPE_CHECKING:
     from echoes_rt.io.source_file import SourceFile
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.call import Call
 
 
 @click.command()
@@ -79,8 +78,8 @@ def generate(
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
              echoes-rt generate - - < dog.jpg | aplay
     """  # noqa: D301 - \b keeps click from joining the lines
+    from echoes_rt.options import draw_seed
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.call import Call
     from echoes_rt.tasks.whole import BATCH, check_count
 
     begin = time.perf_counter()
@@ -99,7 +98,9 @@ def generate(
     with writable(out, files, results) as target:
         outputs = output_files(files, target, results, is_several=are_several(sources))
         echoes = Echoes.load(bundle, device=device, threads=threads)
-        echoes.sampling(1, Call.of(echoes, options).options)  # type: ignore[arg-type]  # said once, not for each
+        # What is wrong is said once, not for each source.
+        draw_seed(options["seed"])
+        echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
         with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(files)) as on_step:
             for file, names in zip(files, outputs, strict=True):
                 try:
@@ -167,35 +168,17 @@ def _long(
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
-    from echoes_rt.io.audio import write_audio
     from echoes_rt.io.sources import is_sound
-    from echoes_rt.tasks.call import Call
 
     if is_sound(source):
         raise InputError(f"duration is for the sound of a picture, and {source} is a sound")
-    rate = echoes.manifest.mel.sample_rate
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
-        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
-        write_audio(out, echoes.stream_call(call, source, duration), rate)
-    return _describe_long(echoes, call, out, duration)
+        made = echoes.stream(source, duration=duration, on_step=on_step, **options)
+        made.save(out)
+    return describe(out, made, echoes.choice.reason)
 
 
-def _video(
-    echoes: Echoes, source: Path, out: Path, quiet: bool, options: dict[str, Any]
-) -> Report:
-    from echoes_rt.io.video import add_sound
-    from echoes_rt.tasks.call import Call
-
+def _video(echoes: Echoes, source: Path, out: Path, quiet: bool, options: dict[str, Any]) -> Report:
     with progress(quiet=quiet) as on_step:
-        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
-        duration = add_sound(echoes, call, source, out)
-    return _describe_long(echoes, call, out, duration)
-
-
-def _describe_long(echoes: Echoes, call: Call, out: Path, duration: float) -> Report:
-    import numpy as np
-
-    n_unknown = echoes.manifest.tokens.audio.n_tokens
-    nothing = np.empty(0, dtype=np.float32)  # the samples are in the file, not in memory
-    result = call.sound(nothing, np.empty(0, np.int32), echoes.sampling(n_unknown, call.options))
-    return describe(out, result, echoes.choice.reason) | {"duration_s": round(duration, 3)}
+        made = echoes.add_sound(source, out, on_step=on_step, **options)
+    return describe(out, made, echoes.choice.reason)

@@ -12,17 +12,20 @@ from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
     from echoes_rt.results import Result
+    from echoes_rt.tasks.stream import Stream
 
 Report = dict[str, object]
 
 
-def describe(file: Path, result: "Result", reason: str) -> Report:
+def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
     """One result as JSON-ready values."""
     from echoes_rt.results import Picture, Sound
+    from echoes_rt.tasks.stream import Stream
 
     report: Report = {"file": str(file)}
-    if isinstance(result, Sound):
-        report |= {"duration_s": round(result.duration_s, 3), "sample_rate": result.sample_rate}
+    if isinstance(result, Sound | Stream):
+        duration_s = round(result.duration_s or 0.0, 3)
+        report |= {"duration_s": duration_s, "sample_rate": result.sample_rate}
     if isinstance(result, Picture):
         report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
     sampling = result.sampling

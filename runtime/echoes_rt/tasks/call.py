@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +17,22 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import Options, SamplingOptions, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.timing import Clock
+
+
+class Clock:
+    """``timings_ms`` holds wall-clock milliseconds by stage, in the order of the stages."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds to the stage of that name, which may be entered many times."""
+        start = time.perf_counter()
+        yield
+        took_ms = (time.perf_counter() - start) * 1000
+        self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took_ms
+
 
 if TYPE_CHECKING:
     from echoes_rt.model import Model
@@ -101,7 +118,7 @@ class Call:
             sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            **self.origin(seed),
         )
 
     def picture(
@@ -115,10 +132,10 @@ class Call:
             pixels=pixels,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            **self.origin(seed),
         )
 
-    def _origin(self, seed: int | None) -> dict[str, Any]:
+    def origin(self, seed: int | None = None) -> dict[str, Any]:
         """What every result of this call says of how it was made."""
         return {
             "seed": self.seed if seed is None else seed,
