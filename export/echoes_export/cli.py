@@ -9,6 +9,7 @@ import click
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
 from echoes_rt.errors import EchoesError, InputError
+from echoes_rt.install import missing_extra
 from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
@@ -26,13 +27,15 @@ _VERIFIED_RANDOM = 2
 
 
 class _Group(click.Group):
-    """Turns an EchoesError into one line on stderr and exit status 1, without a traceback."""
+    """Turns what a user can mend into one line on stderr and exit status 1, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except EchoesError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(missing_extra(error, "export"))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

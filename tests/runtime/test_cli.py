@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from echoes_rt import bundle as bundle_module
 from echoes_rt.backends.device import KINDS
 from echoes_rt.cli import main
+from echoes_rt.install import install_line
 
 Run = Callable[..., Result]
 
@@ -200,7 +201,7 @@ def test_device_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.Monk
     refused(
         run("generate", "picture.jpg", "out.wav", "--device", "cuda"),
         f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
+        f"CUDA; {install_line('gpu')} in an environment without onnxruntime; on a Jetson use "
         "device tensorrt",
     )
 
@@ -209,7 +210,7 @@ def test_missing_onnxruntime_is_one_line(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     refused(
         run("generate", "picture.jpg", "out.wav"),
-        "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]",
+        f"no ONNX Runtime found; {install_line('cpu')}, or [gpu] in its place",
     )
 
 
@@ -292,7 +293,7 @@ def test_doctor_names_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ECHOES_RT_BUNDLE", "nowhere")
     result = run("doctor")
     assert result.exit_code == 1
-    assert "problem   no ONNX Runtime found; install echoes-rt[cpu] or" in result.stdout
+    assert "problem   no ONNX Runtime found; pip install" in result.stdout
     assert "problem   no bundle 'nowhere' (from the environment variable" in result.stdout
     assert result.stdout.endswith("\nnot ready\n")
 

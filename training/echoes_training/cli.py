@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from echoes_rt.errors import EchoesError
+from echoes_rt.install import missing_extra
 from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
@@ -27,13 +28,15 @@ F = TypeVar("F", bound=Callable[..., None])
 
 
 class _Group(click.Group):
-    """Turns an EchoesError into one line on stderr and exit status 1, without a traceback."""
+    """Turns what a user can mend into one line on stderr and exit status 1, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except EchoesError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(missing_extra(error, "training"))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.install import install_line
 from echoes_rt.io.source_file import MemoryFile, SourceFile
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
@@ -28,7 +29,7 @@ def import_av(needed_for: str) -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise BackendError(f"{needed_for} needs PyAV; install echoes-rt[video]") from error
+        raise BackendError(f"{needed_for} needs PyAV; {install_line('video')}") from error
     module: ModuleType = av
     return module
 

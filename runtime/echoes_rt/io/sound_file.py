@@ -18,6 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.install import install_line
 from echoes_rt.io.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av, said
 from echoes_rt.io.sound_count import why_miscounted
 from echoes_rt.io.source_file import MemoryFile, SourceFile
@@ -258,7 +259,7 @@ def _open_by_av(path: SourceFile, reason: str | None) -> Iterator[SoundSource]:
         if reason is None:
             raise
         raise BackendError(
-            f"sound {path} {reason}; libsndfile would read a part of it: install echoes-rt[video]"
+            f"sound {path} {reason}; libsndfile would read a part of it: {install_line('video')}"
         ) from error
 
 
