@@ -126,7 +126,7 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle, labels_of
+    from echoes_export.bundle.about import about_bundle, labels_known
     from echoes_export.bundle.write import write_bundle
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
@@ -135,14 +135,16 @@ def bundle(
     _check_sources(random, base, runs)
     based_on = None if base is None else _open(base)
     clips = _read_clips(index)
+    based = None if based_on is None else based_on.manifest
     about = about_bundle(
-        None if based_on is None else based_on.manifest,
+        based,
         random,
         name=name,
         license_name=license_name,
         description=description,
-        labels=labels_of(clips),
+        labels=labels_known(clips, runs["transformer"], based),
         card="" if model_card is None else _read_text(model_card),
+        base_card="" if based_on is None else _card_of(based_on),
         sampling=sampling,
     )
     models = _random_models(random) if random else _models(based_on, runs)
@@ -264,6 +266,13 @@ def _read_clips(index: Path | None) -> "list[Clip]":
     from echoes_training.data.index import read_index
 
     return [] if index is None else read_index(index)
+
+
+def _card_of(bundle: "Bundle") -> str:
+    from echoes_export.bundle.folder import CARD_NAME
+
+    card = bundle.folder / CARD_NAME
+    return _read_text(card) if card.is_file() else ""
 
 
 def _read_text(path: Path) -> str:

@@ -201,3 +201,38 @@ def test_nothing_usable_writes_no_index(tmp_path: Path) -> None:
     result = CliRunner().invoke(prepare, ["pairs", str(table), "--out", str(tmp_path / "out")])
     assert isinstance(result.exception, InputError)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_files_of_a_folder_are_paired_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.jpg", "a.wav", "sub/b.PNG", "sub/b.flac", "c.jpg", "d.wav", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    pairs = [(clip.image, clip.audio) for clip in read_pairs(tmp_path)]
+    names = [("a.jpg", "a.wav"), ("sub/b.PNG", "sub/b.flac")]
+    assert pairs == [(str(tmp_path / image), str(tmp_path / audio)) for image, audio in names]
+    assert "2 files" in caplog.text
+    (tmp_path / "a.mp3").touch()
+    with pytest.raises(InputError, match="several sounds of the name a"):
+        read_pairs(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no picture and sound of the same name"):
+        read_pairs(tmp_path / "empty")
+
+
+def test_a_table_may_have_semicolons(tmp_path: Path) -> None:
+    comma = read_pairs(write_table(tmp_path / "a.csv", "image,audio,start\na.jpg,a.wav,1.5\n"))
+    other = read_pairs(write_table(tmp_path / "b.csv", "image;audio;start\na.jpg;a.wav;1.5\n"))
+    assert other == comma
+
+
+def test_too_few_pairs_are_counted(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    soundfile.write(tmp_path / "a.wav", np.zeros(900), 22_050)
+    result = CliRunner().invoke(prepare, ["pairs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, InputError)
+    assert "at least 3 pairs" in str(result.exception)
+    assert "has 1" in str(result.exception)

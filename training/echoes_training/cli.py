@@ -77,8 +77,11 @@ def run_options(function: F) -> F:
         ),
         click.option(
             "--resume",
-            is_flag=True,
-            help="Go on from the run's newest checkpoint, with the settings that it began with.",
+            is_flag=False,
+            flag_value="run",
+            type=click.Choice(["run", "auto"]),
+            help="Go on with the run at --out, with the settings that it began with; with "
+            "--resume=auto begin it if there is none.",
         ),
     ]
     for option in reversed(options):
@@ -266,8 +269,8 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 )
 @click.option(
     "--pairs",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Instead: a table of your own pairs, as echoes-train prepare pairs reads it.",
+    type=click.Path(path_type=Path, exists=True),
+    help="Instead: a table or folder of your own pairs, as echoes-train prepare pairs reads it.",
 )
 @click.option("--image-vqgan", type=_RUN, help="Run of the picture codec.")
 @click.option("--mel-vqgan", type=_RUN, help="Run of the mel codec.")
@@ -363,7 +366,8 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
     config = configure(asked, start)
     cache = TokenCache.load(tokens)
     check_tokens(tokens, cache, asked.run, start)
-    save_settings(asked, config.loop, {"config": to_dict(config), "start_from": start_from})
+    facts = {"config": to_dict(config), "start_from": start_from, "labels": cache.labels}
+    save_settings(asked, config.loop, facts)
     train_transformer(asked.run, cache, config, None if start is None else start.folder)
 
 
