@@ -144,7 +144,7 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
         ("image,audio,start\na.jpg,a.wav,-3\n", ":2: start must be 0 or more seconds, got -3"),
         (
             "image,audio,split\na.jpg,a.wav,dev\n",
-            ":2: split must be train, validation or heldout, got 'dev'",
+            ":2: split must be train, validation, val, heldout, test, got 'dev'",
         ),
         ("image,audio\n", " has no rows"),
         ("", ":1: the column image and audio is missing"),
@@ -179,7 +179,7 @@ def test_the_command_skips_and_names_broken_media(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     (tmp_path / "empty.png").touch()
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    rows = ["a.png,a.wav,0", "bad.png,a.wav,0", "empty.png,a.wav,0", "a.png,bad.wav,0"]
+    rows = [*(3 * ["a.png,a.wav,0"]), "bad.png,a.wav,0", "empty.png,a.wav,0", "a.png,bad.wav,0"]
     rows += ["a.png,gone.wav,0", "gone.png,a.wav,0", "a.png,a.wav,7"]
     table = write_table(tmp_path / "t.csv", "\n".join(["image,audio,start", *rows]))
     out = tmp_path / "out"
@@ -190,10 +190,9 @@ def test_the_command_skips_and_names_broken_media(tmp_path: Path) -> None:
     for name in ("bad.png", "empty.png", "bad.wav", "gone.wav", "gone.png"):
         assert sum(name in line for line in skipped) == 1
     assert "before its start of 7 s" in skipped[-1]
-    assert "1 rows, 6 files skipped" in result.stdout
-    (clip,) = read_index(out / "index.jsonl")
-    assert clip.image == str(tmp_path / "a.png")
-    assert clip.source == "pairs"
+    assert "3 rows, 6 files skipped" in result.stdout
+    clips = read_index(out / "index.jsonl")
+    assert {(clip.image, clip.source) for clip in clips} == {(str(tmp_path / "a.png"), "pairs")}
 
 
 def test_nothing_usable_writes_no_index(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ UNITS = {
     "gflops, *_gflops": "10^9 operations a second",
     "*_s": "seconds",
     "*_mb": "10^6 bytes",
-    "share_*, *_share, real_time_factor, error, time_by_operator": "a share, 1 is all",
+    "share, share_*, *_share, real_time_factor, error, time_by_operator": "a share, 1 is all",
 }
 """Of the document's numbers, by the names of their keys; others are counts."""
 
