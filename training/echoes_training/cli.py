@@ -1,9 +1,11 @@
 """The ``echoes-train`` command: arguments in, one call."""
 
+import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from echoes_training.stages.codecs import TrainedCodec
 
     Codecs = tuple[TrainedCodec, TrainedCodec]
-
-F = TypeVar("F", bound=Callable[..., None])
 
 
 class _Group(click.Group):
@@ -57,8 +57,22 @@ main.add_command(metrics)
 main.add_command(import_command)
 
 
-def run_options(function: F) -> F:
-    """The options that every training stage has."""
+_TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
+_TO_BUNDLE = "echoes-export bundle, when all four models are trained"
+_NEXT = {"transformer": _TO_BUNDLE, "vocoder": _TO_BUNDLE}
+"""By command; of the others the codes come next."""
+
+
+def run_options(train: Callable[..., None]) -> Callable[..., None]:
+    """The options of every training stage, and a line at its end that says what comes next."""
+
+    @functools.wraps(train)
+    def function(**options: Any) -> None:
+        train(**options)
+        if os.environ.get("RANK", "0") == "0":  # of many processes one speaks
+            next_command = _NEXT.get(train.__name__, _TO_TOKENS)
+            click.echo(f"{options['run']} is trained; next: {next_command}", err=True)
+
     options = [
         click.option(
             "--out",
