@@ -1,6 +1,5 @@
 // The C API: tasks. Checks and conversion; no logic.
 
-#include "api_guard.h"
 #include "api_request.h"
 #include "tasks.h"
 

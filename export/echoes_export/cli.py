@@ -58,6 +58,12 @@ def _run_options(command: Command) -> Command:
             "graphs. [default: noise verifies them]",
         ),
         click.option(
+            "--confidence",
+            type=folder,
+            help="What echoes-train confidence wrote: the bundle then tells pictures of what it "
+            "does not know.",
+        ),
+        click.option(
             "--base",
             help="Folder, .zip or name of a bundle, whose models are taken where no run is given.",
         ),
@@ -111,6 +117,7 @@ def bundle(
     verify_on: int | None,
     overwrite: bool,
     index: Path | None,
+    confidence: Path | None,
     random: str | None,
     base: str | None,
     name: str | None,
@@ -132,7 +139,7 @@ def bundle(
     from echoes_export.verify import rounding_effect
     from echoes_rt.comparison import table
 
-    _check_sources(random, base, runs)
+    _check_sources(random, base, runs, confidence)
     based_on = None if base is None else _open(base)
     clips = _read_clips(index)
     based = None if based_on is None else based_on.manifest
@@ -147,7 +154,7 @@ def bundle(
         base_card="" if based_on is None else _card_of(based_on),
         sampling=sampling,
     )
-    models = _random_models(random) if random else _models(based_on, runs)
+    models = _random_models(random) if random else _models(based_on, runs, confidence)
     stored = rounded(models, weights)
     inputs = _inputs(models, clips, verify_on or (_VERIFIED_RANDOM if random else _VERIFIED))
     manifest = write_bundle(
@@ -168,7 +175,13 @@ def bundle(
 @main.command()
 @click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @_run_options
-def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path | None) -> None:
+def verify(
+    bundle_path: Path,
+    index: Path | None,
+    confidence: Path | None,
+    base: str | None,
+    **runs: Path | None,
+) -> None:
     """Compare the graphs of BUNDLE with the newest checkpoints of the runs it came from.
 
     Exit status 1 if a graph is out of tolerance.
@@ -179,9 +192,9 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
     from echoes_export.precision.stored import rounded
     from echoes_rt.bundle import Bundle
 
-    _check_sources(None, base, runs)
+    _check_sources(None, base, runs, confidence)
     weights = Bundle.open(bundle_path).manifest.graphs["image_encoder"].precision
-    models = _models(None if base is None else _open(base), runs)
+    models = _models(None if base is None else _open(base), runs, confidence)
     inputs = _inputs(models, _read_clips(index), _VERIFIED)
     _verify(bundle_path, rounded(models, weights), inputs)
 
@@ -225,9 +238,11 @@ def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
         )
 
 
-def _check_sources(random: str | None, base: str | None, runs: dict[str, Path | None]) -> None:
+def _check_sources(
+    random: str | None, base: str | None, runs: dict[str, Path | None], confidence: Path | None
+) -> None:
     missing = [f"--{name.replace('_', '-')}" for name, run in runs.items() if run is None]
-    given = len(runs) - len(missing)
+    given = len(runs) - len(missing) + (confidence is not None)
     if random and (given or base):
         raise click.UsageError("--random makes its own models; give it without runs and --base")
     if base and not given:
@@ -242,11 +257,13 @@ def _open(name_or_path: str) -> "Bundle":
     return find_bundle(name_or_path)
 
 
-def _models(base: "Bundle | None", runs: dict[str, Path | None]) -> "Models":
+def _models(
+    base: "Bundle | None", runs: dict[str, Path | None], confidence: Path | None
+) -> "Models":
     from echoes_export.bundle.run_models import Runs, load_models
     from echoes_export.bundle.stored_models import stored_models
 
-    return load_models(Runs(**runs), None if base is None else stored_models(base))
+    return load_models(Runs(**runs), None if base is None else stored_models(base), confidence)
 
 
 def _random_models(preset: str) -> "Models":

@@ -50,8 +50,12 @@ def rounding_effect(models: Models, stored: Models, inputs: Inputs) -> list[Chec
     with torch.inference_mode():
         before, after = graph_parts(models), graph_parts(stored)
         checks = []
-        for name, questions in _questions(after, inputs).items():
-            pairs = [(_torch(before[name], part), _torch(after[name], part)) for part in questions]
+        questions = _questions(after, inputs)
+        for name in after:
+            pairs = [
+                (_torch(before[name], asked), _torch(after[name], asked))
+                for asked in questions[name]
+            ]
             checks.append(_check(name, pairs, is_limited=False))
         return checks
 
@@ -73,6 +77,7 @@ def _questions(parts: dict[str, Part], inputs: Inputs) -> dict[str, list[Array]]
         "vocoder": [*mels, np.ascontiguousarray(mels[0][:, :, : n_frames // 2 + 1])],
         "context_image": image_codes,
         "context_audio": audio_codes,
+        "confidence": image_codes,
     }
 
 

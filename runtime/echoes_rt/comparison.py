@@ -43,7 +43,8 @@ def table(checks: list[Check]) -> str:
 
 def compare_bundles(before: Bundle, after: Bundle, pictures: list[Array]) -> list[Check]:
     """``compare`` on this machine's CPU."""
-    return compare(*(Model.load(part, device="cpu") for part in (before, after)), pictures)
+    a, b = (Model.load(bundle, device="cpu") for bundle in (before, after))
+    return compare(a, b, pictures)
 
 
 def compare(a: Model, b: Model, pictures: list[Array]) -> list[Check]:

@@ -121,6 +121,22 @@ class Model:
         codes = self.session("image_encoder").run({"image": pixels})["codes"]
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
 
+    def confidence(self, codes: IntArray) -> FloatArray | None:
+        """(B, N_i) image codes to (B,) in [0, 1]: how surely a picture shows what the model knows.
+
+        Below ``CONFIDENT`` it is unlike all that the model knows, and its sound is a guess. None:
+        the bundle has no graph that tells.
+        """
+        if "confidence" not in self.manifest.graphs:
+            return None
+        found = self.session("confidence").run({"codes": codes})["confidence"]
+        if found.shape != (len(codes),):
+            raise BundleError(
+                f"the confidence of bundle {self.manifest.name} has the shape {found.shape}, "
+                f"expected {(len(codes),)}; get the bundle again"
+            )
+        return self._finite(found, "confidence")
+
     def log_mel(self, samples: FloatArray) -> FloatArray:
         """(B, S) samples to (B, n_mels, S // hop_length) log-mels in [-1, 1].
 

@@ -247,6 +247,7 @@ class Echoes(Model):
         if duration is not None:
             streaming.check_duration(duration)
             n_samples = max(1, round(duration * mel.sample_rate))
+        confidence = None
         if callable(image):
             picture_at = image
             chunks = streaming.stream(
@@ -254,12 +255,14 @@ class Echoes(Model):
             )
         else:
             codes = self._image_codes(call, image)
+            confidence = call.confidence(codes)
             chunks = streaming.stream(call, lambda _: codes, n_samples)
         return Stream(
             chunks=chunks,
             duration_s=duration,
             sample_rate=mel.sample_rate,
             sampling=self.sampling(self.manifest.tokens.audio.n_tokens, call.options),
+            confidence=confidence,
             **call.origin(),
         )
 
@@ -291,7 +294,8 @@ class Echoes(Model):
         chunks = streaming.stream(call, lambda _: codes, n_samples, on_window=windows.append)
         samples = np.concatenate([*chunks])
         sampling = self.sampling(self.manifest.tokens.audio.n_tokens, call.options)
-        return call.sound(samples, windows[-1], sampling)
+        confidence = call.confidence(codes)
+        return call.sound(samples, windows[-1], sampling, confidence=confidence)
 
     def _generate(
         self,

@@ -13,6 +13,7 @@ from echoes_rt.errors import EchoesError
 from echoes_rt.install import missing_extra
 from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
+from echoes_training.confidence_command import confidence
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
@@ -48,6 +49,7 @@ def main(verbose: bool) -> None:
 
 
 main.add_command(cost)
+main.add_command(confidence)
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(probe)

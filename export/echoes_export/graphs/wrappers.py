@@ -15,6 +15,7 @@ from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
 from echoes_training.models.codec import Codec
+from echoes_training.models.confidence import Confidence
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
@@ -62,6 +63,20 @@ class MelDecoder(nn.Module):
     def forward(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         grid = codes.unflatten(1, (self.grid.height, self.grid.width))
         return self.mel_vqgan.decode(grid, noise).clamp(-1, 1).squeeze(1)
+
+
+class ConfidenceGraph(nn.Module):
+    def __init__(self, image_vqgan: Codec, confidence: Confidence, grid: Grid) -> None:
+        super().__init__()
+        self.image_vqgan = image_vqgan
+        self.confidence = confidence
+        self.grid = grid
+
+    def forward(self, codes: Tensor) -> Tensor:
+        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
+        confidence = self.confidence(self.image_vqgan.summary(grid))
+        assert isinstance(confidence, Tensor)
+        return confidence
 
 
 class Context(nn.Module):
@@ -274,6 +289,12 @@ def graph_parts(models: Models) -> dict[str, Part]:
             else JointContext()
         )
         parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
+    if models.confidence is not None:
+        parts["confidence"] = _part(
+            ConfidenceGraph(models.image_vqgan, models.confidence, layout.image),
+            codes=image_codes,
+            confidence=TensorSpec(dtype="float32", shape=(BATCH,)),
+        )
     return parts
 
 

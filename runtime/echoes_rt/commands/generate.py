@@ -18,7 +18,8 @@ from echoes_rt.commands.files import (
 )
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, describe_failure, show
+from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
+from echoes_rt.commands.terminal import say
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def generate(
         raise InputError("a video goes without --count, --duration and --start")
     reports: list[Report] = []
     failures: list[Report] = []
+    guesses: list[str] = []
     results = count if rank is None else rank
     with writable(out, files, results) as target:
         outputs = output_files(files, target, results, is_several=are_several(sources))
@@ -106,21 +108,25 @@ def generate(
                 try:
                     if is_watched(file, out):
                         reports.append(_video(echoes, file, names[0], quiet, options))
-                        continue
-                    if duration is not None:
+                    elif duration is not None:
                         reports.append(_long(echoes, file, names[0], duration, quiet, options))
-                        continue
-                    made = echoes.generate_many(
-                        [file], count=count, rank=rank, start=start, on_step=on_step, **options
-                    )[0]
-                    for name, result in zip(names, made, strict=True):
-                        result.save(name)
-                        reports.append(describe(name, result, echoes.choice.reason))
+                    else:
+                        made = echoes.generate_many(
+                            [file], count=count, rank=rank, start=start, on_step=on_step, **options
+                        )[0]
+                        for name, result in zip(names, made, strict=True):
+                            result.save(name)
+                            reports.append(describe(name, result, echoes.choice.reason))
                 except InputError as error:
                     if len(files) == 1:
                         raise
                     failures.append(describe_failure(file, error))  # the others may be well
+                else:
+                    if warning := guess(file, reports[-1]):
+                        guesses.append(warning)
     took_s = time.perf_counter() - begin
+    if guesses and not quiet:
+        say("\n".join(guesses), err=True)
     show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures, out=out)
 
 

@@ -26,6 +26,8 @@ def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
     if isinstance(result, Sound | Stream):
         duration_s = round(result.duration_s or 0.0, 3)
         report |= {"duration_s": duration_s, "sample_rate": result.sample_rate}
+        if result.confidence is not None:
+            report["confidence"] = round(result.confidence, 4)
     if isinstance(result, Picture):
         report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
     sampling = result.sampling
@@ -41,6 +43,20 @@ def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
         "temperature": sampling.temperature,
         "stages_ms": {name: round(ms, 1) for name, ms in result.timings_ms.items()},
     }
+
+
+def guess(source: object, report: Report) -> str | None:
+    """A warning, if the sound was made from a picture of what the model does not know."""
+    from echoes_rt.format.graphs import CONFIDENT
+
+    confidence = report.get("confidence", 1.0)
+    assert isinstance(confidence, float)
+    if confidence >= CONFIDENT:
+        return None
+    return (
+        f"{source} is unlike the pictures of all that the model knows (confidence "
+        f"{confidence:.2f}), so its sound is a guess; echoes-rt info lists what it knows"
+    )
 
 
 def describe_failure(source: object, error: Exception) -> Report:

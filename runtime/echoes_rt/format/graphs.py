@@ -20,6 +20,9 @@ HALF = "_half"
 """Behind a graph's name: the same graph, computing in float16 where that is safe. A device of
 ``backends.device.HALF_KINDS`` runs it instead, if the bundle has it."""
 
+CONFIDENT = 0.5
+"""Least confidence of a picture that shows what the model knows: the graph is calibrated to it."""
+
 Dim = int | str
 
 

@@ -112,14 +112,21 @@ class Call:
         sampling: Sampling,
         seed: int | None = None,
         sample_rate: int | None = None,
+        confidence: float | None = None,
     ) -> Sound:
         return Sound(
             samples=samples,
             sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
+            confidence=confidence,
             **self.origin(seed),
         )
+
+    def confidence(self, image: IntArray) -> float | None:
+        """Of one picture's (1, N_i) codes."""
+        found = self.model.confidence(image)
+        return None if found is None else float(found[0])
 
     def picture(
         self,

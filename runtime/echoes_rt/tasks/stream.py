@@ -45,6 +45,7 @@ class Stream(Iterator[FloatArray]):
     Attributes:
         duration_s: seconds in all; None never ends.
         timings_ms: as in a ``Sound``, so far.
+        confidence: as of a ``Sound``; None also where the pictures change.
     """
 
     chunks: Iterator[FloatArray]
@@ -55,6 +56,7 @@ class Stream(Iterator[FloatArray]):
     bundle: str
     device: str
     timings_ms: dict[str, float]
+    confidence: float | None = None
 
     def __next__(self) -> FloatArray:
         return next(self.chunks)
