@@ -61,8 +61,8 @@ main.add_command(import_command)
 
 _TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
 _TO_BUNDLE = "echoes-export bundle, when all four models are trained"
-_NEXT = {"transformer": _TO_BUNDLE, "vocoder": _TO_BUNDLE}
-"""By command; of the others the codes come next."""
+_NEXT = dict.fromkeys(("image_vqgan", "image_codec", "mel_vqgan", "mel_codec"), _TO_TOKENS)
+"""By command; after the others comes the bundle."""
 
 
 def run_options(train: Callable[..., None]) -> Callable[..., None]:
@@ -72,7 +72,7 @@ def run_options(train: Callable[..., None]) -> Callable[..., None]:
     def function(**options: Any) -> None:
         train(**options)
         if os.environ.get("RANK", "0") == "0":  # of many processes one speaks
-            next_command = _NEXT.get(train.__name__, _TO_TOKENS)
+            next_command = _NEXT.get(train.__name__, _TO_BUNDLE)
             click.echo(f"{options['run']} is trained; next: {next_command}", err=True)
 
     options = [
