@@ -18,7 +18,7 @@ from bench.page import write_page
 from echoes_rt.cpu_limit import usable_cpus
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.model import Model
-from echoes_rt.profile.gemm_peak import gemm_peak_gflops
+from echoes_rt.profile.gemm_peak import gemm_peak
 from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
@@ -69,7 +69,7 @@ def main(
         )
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
-    peak = gemm_peak_gflops(n_threads)
+    peak = gemm_peak(n_threads).gflops
     document: dict[str, object] = {
         "machine": machine(),
         "load": round(load, 2),

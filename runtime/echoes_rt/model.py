@@ -30,8 +30,8 @@ from echoes_rt.format.graphs import HALF, TensorSpec
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import OTHER, Grid
-from echoes_rt.io.image import RgbArray, load_image, to_pixels
-from echoes_rt.io.sources import AudioLike, clip_of
+from echoes_rt.io.image import RgbArray, to_input, to_pixels
+from echoes_rt.io.sources import AudioLike, ImageLike, clip_of, rgb_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
@@ -116,9 +116,9 @@ class Model:
         for name in graphs:
             self.session(name)
 
-    def encode_image(self, image: Path | str | RgbArray) -> IntArray:
+    def encode_image(self, image: ImageLike) -> IntArray:
         """(1, N_i) image codes of a picture."""
-        pixels = load_image(image, self.manifest.image)
+        pixels = to_input(rgb_of(image), self.manifest.image)
         codes = self.session("image_encoder").run({"image": pixels})["codes"]
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
 
@@ -154,7 +154,7 @@ class Model:
         return np.asarray(mel)
 
     def encode_audio(self, audio: AudioLike) -> IntArray:
-        """(1, N_a) audio codes of the first clip of a sound file or of (S,) samples."""
+        """(1, N_a) audio codes of the first clip of a sound."""
         mel = self.clip_mel(clip_of(audio, 0.0, self.manifest.mel))
         return self.encode_mel(mel[None])
 

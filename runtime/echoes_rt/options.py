@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
@@ -31,6 +32,15 @@ class Options(SamplingOptions, total=False):
 
     seed: int | None
     on_step: OnStep | None
+
+
+def check_names(options: Options) -> None:
+    """Raises InputError for a keyword that no verb has."""
+    known = (*Options.__annotations__,)
+    for name in options.keys() - {*known}:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise InputError(f"there is no option {name!r}; {hint}")
 
 
 def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: int) -> Sampling:

@@ -167,8 +167,8 @@ def test_sound_becomes_codes(echoes: Echoes, tmp_path: Path, picture: Path) -> N
 @pytest.mark.parametrize(
     ("samples", "sentence"),
     [
-        (np.zeros(9, np.int16), r"must be \(S,\) floats in \[-1, 1\], got \(9,\) int16; mix chann"),
-        (np.zeros((9, 2), np.float32), r"got \(9, 2\) float32; mix channels to one and divide 16-"),
+        (np.zeros(9, np.int16), r"must be floats in \[-1, 1\], got \(9,\) int16; divide 16-bit"),
+        (np.zeros((9, 2), np.float32), r"got \(9, 2\) float32; give \(samples, sample_rate\)"),
         (np.zeros(0, np.float32), r"got \(0,\) float32"),
         (np.array([0, np.nan], np.float32), "has samples that are not numbers"),
     ],

@@ -1,5 +1,6 @@
 """Models to a bundle's folder: weights, graphs, manifest and model card."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,8 +66,15 @@ def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     )
     manifest.write(folder / MANIFEST_NAME)
     card = about.card or generated_card(manifest, models)
+    if about.base_card:  # its attributions are conditions of its licence
+        card = f"{card.rstrip()}\n\n## Made from\n\n{_deeper(about.base_card)}"
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
     return manifest
+
+
+def _deeper(card: str) -> str:
+    """With every heading two levels lower."""
+    return re.sub(r"^(?=#{1,4} )", "##", card, flags=re.MULTILINE)
 
 
 def _write_graphs(folder: Path, graphs: Graphs, precision: str) -> dict[str, GraphEntry]:

@@ -12,6 +12,7 @@ from echoes_rt.backends.lifetime import starting
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
 from echoes_rt.cpu_limit import thread_limit
 from echoes_rt.errors import BackendError
+from echoes_rt.install import install_line
 
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
 _FATAL_ONLY = 4
@@ -43,7 +44,7 @@ def import_onnxruntime() -> ModuleType:
     except ImportError as error:
         if getattr(error, "name", None) == "onnxruntime":
             raise BackendError(
-                "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
+                f"no ONNX Runtime found; {install_line('cpu')}, or [gpu] in its place"
             ) from error
         raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
     if os.environ[TELEMETRY_VARIABLE] == "1":

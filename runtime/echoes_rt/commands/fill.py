@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.commands.files import STANDARD, read_source, save
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
 from echoes_rt.commands.report import describe, show
 from echoes_rt.errors import InputError
+
+if TYPE_CHECKING:
+    from echoes_rt.io.source_file import SourceFile
 
 
 @click.command()
@@ -49,7 +53,8 @@ def inpaint(
     from echoes_rt.pipeline import Echoes, Picture, Sound
 
     begin = time.perf_counter()
-    is_sound = _same_medium(source, out, mask, image, sound)
+    given = read_source(source)
+    is_sound = _same_medium(given, out, mask, image, sound)
     made: Sound | Picture
     if is_sound:
         if start is None or stop is None or mask is not None or sound is not None:
@@ -60,7 +65,7 @@ def inpaint(
         echoes = Echoes.load(bundle, device=device, threads=threads)
         with progress(quiet=quiet) as on_step:
             made = echoes.inpaint(
-                source, start=start, stop=stop, image=image, on_step=on_step, **options
+                given, start=start, stop=stop, image=image, on_step=on_step, **options
             )
     else:
         if mask is None or start is not None or stop is not None or image is not None:
@@ -70,10 +75,10 @@ def inpaint(
             )
         echoes = Echoes.load(bundle, device=device, threads=threads)
         with progress(quiet=quiet) as on_step:
-            made = echoes.inpaint_image(source, mask, audio=sound, on_step=on_step, **options)
-    made.save(out)
+            made = echoes.inpaint_image(given, mask, audio=sound, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes.choice.reason)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
 @click.command("continue")
@@ -106,19 +111,19 @@ def continue_(
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.fill_sound import MAX_ADDED_S
-    from echoes_rt.tasks.stream import check_duration
+    from echoes_rt.tasks.stream import MAX_HELD_S, check_duration
 
     begin = time.perf_counter()
-    if not _same_medium(source, out, image):
+    given = read_source(source)
+    if not _same_medium(given, out, image):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
-    check_duration(duration, MAX_ADDED_S)
+    check_duration(duration, MAX_HELD_S)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
-        made = echoes.continue_(source, duration=duration, image=image, on_step=on_step, **options)
-    made.save(out)
+        made = echoes.continue_(given, duration=duration, image=image, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes.choice.reason)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
 @click.command()
@@ -160,16 +165,17 @@ def vary(
     from echoes_rt.pipeline import Echoes
 
     begin = time.perf_counter()
-    _same_medium(source, out)
+    given = read_source(source)
+    _same_medium(given, out)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet) as on_step:
-        made = echoes.vary(source, keep=keep, start=start, on_step=on_step, **options)
-    made.save(out)
+        made = echoes.vary(given, keep=keep, start=start, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes.choice.reason)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
-def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
+def _same_medium(source: SourceFile, out: Path, *others: Path | None) -> bool:
     """Whether both are sounds; checks that OUT can be written and is of SOURCE's medium.
 
     Raises:
@@ -181,6 +187,7 @@ def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
     from echoes_rt.io.sources import is_sound
 
     is_heard = is_sound(source)
-    (check_sound_path if is_heard else check_image_path)(out)
-    check_not_input(out, [source, *(other for other in others if other is not None)])
+    if out != STANDARD:
+        (check_sound_path if is_heard else check_image_path)(out)
+        check_not_input(out, [file for file in (source, *others) if isinstance(file, Path)])
     return is_heard

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from echoes_rt.errors import InputError
 from echoes_training import DEFAULT_PRESET, checkpoint
@@ -32,6 +32,9 @@ CHANGEABLE = (
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
 
 
+Resume = Literal["run", "auto"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What the command line asks of a run.
@@ -39,6 +42,8 @@ class Asked:
     Attributes:
         command: e.g. ``refine-mel``.
         preset: None where the option was left out, as with ``start_from``.
+        resume: ``run``: go on with the run that is there; ``auto``: begin it if there is none;
+            None: there must be none.
         start_option: which option ``start_from`` is.
     """
 
@@ -46,7 +51,7 @@ class Asked:
     run: Path
     preset: str | None
     assignments: tuple[str, ...]
-    resume: bool
+    resume: Resume | None
     start_from: str | None = None
     start_option: str = "--start-from"
 
@@ -116,9 +121,15 @@ def _saved(asked: Asked) -> dict[str, Any] | None:
     folder = checkpoint.newest(run)
     if folder is None:
         # A run may have been stopped before its first checkpoint.
-        is_begun = asked.resume and checkpoint.config_file(run).is_file()
-        return _checked(asked, checkpoint.load_config(run)) if is_begun else None
-    if not asked.resume:
+        if asked.resume is not None and checkpoint.config_file(run).is_file():
+            return _checked(asked, checkpoint.load_config(run))
+        if asked.resume == "run":
+            raise InputError(
+                f"there is no run at {run} to resume; leave --resume out to begin one, or pass "
+                "--resume=auto"
+            )
+        return None
+    if asked.resume is None:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
     if folder.name == checkpoint.step_name(0):
         raise InputError(f"{run} was imported, so there is no training to resume; refine it")
