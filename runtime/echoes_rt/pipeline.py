@@ -199,7 +199,7 @@ class Echoes(Model):
         return self.stream_call(call, image, duration)
 
     def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Path:
-        """Writes a video with the sound of what it shows; docs/runtime.md says how.
+        """Writes a video with the sound of what it shows; docs/use.md says how.
 
         Args:
             video: MP4, MOV, Matroska or WebM; its pictures are copied as they are.

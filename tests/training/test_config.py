@@ -15,7 +15,7 @@ from echoes_training.device import pick_device
 from echoes_training.presets import PRESETS
 from echoes_training.stages.finetune import finetuning
 
-RECIPE = Path(__file__).parents[2] / "docs" / "finetune.md"
+RECIPE = Path(__file__).parents[2] / "docs" / "train.md"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

@@ -260,7 +260,7 @@ class TransformerStageConfig:
 
     Attributes:
         masking: of a joint form, ``independent`` draws a mask ratio per medium, ``joint`` one for
-            both (the trap of docs/training.md, kept for the ablation).
+            both (the trap of docs/train.md, kept for the ablation).
         full_mask: probability, per medium that is asked for, of a ratio of 1.
         no_mask: probability, per medium, of a ratio of 0; of a joint form.
         unpaired: share of sequences without the other medium: the second branch of guidance. In
