@@ -44,7 +44,7 @@ bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machi
 	$(BENCH_VENV)/bin/python -m bench $(BENCH) > /dev/null
 
 gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/gpu.md
-	$(GPU_PYTHON) -m echoes_rt.gpu_check $(GPU_CHECK)
+	$(GPU_PYTHON) -m echoes_rt.nvidia.gpu_check $(GPU_CHECK)
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 
 _OURS, _OTHERS = "#1f77b4", "#b0b0b0"
 

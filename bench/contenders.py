@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from bench.models import Subject
 from bench.sessions import OpenVINOSession, TorchSession, openvino_int8, openvino_model
-from echoes_export.models import Models
-from echoes_export.wrappers import graph_parts, network_part
+from echoes_export.bundle.models import Models
+from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.backends.base import Session
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials

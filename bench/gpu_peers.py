@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.contenders import Contender, sound_maker, torch_modules
 from bench.measure import measure
 from bench.models import Subject
-from echoes_export.stored_models import stored_models
+from echoes_export.bundle.stored_models import stored_models
 from echoes_rt.backends.base import Session
 from echoes_rt.bundle import Bundle
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_export.about import About
-from echoes_export.models import Models, random_models
-from echoes_export.precision import rounded
-from echoes_export.quantize import quantize_bundle
-from echoes_export.write_bundle import write_bundle
+from echoes_export.bundle.about import About
+from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.write import write_bundle
+from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.precision.stored import rounded
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS

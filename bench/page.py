@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chart import write_chart, write_cost_chart
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 
 Document = dict[str, Any]
 

@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from echoes_export.nodes import signature_of
+from echoes_export.graphs.nodes import signature_of
 
 Arrays = dict[str, NDArray[Any]]
 
 
 class TorchSession:
-    """A wrapper module of ``echoes_export.wrappers`` as a session on the CPU."""
+    """A wrapper module of ``echoes_export.graphs.wrappers`` as a session on the CPU."""
 
     device = "cpu"
 

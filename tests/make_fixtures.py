@@ -100,10 +100,10 @@ def write_golden(folder: Path) -> None:
 
 
 def write_bundle(folder: Path) -> None:
-    from echoes_export import write_bundle as export
-    from echoes_export.about import About
-    from echoes_export.models import random_models
-    from echoes_export.precision import rounded
+    from echoes_export.bundle import write as export
+    from echoes_export.bundle.about import About
+    from echoes_export.bundle.models import random_models
+    from echoes_export.precision.stored import rounded
     from echoes_training.presets import PRESETS
 
     about = About(

@@ -13,8 +13,8 @@ from bench.contenders import Contender, Sound, contenders
 from bench.measure import Result, measure
 from bench.models import Subject, make_subject
 from bench.page import page, write_page
-from echoes_export.quantize import quantize_bundle
-from echoes_export.stored_models import stored_models
+from echoes_export.bundle.stored_models import stored_models
+from echoes_export.precision.quantize import quantize_bundle
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
 

@@ -57,9 +57,9 @@ def python_files(folder: str) -> list[Path]:
 # Bundles are opened and pictures and videos read as users' are.
 READERS = {
     "bundles.py": "echoes_rt.bundle",
-    "image.py": "echoes_rt.image",
-    "checking.py": "echoes_rt.image",
-    "decode.py": "echoes_rt.av_file",
+    "image.py": "echoes_rt.io.image",
+    "checking.py": "echoes_rt.io.image",
+    "decode.py": "echoes_rt.io.av_file",
 }
 
 

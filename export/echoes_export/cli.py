@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from echoes_export.engine_command import engine
-from echoes_export.quantize_command import quantize
+from echoes_export.precision.quantize_command import quantize
+from echoes_export.tensorrt.command import engine
 from echoes_rt.errors import EchoesError, InputError
 from echoes_training.preset_names import PRESET_NAMES
 
 if TYPE_CHECKING:
+    from echoes_export.bundle.models import Models
     from echoes_export.inputs import Inputs
-    from echoes_export.models import Models
     from echoes_rt.bundle import Bundle
     from echoes_training.data.index import Clip
 
@@ -123,12 +123,12 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.about import about_bundle
+    from echoes_export.bundle.about import about_bundle
+    from echoes_export.bundle.labels import labels_of
+    from echoes_export.bundle.write import write_bundle
     from echoes_export.checks import table
-    from echoes_export.labels import labels_of
-    from echoes_export.precision import rounded
+    from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
-    from echoes_export.write_bundle import write_bundle
 
     _check_sources(random, base, runs)
     based_on = None if base is None else _open(base)
@@ -172,7 +172,7 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
     Example: echoes-export verify bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
     """
-    from echoes_export.precision import rounded
+    from echoes_export.precision.stored import rounded
     from echoes_rt.bundle import Bundle
 
     _check_sources(None, base, runs)
@@ -195,7 +195,7 @@ def half(bundle_path: Path, pictures: int) -> None:
     """
     from echoes_export.checks import table
     from echoes_export.compare import compare, noise_pictures
-    from echoes_export.half_bundle import add_half_graphs, half_bundle
+    from echoes_export.precision.half_bundle import add_half_graphs, half_bundle
     from echoes_rt.bundle import Bundle
 
     def accept(folder: Path) -> None:
@@ -240,14 +240,14 @@ def _open(name_or_path: str) -> "Bundle":
 
 
 def _models(base: "Bundle | None", runs: dict[str, Path | None]) -> "Models":
-    from echoes_export.run_models import Runs, load_models
-    from echoes_export.stored_models import stored_models
+    from echoes_export.bundle.run_models import Runs, load_models
+    from echoes_export.bundle.stored_models import stored_models
 
     return load_models(Runs(**runs), None if base is None else stored_models(base))
 
 
 def _random_models(preset: str) -> "Models":
-    from echoes_export.models import random_models
+    from echoes_export.bundle.models import random_models
     from echoes_training.presets import PRESETS
 
     return random_models(PRESETS[preset], seed=0)

@@ -8,7 +8,7 @@ from echoes_export.checks import Array, Check, snr_db
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import load_image
+from echoes_rt.io.image import load_image
 from echoes_rt.model import Model
 
 _SEED = 0

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from echoes_export.models import Models
+from echoes_export.bundle.models import Models
 from echoes_rt.errors import InputError
-from echoes_rt.image import load_image
+from echoes_rt.io.image import load_image
 from echoes_training.data.audio import AudioStore, to_batch
 from echoes_training.data.index import Clip
 from echoes_training.models.mel import MelSpectrogram

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from echoes_export.bundle.models import Models
 from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
+from echoes_export.graphs.wrappers import Part, graph_parts
 from echoes_export.inputs import Inputs
-from echoes_export.models import Models
-from echoes_export.wrappers import Part, graph_parts
 from echoes_rt.bundle import Bundle
 from echoes_rt.decode import loop, reference
 from echoes_rt.decode.noise import uniforms

@@ -13,7 +13,7 @@ from echoes_rt.errors import BundleError
 from echoes_rt.format.external_data import external_locations
 from echoes_rt.format.graph_entry import DataFile
 from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
-from echoes_rt.leftovers import ScratchFolder
+from echoes_rt.io.leftovers import ScratchFolder
 
 DEFAULT_BUNDLE = "echoes-mini"
 BUNDLE_VARIABLE = "ECHOES_RT_BUNDLE"

@@ -16,9 +16,9 @@ from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import BUNDLE_VARIABLE, Bundle, find_bundle
 from echoes_rt.cpu_limit import cpu_quota, thread_limit
-from echoes_rt.doctor_gpu import examine_gpu
 from echoes_rt.errors import EchoesError
 from echoes_rt.format.engine_file import ENGINES_FOLDER
+from echoes_rt.nvidia.doctor import examine_gpu
 
 _PACKAGES = {
     "numpy": "numpy",

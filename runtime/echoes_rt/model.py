@@ -14,14 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Session, StepSession
-from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.device import HALF_KINDS, parse_device
-from echoes_rt.backends.gpu import Gpu
 from echoes_rt.backends.lifetime import never_free
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
-from echoes_rt.backends.tensorrt import TensorRTSession
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode import loop, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
@@ -32,9 +29,12 @@ from echoes_rt.format.graphs import HALF, TensorSpec
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import OTHER, Grid
-from echoes_rt.image import RgbArray, load_image, to_pixels
+from echoes_rt.io.image import RgbArray, load_image, to_pixels
+from echoes_rt.io.sources import AudioLike, clip_of
+from echoes_rt.nvidia.bound import BoundStep
+from echoes_rt.nvidia.gpu import Gpu
+from echoes_rt.nvidia.tensorrt import TensorRTSession
 from echoes_rt.options import SamplingOptions, apply_options, report_steps
-from echoes_rt.sources import AudioLike, clip_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self

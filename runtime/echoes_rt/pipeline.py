@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from echoes_rt import kept
-from echoes_rt.audio import read_recording
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.image import RgbArray
+from echoes_rt.io.audio import read_recording
+from echoes_rt.io.image import RgbArray
+from echoes_rt.io.sources import AudioLike, ImageLike, check_no_start, clip_of, is_sound, rgb_of
+from echoes_rt.io.video import add_sound
 from echoes_rt.model import Model
 from echoes_rt.options import Options
 from echoes_rt.results import Picture, Result, Sound
-from echoes_rt.sources import AudioLike, ImageLike, check_no_start, clip_of, is_sound, rgb_of
-from echoes_rt.tasks import fill_picture, fill_sound, whole
+from echoes_rt.tasks import fill_picture, fill_sound, kept, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
-from echoes_rt.video import add_sound
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

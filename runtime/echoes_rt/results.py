@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
-from echoes_rt.audio import write_audio
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.image import RgbArray, write_image
-from echoes_rt.sound_file import Depth, Samples
+from echoes_rt.io.audio import write_audio
+from echoes_rt.io.image import RgbArray, write_image
+from echoes_rt.io.sound_file import Depth, Samples
 
 
 @dataclass(frozen=True, kw_only=True)

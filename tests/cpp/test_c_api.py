@@ -14,7 +14,7 @@ from native import MEDIA, GenerateOptions, Native, NativeError, StepCallback
 
 from echoes_rt import Echoes
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import resize
+from echoes_rt.io.image import resize
 
 SEEDS = [*range(48), 2**32, 2**64 - 1]
 

@@ -10,8 +10,8 @@ import soundfile
 import torch
 from click.testing import CliRunner, Result
 
+from echoes_export.bundle.models import Models, random_models
 from echoes_export.cli import main
-from echoes_export.models import Models, random_models
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import to_dict

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from echoes_export.bundle_folder import appearing
+from echoes_export.bundle.folder import appearing
 from echoes_rt.errors import InputError
 
 

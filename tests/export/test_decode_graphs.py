@@ -9,11 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from echoes_export.decode_graphs import logits_graph, loop_graph, step_graph
-from echoes_export.models import random_models
-from echoes_export.onnx_graph import export_graph
-from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.wrappers import graph_parts, network_part
+from echoes_export.bundle.models import random_models
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_graph
+from echoes_export.graphs.onnx_graph import export_graph
+from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import uniforms

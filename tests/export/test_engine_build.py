@@ -14,11 +14,13 @@ import pytest
 from click.testing import CliRunner
 
 from echoes_export import compare as comparison
-from echoes_export import engine_build, engine_bundle, engine_scales
 from echoes_export.checks import Check
-from echoes_export.engine_build import Plan, Target, build_engines, free_ranges, make_targets
-from echoes_export.engine_builder import Job
-from echoes_export.engine_command import engine
+from echoes_export.tensorrt import build as engine_build
+from echoes_export.tensorrt import bundle as engine_bundle
+from echoes_export.tensorrt import scales as engine_scales
+from echoes_export.tensorrt.build import Plan, Target, build_engines, free_ranges, make_targets
+from echoes_export.tensorrt.builder import Job
+from echoes_export.tensorrt.command import engine
 from echoes_rt.bundle import Bundle, bundled_names
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from echoes_export.engine_builder import Job, build
+from echoes_export.tensorrt.builder import Job, build
 from echoes_rt.errors import BackendError
 
 FAKE = Path(__file__).parents[1] / "runtime" / "fakes" / "builder"

@@ -9,10 +9,10 @@ import pytest
 from onnx import TensorProto
 
 from echoes_export.compare import compare, noise_pictures
-from echoes_export.engine_bundle import write_engine_bundle
-from echoes_export.engine_command import COMPARED, GRAPHS
-from echoes_export.engine_graphs import engine_graph
-from echoes_export.engine_scales import measure_scales
+from echoes_export.tensorrt.bundle import write_engine_bundle
+from echoes_export.tensorrt.command import COMPARED, GRAPHS
+from echoes_export.tensorrt.graphs import engine_graph
+from echoes_export.tensorrt.scales import measure_scales
 from echoes_export.verify import mixed_question
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from echoes_export.about import About
-from echoes_export.engine_build import Plan, build_engines, free_ranges, make_targets
-from echoes_export.engine_command import GRAPHS, engine
-from echoes_export.models import random_models
-from echoes_export.precision import rounded
-from echoes_export.write_bundle import write_bundle
+from echoes_export.bundle.about import About
+from echoes_export.bundle.models import random_models
+from echoes_export.bundle.write import write_bundle
+from echoes_export.precision.stored import rounded
+from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
+from echoes_export.tensorrt.command import GRAPHS, engine
 from echoes_rt.bundle import BUNDLED_FOLDER, Bundle
 from echoes_rt.errors import BackendError
 from echoes_rt.format.sampling import Sampling

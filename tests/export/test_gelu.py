@@ -7,8 +7,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from echoes_export.gelu import order_gelu
-from echoes_export.nodes import Nodes
+from echoes_export.graphs.gelu import order_gelu
+from echoes_export.graphs.nodes import Nodes
 from echoes_rt.format.graphs import GraphSpec, TensorSpec
 
 SIGNATURE = GraphSpec(

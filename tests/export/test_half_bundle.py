@@ -12,14 +12,14 @@ from onnx import TensorProto
 
 from echoes_export.cli import main
 from echoes_export.compare import compare, noise_pictures
-from echoes_export.half_bundle import GRAPHS, add_half_graphs, half_bundle
-from echoes_export.quantize import quantize_bundle
+from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs, half_bundle
+from echoes_export.precision.quantize import quantize_bundle
 from echoes_rt import model as engine_module
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
-from echoes_rt.gpu_check.parity import check_parity
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check.parity import check_parity
 
 
 def accept(_: Path) -> None:

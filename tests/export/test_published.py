@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from echoes_export.models import Models, random_models
-from echoes_export.onnx_graph import export_graph
-from echoes_export.run_models import Runs, load_models
-from echoes_export.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.wrappers import graph_parts
+from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.run_models import Runs, load_models
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.graphs.onnx_graph import export_graph
+from echoes_export.graphs.wrappers import graph_parts
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.format.tokens import Grid
 from echoes_training.models.melgan import MelGAN

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
-from echoes_export.int8_graph import quantized
-from echoes_export.quantize import quantize_bundle
-from echoes_export.quantize_command import quantize
+from echoes_export.precision.int8_graph import quantized
+from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.precision.quantize_command import quantize
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.model import Model

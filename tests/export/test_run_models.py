@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from echoes_export.models import Models, random_models
-from echoes_export.run_models import Runs, load_models
+from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.run_models import Runs, load_models
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState

@@ -15,11 +15,11 @@ import numpy as np
 import soundfile
 from tests.fuzz.mutate import mutated
 
-from echoes_rt.audio import read_audio, read_sound
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle
-from echoes_rt.image import read_image
+from echoes_rt.io.audio import read_audio, read_sound
+from echoes_rt.io.image import read_image
 
 TINY_BUNDLE = Path(__file__).parents[1] / "fixtures" / "tiny_bundle"
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from echoes_rt.bundle import Bundle
-from echoes_rt.gpu_check.outcome import PASSED, SKIPPED
-from echoes_rt.gpu_check.run import DEVICES, check_device
-from echoes_rt.gpu_check.start import start_device
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check.outcome import PASSED, SKIPPED
+from echoes_rt.nvidia.gpu_check.run import DEVICES, check_device
+from echoes_rt.nvidia.gpu_check.start import start_device
 
 
 @pytest.mark.gpu

@@ -25,8 +25,8 @@ import soundfile
 import torch
 from torch import Tensor, nn
 
-from echoes_rt.audio import read_audio
 from echoes_rt.format.mel import MelSpec
+from echoes_rt.io.audio import read_audio
 from echoes_training.published.command import import_checkpoint
 
 CLONES = {

@@ -12,7 +12,7 @@ import pytest
 from tests.runtime.fakes import fake_tensorrt
 from tests.runtime.fakes.engines import write_engine
 
-from echoes_rt.backends import cuda_driver
+from echoes_rt.nvidia import cuda_driver
 
 _SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")

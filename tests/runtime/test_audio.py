@@ -7,8 +7,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt.audio import check_sound_path, read_audio, write_audio
 from echoes_rt.errors import InputError
+from echoes_rt.io.audio import check_sound_path, read_audio, write_audio
 
 RATE = 22_050
 

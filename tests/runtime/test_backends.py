@@ -13,8 +13,7 @@ import onnxruntime
 import pytest
 from tests.runtime.conftest import FakeDriver
 
-from echoes_rt.backends import coverage, cuda_driver, probe
-from echoes_rt.backends.cuda_driver import CudaDriver
+from echoes_rt.backends import coverage, probe
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.probe import MissingDevice
@@ -22,6 +21,8 @@ from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.nvidia import cuda_driver
+from echoes_rt.nvidia.cuda_driver import CudaDriver
 
 REAL_SESSION = onnxruntime.InferenceSession
 

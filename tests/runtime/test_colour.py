@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tests.runtime.test_image import encode, png_chunk
 
 from echoes_rt import Echoes
-from echoes_rt.colour import Profile, coding_of_numbers, profile_of_coding, profile_of_icc
-from echoes_rt.image import read_image, read_stored_image, write_image
-from echoes_rt.picture_profile import with_profile
+from echoes_rt.io.colour import Profile, coding_of_numbers, profile_of_coding, profile_of_icc
+from echoes_rt.io.image import read_image, read_stored_image, write_image
+from echoes_rt.io.picture_profile import with_profile
 
 SRGB_CURVE = struct.pack(">4sIHH5i", b"para", 0, 3, 0, 157286, 62119, 3417, 5072, 2651)
 GAMMA_22 = struct.pack(">4sIIHH", b"curv", 0, 1, 563, 0)

@@ -10,8 +10,6 @@ import pytest
 from numpy.typing import NDArray
 
 from echoes_rt import Echoes
-from echoes_rt.backends import bound
-from echoes_rt.backends.bound import BoundStep
 from echoes_rt.decode import loop, reference, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
@@ -19,6 +17,8 @@ from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.format.graphs import TensorSpec
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA, OTHER
+from echoes_rt.nvidia import bound
+from echoes_rt.nvidia.bound import BoundStep
 
 SEEDS = 25
 

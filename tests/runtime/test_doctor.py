@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from tests.runtime.conftest import FakeDriver
 
-from echoes_rt import doctor_advice, doctor_gpu
-from echoes_rt.backends import nvidia_system
-from echoes_rt.backends.fatbin import architectures, runs_on
 from echoes_rt.commands.inspect import _nvidia_lines
 from echoes_rt.doctor import examine
-from echoes_rt.doctor_gpu import examine_gpu
+from echoes_rt.nvidia import advice as doctor_advice
+from echoes_rt.nvidia import doctor as doctor_gpu
+from echoes_rt.nvidia import system as nvidia_system
+from echoes_rt.nvidia.doctor import examine_gpu
+from echoes_rt.nvidia.fatbin import architectures, runs_on
 
 TEGRA = (
     "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan"
@@ -140,7 +141,7 @@ def test_releases_are_read_off_the_system(system: Path) -> None:
 def test_machine_without_a_gpu_gets_no_advice(
     system: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("echoes_rt.backends.cuda_driver.LIBRARY", "libno-such-driver.so.1")
+    monkeypatch.setattr("echoes_rt.nvidia.cuda_driver.LIBRARY", "libno-such-driver.so.1")
     report: dict[str, Any] = examine_gpu(None)
     assert report["driver"].startswith("there is no NVIDIA driver")
     assert (report["gpus"], report["advice"], report["jetson_linux"]) == ([], [], None)

@@ -9,7 +9,7 @@ import soundfile
 
 from echoes_rt import Echoes, InputError
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.image import read_image
+from echoes_rt.io.image import read_image
 from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call

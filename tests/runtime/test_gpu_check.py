@@ -12,14 +12,14 @@ from click.testing import CliRunner
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
-from echoes_rt.gpu_check import peers, start
-from echoes_rt.gpu_check.__main__ import main
-from echoes_rt.gpu_check.outcome import FAILED, PASSED, SKIPPED
-from echoes_rt.gpu_check.parity import check_parity, signal_to_noise_db
-from echoes_rt.gpu_check.run import DEVICES, run_checks
-from echoes_rt.gpu_check.soak import _outcome, check_soak
-from echoes_rt.gpu_check.start import GRAPHS, start_device
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check import peers, start
+from echoes_rt.nvidia.gpu_check.__main__ import main
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, SKIPPED
+from echoes_rt.nvidia.gpu_check.parity import check_parity, signal_to_noise_db
+from echoes_rt.nvidia.gpu_check.run import DEVICES, run_checks
+from echoes_rt.nvidia.gpu_check.soak import _outcome, check_soak
+from echoes_rt.nvidia.gpu_check.start import GRAPHS, start_device
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 
@@ -37,7 +37,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_machine_without_a_gpu_is_told_so_to_the_end(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("echoes_rt.backends.cuda_driver.LIBRARY", "libno-such-driver.so.1")
+    monkeypatch.setattr("echoes_rt.nvidia.cuda_driver.LIBRARY", "libno-such-driver.so.1")
     out = tmp_path / "report"
     result = CliRunner().invoke(main, ["--bundle", str(tiny_bundle), "--out", str(out)])
     assert result.exit_code == 0, result.output

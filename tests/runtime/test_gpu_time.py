@@ -9,11 +9,12 @@ import onnxruntime
 import pytest
 from tests.runtime.conftest import FakeDriver
 
-from echoes_rt.backends import nvidia_system, select
+from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.model import Model
-from echoes_rt.profile import nvtx_range
-from echoes_rt.profile.gpu_time import GpuTime, gpu_time
+from echoes_rt.nvidia import nvtx_range
+from echoes_rt.nvidia import system as nvidia_system
+from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.stages import TOTAL, Question, generate
 from echoes_rt.profile.table import _gpu_lines
 

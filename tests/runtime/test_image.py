@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import load_image, read_image, resize
-from echoes_rt.picture_decoder import _set_log_level
+from echoes_rt.io.image import load_image, read_image, resize
+from echoes_rt.io.picture_decoder import _set_log_level
 
 SPEC = ImageSpec(height=32, width=32)
 
@@ -357,7 +357,7 @@ def test_damaged_headers_never_crash(suffix: str, tmp_path: Path) -> None:
 import random
 from pathlib import Path
 from echoes_rt.errors import InputError
-from echoes_rt.image import read_image
+from echoes_rt.io.image import read_image
 whole = Path({str(tmp_path / "whole")!r}).read_bytes()
 path = Path({str(tmp_path / "damaged")!r})
 chance = random.Random(0)

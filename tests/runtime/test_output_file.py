@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from echoes_rt import leftovers, output_file
 from echoes_rt.errors import EchoesError, InputError
-from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.output_file import check_place, replacing
+from echoes_rt.io import leftovers, output_file
+from echoes_rt.io.leftovers import ScratchFolder
+from echoes_rt.io.output_file import check_place, replacing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="permissions and locks of POSIX")
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from echoes_rt.leftovers import ScratchFolder
-from echoes_rt.output_file import replacing
+from echoes_rt.io.leftovers import ScratchFolder
+from echoes_rt.io.output_file import replacing
 folder = ScratchFolder()
 with replacing(Path(sys.argv[1])) as partial:
     partial.write_bytes(b"half")

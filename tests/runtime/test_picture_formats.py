@@ -25,11 +25,11 @@ from tests.runtime.test_image import (
     quarters,
 )
 
-from echoes_rt import image
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.image import read_image
-from echoes_rt.picture_headers import read_header
-from echoes_rt.picture_headers.av1 import largest_frame
+from echoes_rt.io import image
+from echoes_rt.io.image import read_image
+from echoes_rt.io.picture_headers import read_header
+from echoes_rt.io.picture_headers.av1 import largest_frame
 
 WHITE = [255, 255, 255]
 

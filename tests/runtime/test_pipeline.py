@@ -9,8 +9,8 @@ import pytest
 import soundfile
 
 from echoes_rt import BundleError, CancelledError, Echoes, InputError, Sound
-from echoes_rt.audio import read_audio
-from echoes_rt.image import read_image
+from echoes_rt.io.audio import read_audio
+from echoes_rt.io.image import read_image
 from echoes_rt.model import _levelled
 from echoes_rt.tasks import whole
 

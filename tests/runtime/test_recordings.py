@@ -12,10 +12,11 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from echoes_rt import Echoes, audio
-from echoes_rt.audio import read_audio, read_recording, write_audio
+from echoes_rt import Echoes
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.sound_count import why_miscounted
+from echoes_rt.io import audio
+from echoes_rt.io.audio import read_audio, read_recording, write_audio
+from echoes_rt.io.sound_count import why_miscounted
 
 RATE = 22_050
 

@@ -12,11 +12,11 @@ import pytest
 import soundfile
 
 from echoes_rt import BundleError, CancelledError, Echoes, InputError
-from echoes_rt.audio import write_audio
 from echoes_rt.decode.plan import FloatArray
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid
-from echoes_rt.image import read_image
+from echoes_rt.io.audio import write_audio
+from echoes_rt.io.image import read_image
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
 

@@ -16,11 +16,11 @@ from echoes_rt import Echoes
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.select import choose_device
-from echoes_rt.backends.tensorrt import _make_log
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.format import engine_file
 from echoes_rt.format.engine_file import file_sha256
+from echoes_rt.nvidia.tensorrt import _make_log
 
 AddEngine = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from echoes_rt import Echoes, InputError
 from echoes_rt.cli import main
-from echoes_rt.video import FramesByTime, _decoding_times
+from echoes_rt.io.video import FramesByTime, _decoding_times
 
 Run = Callable[..., Result]
 FPS = 10

@@ -8,7 +8,7 @@ import pytest
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import load_image, read_image
+from echoes_rt.io.image import load_image, read_image
 from echoes_training.data.checking import fault
 from echoes_training.data.image import ImageStore, to_batch
 from echoes_training.data.index import Clip

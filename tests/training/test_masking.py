@@ -49,17 +49,30 @@ def test_a_single_medium_leaves_the_other_unknown() -> None:
         assert not question.asked[parts[1 - medium]].any()
 
 
-def test_in_context_form_one_medium_asks_and_the_other_is_whole() -> None:
+def test_in_context_form_one_medium_asks_and_half_of_the_other_is_known_or_more() -> None:
     rng = np.random.default_rng(0)
     questions = [draw_question(CONTEXT, rng) for _ in range(400)]
+    parts = (LAYOUT.image_slice, LAYOUT.audio_slice)
+    hidden = []
     for question in questions:
-        image, audio = (question.mask[part] for part in (LAYOUT.image_slice, LAYOUT.audio_slice))
-        assert (image.any(), audio.any()) == question.sees
-        assert question.sees in ((True, False), (False, True))
-    targets = [question.sees.index(True) for question in questions]
-    assert 0.4 < np.mean(targets) < 0.6
-    is_full = [question.mask[LAYOUT.audio_slice].all() for question in questions]
-    assert np.mean(is_full) > 0.08
+        target = question.sees.index(True)
+        assert question.sees.count(True) == 1
+        assert question.asked[parts[target]].any()
+        assert (question.asked == question.mask)[parts[target]].all()
+        assert not question.asked[parts[1 - target]].any()
+        hidden.append(question.mask[parts[1 - target]].mean())
+    assert CONTEXT.context_mask == 0.5
+    assert 0.2 < np.mean(hidden) < 0.3
+    assert max(hidden) <= 0.52
+    assert 0.4 < np.mean([question.sees[0] for question in questions]) < 0.6
+
+
+def test_without_a_context_mask_all_of_the_other_medium_is_known() -> None:
+    rng = np.random.default_rng(0)
+    whole = dataclasses.replace(CONTEXT, context_mask=0.0)
+    for _ in range(50):
+        question = draw_question(whole, rng)
+        assert (question.asked == question.mask).all()
 
 
 def test_in_context_form_both_media_ask_alone() -> None:

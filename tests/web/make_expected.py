@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from echoes_rt.audio import write_audio
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import normalise, resize
+from echoes_rt.io.audio import write_audio
+from echoes_rt.io.image import normalise, resize
 from echoes_rt.pipeline import Echoes
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks import fill_sound

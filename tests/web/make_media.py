@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from echoes_rt.audio import write_audio
 from echoes_rt.decode.plan import IntArray
-from echoes_rt.image import read_image, write_image
+from echoes_rt.io.audio import write_audio
+from echoes_rt.io.image import read_image, write_image
 from echoes_rt.options import Options
 from echoes_rt.pipeline import Echoes
 from echoes_rt.tasks.call import Call

@@ -263,6 +263,8 @@ class TransformerStageConfig:
             both (the trap of docs/train.md, kept for the ablation).
         full_mask: probability, per medium that is asked for, of a ratio of 1.
         no_mask: probability, per medium, of a ratio of 0; of a joint form.
+        context_mask: the largest share of a context that is hidden, in context form: so that no
+            single code of a picture decides what is heard.
         unpaired: share of sequences without the other medium: the second branch of guidance. In
             context form both media of such a sequence are asked for, each alone; in joint form one
             is, and the other one is fully masked.
@@ -280,6 +282,7 @@ class TransformerStageConfig:
     masking: str = "independent"
     full_mask: float = 0.2
     no_mask: float = 0.45
+    context_mask: float = 0.0
     unpaired: float = 0.15
     group_weight: float = 0.5
     group_steps: int = 0
@@ -294,8 +297,9 @@ class TransformerStageConfig:
                 "full_mask and no_mask must be probabilities whose sum is at most 1, "
                 f"got {self.full_mask}, {self.no_mask}"
             )
-        if not 0 <= self.unpaired <= 1:
-            raise ValueError(f"unpaired must be in [0, 1], got {self.unpaired}")
+        for name in ("context_mask", "unpaired"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -31,7 +31,8 @@ class Question:
 def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Question:
     """Of a pair, with at least one unknown token.
 
-    In context form either medium is the target and the other one is whole. In joint form,
+    In context form either medium is the target and the other one is whole, or but for a share up
+    to ``context_mask`` of it. In joint form,
     ``independent`` draws a ratio for each medium: fully known, fully masked, or by the cosine
     schedule at a uniform progress. So every question that decoding asks is asked in training, the
     unconditional one of guidance (condition fully masked) among them. ``joint`` hides one share of
@@ -40,10 +41,15 @@ def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Q
     layout = config.layout
     if config.model.form == "context":
         target = int(rng.integers(2))
-        mask = np.zeros(layout.n_tokens, dtype=np.bool_)
+        asked = np.zeros(layout.n_tokens, dtype=np.bool_)
         part = (layout.image_slice, layout.audio_slice)[target]
-        mask[part] = _hide(part.stop - part.start, _masked_ratio(config, rng), rng)
-        return Question(mask=mask, asked=mask, sees=(target == 0, target == 1))
+        asked[part] = _hide(part.stop - part.start, _masked_ratio(config, rng), rng)
+        mask = asked.copy()
+        if config.context_mask > 0:
+            context = (layout.audio_slice, layout.image_slice)[target]
+            ratio = rng.uniform(0, config.context_mask)
+            mask[context] = _hide(context.stop - context.start, ratio, rng)
+        return Question(mask=mask, asked=asked, sees=(target == 0, target == 1))
     if config.masking == "joint":
         mask = _hide(layout.n_tokens, mask_ratio(rng.random()), rng)
     else:

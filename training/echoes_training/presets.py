@@ -26,7 +26,11 @@ from echoes_training.models.vqgan import VQGANConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Everything that has a size: the contracts and the stages."""
+    """Everything that has a size: the contracts and the stages.
+
+    Attributes:
+        codecs: the stages of the picture's and of the sound's codec that ``layout`` is of.
+    """
 
     image: ImageSpec
     mel: MelSpec
@@ -38,6 +42,7 @@ class Preset:
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
+    codecs: tuple[str, str] = ("image_vqgan", "mel_vqgan")
 
 
 def _tiny() -> Preset:
@@ -248,10 +253,12 @@ def _mini() -> Preset:
             ),
             model=TransformerConfig(width=192, layers=4, heads=3, dropout=0.1, audio_group=2),
             layout=layout,
+            context_mask=0.5,
             group_steps=512,
             # With few steps of decoding a tenth of the draws would be any code at all.
             label_smoothing=0.0,
         ),
+        codecs=("image_codec", "mel_codec"),
     )
 
 
@@ -332,9 +339,8 @@ def _base() -> Preset:
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),
-            model=VocoderConfig(
-                width=512, layers=8, noise=True, tones=True
-            ),  # as Vocos (arXiv 2306.00814)
+            # Width and layers of Vocos (arXiv 2306.00814).
+            model=VocoderConfig(width=512, layers=8, noise=True, tones=True),
             mel=mel,
             segment_frames=64,
             adversarial_start=20_000,
@@ -364,4 +370,30 @@ def _large() -> Preset:
     return dataclasses.replace(base, transformer=transformer)
 
 
-PRESETS = {"tiny": _tiny(), "mini": _mini(), "base": _base(), "large": _large()}
+def _edge(model: TransformerConfig) -> Preset:
+    """Ten seconds for small machines: a pretrained trunk for pictures, and mini's decoders."""
+    base, mini = _base(), _mini()
+    layout = dataclasses.replace(base.layout, audio=Grid(height=10, width=53, codebook_size=1024))
+    return dataclasses.replace(
+        base,
+        layout=layout,
+        vocoder=dataclasses.replace(base.vocoder, model=mini.vocoder.model),
+        transformer=dataclasses.replace(
+            base.transformer, model=model, layout=layout, context_mask=0.5
+        ),
+        codecs=mini.codecs,
+    )
+
+
+PRESETS = {
+    "tiny": _tiny(),
+    "mini": _mini(),
+    "edge-small": _edge(
+        TransformerConfig(width=512, layers=8, heads=8, dropout=0.1, image_group=2, audio_group=2)
+    ),
+    "edge": _edge(
+        TransformerConfig(width=768, layers=12, heads=12, dropout=0.1, image_group=2, audio_group=2)
+    ),
+    "base": _base(),
+    "large": _large(),
+}

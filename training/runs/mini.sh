@@ -21,31 +21,24 @@ if [ ! -e "$work/data/index.jsonl" ]; then
 fi
 index=$work/data/index.jsonl
 
-echoes-train image-vqgan --index "$index" --out "$work/image" --resume &
+# Every training takes about a core. The codecs' codes are what the transformer waits for.
+echoes-train image-codec --index "$index" --out "$work/image" --resume &
 image=$!
-echoes-train mel-vqgan --index "$index" --out "$work/mel" --resume
+echoes-train mel-codec --index "$index" --out "$work/mel" --resume
 wait $image
+echoes-train vocoder --index "$index" --out "$work/vocoder" --resume &
+vocoder=$!
 if [ ! -e "$work/tokens.safetensors" ]; then
   echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
-    --audio-views 6 --unpaired-views 1 --out "$work/tokens.safetensors"
+    --out "$work/tokens.safetensors"
 fi
-
-# The refined decoder has the codes of the codec that it comes from, so both sides go on at once.
-echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume &
-transformer=$!
-echoes-train refine-mel --codec "$work/mel" --index "$index" --out "$work/mel-refined" \
-  --set loop.steps=1800 --resume
-echoes-train refine-image --codec "$work/image" --index "$index" --out "$work/image-refined" \
-  --set decoder_channels=64,128,192 --set shift=3 --set adversarial_start=1700 \
-  --set loop.steps=2600 --set loop.batch_size=16 --set loop.learning_rate=0.001 \
-  --set loop.warmup_steps=60 --set loss_weights.adversarial=0.8 --resume
-echoes-train vocoder --index "$index" --out "$work/vocoder" --resume
-wait $transformer
+echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume
+wait $vocoder
 
 rm -rf "$work/echoes-mini"
-echoes-export bundle --image-vqgan "$work/image-refined" --mel-vqgan "$work/mel-refined" \
+echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
-  --name echoes-mini --description "Sounds and pictures of 18 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
+  --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
   --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
   --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \

@@ -16,10 +16,7 @@ from types import ModuleType
 
 import numpy as np
 
-from echoes_rt.backends.cuda_driver import CudaDriver
 from echoes_rt.backends.device import Device
-from echoes_rt.backends.fatbin import architectures, runs_on
-from echoes_rt.backends.gpu import find_gpu
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
@@ -28,6 +25,9 @@ from echoes_rt.backends.session_start import (
     start_session,
 )
 from echoes_rt.errors import BackendError
+from echoes_rt.nvidia.cuda_driver import CudaDriver
+from echoes_rt.nvidia.fatbin import architectures, runs_on
+from echoes_rt.nvidia.gpu import find_gpu
 
 # y = MatMul(Conv(x, x), x) + x for x of shape (1, 1, 1, 1), opset 13: a kernel of ONNX Runtime's
 # own, one of cuBLAS and one of cuDNN, each of which may be what is missing.

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from echoes_rt.backends.device import Device, parse_device
-from echoes_rt.backends.engines import FoundEngine, find_engines
 from echoes_rt.backends.probe import MissingDevice, missing_provider
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import ENGINES_FOLDER
+from echoes_rt.nvidia.engines import FoundEngine, find_engines
 
 logger = logging.getLogger(__name__)
 

@@ -177,10 +177,10 @@ def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
     Raises:
         InputError: if not, or if OUT is SOURCE or one of ``others``.
     """
-    from echoes_rt.audio import check_sound_path
-    from echoes_rt.image import check_image_path
-    from echoes_rt.output_file import check_not_input
-    from echoes_rt.sources import is_sound
+    from echoes_rt.io.audio import check_sound_path
+    from echoes_rt.io.image import check_image_path
+    from echoes_rt.io.output_file import check_not_input
+    from echoes_rt.io.sources import is_sound
 
     is_heard = is_sound(source)
     (check_sound_path if is_heard else check_image_path)(out)

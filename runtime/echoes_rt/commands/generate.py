@@ -69,10 +69,10 @@ def generate(
              echoes-rt generate clip.mp4 loud.mp4
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
     """  # noqa: D301 - \b keeps click from joining the lines
+    from echoes_rt.io.video import is_video_path
     from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.call import Call
     from echoes_rt.tasks.whole import BATCH, check_count
-    from echoes_rt.video import is_video_path
 
     begin = time.perf_counter()
     check_count(count, rank)
@@ -129,8 +129,8 @@ def cogenerate(
 
     Example: echoes-rt cogenerate out.wav out.png --seed 3
     """
-    from echoes_rt.audio import check_sound_path
-    from echoes_rt.image import check_image_path
+    from echoes_rt.io.audio import check_sound_path
+    from echoes_rt.io.image import check_image_path
     from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.whole import REDRAWS
 
@@ -154,12 +154,12 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
         InputError: if a source and its result are of the same medium, or nothing can be written, or
             a result would take the place of a source.
     """
-    from echoes_rt.audio import check_sound_path
-    from echoes_rt.image import check_image_path
-    from echoes_rt.output_file import check_not_input, is_folder
-    from echoes_rt.sound_file import is_sound_path
-    from echoes_rt.sources import medium_of
-    from echoes_rt.video import check_video_path
+    from echoes_rt.io.audio import check_sound_path
+    from echoes_rt.io.image import check_image_path
+    from echoes_rt.io.output_file import check_not_input, is_folder
+    from echoes_rt.io.sound_file import is_sound_path
+    from echoes_rt.io.sources import medium_of
+    from echoes_rt.io.video import check_video_path
 
     is_there = is_folder(out)
     is_several = is_there or len(sources) > 1
@@ -192,8 +192,8 @@ def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[li
 
 def _is_heard(source: Path, out: Path) -> bool:
     """Whether of a video the sound counts: where a picture is asked for."""
-    from echoes_rt.image import PICTURE_SUFFIXES
-    from echoes_rt.video import is_video_path
+    from echoes_rt.io.image import PICTURE_SUFFIXES
+    from echoes_rt.io.video import is_video_path
 
     return is_video_path(source) and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir()
 
@@ -207,8 +207,8 @@ def _long(
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
-    from echoes_rt.audio import write_audio
-    from echoes_rt.sources import is_sound
+    from echoes_rt.io.audio import write_audio
+    from echoes_rt.io.sources import is_sound
     from echoes_rt.tasks.call import Call
 
     if is_sound(source):
@@ -223,8 +223,8 @@ def _long(
 def _video(
     echoes: Echoes, source: Path, out: Path, *, quiet: bool, options: dict[str, Any]
 ) -> Report:
+    from echoes_rt.io.video import add_sound
     from echoes_rt.tasks.call import Call
-    from echoes_rt.video import add_sound
 
     with progress(quiet=quiet) as on_step:
         call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]

@@ -61,8 +61,8 @@ def profile(
              echoes-rt profile --sweep steps --plot cost.png --trace trace.json
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.cpu_limit import usable_cpus
-    from echoes_rt.leftovers import ScratchFolder
-    from echoes_rt.output_file import check_place
+    from echoes_rt.io.leftovers import ScratchFolder
+    from echoes_rt.io.output_file import check_place
     from echoes_rt.profile.gemm_peak import gemm_peak_gflops
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
@@ -129,7 +129,7 @@ def _asked(
 
     import numpy as np
 
-    from echoes_rt.image import read_image, write_image
+    from echoes_rt.io.image import read_image, write_image
     from echoes_rt.options import draw_seed
 
     manifest = subject.model.manifest

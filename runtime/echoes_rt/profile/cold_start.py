@@ -9,7 +9,7 @@ from pathlib import Path
 
 from echoes_rt.errors import BackendError
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.leftovers import ScratchFolder
+from echoes_rt.io.leftovers import ScratchFolder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.backends.base import Session
-from echoes_rt.backends.bound import BoundStep
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.model import Model
+from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.profile.flop import node_flop
 
 Event = dict[str, Any]

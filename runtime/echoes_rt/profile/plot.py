@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.errors import InputError
-from echoes_rt.output_file import check_suffix, replacing
+from echoes_rt.io.output_file import check_suffix, replacing
 from echoes_rt.profile.report import Profile
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point

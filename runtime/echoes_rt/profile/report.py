@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
-from echoes_rt.profile.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.work import (

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from echoes_rt.audio import write_audio
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.image import read_image
+from echoes_rt.io.audio import write_audio
+from echoes_rt.io.image import read_image
 from echoes_rt.model import Model
-from echoes_rt.profile.nvtx_range import nvtx_range
+from echoes_rt.nvidia.nvtx_range import nvtx_range
 
 TOTAL = "total"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from echoes_rt.profile.gpu_time import GpuTime
+from echoes_rt.nvidia.gpu_time import GpuTime
 from echoes_rt.profile.report import Profile
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point, largest_error

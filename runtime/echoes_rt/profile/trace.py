@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from echoes_rt.errors import InputError
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 from echoes_rt.profile.work import Generation
 
 _STAGES, _STEPS, _NODES = 1, 2, 3

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from echoes_rt.leftovers import ScratchFolder
+from echoes_rt.io.leftovers import ScratchFolder
 from echoes_rt.model import Model
 from echoes_rt.profile.nodes import NodeRun, WatchedModel
 from echoes_rt.profile.stages import STAGE_OF, Question, Span, generate

@@ -12,7 +12,7 @@ from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.decode.steps import OnStep
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.image import RgbArray
+from echoes_rt.io.image import RgbArray
 from echoes_rt.options import Options, SamplingOptions, draw_seed
 from echoes_rt.results import Picture, Sound
 from echoes_rt.timing import Clock

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.image import RgbArray, crop_box
+from echoes_rt.io.image import RgbArray, crop_box
 from echoes_rt.results import Picture
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.fill_sound import thinned

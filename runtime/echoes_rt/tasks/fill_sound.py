@@ -7,10 +7,10 @@ from collections import deque
 
 import numpy as np
 
-from echoes_rt.audio import resample, to_mono
 from echoes_rt.decode.noise import VARY_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
+from echoes_rt.io.audio import resample, to_mono
 from echoes_rt.results import Sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import Past, check_duration, overlap_columns, stream

@@ -178,7 +178,7 @@ def _vocoded(call: Call, mels: Iterator[FloatArray], past: Past | None) -> Itera
 
 def _vocode(call: Call, mel: FloatArray) -> FloatArray:
     with call.clock.stage("decode_audio"):
-        return call.model.vocode(mel[None])[0]
+        return np.asarray(call.model.vocode(mel[None])[0])
 
 
 def _joined(tail: FloatArray, samples: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echoes_rt.output_file import check_place
+from echoes_rt.io.output_file import check_place
 from echoes_training.av_metrics.protocol import CLIP_S
 from echoes_training.evaluate.dials import OUT_FILE
 from echoes_training.evaluate.json_file import write_json

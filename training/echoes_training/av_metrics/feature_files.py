@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 from echoes_training.av_metrics.features import Features, make_features
 
 SUFFIXES = (".npz", ".safetensors")

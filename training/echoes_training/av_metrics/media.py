@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.audio import read_sound
-from echoes_rt.image import read_image
+from echoes_rt.io.audio import read_sound
+from echoes_rt.io.image import read_image
 from echoes_training.av_metrics.resampling import resample
 
 Samples = NDArray[np.float32]

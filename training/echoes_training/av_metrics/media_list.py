@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from echoes_rt.audio import read_sound
 from echoes_rt.errors import InputError
+from echoes_rt.io.audio import read_sound
 
 SOUND_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 
 from echoes_rt.errors import InputError
-from echoes_rt.image import read_image
+from echoes_rt.io.image import read_image
 from echoes_training.data.index import Clip
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import read_image
+from echoes_rt.io.image import read_image
 from echoes_training.data import crop
 from echoes_training.data.crop import Pixels as Pixels
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt import BundleError, Echoes
-from echoes_rt.image import RgbArray
+from echoes_rt.io.image import RgbArray
 from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip

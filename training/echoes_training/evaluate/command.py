@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from echoes_rt.io.output_file import check_place
 from echoes_rt.options import SamplingOptions
-from echoes_rt.output_file import check_place
 from echoes_training.evaluate.dials import (
     OUT_FILE,
     count_option,

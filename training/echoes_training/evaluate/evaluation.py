@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from echoes_rt import Echoes
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.image import RgbArray
+from echoes_rt.io.image import RgbArray
 from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore

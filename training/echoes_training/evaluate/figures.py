@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.mel import MelSpec, mel_filterbank
-from echoes_rt.image import RgbArray, read_image
+from echoes_rt.io.image import RgbArray, read_image
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.evaluation import Evaluation

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.errors import InputError
-from echoes_rt.output_file import replacing
+from echoes_rt.io.output_file import replacing
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.image import RgbArray, resize
+from echoes_rt.io.image import RgbArray, resize
 from echoes_training.data.image import ImageStore, Pixels, to_batch
 from echoes_training.data.index import Clip
 from echoes_training.evaluate.fitting import (

@@ -11,7 +11,7 @@ import numpy as np
 
 from echoes_rt import __version__
 from echoes_rt.format.manifest import MANIFEST_NAME
-from echoes_rt.image import RgbArray
+from echoes_rt.io.image import RgbArray
 from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.cogeneration import cogeneration_scores

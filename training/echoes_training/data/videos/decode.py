@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from echoes_rt.av_file import main_pictures
+from echoes_rt.io.av_file import main_pictures
 from echoes_training.data.crop import Pixels
 
 Samples = NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""The models, and the folder that they are written to."""

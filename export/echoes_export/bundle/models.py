@@ -1,0 +1,88 @@
+"""The four trained models that make up a bundle."""
+
+import copy
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from echoes_rt.format.image import ImageSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import TokenLayout
+from echoes_training.models.codec import Codec
+from echoes_training.models.codecs import make_codec
+from echoes_training.models.melgan import MelGAN
+from echoes_training.models.transformer import MaskedTransformer
+from echoes_training.models.vocoder import Vocoder, make_vocoder
+from echoes_training.presets import Preset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Modules in evaluation mode and the contracts that they were trained for.
+
+    Attributes:
+        configs: the shape of each module by its name, ready for JSON.
+    """
+
+    image_vqgan: Codec
+    mel_vqgan: Codec
+    vocoder: Vocoder | MelGAN
+    transformer: MaskedTransformer
+    image: ImageSpec
+    mel: MelSpec
+    layout: TokenLayout
+    configs: dict[str, dict[str, Any]]
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """By the names that their weights have in a bundle."""
+        return {
+            "image_vqgan": self.image_vqgan,
+            "mel_vqgan": self.mel_vqgan,
+            "vocoder": self.vocoder,
+            "transformer": self.transformer,
+        }
+
+    def copy(self) -> "Models":
+        return replace(self, **copy.deepcopy(self.modules))  # type: ignore[arg-type]
+
+
+def random_models(preset: Preset, seed: int) -> Models:
+    """Untrained models of a preset's sizes; the same seed gives the same weights.
+
+    Start values would hide mistakes of an export: biases, norms and running means are neutral, all
+    inputs have nearly the same codes, and the transformer's scores are nearly equal.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        image, mel = (getattr(preset, name).model for name in preset.codecs)
+        models = Models(
+            image_vqgan=make_codec(image),
+            mel_vqgan=make_codec(mel),
+            vocoder=make_vocoder(preset.vocoder.model, preset.mel),
+            transformer=MaskedTransformer(preset.transformer.model, preset.layout),
+            image=preset.image,
+            mel=preset.mel,
+            layout=preset.layout,
+            configs={
+                "image_vqgan": asdict(image),
+                "mel_vqgan": asdict(mel),
+                "vocoder": asdict(preset.vocoder.model),
+                "transformer": asdict(preset.transformer.model),
+            },
+        )
+        for module in models.modules.values():
+            module.eval().requires_grad_(False)
+            for tensor in module.state_dict().values():
+                if tensor.ndim == 1:
+                    tensor.add_(0.1 * torch.rand_like(tensor))
+        models.image_vqgan.spread_codes(torch.randn(2, 3, models.image.height, models.image.width))
+        models.mel_vqgan.spread_codes(torch.randn(2, 1, models.mel.n_mels, models.mel.n_frames))
+        for medium in (models.transformer.image, models.transformer.audio):
+            for parameter in medium.parameters():
+                parameter.mul_(10)
+        for layer in models.transformer.blocks:
+            layer.get_submodule("attention.out").get_parameter("weight").mul_(5)
+    return models

@@ -1,0 +1,320 @@
+"""Modules with exactly the inputs and outputs of the graphs that are made of them."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from echoes_export.bundle.models import Models
+from echoes_export.graphs.decode_graphs import network_signature
+from echoes_rt.format.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, TensorSpec
+from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.tokens import MEDIA, OTHER, Grid
+from echoes_training.models.attention import Block, attend
+from echoes_training.models.codec import Codec
+from echoes_training.models.mel import MelSpectrogram
+from echoes_training.models.melgan import MelGAN
+from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
+from echoes_training.models.vocoder import Vocoder
+
+# A wrapper holds a model under the model's own name, so that every weight in a graph has the name
+# that it has in the bundle's weights file.
+
+
+class ImageEncoder(nn.Module):
+    def __init__(self, image_vqgan: Codec) -> None:
+        super().__init__()
+        self.image_vqgan = image_vqgan
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.image_vqgan.encode(image).flatten(1).to(torch.int32)
+
+
+class ImageDecoder(nn.Module):
+    def __init__(self, image_vqgan: Codec, grid: Grid) -> None:
+        super().__init__()
+        self.image_vqgan = image_vqgan
+        self.grid = grid
+
+    def forward(self, codes: Tensor) -> Tensor:
+        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
+        return self.image_vqgan.decode(grid).clamp(-1, 1)
+
+
+class MelEncoder(nn.Module):
+    def __init__(self, mel_vqgan: Codec) -> None:
+        super().__init__()
+        self.mel_vqgan = mel_vqgan
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.mel_vqgan.encode(mel[:, None]).flatten(1).to(torch.int32)
+
+
+class MelDecoder(nn.Module):
+    def __init__(self, mel_vqgan: Codec, grid: Grid) -> None:
+        super().__init__()
+        self.mel_vqgan = mel_vqgan
+        self.grid = grid
+
+    def forward(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
+        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
+        return self.mel_vqgan.decode(grid, noise).clamp(-1, 1).squeeze(1)
+
+
+class Context(nn.Module):
+    """Codes to the keys and values of every layer."""
+
+    def __init__(self, transformer: MaskedTransformer, medium: str) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.medium = medium
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.transformer.context(codes, self.medium)
+
+
+class JointContext(nn.Module):
+    """A joint form sees its context anew in every step: codes are all that it needs."""
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return codes.clone()
+
+
+class Network(nn.Module):
+    """The rows of a batch that see the context, and behind them those that do not."""
+
+    def __init__(self, transformer: MaskedTransformer, target: str) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.target = target
+
+    def forward(
+        self,
+        context: Tensor,
+        seen_tokens: Tensor,
+        seen_positions: Tensor,
+        alone_tokens: Tensor,
+        alone_positions: Tensor,
+    ) -> Tensor:
+        """Logits (rows, M, V) of the M tokens of each row that are asked for."""
+        model, n_seen = self.transformer, seen_tokens.shape[0]
+        target = model.medium(self.target)
+        h = target.embed(torch.cat([seen_tokens, alone_tokens]))
+        last = len(model.blocks) - 1
+        for layer, block in enumerate(model.blocks):
+            assert isinstance(block, Block)
+            q, (k, v) = block.attention.project(block.attention_norm(h))
+            keys, values = (
+                torch.cat([context[:, layer, which], own[:n_seen]], dim=2)
+                for which, own in enumerate((k, v))
+            )
+            parts = [attend(q[:n_seen], keys, values), attend(q[n_seen:], k[n_seen:], v[n_seen:])]
+            mixed = torch.cat(parts)
+            if layer < last:
+                h = block.finish(h, mixed)
+        return _asked(model, target, h, mixed, torch.cat([seen_positions, alone_positions]))
+
+
+class JointNetwork(nn.Module):
+    """``Network`` of a joint form, whose rows without context see mask tokens in its place."""
+
+    def __init__(self, transformer: MaskedTransformer, target: str) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.target = target
+
+    def forward(
+        self,
+        context: Tensor,
+        seen_tokens: Tensor,
+        seen_positions: Tensor,
+        alone_tokens: Tensor,
+        alone_positions: Tensor,
+    ) -> Tensor:
+        model, layout = self.transformer, self.transformer.layout
+        tokens = torch.cat([seen_tokens, alone_tokens])
+        shape = (alone_tokens.shape[0], context.shape[1])
+        nothing = torch.full(shape, layout.mask_token_id, dtype=context.dtype)
+        both = {self.target: tokens, OTHER[self.target]: torch.cat([context, nothing])}
+        h = model.embed(torch.cat([both[medium] for medium in MEDIA], dim=1))
+        *blocks, last = model.blocks
+        for block in blocks:
+            h = block(h)
+        assert isinstance(last, Block)
+        mixed = last.mix(h)
+        which = MEDIA.index(self.target)
+        h, mixed = model.split(h)[which], model.split(mixed)[which]
+        positions = torch.cat([seen_positions, alone_positions])
+        return _asked(model, model.medium(self.target), h, mixed, positions)
+
+
+def _asked(
+    model: MaskedTransformer, target: MediumEmbedding, h: Tensor, mixed: Tensor, codes: Tensor
+) -> Tensor:
+    """Logits (rows, M, V) of (rows, M) codes.
+
+    After the last attention no position looks at another, so what nobody reads is left out.
+    """
+    n_rows, n_positions, _ = h.shape
+    group, width = target.group, target.grid.width
+    row, place = codes // width, codes
+    if group > 1:
+        place = row // group * width + codes % width
+    flat = (torch.arange(n_rows, device=h.device)[:, None] * n_positions + place).flatten()
+    last = model.blocks[-1]
+    assert isinstance(last, Block)
+    kept = (x.flatten(0, 1).index_select(0, flat) for x in (h, mixed))
+    logits = target.head(model.norm(last.finish(*kept)))
+    if group > 1:
+        slot = torch.arange(flat.shape[0], device=h.device) * group + (row % group).flatten()
+        logits = logits.unflatten(1, (group, -1)).flatten(0, 1).index_select(0, slot)
+    return logits.unflatten(0, (n_rows, -1))
+
+
+class LogMel(nn.Module):
+    """Samples to the log-mel of training, in double precision.
+
+    A code that lies on a tie must not depend on the library's FFT.
+    """
+
+    def __init__(self, spec: MelSpec) -> None:
+        super().__init__()
+        self.mel = MelSpectrogram(spec, torch.float64)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return self.mel(samples).float()
+
+
+class VocoderGraph(nn.Module):
+    """The vocoder with the matrices of its inverse DFT computed in the graph.
+
+    They have n_fft**2 / 2 entries but only n_fft different cosines. They are gathered from those,
+    by exact integers, once when a session starts; the file holds a few vectors.
+    """
+
+    cosine: Tensor
+    bin_weight: Tensor
+    bins: Tensor
+
+    def __init__(self, vocoder: Vocoder, spec: MelSpec) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+        self.n_fft = spec.n_fft
+        n_bins = spec.n_fft // 2 + 1
+        angle = 2 * math.pi * np.arange(spec.n_fft) / spec.n_fft
+        weight = np.full((n_bins, 1), 2.0 / spec.n_fft)
+        weight[0] = weight[-1] = 1.0 / spec.n_fft
+        for name, values in (
+            ("cosine", np.cos(angle)[:, None].astype(np.float32)),
+            ("bin_weight", weight.astype(np.float32)),
+            ("bins", np.arange(n_bins, dtype=np.int32)),
+        ):
+            self.register_buffer(name, torch.from_numpy(values), persistent=False)
+
+    def bases(self) -> dict[str, Tensor]:
+        """(n_bins, n_bins) each, equal to the vocoder's own up to rounding."""
+        turn = (self.bins[:, None] * self.bins) % self.n_fft
+        quarter = (turn + self.n_fft // 4) % self.n_fft  # cos(x + pi / 2) = -sin(x)
+        return {
+            f"head.{name}": self.bin_weight * F.embedding(place, self.cosine).squeeze(-1)
+            for name, place in (("even", turn), ("odd", quarter))
+        }
+
+    def forward(self, mel: Tensor) -> Tensor:
+        waveform = torch.func.functional_call(self.vocoder, self.bases(), (mel,))
+        assert isinstance(waveform, Tensor)
+        return waveform
+
+
+class MelGANGraph(nn.Module):
+    def __init__(self, vocoder: MelGAN) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def forward(self, mel: Tensor) -> Tensor:
+        return self.vocoder(mel)
+
+
+def _vocoder_graph(models: Models) -> nn.Module:
+    if isinstance(models.vocoder, MelGAN):
+        return MelGANGraph(models.vocoder)
+    return VocoderGraph(models.vocoder, models.mel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A module and what its graph takes and gives."""
+
+    module: nn.Module
+    signature: GraphSpec
+
+
+def graph_parts(models: Models) -> dict[str, Part]:
+    """Every graph that is one module's, by name."""
+    image, mel, layout = models.image, models.mel, models.layout
+    pixels = TensorSpec(dtype="float32", shape=(BATCH, 3, image.height, image.width))
+    clip = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, mel.n_frames))
+    image_codes, audio_codes = (
+        TensorSpec(dtype="int32", shape=(BATCH, layout.grids[medium].n_tokens)) for medium in MEDIA
+    )
+    samples = TensorSpec(dtype="float32", shape=(BATCH, SAMPLES))
+    frames = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, FRAMES))
+    shape = models.mel_vqgan.noise_shape(layout.audio)
+    noise = {"noise": TensorSpec(dtype="float32", shape=(BATCH, *shape))} if shape else {}
+    parts = {
+        "image_encoder": _part(ImageEncoder(models.image_vqgan), image=pixels, codes=image_codes),
+        "image_decoder": _part(
+            ImageDecoder(models.image_vqgan, layout.image), codes=image_codes, image=pixels
+        ),
+        "log_mel": _part(LogMel(mel), samples=samples, mel=frames),
+        "mel_encoder": _part(MelEncoder(models.mel_vqgan), mel=clip, codes=audio_codes),
+        "mel_decoder": _part(
+            MelDecoder(models.mel_vqgan, layout.audio), codes=audio_codes, **noise, mel=clip
+        ),
+        "vocoder": _part(_vocoder_graph(models), mel=frames, waveform=samples),
+    }
+    for medium, codes in zip(MEDIA, (image_codes, audio_codes), strict=True):
+        context = context_spec(models.transformer, medium)
+        given = TensorSpec(dtype=context.dtype, shape=(BATCH, *context.shape[1:]))
+        module = (
+            Context(models.transformer, medium)
+            if models.transformer.form == "context"
+            else JointContext()
+        )
+        parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
+    return parts
+
+
+def network_part(models: Models, target: str) -> Part:
+    """The network that decodes a target; a part of the graphs of ``decode_graphs``."""
+    make = Network if models.transformer.form == "context" else JointNetwork
+    context = context_spec(models.transformer, OTHER[target])
+    return Part(
+        module=make(models.transformer, target).eval(),
+        signature=network_signature(models.layout.grids[target], context),
+    )
+
+
+def context_spec(transformer: MaskedTransformer, medium: str) -> TensorSpec:
+    """What ``context_<medium>`` gives."""
+    if transformer.form == "joint":
+        grid = transformer.layout.grids[medium]
+        return TensorSpec(dtype="int32", shape=(SEEN, grid.n_tokens))
+    blocks, n_positions = transformer.blocks, transformer.medium(medium).n_positions
+    block = blocks[0]
+    assert isinstance(block, Block)
+    heads, width = block.attention.heads, transformer.norm.normalized_shape[0]
+    shape = (SEEN, len(blocks), 2, heads, n_positions, width // heads)
+    return TensorSpec(dtype="float32", shape=shape)
+
+
+def _part(module: nn.Module, **tensors: TensorSpec) -> Part:
+    """The last tensor is what it gives."""
+    *inputs, output = tensors
+    signature = GraphSpec(
+        inputs={name: tensors[name] for name in inputs}, outputs={output: tensors[output]}
+    )
+    return Part(module=module.eval(), signature=signature)

@@ -1,0 +1,1 @@
+"""In which numbers a bundle stores its weights and computes."""

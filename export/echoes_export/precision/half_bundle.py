@@ -1,0 +1,77 @@
+"""Graphs that compute in float16, for GPUs, in a bundle that already has them in float32."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from echoes_export.bundle.folder import appearing, data_file
+from echoes_export.precision.half_graph import half_graph
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BundleError, InputError
+from echoes_rt.format.graphs import HALF
+from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
+
+GRAPHS = (
+    *("image_encoder", "image_decoder", "mel_encoder", "mel_decoder", "vocoder"),
+    *("context_image", "context_audio", "logits_image", "logits_audio"),
+    *("decode_image_step", "decode_audio_step"),
+)
+"""Those without control flow: with it, ONNX Runtime's GPUs lose more than float16 gains."""
+
+
+def add_half_graphs(folder: Path, *, accept: Callable[[Path], None]) -> Manifest:
+    """Writes them beside the others, with the same weights; all else stays as it is.
+
+    Args:
+        folder: of the bundle, which changes as a whole or not at all.
+        accept: is given the finished folder before it takes the old one's place; may refuse it.
+
+    Raises:
+        BundleError: if the bundle is damaged, or an int8 one.
+        InputError: if it cannot be written.
+    """
+    bundle = Bundle.open(folder)
+    if bundle.folder != bundle.source:
+        raise InputError(f"{folder} is a zip; unpack it and give the folder")
+    graphs = bundle.manifest.graphs
+    if any(entry.precision == "int8" for entry in graphs.values()):
+        raise BundleError(
+            f"bundle {bundle.manifest.name} computes in int8 for CPUs; give the bundle that it was "
+            "quantized from"
+        )
+    with appearing(folder) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        entries = {
+            f"{name}{HALF}": _write(partial, bundle, name) for name in GRAPHS if name in graphs
+        }
+        manifest = replace(bundle.manifest, graphs=graphs | entries)
+        manifest.write(partial / MANIFEST_NAME)
+        accept(partial)
+    return manifest
+
+
+def half_bundle(bundle: Bundle) -> Bundle:
+    """The same folder, as if its float16 graphs were all that it had."""
+    graphs = {
+        name.removesuffix(HALF): entry
+        for name, entry in bundle.manifest.graphs.items()
+        if name.endswith(HALF)
+    }
+    return replace(bundle, manifest=replace(bundle.manifest, graphs=graphs))
+
+
+def _write(folder: Path, bundle: Bundle, name: str) -> GraphEntry:
+    path = folder / f"{name}{HALF}.onnx"
+    onnx.save(half_graph(onnx.load(bundle.graph_path(name), load_external_data=False)), path)
+    onnx.checker.check_model(path, full_check=True)
+    file = data_file(path)
+    return replace(
+        bundle.manifest.graphs[name],
+        file=file.file,
+        sha256=file.sha256,
+        size_bytes=file.size_bytes,
+        precision="fp16",
+    )

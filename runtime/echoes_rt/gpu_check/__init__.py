@@ -1,1 +1,0 @@
-"""What an owner of a GPU runs and sends back: ``python -m echoes_rt.gpu_check``."""

@@ -1,0 +1,1 @@
+"""What only NVIDIA's hardware and libraries need."""

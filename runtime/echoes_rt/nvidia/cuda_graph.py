@@ -1,0 +1,51 @@
+"""Work recorded once and launched as one."""
+
+import ctypes
+import logging
+from collections.abc import Callable
+
+from echoes_rt.errors import BackendError
+from echoes_rt.nvidia.cuda_driver import HANDLE
+from echoes_rt.nvidia.gpu import Gpu
+
+logger = logging.getLogger(__name__)
+
+# Only calls of the capturing thread are looked at: others may allocate meanwhile.
+_THREAD_LOCAL = 1
+
+
+class CudaGraph:
+    """Work in a GPU's stream, launched as one."""
+
+    def __init__(self, gpu: Gpu, executable: int) -> None:
+        self._gpu = gpu
+        self._executable = executable
+
+    @classmethod
+    def capture(cls, gpu: Gpu, record: Callable[[], None]) -> "CudaGraph | None":
+        """Records what ``record`` puts into the stream; None where that is not possible.
+
+        ``record`` must have run before, so that nothing is allocated for the first time, and
+        raises BackendError where a call of its own fails.
+        """
+        driver = gpu.driver
+        try:
+            driver.call("cuStreamBeginCapture_v2", gpu.stream, _THREAD_LOCAL)
+            try:
+                record()
+            finally:
+                # Always ended: a stream that is being captured can do nothing else.
+                graph = HANDLE()
+                driver.call("cuStreamEndCapture", gpu.stream, ctypes.byref(graph))
+            executable = driver.get("cuGraphInstantiateWithFlags", HANDLE, graph, 0)
+            driver.call("cuGraphDestroy", graph)
+        except BackendError as error:
+            logger.info("no CUDA graph, every call is put into the stream anew: %s", error)
+            return None
+        return cls(gpu, executable)
+
+    def launch(self) -> None:
+        self._gpu.driver.call("cuGraphLaunch", self._executable, self._gpu.stream)
+
+    def free(self) -> None:
+        self._gpu.driver.call("cuGraphExecDestroy", self._executable)

@@ -1,0 +1,101 @@
+"""All checks on all devices of this machine."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from echoes_rt.bundle import Bundle
+from echoes_rt.io.image import write_image
+from echoes_rt.model import Model
+from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome, Say
+from echoes_rt.nvidia.gpu_check.parity import check_parity
+from echoes_rt.nvidia.gpu_check.peers import check_peers
+from echoes_rt.nvidia.gpu_check.soak import check_soak
+from echoes_rt.nvidia.gpu_check.start import start_device
+from echoes_rt.profile.report import Profile, Subject, make_profiles
+from echoes_rt.profile.stages import TOTAL, Question
+from echoes_rt.profile.table import profile_text
+
+DEVICES = ("cuda", "tensorrt", "tensorrt-rtx", "webgpu")
+
+
+def run_checks(
+    bundle: Bundle, seconds: float, runs: int, say: Say, *, is_building: bool
+) -> Iterator[Outcome]:
+    """Every check of every device that starts; for the others one outcome says why not.
+
+    Args:
+        bundle: to run.
+        seconds: of each soak.
+        runs: of each profile.
+        say: is given a line now and then.
+        is_building: whether TensorRT engines are built where ``bundle`` has none that fit.
+    """
+    cpu = Model.load(bundle, device="cpu")
+    with TemporaryDirectory(prefix="echoes-rt-") as work:
+        for device in DEVICES:
+            model, outcomes = start_device(bundle, device, Path(work) if is_building else None, say)
+            yield from outcomes
+            if model is not None:
+                say(f"{model.choice.device}: {model.choice.reason}")
+                yield from check_device(cpu, model, seconds, runs, say)
+    yield _guarded("peers", "-", lambda: check_peers(bundle.folder, runs))
+
+
+def check_device(
+    cpu: Model, model: Model, seconds: float, runs: int, say: Say
+) -> Iterator[Outcome]:
+    """Every check of one device; the same as the tests marked ``gpu``."""
+    device = model.choice.device
+    yield _guarded("parity", device, lambda: check_parity(cpu, model))
+    yield _guarded("soak", device, lambda: check_soak(model, seconds))
+    yield _guarded("profile", device, lambda: check_profile(model, runs, say))
+
+
+def check_profile(model: Model, runs: int, say: Say) -> Outcome:
+    """What ``echoes-rt profile`` finds; fails if graphs of a GPU were left to the CPU."""
+    spec = model.manifest.image
+    noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
+    with TemporaryDirectory(prefix="echoes-rt-") as folder:
+        picture = Path(folder) / "picture.png"
+        write_image(picture, noise)
+        question = Question(
+            picture=picture,
+            out=Path(folder) / "out.wav",
+            sampling=model.sampling(model.manifest.tokens.audio.n_tokens),
+        )
+        subject = Subject(label=model.choice.device, model=model, question=question, threads=None)
+        (profile,) = make_profiles([subject], runs, say)
+    return _profile_outcome(profile, runs)
+
+
+def _profile_outcome(profile: Profile, runs: int) -> Outcome:
+    model = profile.subject.model
+    # Shapes and indices may stay on the host. Graphs without a model run where the choice says.
+    lost = [
+        graph
+        for graph, providers in profile.coverage.items()
+        if model.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
+    ]
+    total = profile.stages[TOTAL]
+    said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to written sound"
+    if lost:
+        said += f"; ran on the CPU: {', '.join(lost)}"
+    return Outcome(
+        check="profile",
+        device=model.choice.device,
+        status=FAILED if lost else PASSED,
+        said=said,
+        figures=profile.to_dict(1.0) | {"text": profile_text(profile, 1.0, runs)},
+    )
+
+
+def _guarded(check: str, device: str, run: Callable[[], Outcome]) -> Outcome:
+    """What goes wrong in one check must not keep the others from being run."""
+    try:
+        return run()
+    except Exception as error:  # a report of any failure is what this is for
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(check=check, device=device, status=FAILED, said=said)

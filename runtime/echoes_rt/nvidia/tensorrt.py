@@ -1,0 +1,220 @@
+"""Graphs run by a TensorRT engine: fixed buffers, one enqueue."""
+
+import logging
+import os
+import weakref
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from echoes_rt.backends.base import Around
+from echoes_rt.errors import BackendError, BundleError
+from echoes_rt.format.graphs import BATCH, GraphSpec
+from echoes_rt.nvidia.cuda_graph import CudaGraph
+from echoes_rt.nvidia.engine_shapes import EngineShapes, fit
+from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt
+from echoes_rt.nvidia.gpu import Gpu
+from echoes_rt.nvidia.gpu_buffer import GpuBuffer
+
+logger = logging.getLogger(__name__)
+
+GRAPH_VARIABLE = "ECHOES_RT_CUDA_GRAPH"
+"""Set to 0, every call is put into the stream anew instead of as one recorded graph."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class TensorRTSession:
+    """One engine; calls of several threads take turns, also with the GPU's other engines."""
+
+    def __init__(self, engine: FoundEngine, gpu: Gpu) -> None:
+        """Loads an engine and checks that it takes and gives what the graph does.
+
+        Raises:
+            BackendError: if it does not load.
+            BundleError: if its inputs or outputs are not those of its record.
+        """
+        flavour = engine.record.key.flavour
+        self._name = engine.path.name
+        self._gpu = gpu
+        signature = GraphSpec(inputs=engine.record.inputs, outputs=engine.record.outputs)
+        self._signature = signature
+        self.inputs = signature.inputs
+        gpu.enter()
+        library = import_tensorrt(flavour)
+        self._log = _make_log(library)
+        self._engine = self._load(library, engine.path)
+        self._context = self._make_context(library)
+        self._shapes = EngineShapes.read(library, self._engine)
+        _check(self._name, self._shapes, signature)
+        self._buffers = self._make_buffers()
+        # TensorRT-RTX records graphs by itself.
+        self._is_recording = flavour == "tensorrt" and os.environ.get(GRAPH_VARIABLE) != "0"
+        self._graphs: dict[tuple[tuple[int, ...], ...], CudaGraph | None] = {}
+        # Not at the program's end, when the driver may be gone before.
+        weakref.finalize(self, _free, self._buffers, self._graphs).atexit = False
+        self.launches = 1
+        self.around: Around = nullcontext
+
+    @property
+    def device(self) -> str:
+        return f"tensorrt:{self._gpu.info.index}"
+
+    def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Takes any batch: what is more than the engine's goes through it in turns.
+
+        Raises:
+            InputError: if the engine was not built for so many steps.
+            BackendError: if TensorRT or the driver fails.
+        """
+        with self._gpu.lock:
+            self._gpu.enter()
+            parts = [self._run(part) for part in fit(inputs, self._signature, self._shapes)]
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            name: np.concatenate([part[name] for part in parts], axis=spec.shape.index(BATCH))
+            for name, spec in self._signature.outputs.items()
+        }
+
+    def _run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        sizes = {}
+        for name, spec in self._signature.inputs.items():
+            array = np.ascontiguousarray(inputs[name], dtype=spec.dtype)
+            self._buffers[name].view(array.dtype, array.shape)[...] = array
+            sizes[name] = array.nbytes
+            if not self._context.set_input_shape(name, array.shape):
+                raise self._failed(f"refused the shape {array.shape} of {name}")
+        outputs = {
+            name: self._buffers[name].view(
+                np.dtype(spec.dtype), tuple(self._context.get_tensor_shape(name))
+            )
+            for name, spec in self._signature.outputs.items()
+        }
+
+        def enqueue() -> None:
+            for name, size in sizes.items():
+                self._buffers[name].upload(size)
+            if not self._context.execute_async_v3(self._gpu.stream):
+                raise self._failed("did not run")
+            for name, output in outputs.items():
+                self._buffers[name].download(output.nbytes)
+
+        with self.around():
+            self._launch(tuple(np.shape(inputs[name]) for name in sizes), enqueue)
+            self._gpu.synchronize()
+        return {name: output.copy() for name, output in outputs.items()}
+
+    def _launch(self, shapes: tuple[tuple[int, ...], ...], enqueue: Any) -> None:
+        """The first call of a shape runs as it is, the second is recorded, all others replayed."""
+        if shapes in self._graphs:
+            graph = self._graphs[shapes]
+            if graph is None and self._is_recording and len(self._graphs) <= _MAX_GRAPHS:
+                graph = self._graphs[shapes] = self._record(enqueue)
+            if graph is not None:
+                graph.launch()
+                return
+        else:
+            self._graphs[shapes] = None
+        enqueue()
+
+    def _record(self, enqueue: Any) -> CudaGraph | None:
+        can = getattr(self._context, "is_stream_capturable", None)  # newer than TensorRT 10.3
+        graph = None
+        if can is None or can(self._gpu.stream):
+            graph = CudaGraph.capture(self._gpu, enqueue)
+        if graph is None:
+            self._is_recording = False
+            logger.info("%s is put into the stream anew at every call", self._name)
+        return graph
+
+    def _load(self, library: ModuleType, path: Path) -> Any:
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BackendError(f"{path} cannot be read: {error.strerror}") from error
+        # Kept alive: an engine needs the runtime that made it.
+        self._runtime = library.Runtime(self._log)
+        engine = self._runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise self._failed("does not load")
+        return engine
+
+    def _make_context(self, library: ModuleType) -> Any:
+        if hasattr(library, "CudaGraphStrategy") and os.environ.get(GRAPH_VARIABLE) != "0":
+            config = self._engine.create_runtime_config()
+            config.cuda_graph_strategy = library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+            context = self._engine.create_execution_context(config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
+            raise self._failed("gets no memory to run in")
+        return context
+
+    def _make_buffers(self) -> dict[str, GpuBuffer]:
+        """For the largest question that the engine takes."""
+        for name, shape in self._shapes.largest.items():
+            self._context.set_input_shape(name, shape)
+        buffers = {}
+        for name, dtype in self._shapes.dtypes.items():
+            shape = self._context.get_tensor_shape(name)
+            buffers[name] = GpuBuffer(self._gpu, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+            self._context.set_tensor_address(name, buffers[name].address)
+        return buffers
+
+    def _failed(self, what: str) -> BackendError:
+        said = f" ({self._log.errors[-1]})" if self._log.errors else ""
+        return BackendError(
+            f"engine {self._name} {what}{said}; build it again with echoes-export engine, or use "
+            "another device"
+        )
+
+
+def _free(
+    buffers: dict[str, GpuBuffer], graphs: dict[tuple[tuple[int, ...], ...], CudaGraph | None]
+) -> None:
+    for graph in filter(None, graphs.values()):
+        graph.free()
+    for buffer in buffers.values():
+        buffer.free()
+
+
+_MAX_GRAPHS = 16
+"""Shapes of which a graph is kept: each holds memory of the GPU."""
+
+
+def _make_log(library: ModuleType) -> Any:
+    """TensorRT says why it failed in its log alone."""
+
+    class Log(library.ILogger):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            library.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (library.ILogger.INTERNAL_ERROR, library.ILogger.ERROR):
+                self.errors.append(" ".join(message.split()))
+            elif severity == library.ILogger.WARNING:
+                logger.info("TensorRT: %s", message)
+
+    return Log()
+
+
+def _check(name: str, shapes: EngineShapes, signature: GraphSpec) -> None:
+    expected = {**signature.inputs, **signature.outputs}
+    if shapes.dtypes.keys() != expected.keys():
+        raise BundleError(
+            f"engine {name} has the tensors {', '.join(shapes.dtypes)}, its record says "
+            f"{', '.join(expected)}; build it again with echoes-export engine"
+        )
+    for tensor, spec in expected.items():
+        if shapes.dtypes[tensor] != spec.dtype:
+            raise BundleError(
+                f"{tensor} of engine {name} is {shapes.dtypes[tensor]}, its record says "
+                f"{spec.dtype}; build it again with echoes-export engine"
+            )
