@@ -19,7 +19,7 @@ from echoes_rt.backends.base import Session
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import loop, reference, steps
+from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import Plan, make_plan
 from echoes_rt.model import Model
@@ -83,7 +83,7 @@ def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], 
     """Makes the sound of the picture with sessions of the parts and of one loop."""
     grid, sampling = subject.models.layout.audio, subject.sampling
     picture = subject.picture
-    decode = {LOOP: loop.decode, STEP: steps.decode, LOGITS: plain_decode}
+    decode = {LOOP: steps.decode_at_once, STEP: steps.decode, LOGITS: plain_decode}
     (name,) = decode.keys() & sessions.keys()
 
     def run() -> Sound:

@@ -1,6 +1,8 @@
 """What many tests need: the tiny bundle, golden files, a picture."""
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,24 @@ def tiny_manifest(tiny_bundle: Path) -> Callable[[], dict[str, Any]]:
     """A fresh copy of the tiny bundle's manifest to break."""
     text = (tiny_bundle / "manifest.json").read_text("utf-8")
     return lambda: json.loads(text)
+
+
+@pytest.fixture
+def confident_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle with a graph that tells the mean of a picture's codes / 32."""
+    folder = shutil.copytree(tiny_bundle, tmp_path / "confident")
+    graph = (FIXTURES / "confidence.onnx").read_bytes()
+    (folder / "confidence.onnx").write_bytes(graph)
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["graphs"]["confidence"] = {
+        "file": "confidence.onnx",
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "size_bytes": len(graph),
+        "precision": "fp32",
+        "external_data": [],
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return folder
 
 
 @pytest.fixture

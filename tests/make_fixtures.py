@@ -1,9 +1,10 @@
-"""Writes the fixtures: python tests/make_fixtures.py golden|bundle FOLDER.
+"""Writes the fixtures: python tests/make_fixtures.py golden|bundle|confidence FOLDER.
 
 ``golden`` needs numpy alone, and a test holds its output to the committed files byte by byte.
 ``bundle`` needs the export extra: what the exporter makes of tiny models with random weights. It is
 rebuilt by hand when the format of bundles changes, because the exporter's bytes change with its
 version; tests/export holds it to what it puts out.
+``confidence`` needs onnx: a graph that the bundle lacks, for tests to add.
 """
 
 import json
@@ -15,9 +16,9 @@ import numpy as np
 
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
+from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
 from echoes_rt.format.mel import MelSpec, mel_filterbank
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.format.schedule import num_masked
+from echoes_rt.format.sampling import Sampling, num_masked
 from echoes_rt.format.tokens import Grid
 
 MEL = MelSpec(
@@ -119,5 +120,34 @@ def write_bundle(folder: Path) -> None:
     )
 
 
+def write_confidence(folder: Path) -> None:
+    """The mean of a picture's codes, of the 32 that there are: nothing to learn, easy to check."""
+    from onnx import TensorProto, helper, save
+
+    grid = Manifest.read(folder / "tiny_bundle" / MANIFEST_NAME).tokens.image
+    nodes = [
+        helper.make_node("Cast", ["codes"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["numbers", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "size"], ["confidence"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "confidence",
+        [helper.make_tensor_value_info("codes", TensorProto.INT32, ["batch", grid.n_tokens])],
+        [helper.make_tensor_value_info("confidence", TensorProto.FLOAT, ["batch"])],
+        [
+            helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
+            helper.make_tensor("size", TensorProto.FLOAT, [], [grid.codebook_size]),
+        ],
+    )
+    opset = helper.make_opsetid("", 20)
+    save(
+        helper.make_model(graph, opset_imports=[opset], ir_version=10),
+        folder / "confidence.onnx",
+    )
+
+
 if __name__ == "__main__":
-    {"golden": write_golden, "bundle": write_bundle}[sys.argv[1]](Path(sys.argv[2]))
+    {"golden": write_golden, "bundle": write_bundle, "confidence": write_confidence}[sys.argv[1]](
+        Path(sys.argv[2])
+    )

@@ -1,6 +1,5 @@
 // The C API: models, and what they are.
 
-#include "api_guard.h"
 #include "api_request.h"
 #include "ort_library.h"
 

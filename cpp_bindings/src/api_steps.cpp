@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "api_guard.h"
 #include "api_request.h"
 #include "tasks.h"
 
@@ -18,6 +17,15 @@ echoes_status echoes_encode_image(echoes_model *model, const uint8_t *pixels, in
     if (asks_for_size(codes, num_codes, needed, "codes")) return;
     const Codes made = loaded.encode_image(checked_picture(pixels, width, height));
     std::copy(made.begin(), made.end(), codes);
+  });
+}
+
+echoes_status echoes_confidence(echoes_model *model, const uint8_t *pixels, int32_t width,
+                                int32_t height, float *confidence) {
+  return guarded([&] {
+    Model &loaded = not_null(model, "model");
+    not_null(confidence, "confidence");
+    *confidence = loaded.confidence(loaded.encode_image(checked_picture(pixels, width, height)));
   });
 }
 

@@ -1,8 +1,7 @@
 // The C API: tasks. Checks and conversion; no logic.
 
-#include "api_guard.h"
 #include "api_request.h"
-#include "stream.h"
+#include "tasks.h"
 
 using namespace echoes;
 

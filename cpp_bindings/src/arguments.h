@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "call.h"
+#include "tasks.h"
 #include "echoes_rt/echoes_rt.h"
 #include "errors.h"
 

@@ -4,8 +4,6 @@
 #include <set>
 
 #include "errors.h"
-#include "external_data.h"
-#include "sha256.h"
 
 namespace echoes {
 namespace {

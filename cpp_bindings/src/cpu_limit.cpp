@@ -1,4 +1,4 @@
-#include "cpu_limit.h"
+#include "device.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "cpu_limit.h"
 #include "errors.h"
 
 namespace echoes {

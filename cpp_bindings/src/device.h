@@ -1,4 +1,4 @@
-// Where ONNX Runtime runs graphs.
+// Where ONNX Runtime runs graphs, and on how many of a machine's CPUs.
 #pragma once
 
 #include <memory>
@@ -30,5 +30,12 @@ using Owned = std::unique_ptr<T, void(ORT_API_CALL *)(T *)>;
 
 // The options of every session on a device.
 Owned<OrtSessionOptions> session_options(const Device &device);
+
+// CPUs of the strictest control group around a process; 0 without a quota. `process` is a folder
+// with its `cgroup` and `mountinfo`.
+double cpu_quota(const std::string &process = "/proc/self");
+
+// Threads for one operator; 0 where the process may use the whole machine.
+int thread_limit();
 
 }  // namespace echoes

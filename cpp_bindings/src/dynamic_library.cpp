@@ -1,4 +1,4 @@
-#include "dynamic_library.h"
+#include "ort_library.h"
 
 #include <stdexcept>
 

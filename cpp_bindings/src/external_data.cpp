@@ -1,4 +1,4 @@
-#include "external_data.h"
+#include "bundle.h"
 
 #include <cstdint>
 

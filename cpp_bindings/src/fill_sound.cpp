@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "errors.h"
-#include "stream.h"
 #include "tasks.h"
 
 namespace echoes {

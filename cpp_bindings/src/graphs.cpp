@@ -1,4 +1,4 @@
-#include "graphs.h"
+#include "session.h"
 
 #include <stdexcept>
 
@@ -48,6 +48,7 @@ GraphSpec graph_spec(const Manifest &manifest, const std::string &graph) {
   };
   const auto frames = [&](int64_t count) { return floats("mel", {kFree, mel.n_mels, count}); };
   if (graph == "image_encoder") return {{picture("image")}, codes(Medium::kImage)};
+  if (graph == "confidence") return {{codes(Medium::kImage)}, floats("confidence", {kFree})};
   if (graph == "image_decoder") return {{codes(Medium::kImage)}, picture("image")};
   if (graph == "log_mel") return {{floats("samples", {kFree, kFree})}, frames(kFree)};
   if (graph == "mel_encoder") return {{frames(mel.n_frames)}, codes(Medium::kAudio)};

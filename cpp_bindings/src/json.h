@@ -1,4 +1,4 @@
-// JSON without its traps.
+// JSON without its traps, and the rules of manifest.schema.json for it.
 #pragma once
 
 #include <memory>
@@ -29,5 +29,22 @@ inline std::string_view text_of(yyjson_val *value) {
 
 // A value as JSON, cut to fit a sentence.
 std::string shown(yyjson_val *value);
+
+// Whether a pattern of manifest.schema.json allows a text.
+// Throws std::logic_error for a pattern that the schema did not have when this was written: no
+// model for regular expressions is as small as these few rules.
+bool matches(std::string_view pattern, std::string_view text);
+
+struct Range {
+  double low;
+  double high;
+};
+
+// Of a number of the object `sampling`, or of the numbers of an array in it.
+Range sampling_range(const char *name);
+
+// Throws ManifestError with the first key that breaks a rule, its value and what is allowed. Keys
+// that the schema does not know are allowed.
+void check_schema(yyjson_val *manifest);
 
 }  // namespace echoes

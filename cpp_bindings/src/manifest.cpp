@@ -2,7 +2,6 @@
 
 #include "errors.h"
 #include "json.h"
-#include "schema.h"
 
 namespace echoes {
 namespace {

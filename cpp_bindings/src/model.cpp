@@ -86,6 +86,15 @@ Codes Model::encode_image(const Picture &picture) {
   return checked_codes(codes.values<int32_t>(), manifest().grids.image, "image_encoder");
 }
 
+float Model::confidence(const Codes &image) {
+  if (!manifest().has_graph("confidence")) return std::numeric_limits<float>::quiet_NaN();
+  const Output found =
+      session("confidence").run({{"codes", image, {1, static_cast<int64_t>(image.size())}}});
+  check_output(found, 1, "confidence");
+  if (!all_finite(found)) throw not_numbers("confidence", manifest().name);
+  return *found.data<float>();
+}
+
 Mel Model::clip_mel(const Sound &sound) {
   const MelSpec &spec = manifest().mel;
   Samples clip(static_cast<size_t>(spec.n_samples()), 0.0f);

@@ -47,6 +47,8 @@ class Model {
   const Device &device() const { return device_; }
 
   Codes encode_image(const Picture &picture);
+  // In [0, 1], of a picture's codes; NaN if the bundle has no graph that tells.
+  float confidence(const Codes &image);
   // Of the sound's first clip, which silence makes full.
   Mel clip_mel(const Sound &sound);
   Codes encode_mel(const Mel &mel);

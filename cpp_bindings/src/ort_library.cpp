@@ -7,7 +7,6 @@
 #include <mutex>
 #include <vector>
 
-#include "dynamic_library.h"
 #include "errors.h"
 
 namespace echoes {

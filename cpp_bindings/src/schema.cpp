@@ -1,4 +1,4 @@
-#include "schema.h"
+#include "json.h"
 
 #include <cmath>
 #include <string>
@@ -6,9 +6,7 @@
 #include <unordered_set>
 
 #include "errors.h"
-#include "json.h"
 #include "schema_text.h"
-#include "text_rules.h"
 
 namespace echoes {
 namespace {

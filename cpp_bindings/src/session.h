@@ -8,9 +8,29 @@
 #include <vector>
 
 #include "device.h"
-#include "graphs.h"
+#include "manifest.h"
+#include "onnxruntime_c_api.h"
 
 namespace echoes {
+
+// A dimension that is free at run time.
+inline constexpr int64_t kFree = -1;
+
+// An undefined type and an empty shape are the bundle's affair.
+struct TensorSpec {
+  std::string name;
+  ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+  std::vector<int64_t> shape;
+  bool is_optional = false;  // a graph may do without it
+};
+
+struct GraphSpec {
+  std::vector<TensorSpec> inputs;
+  TensorSpec output;
+};
+
+// Of a graph of a known name, by the sizes in the manifest.
+GraphSpec graph_spec(const Manifest &manifest, const std::string &graph);
 
 // A tensor that a graph put out, valid as long as this object.
 class Output {

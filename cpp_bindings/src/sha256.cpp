@@ -1,4 +1,4 @@
-#include "sha256.h"
+#include "bundle.h"
 
 #include <algorithm>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "stream.h"
+#include "tasks.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,9 +1,35 @@
 // What can be asked of a loaded bundle; every task is a question to Model::decode_tokens.
 #pragma once
 
-#include "call.h"
+#include <cstdint>
+#include <functional>
+#include <optional>
+
+#include "model.h"
 
 namespace echoes {
+
+// One call of a task: what was asked for besides the media.
+struct Call {
+  Model &model;
+  Sampling sampling;
+  uint64_t seed = 0;
+  OnStep on_step;
+
+  const Manifest &manifest() const { return model.manifest(); }
+
+  // Tokens of a target of which nothing is known.
+  Codes unknown(Medium target) const {
+    const Grid &grid = manifest().grids.of(target);
+    return Codes(static_cast<size_t>(grid.n_tokens()), grid.mask_token());
+  }
+
+  // Model::decode_tokens with this call's seed and sampling.
+  Codes decode(Medium target, const Codes &tokens, const Codes *context,
+               uint64_t window = 0) const {
+    return model.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
+  }
+};
 
 struct MadeSound {
   Samples samples;
@@ -39,5 +65,28 @@ MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const 
 // Each code stays with the probability `keep`, by the call's seed.
 MadeSound vary_audio(const Call &call, const Sound &sound, double keep);
 MadePicture vary_image(const Call &call, const Picture &picture, double keep);
+
+// Sound of any length: windows slide over the token columns, each knows the last one's end.
+
+// What was heard before: the last columns' codes, (rows, columns), and their log-mel.
+struct Past {
+  Codes codes;
+  int columns = 0;
+  Mel mel;
+};
+
+// Gets the next samples; false cancels.
+using OnSamples = std::function<bool(const float *samples, size_t size)>;
+
+// How many columns a window knows from the one before: a third.
+int overlap_columns(int n_columns);
+
+// Throws BundleError if clips of this bundle cannot be continued.
+void check_continuable(const Manifest &manifest);
+
+// Gives out `n_samples` in [-1, 1]; memory does not grow with their number. `image` may be null.
+// The codes of the last window come back.
+Codes stream(const Call &call, const Codes *image, int64_t n_samples,
+             const std::optional<Past> &past, const OnSamples &on_samples);
 
 }  // namespace echoes

@@ -1,4 +1,4 @@
-#include "text_rules.h"
+#include "json.h"
 
 #include <algorithm>
 #include <cstddef>

@@ -40,6 +40,7 @@ static void test_null_model(void) {
   IS_REFUSED(echoes_vary_image(NULL, bytes, 1, 1, 0.5, NULL, bytes, &size), words);
   IS_REFUSED(echoes_stream(NULL, bytes, 1, 1, 1, NULL, NULL, NULL), words);
   IS_REFUSED(echoes_encode_image(NULL, bytes, 1, 1, codes, &size), words);
+  IS_REFUSED(echoes_confidence(NULL, bytes, 1, 1, floats), words);
   IS_REFUSED(echoes_encode_audio(NULL, floats, 1, codes, &size), words);
   IS_REFUSED(echoes_decode_tokens(NULL, ECHOES_AUDIO, codes, 1, NULL, 0, NULL), words);
   IS_REFUSED(echoes_decode_image(NULL, codes, 1, bytes, &size), words);
@@ -122,6 +123,8 @@ static void test_wrong_media(echoes_model *model) {
   IS_REFUSED(echoes_encode_image(model, bytes, 8, -1, codes, &size), "got 8 x -1");
   IS_REFUSED(echoes_encode_image(model, bytes, whole, whole, codes, &size), "100000000 pixels");
   IS_REFUSED(echoes_encode_image(model, bytes, 8, 8, codes, NULL), "must not be NULL");
+  IS_REFUSED(echoes_confidence(model, NULL, 8, 8, floats), "pixels must not be NULL");
+  IS_REFUSED(echoes_confidence(model, bytes, 8, 8, NULL), "confidence must not be NULL");
   IS_REFUSED(echoes_encode_image(model, bytes, 8, 8, codes, &too_small), "codes must hold");
   CHECK(too_small > 1);
   IS_REFUSED(echoes_encode_audio(model, NULL, 5, codes, &size), "sound must not be NULL");

@@ -7,13 +7,13 @@
 #include <string>
 
 #include "check.h"
-#include "cpu_limit.h"
+#include "device.h"
 #include "errors.h"
 #include "image.h"
 #include "manifest.h"
 #include "noise.h"
 #include "plan.h"
-#include "sha256.h"
+#include "bundle.h"
 #include "json.h"
 
 namespace {

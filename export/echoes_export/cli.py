@@ -9,7 +9,7 @@ import click
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
 from echoes_rt.errors import EchoesError, InputError
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_export.bundle.models import Models
@@ -53,6 +53,12 @@ def _run_options(command: Command) -> Command:
             type=folder,
             help="The index.jsonl written by echoes-train prepare: its held-out media verify the "
             "graphs. [default: noise verifies them]",
+        ),
+        click.option(
+            "--confidence",
+            type=folder,
+            help="What echoes-train confidence wrote: the bundle then tells pictures of what it "
+            "does not know.",
         ),
         click.option(
             "--base",
@@ -108,6 +114,7 @@ def bundle(
     verify_on: int | None,
     overwrite: bool,
     index: Path | None,
+    confidence: Path | None,
     random: str | None,
     base: str | None,
     name: str | None,
@@ -123,14 +130,13 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle
-    from echoes_export.bundle.labels import labels_of
+    from echoes_export.bundle.about import about_bundle, labels_of
     from echoes_export.bundle.write import write_bundle
-    from echoes_export.checks import table
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
+    from echoes_rt.comparison import table
 
-    _check_sources(random, base, runs)
+    _check_sources(random, base, runs, confidence)
     based_on = None if base is None else _open(base)
     clips = _read_clips(index)
     about = about_bundle(
@@ -143,7 +149,7 @@ def bundle(
         card="" if model_card is None else _read_text(model_card),
         sampling=sampling,
     )
-    models = _random_models(random) if random else _models(based_on, runs)
+    models = _random_models(random) if random else _models(based_on, runs, confidence)
     stored = rounded(models, weights)
     inputs = _inputs(models, clips, verify_on or (_VERIFIED_RANDOM if random else _VERIFIED))
     manifest = write_bundle(
@@ -164,7 +170,13 @@ def bundle(
 @main.command()
 @click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @_run_options
-def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path | None) -> None:
+def verify(
+    bundle_path: Path,
+    index: Path | None,
+    confidence: Path | None,
+    base: str | None,
+    **runs: Path | None,
+) -> None:
     """Compare the graphs of BUNDLE with the newest checkpoints of the runs it came from.
 
     Exit status 1 if a graph is out of tolerance.
@@ -175,9 +187,9 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
     from echoes_export.precision.stored import rounded
     from echoes_rt.bundle import Bundle
 
-    _check_sources(None, base, runs)
+    _check_sources(None, base, runs, confidence)
     weights = Bundle.open(bundle_path).manifest.graphs["image_encoder"].precision
-    models = _models(None if base is None else _open(base), runs)
+    models = _models(None if base is None else _open(base), runs, confidence)
     inputs = _inputs(models, _read_clips(index), _VERIFIED)
     _verify(bundle_path, rounded(models, weights), inputs)
 
@@ -188,29 +200,28 @@ def verify(bundle_path: Path, index: Path | None, base: str | None, **runs: Path
 def half(bundle_path: Path, pictures: int) -> None:
     """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
 
-    Prints how far they move what each graph gives, on noise. Devices cuda, tensorrt-rtx and webgpu
+    Prints how far they move what each graph gives, on noise. Devices cuda and webgpu
     run them from then on. Build TensorRT engines afterwards: older ones are then stale.
 
     Example: echoes-export half my-bundle
     """
-    from echoes_export.checks import table
-    from echoes_export.compare import compare, noise_pictures
     from echoes_export.precision.half_bundle import add_half_graphs, half_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
     def accept(folder: Path) -> None:
         bundle = Bundle.open(folder)
         asked = noise_pictures(bundle.manifest.image, pictures)
-        click.echo(table(compare(bundle, half_bundle(bundle), asked)))
+        click.echo(table(compare_bundles(bundle, half_bundle(bundle), asked)))
 
     manifest = add_half_graphs(bundle_path, accept=accept)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
-    from echoes_export.checks import table
     from echoes_export.verify import verify_bundle
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import table
 
     checks = verify_bundle(Bundle.open(folder), stored, inputs)
     click.echo(table(checks))
@@ -222,9 +233,11 @@ def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:
         )
 
 
-def _check_sources(random: str | None, base: str | None, runs: dict[str, Path | None]) -> None:
+def _check_sources(
+    random: str | None, base: str | None, runs: dict[str, Path | None], confidence: Path | None
+) -> None:
     missing = [f"--{name.replace('_', '-')}" for name, run in runs.items() if run is None]
-    given = len(runs) - len(missing)
+    given = len(runs) - len(missing) + (confidence is not None)
     if random and (given or base):
         raise click.UsageError("--random makes its own models; give it without runs and --base")
     if base and not given:
@@ -239,11 +252,13 @@ def _open(name_or_path: str) -> "Bundle":
     return find_bundle(name_or_path)
 
 
-def _models(base: "Bundle | None", runs: dict[str, Path | None]) -> "Models":
+def _models(
+    base: "Bundle | None", runs: dict[str, Path | None], confidence: Path | None
+) -> "Models":
     from echoes_export.bundle.run_models import Runs, load_models
     from echoes_export.bundle.stored_models import stored_models
 
-    return load_models(Runs(**runs), None if base is None else stored_models(base))
+    return load_models(Runs(**runs), None if base is None else stored_models(base), confidence)
 
 
 def _random_models(preset: str) -> "Models":

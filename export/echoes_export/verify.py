@@ -7,17 +7,18 @@ import torch
 from torch import Tensor
 
 from echoes_export.bundle.models import Models
-from echoes_export.checks import MIN_SNR_DB, Array, Check, snr_db
 from echoes_export.graphs.wrappers import Part, graph_parts
 from echoes_export.inputs import Inputs
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import loop, reference
+from echoes_rt.comparison import Array, Check, snr_db
+from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
 from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
 from echoes_rt.model import Model
 
 MIN_EQUAL_CODES = 0.999
+MIN_SNR_DB = 60.0
 MAX_DIFFERENCE = 1e-3
 
 # Where the processor sums a row in another order, one token in very many is drawn differently, and
@@ -49,8 +50,12 @@ def rounding_effect(models: Models, stored: Models, inputs: Inputs) -> list[Chec
     with torch.inference_mode():
         before, after = graph_parts(models), graph_parts(stored)
         checks = []
-        for name, questions in _questions(after, inputs).items():
-            pairs = [(_torch(before[name], part), _torch(after[name], part)) for part in questions]
+        questions = _questions(after, inputs)
+        for name in after:
+            pairs = [
+                (_torch(before[name], asked), _torch(after[name], asked))
+                for asked in questions[name]
+            ]
             checks.append(_check(name, pairs, is_limited=False))
         return checks
 
@@ -72,6 +77,7 @@ def _questions(parts: dict[str, Part], inputs: Inputs) -> dict[str, list[Array]]
         "vocoder": [*mels, np.ascontiguousarray(mels[0][:, :, : n_frames // 2 + 1])],
         "context_image": image_codes,
         "context_audio": audio_codes,
+        "confidence": image_codes,
     }
 
 
@@ -96,7 +102,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
         given = context if has_context else None
         seen = model.context(target, given)
         made = {
-            f"decode_{target}": loop.decode(
+            f"decode_{target}": steps.decode_at_once(
                 model.session(f"decode_{target}"), tokens, seen, plan, noise
             ),
             f"decode_{target}_step": model.decode_tokens(

@@ -13,7 +13,7 @@ from echoes_rt.errors import (
 )
 
 if TYPE_CHECKING:
-    from echoes_rt.pipeline import Echoes, Picture, Sound
+    from echoes_rt.pipeline import Echoes, Picture, Sound, Stream
 
 __all__ = [
     "BackendError",
@@ -25,13 +25,14 @@ __all__ = [
     "ManifestError",
     "Picture",
     "Sound",
+    "Stream",
     "__version__",
 ]
 
 
 def __getattr__(name: str) -> object:
     """Loads the pipeline when first asked for, so that the spec and --help stay quick."""
-    if name in ("Echoes", "Picture", "Sound"):
+    if name in ("Echoes", "Picture", "Sound", "Stream"):
         return getattr(import_module("echoes_rt.pipeline"), name)
     if name == "__version__":
         from importlib import metadata  # slow to load, and --help does not need it

@@ -11,7 +11,7 @@ from pathlib import Path
 from echoes_rt.bundle_zip import unpack
 from echoes_rt.errors import BundleError
 from echoes_rt.format.external_data import external_locations
-from echoes_rt.format.graph_entry import DataFile
+from echoes_rt.format.graphs import DataFile
 from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
 from echoes_rt.io.leftovers import ScratchFolder
 

@@ -11,8 +11,7 @@ from echoes_rt.commands.generate import cogenerate, generate
 from echoes_rt.commands.inspect import doctor, info
 from echoes_rt.commands.profile import profile
 from echoes_rt.commands.terminal import drop_stdout, prepare_process, say
-from echoes_rt.errors import EchoesError
-from echoes_rt.plain_text import one_line
+from echoes_rt.errors import EchoesError, one_line
 
 
 class _Group(click.Group):

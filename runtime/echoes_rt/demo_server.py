@@ -19,9 +19,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from echoes_rt.bundle import Bundle
-from echoes_rt.errors import BackendError, InputError
+from echoes_rt.errors import BackendError, InputError, escape
 from echoes_rt.format.manifest import MANIFEST_NAME
-from echoes_rt.plain_text import escape
 
 logger = logging.getLogger(__name__)
 

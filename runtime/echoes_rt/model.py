@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Session, StepSession
+from echoes_rt.backends.base import Session, StepSession, WatchedSession, Watcher
 from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.backends.lifetime import never_free
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle, find_bundle
-from echoes_rt.decode import loop, steps
+from echoes_rt.decode import steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.steps import OnStep
@@ -50,10 +50,17 @@ QUIETEST_RMS = 0.01
 class Model:
     """A loaded bundle; one serves many calls, also from several threads at once."""
 
-    def __init__(self, bundle: Bundle, choice: DeviceChoice, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        choice: DeviceChoice,
+        threads: int | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
         self.bundle = bundle
         self.choice = choice
         self._threads = threads
+        self._watcher = watcher
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
@@ -89,6 +96,12 @@ class Model:
             bundle = find_bundle(bundle)
         return cls(bundle, choose_device(device, bundle), threads)
 
+    def beside(self, watcher: Watcher) -> "Model":
+        """A second model of the same bundle, device and GPU, which ``watcher`` sees at work."""
+        watched = Model(self.bundle, self.choice, self._threads, watcher)
+        watched._gpu = self._gpu
+        return watched
+
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
@@ -107,6 +120,22 @@ class Model:
         pixels = load_image(image, self.manifest.image)
         codes = self.session("image_encoder").run({"image": pixels})["codes"]
         return self._codes(codes, "image_encoder", self.manifest.tokens.image)
+
+    def confidence(self, codes: IntArray) -> FloatArray | None:
+        """(B, N_i) image codes to (B,) in [0, 1]: how surely a picture shows what the model knows.
+
+        Below ``CONFIDENT`` it is unlike all that the model knows, and its sound is a guess. None:
+        the bundle has no graph that tells.
+        """
+        if "confidence" not in self.manifest.graphs:
+            return None
+        found = self.session("confidence").run({"codes": codes})["confidence"]
+        if found.shape != (len(codes),):
+            raise BundleError(
+                f"the confidence of bundle {self.manifest.name} has the shape {found.shape}, "
+                f"expected {(len(codes),)}; get the bundle again"
+            )
+        return self._finite(found, "confidence")
 
     def log_mel(self, samples: FloatArray) -> FloatArray:
         """(B, S) samples to (B, n_mels, S // hop_length) log-mels in [-1, 1].
@@ -178,7 +207,7 @@ class Model:
         seen = self.context(target, context)
         graph = f"decode_{target}"
         if graph in self.choice.engines and context is not None:
-            decoded = loop.decode(self.session(graph), tokens, seen, plan, noise)
+            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise)
             report_steps(on_step, plan.steps)
         else:
             graph = f"{graph}_step"
@@ -286,24 +315,29 @@ class Model:
                 logger.info("graph %s on %s in %.0f ms", name, session.device, took_ms)
             return self._sessions[name]
 
-    def _load(self, name: str) -> Session:
-        path = self.bundle.graph_path(self.variant(name))  # says if the bundle has no such graph
-        model = self.choice.engines.get(name)
-        if model is not None:
-            return TensorRTSession(model, self._open_gpu())
-        device, dials = self.choice.device_of(name), self._dials(name)
-        if name.endswith("_step") and parse_device(device).kind == "cuda":
-            return BoundStep(path, device, dials)
-        return OnnxSession(path, device, dials)
-
-    def _dials(self, name: str) -> SessionDials:
-        """How the session of a graph is started."""
-        return SessionDials(threads=self._threads)
-
-    def _open_gpu(self) -> Gpu:
+    def gpu(self) -> Gpu:
+        """The NVIDIA GPU of the device, whose stream all engines share."""
         if self._gpu is None:
             self._gpu = Gpu.open(parse_device(self.choice.device).index)
         return self._gpu
+
+    def _load(self, name: str) -> WatchedSession:
+        session = self._open(name)
+        if self._watcher is not None:
+            self._watcher.loaded(name, session)
+        return session
+
+    def _open(self, name: str) -> WatchedSession:
+        path = self.bundle.graph_path(self.variant(name))  # says if the bundle has no such graph
+        model = self.choice.engines.get(name)
+        if model is not None:
+            return TensorRTSession(model, self.gpu())
+        device, dials = self.choice.device_of(name), SessionDials(threads=self._threads)
+        if self._watcher is not None:
+            dials = self._watcher.dials(name, device, dials)
+        if name.endswith("_step") and parse_device(device).kind == "cuda":
+            return BoundStep(path, device, dials)
+        return OnnxSession(path, device, dials)
 
 
 def _start_over() -> None:

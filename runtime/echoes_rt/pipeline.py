@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from echoes_rt.results import Picture, Result, Sound
 from echoes_rt.tasks import fill_picture, fill_sound, kept, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.stream import Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Echoes", "Picture", "Result", "Sound"]
+__all__ = ["Echoes", "Picture", "Result", "Sound", "Stream"]
 
 
 class Echoes(Model):
@@ -186,8 +187,8 @@ class Echoes(Model):
         *,
         duration: float | None = None,
         **options: Unpack[Options],
-    ) -> Iterator[FloatArray]:
-        """The sound of a picture as (S_k,) chunks in [-1, 1], in constant memory.
+    ) -> Stream:
+        """The sound of a picture, of any length and in constant memory: made while it is read.
 
         Args:
             image: a picture, or a function of the second that gives the one to be heard from then
@@ -195,39 +196,43 @@ class Echoes(Model):
             duration: seconds in all; None never ends.
         """
         call = Call.of(self, options)
-        return self.stream_call(call, image, duration)
+        mel, n_samples = self.manifest.mel, None
+        if duration is not None:
+            streaming.check_duration(duration)
+            n_samples = max(1, round(duration * mel.sample_rate))
+        confidence = None
+        if callable(image):
+            picture_at = image
+            chunks = streaming.stream(
+                call, lambda second: self._image_codes(call, picture_at(second)), n_samples
+            )
+        else:
+            codes = self._image_codes(call, image)
+            confidence = call.confidence(codes)
+            chunks = streaming.stream(call, lambda _: codes, n_samples)
+        return Stream(
+            chunks=chunks,
+            duration_s=duration,
+            sample_rate=mel.sample_rate,
+            sampling=self.sampling(self.manifest.tokens.audio.n_tokens, call.options),
+            confidence=confidence,
+            **call.origin(),
+        )
 
-    def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Path:
+    def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Stream:
         """Writes a video with the sound of what it shows; docs/use.md says how.
 
         Args:
             video: MP4, MOV, Matroska or WebM; its pictures are copied as they are.
             out: ends in .mp4, .m4v, .mov or .mkv.
 
+        Returns:
+            The sound that was written, which is over: its seed, length and timings.
+
         Raises:
             BackendError: if PyAV is missing.
         """
-        add_sound(self, Call.of(self, options), Path(video), Path(out))
-        return Path(out)
-
-    def stream_call(
-        self,
-        call: Call,
-        image: ImageLike | Callable[[float], RgbArray],
-        duration: float | None,
-    ) -> Iterator[FloatArray]:
-        """``stream`` for a call whose seed and timings are of interest."""
-        n_samples = None
-        if duration is not None:
-            streaming.check_duration(duration)
-            n_samples = max(1, round(duration * self.manifest.mel.sample_rate))
-        if callable(image):
-            picture_at = image
-            return streaming.stream(
-                call, lambda second: self._image_codes(call, picture_at(second)), n_samples
-            )
-        codes = self._image_codes(call, image)
-        return streaming.stream(call, lambda _: codes, n_samples)
+        return add_sound(self, Path(video), Path(out), options)
 
     def windows(self, duration: float) -> int:
         """How many decodings a stream of ``duration`` seconds takes, for a progress bar."""

@@ -45,11 +45,14 @@ class Sound(Result):
             is float64 where float32 would round.
         codes: (rows * columns,) int32, the audio codes behind it, row-major.
         depth: how a file of it holds the samples: as the recording did of which it is a part.
+        confidence: of a sound made from a picture, how surely that shows what the model knows, in
+            [0, 1]; below 0.5 the sound is a guess. None where the bundle cannot tell.
     """
 
     samples: Samples
     sample_rate: int
     depth: Depth = "PCM_16"
+    confidence: float | None = None
 
     @property
     def duration_s(self) -> float:

@@ -10,8 +10,7 @@ import pytest
 # The helpers beside this file; tests are no package.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from native import Native
-from programs import SOURCE, run, tool
+from native import SOURCE, Native, run, tool
 
 from echoes_rt.bundle import find_bundle
 

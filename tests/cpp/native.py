@@ -1,12 +1,18 @@
-"""The C++ library through ctypes: the C API's structs, and its calls with numpy arrays."""
+"""The C++ library through ctypes, with numpy arrays, and the programs that its tests run."""
 
 import ctypes
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from ctypes import c_double, c_int32, c_int64, c_size_t, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+SOURCE = Path(__file__).parents[2] / "cpp_bindings"
 
 MEDIA = ("image", "audio")
 """In the order of echoes_medium."""
@@ -238,3 +244,16 @@ def picture(pixels: np.ndarray | None) -> tuple[c_void_p, c_int32, c_int32]:
 
 def samples(sound: np.ndarray) -> tuple[c_void_p, c_size_t]:
     return pointer(sound), c_size_t(len(sound))
+
+
+def tool(name: str) -> str | None:
+    """A program of this environment (PyPI has cmake and ninja), or of the system."""
+    here = str(Path(sys.executable).parent)
+    return shutil.which(name, path=here + os.pathsep + os.environ.get("PATH", ""))
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+    """What it writes to stdout; a failure shows all that it said."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, env=env, cwd=cwd)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

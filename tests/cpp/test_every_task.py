@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from native import SOURCE, run, tool
 from print_codes import lines
-from programs import SOURCE, run, tool
 
 from echoes_rt import Echoes
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from programs import SOURCE, run, tool
+from native import SOURCE, run, tool
 
 from echoes_rt import Echoes, errors
 

@@ -16,7 +16,10 @@ from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import to_dict
 from echoes_training.data.index import Clip, write_index
+from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.presets import PRESETS
+from echoes_training.stages.codecs import TrainedCodec
+from echoes_training.stages.confidence import Measured, save_confidence
 
 TINY = PRESETS["tiny"]
 Export = Callable[..., Result]
@@ -83,13 +86,38 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def write_head() -> Callable[[Path, Models], Confidence]:
+    """Writes a head of random weights for the picture codec of ``models``."""
+
+    def write(path: Path, models: Models) -> Confidence:
+        codec = TrainedCodec(model=models.image_vqgan, image=models.image, mel=models.mel)
+        n_features = models.image_vqgan.codebook.shape[1]
+        torch.manual_seed(0)
+        head = Confidence(ConfidenceConfig(n_features=n_features, n_known=3, n_others=2))
+        with torch.no_grad():
+            head.linear.weight.mul_(4)  # else all pictures are about as well known
+        nothing = Measured(n_pictures={}, refused={}, auroc={})
+        save_confidence(path, head.eval().requires_grad_(False), codec, nothing)
+        return head
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def exported(
-    export: Export, runs: dict[str, Path], index: Path, tmp_path_factory: pytest.TempPathFactory
+    export: Export,
+    runs: dict[str, Path],
+    models: Models,
+    index: Path,
+    write_head: Callable[[Path, Models], Confidence],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, str]:
     """The bundle, and what the command said."""
     out = tmp_path_factory.mktemp("out") / "bundle"
+    write_head(out.with_name("confidence.safetensors"), models)
     result = export(
         *("bundle", "--index", index, "--out", out, "--name", "echoes-test"),
+        *("--confidence", out.with_name("confidence.safetensors")),
         *("--sampling", "steps=3", "--sampling", "guidance_scale=1.5"),
         *("--sampling", "guidance_interval=0,0.75"),
         **runs,

@@ -21,7 +21,7 @@ from echoes_training.models.transformer import MaskedTransformer, TransformerCon
 
 Export = Callable[..., Result]
 
-VERIFIED = 8 + 2 * (1 + 2 * 2)
+VERIFIED = 9 + 2 * (1 + 2 * 2)
 """Modules; and for each target its logits and two loops, with a context and without."""
 
 
@@ -52,7 +52,7 @@ def test_command_prints_the_tolerance_table(exported: tuple[Path, str]) -> None:
     said = exported[1]
     verified, rounding = said.split("What storing the weights in fp16 changes:")
     assert verified.split()[:5] == ["graph", "metric", "value", "limit", "ok"]
-    modules = ("image_encoder", "mel_decoder", "vocoder", "log_mel", "context_image")
+    modules = ("image_encoder", "mel_decoder", "vocoder", "log_mel", "context_image", "confidence")
     for name in modules:
         assert f"\n{name} " in rounding
     for name in (*modules, "logits_audio", "decode_audio", "decode_image_step"):

@@ -15,7 +15,7 @@ from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_gr
 from echoes_export.graphs.onnx_graph import export_graph
 from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.decode import loop, reference, steps
+from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.format.sampling import Sampling
@@ -81,7 +81,7 @@ def test_a_form_decodes_as_torch_says(form: str, group: int, tmp_path: Path) -> 
             expected = reference.decode(logits_of, tokens, plan, noise, has_context=has_context)
             for decode, name in (
                 (steps.decode, "decode_audio_step"),
-                (loop.decode, "decode_audio"),
+                (steps.decode_at_once, "decode_audio"),
             ):
                 decoded = decode(sessions[name], tokens, rows, plan, noise)
                 np.testing.assert_array_equal(decoded, expected, err_msg=f"{name} {sampling}")

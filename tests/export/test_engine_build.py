@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from echoes_export import compare as comparison
-from echoes_export.checks import Check
 from echoes_export.tensorrt import build as engine_build
 from echoes_export.tensorrt import bundle as engine_bundle
 from echoes_export.tensorrt import scales as engine_scales
 from echoes_export.tensorrt.build import Plan, Target, build_engines, free_ranges, make_targets
 from echoes_export.tensorrt.builder import Job
 from echoes_export.tensorrt.command import engine
+from echoes_rt import comparison
 from echoes_rt.bundle import Bundle, bundled_names
+from echoes_rt.comparison import Check
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path
 from echoes_training.data.index import Clip, write_index
@@ -165,8 +165,9 @@ def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_building_needs_no_torch() -> None:
     """On a Jetson, where engines are built, PyTorch is large and not always there."""
-    names = [path.stem for path in Path(engine_build.__file__).parent.glob("engine_*.py")]
-    assert "engine_pictures" in names
+    paths = Path(engine_build.__file__).parent.glob("[a-z]*.py")
+    names = [f"tensorrt.{path.stem}" for path in paths]
+    assert "tensorrt.scales" in names
     code = "import sys; " + "; ".join(f"import echoes_export.{name}" for name in ["cli", *names])
     code += "; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -187,12 +188,12 @@ def seen(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]
         seen["measured"] += [int(picture.mean()) for picture in pictures]
         return {"weight": 1.0}
 
-    def compare(before: Bundle, after: Bundle, pictures: list[Any]) -> list[Check]:
+    def compare_bundles(before: Bundle, after: Bundle, pictures: list[Any]) -> list[Check]:
         seen["compared"] += [int(picture.mean()) for picture in pictures]
         return [Check(graph="step", metric="error", value=0.0, limit=None)]
 
     monkeypatch.setattr(engine_scales, "measure_scales", measure)
-    monkeypatch.setattr(comparison, "compare", compare)
+    monkeypatch.setattr(comparison, "compare_bundles", compare_bundles)
     monkeypatch.setattr(engine_bundle, "write_engine_bundle", lambda *_, **__: bundle)
     monkeypatch.setattr(engine_build, "make_targets", lambda *_: [TARGET])
     monkeypatch.setattr(engine_build, "build_engines", lambda *_: iter(()))

@@ -8,7 +8,6 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from echoes_export.compare import compare, noise_pictures
 from echoes_export.tensorrt.bundle import write_engine_bundle
 from echoes_export.tensorrt.command import COMPARED, GRAPHS
 from echoes_export.tensorrt.graphs import engine_graph
@@ -16,7 +15,8 @@ from echoes_export.tensorrt.scales import measure_scales
 from echoes_export.verify import mixed_question
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
-from echoes_rt.decode import loop
+from echoes_rt.comparison import compare_bundles, noise_pictures
+from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BundleError
@@ -71,7 +71,7 @@ def test_tokens_are_the_references(bundle: Bundle, tmp_path: Path) -> None:
             seeds = range(seed, seed + len(tokens))
             expected = engine.decode_tokens(target, tokens, context, seeds=seeds, sampling=sampling)
             noise = uniforms(seeds, 0, grid.n_tokens)
-            decoded = loop.decode(session, tokens, seen, plan, noise)
+            decoded = steps.decode_at_once(session, tokens, seen, plan, noise)
             np.testing.assert_array_equal(decoded, expected, err_msg=f"{target}, seed {seed}")
 
 
@@ -109,7 +109,7 @@ def test_norms_and_decisions_stay_in_float32(bundle: Bundle) -> None:
 
 def test_float16_moves_little(bundle: Bundle, tmp_path: Path) -> None:
     after = write_engine_bundle(bundle, tmp_path, COMPARED, "fp16")
-    effect = compare(bundle, after, noise_pictures(bundle.manifest.image, 4))
+    effect = compare_bundles(bundle, after, noise_pictures(bundle.manifest.image, 4))
     found = {(check.graph, check.metric): check.value for check in effect}
     assert 0 < found["logits_audio", "relative error"] < 3e-3
     decoding = "decode_audio_step"
@@ -134,7 +134,7 @@ def test_int8_scales_are_measured_and_used(bundle: Bundle, tmp_path: Path) -> No
     folder = tmp_path / "engine"
     folder.mkdir()
     after = write_engine_bundle(bundle, folder, COMPARED, "int8", scales, is_emulated=True)
-    effect = compare(bundle, after, pictures)
+    effect = compare_bundles(bundle, after, pictures)
     found = {(check.graph, check.metric): check.value for check in effect}
     assert 1e-3 < found["logits_audio", "relative error"] < 0.1
 

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from onnx import TensorProto
 
 from echoes_export.cli import main
-from echoes_export.compare import compare, noise_pictures
 from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs, half_bundle
 from echoes_export.precision.quantize import quantize_bundle
 from echoes_rt import model as engine_module
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
+from echoes_rt.comparison import compare_bundles, noise_pictures
 from echoes_rt.errors import BundleError
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check.parity import check_parity
@@ -53,7 +53,9 @@ def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bun
 def test_effect_is_small_and_told_of_every_graph(bundle: Bundle) -> None:
     checks = {
         (c.graph, c.metric): c.value
-        for c in compare(bundle, half_bundle(bundle), noise_pictures(bundle.manifest.image, 4))
+        for c in compare_bundles(
+            bundle, half_bundle(bundle), noise_pictures(bundle.manifest.image, 4)
+        )
     }
     assert 0 < checks["logits_audio", "relative error"] < 3e-3
     assert checks["vocoder", "lowest SNR, dB"] > 50

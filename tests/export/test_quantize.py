@@ -14,7 +14,7 @@ from echoes_export.precision.quantize_command import quantize
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.model import Model
-from echoes_rt.profile.nodes import NodeRun, WatchedModel
+from echoes_rt.profile.nodes import NodeRun, NodeWatcher
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,11 @@ def test_scores_move_little_and_other_graphs_not_at_all(tiny_bundle: Path, int8_
 
 def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_path: Path) -> None:
     model = Model.load(int8_path, device="cpu", threads=1)
-    watched = WatchedModel.beside(model, tmp_path, is_counting=False)
-    watched.logits("audio", np.zeros((1, model.manifest.tokens.audio.n_tokens), dtype=np.int32))
-    runs: list[NodeRun] = watched.node_runs()
+    watcher = NodeWatcher(tmp_path, is_counting=False)
+    model.beside(watcher).logits(
+        "audio", np.zeros((1, model.manifest.tokens.audio.n_tokens), dtype=np.int32)
+    )
+    runs: list[NodeRun] = watcher.node_runs()
     assert sum(run.op_type == "DynamicQuantizeMatMul" for run in runs) == 5  # one head
     assert not {"MatMulInteger", "DynamicQuantizeLinear"} & {run.op_type for run in runs}
 

@@ -14,8 +14,7 @@ from echoes_rt.format.engine_file import (
     model_sha256,
     record_path,
 )
-from echoes_rt.format.graph_entry import DataFile
-from echoes_rt.format.graphs import TensorSpec
+from echoes_rt.format.graphs import DataFile, TensorSpec
 
 KEY = EngineKey(
     graph="decode",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec, hann_window, log_scale, mel_filterbank
 
 ROOT = Path(__file__).parents[2]
@@ -75,3 +76,12 @@ def test_mel_numbers_have_no_second_home() -> None:
             # Presets choose the numbers of a new model; those of av_metrics are of other networks.
             if path.parent.name not in ("format", "av_metrics") and path.name != "presets.py":
                 assert not pattern.search(path.read_text("utf-8")), path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"height": 0}, {"width": -1}, {"mean": (0.5, 0.5)}, {"std": (0.5, 0.5, 0.0)}],
+)
+def test_impossible_pictures_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="image"):
+        ImageSpec(**change)  # type: ignore[arg-type]

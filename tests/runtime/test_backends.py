@@ -246,7 +246,7 @@ def test_shapes_may_stay_on_the_cpu() -> None:
         coverage.check_coverage("context_image.onnx", found, "cuda:0")
 
 
-@pytest.mark.parametrize("device", ["tensorrt-rtx", "openvino", "webgpu"])
+@pytest.mark.parametrize("device", ["openvino", "webgpu"])
 def test_missing_plugin_names_its_package(device: str) -> None:
     provider = PROVIDERS[device]
     if importlib.util.find_spec(str(provider.package)) is not None:

@@ -348,4 +348,4 @@ def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
         text=True,
         check=True,
     )
-    assert re.search(r"echoes_rt\.engine: graph decode_audio_step on \S+ in \d+ ms", done.stderr)
+    assert re.search(r"echoes_rt\.model: graph decode_audio_step on \S+ in \d+ ms", done.stderr)

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from echoes_rt import Echoes
-from echoes_rt.decode import loop, reference, steps
+from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BackendError, CancelledError, InputError
@@ -92,7 +92,7 @@ def test_every_way_draws_the_same_tokens(target: str, echoes: Echoes, tiny_bundl
             steps.decode,
             BoundStep(tiny_bundle / f"decode_{target}_step.onnx", "cpu"),
         ),
-        "one call": (loop.decode, echoes.session(f"decode_{target}")),
+        "one call": (steps.decode_at_once, echoes.session(f"decode_{target}")),
     }
     for seed in range(SEEDS):
         question = ask(echoes, target, seed)

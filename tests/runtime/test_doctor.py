@@ -15,7 +15,7 @@ from echoes_rt.nvidia import advice as doctor_advice
 from echoes_rt.nvidia import doctor as doctor_gpu
 from echoes_rt.nvidia import system as nvidia_system
 from echoes_rt.nvidia.doctor import examine_gpu
-from echoes_rt.nvidia.fatbin import architectures, runs_on
+from echoes_rt.nvidia.system import architectures, runs_on
 
 TEGRA = (
     "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic, EABI: aarch64, DATE: Wed Jan"

@@ -12,7 +12,7 @@ from tests.runtime.conftest import FakeDriver
 from echoes_rt.backends import select
 from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.model import Model
-from echoes_rt.nvidia import nvtx_range
+from echoes_rt.nvidia import gpu as gpu_module
 from echoes_rt.nvidia import system as nvidia_system
 from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.stages import TOTAL, Question, generate
@@ -155,8 +155,8 @@ def test_stages_have_names_in_nsight(
         yield
 
     monkeypatch.setitem(sys.modules, "nvtx", SimpleNamespace(annotate=annotate))
-    nvtx_range._annotate.cache_clear()
+    gpu_module._annotate.cache_clear()
     generate(model, question)
-    nvtx_range._annotate.cache_clear()
+    gpu_module._annotate.cache_clear()
     assert {"encode_image", "decode_tokens", "vocode"} <= {name for name, _ in seen}
     assert {domain for _, domain in seen} == {"echoes-rt"}

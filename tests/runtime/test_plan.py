@@ -4,8 +4,7 @@ from typing import Any
 import numpy as np
 
 from echoes_rt.decode.plan import make_plan, noise_of
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.format.schedule import num_masked
+from echoes_rt.format.sampling import Sampling, num_masked
 
 
 def test_each_member_follows_the_schedule_of_its_own_unknown_tokens() -> None:

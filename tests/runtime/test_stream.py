@@ -156,6 +156,21 @@ def test_endless_stream_goes_on(echoes: Echoes, picture: Path) -> None:
         total += len(next(stream))
 
 
+def test_a_stream_says_how_it_is_made_and_saves_itself(
+    echoes: Echoes, picture: Path, tmp_path: Path
+) -> None:
+    stream = echoes.stream(picture, duration=0.5, steps=3)
+    again = echoes.stream(picture, duration=0.5, seed=stream.seed, steps=3)
+    path = stream.save(tmp_path / "sea.wav")
+    samples, rate = soundfile.read(path, dtype="float32")
+    np.testing.assert_allclose(samples, np.concatenate([*again]), atol=1 / 32_000)
+    assert (stream.sample_rate, stream.sampling.steps, stream.duration_s) == (rate, 3, 0.5)
+    assert {"encode_image", "decode_tokens", "decode_audio"} <= stream.timings_ms.keys()
+    with pytest.raises(InputError, match="without end"):
+        echoes.stream(picture).save(tmp_path / "endless.wav")
+    assert not (tmp_path / "endless.wav").exists()
+
+
 def test_stream_can_be_cancelled(echoes: Echoes, picture: Path) -> None:
     steps: list[int] = []
 

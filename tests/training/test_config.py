@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from echoes_rt.errors import InputError
 from echoes_training.bundles import open_source
@@ -12,8 +13,9 @@ from echoes_training.config import (
     to_dict,
 )
 from echoes_training.device import pick_device
+from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
-from echoes_training.stages.finetune import finetuning
+from echoes_training.stages.settings import finetuning
 
 RECIPE = Path(__file__).parents[2] / "docs" / "train.md"
 
@@ -21,13 +23,12 @@ RECIPE = Path(__file__).parents[2] / "docs" / "train.md"
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_agrees_with_itself(name: str) -> None:
     preset = PRESETS[name]
-    for grid, stage, size in (
-        (preset.layout.image, preset.image_vqgan, (preset.image.height, preset.image.width)),
-        (preset.layout.audio, preset.mel_vqgan, (preset.mel.n_mels, preset.mel.n_frames)),
-    ):
-        factor = stage.model.factor
-        assert (grid.height * factor, grid.width * factor) == size
-        assert grid.codebook_size == stage.model.codebook_size
+    grids = (preset.layout.image, preset.layout.audio)
+    sizes = (preset.image.height, preset.image.width), (preset.mel.n_mels, preset.mel.n_frames)
+    for stage, size, grid in zip(preset.codecs, sizes, grids, strict=True):
+        with torch.device("meta"):
+            codec = make_codec(getattr(preset, stage).model)
+        assert codec.grid(*size) == grid
 
 
 def test_configs_survive_json() -> None:

@@ -9,9 +9,11 @@ import pytest
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import load_image, read_image
+from echoes_training.data.audio import AudioStore
 from echoes_training.data.checking import fault
 from echoes_training.data.image import ImageStore, to_batch
 from echoes_training.data.index import Clip
+from echoes_training.presets import PRESETS
 
 SPEC = ImageSpec(height=32, width=32)
 
@@ -66,3 +68,15 @@ def test_what_the_runtime_cannot_read_is_not_listed(tmp_path: Path) -> None:
     assert f"{bad}: {bad} is not a picture that can be read; " in (fault(clip(bad)) or "")
     with pytest.raises(InputError, match=r"cannot read the picture .*a\.ppm; run echoes-"):
         ImageStore(SPEC).get(str(bad))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"neither a picture nor a sound"])
+def test_media_that_cannot_be_read_are_one_sentence(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "media"
+    if content is not None:
+        path.write_bytes(content)
+    specs = PRESETS["tiny"]
+    with pytest.raises(InputError, match=f"cannot read the picture {path}; run echoes-train prep"):
+        ImageStore(specs.image).get(str(path))
+    with pytest.raises(InputError, match=f"cannot read the sound {path}; run echoes-train prepare"):
+        AudioStore(specs.mel).get(str(path), 0.0)

@@ -10,9 +10,9 @@ import soundfile
 from echoes_rt.errors import InputError
 from echoes_training.data import soundfont as rendering
 from echoes_training.data.composition import Score, Voice, compose
-from echoes_training.data.old_record import aged
 from echoes_training.data.player import CLIP_SECONDS, Note
 from echoes_training.data.prepare import DEFAULT_SOUNDFONT
+from echoes_training.data.soundfont import aged
 
 VOICES = {
     "accordion": Voice(programs=(21,)),

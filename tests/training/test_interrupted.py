@@ -11,8 +11,11 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from echoes_rt.errors import InputError
 from echoes_training import checkpoint
+from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
+from echoes_training.metrics import MetricsLog
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -97,3 +100,26 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(name: str, folder: Path) ->
         assert expected.keys() == found.keys()
         for key, tensor in expected.items():
             assert torch.equal(tensor, found[key]), f"{file}: {key}"
+
+
+def test_a_checkpoint_of_other_shapes_is_one_sentence(tmp_path: Path) -> None:
+    folder = checkpoint.save(
+        tmp_path, 2, TrainState(modules={"it": torch.nn.Linear(1, 1)}, optimizers={})
+    )
+    with pytest.raises(InputError) as caught:
+        checkpoint.load(folder, TrainState(modules={"it": torch.nn.Linear(2, 1)}, optimizers={}))
+    assert str(caught.value).startswith(f"the it of {folder} does not fit (size mismatch for wei")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+def test_a_step_is_logged_once_however_often_it_is_made(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path, 0) as log:
+        for step in (1, 2, 3):
+            log.write(step, {"loss": 10.0 + step})
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 4, "lo')  # as a kill may leave it
+    with MetricsLog(tmp_path, 1) as log:
+        log.write(2, {"loss": 22.0})
+    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
+    assert [(row["step"], row["loss"]) for row in rows] == [(1, 11.0), (2, 22.0)]

@@ -13,9 +13,9 @@ SCRIPT = Path(__file__).parents[2] / "training/runs/mini.sh"
 # The picture codec trains in the background and says so; then the mel codec ends as it is told to.
 TRAIN = """#!/usr/bin/env bash
 case $1 in
-  image-vqgan) mkfifo "$WORLD/trains.partial"; echo $$ > "$WORLD/pid"
+  image-codec) mkfifo "$WORLD/trains.partial"; echo $$ > "$WORLD/pid"
     mv "$WORLD/trains.partial" "$WORLD/trains"; exec cat "$WORLD/trains" ;;
-  mel-vqgan) until [ -e "$WORLD/trains" ]; do sleep 0.01; done; eval "$END" ;;
+  mel-codec) until [ -e "$WORLD/trains" ]; do sleep 0.01; done; eval "$END" ;;
 esac
 """
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from echoes_rt.errors import EchoesError
+from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
+from echoes_training.confidence_command import confidence
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
 from echoes_training.evaluate.probe_command import probe
-from echoes_training.preset_names import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def main(verbose: bool) -> None:
 
 
 main.add_command(cost)
+main.add_command(confidence)
 main.add_command(prepare)
 main.add_command(evaluate)
 main.add_command(probe)

@@ -2,7 +2,7 @@
 
 import click
 
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training import PRESET_NAMES
 
 
 @click.command()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.format.schedule import mask_ratio
+from echoes_rt.format.sampling import mask_ratio
 from echoes_training.config import TransformerStageConfig
 
 Mask = NDArray[np.bool_]

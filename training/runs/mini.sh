@@ -32,12 +32,17 @@ if [ ! -e "$work/tokens.safetensors" ]; then
   echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
     --out "$work/tokens.safetensors"
 fi
+if [ ! -e "$work/confidence.safetensors" ]; then
+  echoes-train confidence --codec "$work/image" --index "$index" \
+    --out "$work/confidence.safetensors"
+fi
 echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume
 wait $vocoder
 
 rm -rf "$work/echoes-mini"
 echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
+  --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
   --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
   --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --out "$work/echoes-mini"

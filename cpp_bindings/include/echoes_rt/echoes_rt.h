@@ -223,6 +223,11 @@ ECHOES_API echoes_status echoes_encode_image(echoes_model *model, const uint8_t 
                                              int32_t width, int32_t height, int32_t *codes,
                                              size_t *num_codes);
 
+/* How surely a picture shows what the model knows, in [0, 1]; below 0.5 its sound is a guess. NaN:
+   the bundle cannot tell. */
+ECHOES_API echoes_status echoes_confidence(echoes_model *model, const uint8_t *pixels,
+                                           int32_t width, int32_t height, float *confidence);
+
 /* The audio codes of a sound's first clip: audio_rows x audio_columns. */
 ECHOES_API echoes_status echoes_encode_audio(echoes_model *model, const float *sound,
                                              size_t sound_size, int32_t *codes, size_t *num_codes);

@@ -205,6 +205,14 @@ class Model {
     });
   }
 
+  // As echoes_confidence.
+  float confidence(const Picture &picture) {
+    float confidence = 0;
+    detail::check(echoes_confidence(get(), pixels_of(picture), picture.width, picture.height,
+                                    &confidence));
+    return confidence;
+  }
+
   Codes encode(const Samples &sound) {
     return codes([&](int32_t *codes, size_t *size) {
       return echoes_encode_audio(get(), sound.data(), sound.size(), codes, size);

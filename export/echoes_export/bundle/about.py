@@ -8,6 +8,7 @@ from echoes_rt import __version__
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
+from echoes_training.data.index import Clip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,3 +78,10 @@ def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
         except ValueError as error:
             raise InputError(f"--sampling {assignment}: {error}") from error
     return defaults
+
+
+def labels_of(clips: list[Clip]) -> tuple[str, ...]:
+    """Those that pictures and sounds share, sorted."""
+    with_image = {clip.label for clip in clips if clip.image and clip.label}
+    with_audio = {clip.label for clip in clips if clip.audio and clip.label}
+    return tuple(sorted(with_image & with_audio))

@@ -1,4 +1,4 @@
-"""The four trained models that make up a bundle."""
+"""The trained models that make up a bundle."""
 
 import copy
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +12,7 @@ from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.codec import Codec
 from echoes_training.models.codecs import make_codec
+from echoes_training.models.confidence import Confidence
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
@@ -24,6 +25,7 @@ class Models:
 
     Attributes:
         configs: the shape of each module by its name, ready for JSON.
+        confidence: whether a picture shows what the transformer knows, where that was learnt.
     """
 
     image_vqgan: Codec
@@ -34,16 +36,20 @@ class Models:
     mel: MelSpec
     layout: TokenLayout
     configs: dict[str, dict[str, Any]]
+    confidence: Confidence | None = None
 
     @property
     def modules(self) -> dict[str, nn.Module]:
         """By the names that their weights have in a bundle."""
-        return {
+        modules: dict[str, nn.Module] = {
             "image_vqgan": self.image_vqgan,
             "mel_vqgan": self.mel_vqgan,
             "vocoder": self.vocoder,
             "transformer": self.transformer,
         }
+        if self.confidence is not None:
+            modules["confidence"] = self.confidence
+        return modules
 
     def copy(self) -> "Models":
         return replace(self, **copy.deepcopy(self.modules))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import make_vocoder
 from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import codec_of_run
+from echoes_training.stages.confidence import load_confidence
 
 _STAGES = {
     "image_vqgan": ("image_vqgan", "image_codec"),
@@ -63,12 +64,14 @@ class _Parts:
     specs: dict[str, Any]
 
 
-def load_models(runs: Runs, base: Models | None = None) -> Models:
+def load_models(runs: Runs, base: Models | None = None, confidence: Path | None = None) -> Models:
     """Loads the newest checkpoint of each run.
 
     Args:
         runs: all four, or fewer if there is a ``base``.
         base: whose models are taken where there is no run.
+        confidence: what echoes-train confidence wrote. Without it the base's goes on only with the
+            base's picture codec and transformer: another one knows other pictures.
 
     Raises:
         InputError: if a run has no checkpoint, is of another stage, or does not fit the others.
@@ -77,6 +80,9 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
         if run is not None:
             _check_stage(run, name)
     parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
+    if runs.image_vqgan is not None or runs.transformer is not None:
+        parts.modules.pop("confidence", None)
+        parts.configs.pop("confidence", None)
     read_by_transformer = _codebooks(runs, base)
     _read(parts, "image_vqgan", runs.image_vqgan, partial(_load_codec, medium="image"))
     _read(parts, "mel_vqgan", runs.mel_vqgan, partial(_load_codec, medium="mel"))
@@ -95,7 +101,20 @@ def load_models(runs: Runs, base: Models | None = None) -> Models:
             f"{runs.place('vocoder')} and {mel_place} were trained on different mels "
             f"({vocoder_mel} and {mel}); train one of them again"
         )
-    return Models(**parts.modules, image=image, mel=mel, layout=layout, configs=parts.configs)
+    models = Models(**parts.modules, image=image, mel=mel, layout=layout, configs=parts.configs)
+    return models if confidence is None else _with_confidence(models, confidence, image_place)
+
+
+def _with_confidence(models: Models, file: Path, image_place: str) -> Models:
+    head, codebook = load_confidence(file)
+    made = codebooks.of_codecs(models.image_vqgan, models.mel_vqgan)
+    if codebooks.others(made, {"image": codebook}):
+        raise InputError(
+            f"{file} was fitted to the codes of another picture codec than that of {image_place}; "
+            "run echoes-train confidence with that codec"
+        )
+    configs = models.configs | {"confidence": to_dict(head.config)}
+    return replace(models, confidence=head, configs=configs)
 
 
 def _codebooks(runs: Runs, base: Models | None) -> codebooks.Codebooks:

@@ -7,6 +7,7 @@ from echoes_training.bundles import read_weights
 from echoes_training.checkpoint import BUNDLE_WEIGHTS
 from echoes_training.config import from_dict
 from echoes_training.models.codecs import codec_config, make_codec
+from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig, make_vocoder
 
@@ -26,6 +27,7 @@ def stored_models(bundle: Bundle) -> Models:
         vocoder = make_vocoder(from_dict(VocoderConfig, configs["vocoder"]), manifest.mel)
         shape = from_dict(TransformerConfig, configs["transformer"])
         transformer = MaskedTransformer(shape, manifest.tokens)
+        head = configs.get("confidence")
         models = Models(
             image_vqgan=image_vqgan,
             mel_vqgan=mel_vqgan,
@@ -35,6 +37,7 @@ def stored_models(bundle: Bundle) -> Models:
             mel=manifest.mel,
             layout=manifest.tokens,
             configs=configs,
+            confidence=Confidence(from_dict(ConfidenceConfig, head)) if head else None,
         )
         for name, module in models.modules.items():
             module.load_state_dict(weights[name])

@@ -7,12 +7,15 @@ import onnx
 
 from echoes_export.bundle.about import About
 from echoes_export.bundle.folder import CARD_NAME, appearing, check_free, data_file
-from echoes_export.bundle.model_card import generated_card
 from echoes_export.bundle.models import Models
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, write_weights
-from echoes_export.graphs.bundle_graphs import Graphs, bundle_graphs
-from echoes_export.graphs.onnx_graph import has_weights
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, write_weights
+from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_graph
+from echoes_export.graphs.onnx_graph import export_graph, has_weights
+from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
+from echoes_rt.format.tokens import MEDIA
+
+Graphs = dict[str, onnx.ModelProto]
 
 
 def write_bundle(
@@ -72,12 +75,61 @@ def _write_graphs(folder: Path, graphs: Graphs, precision: str) -> dict[str, Gra
         path = folder / f"{name}.onnx"
         onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
-        file = data_file(path)
+        external = (shared,) if has_weights(graph) else ()
         entries[name] = GraphEntry(
-            file=file.file,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            precision=precision,
-            external_data=(shared,) if has_weights(graph) else (),
+            **vars(data_file(path)), precision=precision, external_data=external
         )
     return entries
+
+
+def generated_card(manifest: Manifest, models: Models) -> str:
+    """Markdown; says what is known here and nothing of quality, which only evaluation knows."""
+    image, mel, tokens, sampling = (
+        manifest.image,
+        manifest.mel,
+        manifest.tokens,
+        manifest.sampling,
+    )
+    sizes = {
+        name: sum(parameter.numel() for parameter in module.parameters())
+        for name, module in models.modules.items()
+    }
+    parts = "\n".join(f"| {name} | {size / 1e6:.2f} M |" for name, size in sizes.items())
+    precision = manifest.graphs["image_encoder"].precision
+    labels = ", ".join(manifest.labels) or "not recorded"
+    return f"""# {manifest.name}
+
+A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to it.
+
+- Licence: {manifest.license}
+- Made by: {manifest.created_by}
+- Picture: {image.height} x {image.width}, {tokens.image.height} x {tokens.image.width} codes
+- Sound: {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x \
+{tokens.audio.width} codes
+- Sampling: {sampling.steps} steps, guidance scale {sampling.guidance_scale:g}
+- Weights: {precision}, computed in fp32
+- Knows: {labels}
+
+| model | parameters |
+| --- | --- |
+{parts}
+"""
+
+
+def bundle_graphs(models: Models, stored: dict[str, StoredTensor]) -> Graphs:
+    """One of every module, and those of decoding for either target; weights by reference."""
+    graphs = {
+        name: export_graph(name, part.module, part.signature, stored)
+        for name, part in graph_parts(models).items()
+    }
+    for target in MEDIA:
+        grid = models.layout.grids[target]
+        part = network_part(models, target)
+        network = export_graph("network", part.module, part.signature, stored)
+        step = step_graph(f"decode_{target}_step", network, grid)
+        graphs |= {
+            f"logits_{target}": logits_graph(f"logits_{target}", network, grid),
+            f"decode_{target}_step": step,
+            f"decode_{target}": loop_graph(f"decode_{target}", step),
+        }
+    return graphs

@@ -15,6 +15,7 @@ from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
 from echoes_training.models.codec import Codec
+from echoes_training.models.confidence import Confidence
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
@@ -64,6 +65,20 @@ class MelDecoder(nn.Module):
         return self.mel_vqgan.decode(grid, noise).clamp(-1, 1).squeeze(1)
 
 
+class ConfidenceGraph(nn.Module):
+    def __init__(self, image_vqgan: Codec, confidence: Confidence, grid: Grid) -> None:
+        super().__init__()
+        self.image_vqgan = image_vqgan
+        self.confidence = confidence
+        self.grid = grid
+
+    def forward(self, codes: Tensor) -> Tensor:
+        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
+        confidence = self.confidence(self.image_vqgan.summary(grid))
+        assert isinstance(confidence, Tensor)
+        return confidence
+
+
 class Context(nn.Module):
     """Codes to the keys and values of every layer."""
 
@@ -100,9 +115,14 @@ class Network(nn.Module):
         alone_positions: Tensor,
     ) -> Tensor:
         """Logits (rows, M, V) of the M tokens of each row that are asked for."""
-        model, n_seen = self.transformer, seen_tokens.shape[0]
-        target = model.medium(self.target)
-        h = target.embed(torch.cat([seen_tokens, alone_tokens]))
+        h, mixed = self._until_last(context, seen_tokens, alone_tokens)
+        model, positions = self.transformer, torch.cat([seen_positions, alone_positions])
+        return _asked(model, model.medium(self.target), h, mixed, positions)
+
+    def _until_last(self, context: Tensor, seen: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+        """What the target's positions are before the last block, and what its attention gives."""
+        model, n_seen = self.transformer, seen.shape[0]
+        h = model.medium(self.target).embed(torch.cat([seen, alone]))
         last = len(model.blocks) - 1
         for layer, block in enumerate(model.blocks):
             assert isinstance(block, Block)
@@ -115,40 +135,24 @@ class Network(nn.Module):
             mixed = torch.cat(parts)
             if layer < last:
                 h = block.finish(h, mixed)
-        return _asked(model, target, h, mixed, torch.cat([seen_positions, alone_positions]))
+        return h, mixed
 
 
-class JointNetwork(nn.Module):
+class JointNetwork(Network):
     """``Network`` of a joint form, whose rows without context see mask tokens in its place."""
 
-    def __init__(self, transformer: MaskedTransformer, target: str) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.target = target
-
-    def forward(
-        self,
-        context: Tensor,
-        seen_tokens: Tensor,
-        seen_positions: Tensor,
-        alone_tokens: Tensor,
-        alone_positions: Tensor,
-    ) -> Tensor:
-        model, layout = self.transformer, self.transformer.layout
-        tokens = torch.cat([seen_tokens, alone_tokens])
-        shape = (alone_tokens.shape[0], context.shape[1])
-        nothing = torch.full(shape, layout.mask_token_id, dtype=context.dtype)
+    def _until_last(self, context: Tensor, seen: Tensor, alone: Tensor) -> tuple[Tensor, Tensor]:
+        model, tokens = self.transformer, torch.cat([seen, alone])
+        shape = (alone.shape[0], context.shape[1])
+        nothing = torch.full(shape, model.layout.mask_token_id, dtype=context.dtype)
         both = {self.target: tokens, OTHER[self.target]: torch.cat([context, nothing])}
         h = model.embed(torch.cat([both[medium] for medium in MEDIA], dim=1))
         *blocks, last = model.blocks
         for block in blocks:
             h = block(h)
         assert isinstance(last, Block)
-        mixed = last.mix(h)
         which = MEDIA.index(self.target)
-        h, mixed = model.split(h)[which], model.split(mixed)[which]
-        positions = torch.cat([seen_positions, alone_positions])
-        return _asked(model, model.medium(self.target), h, mixed, positions)
+        return model.split(h)[which], model.split(last.mix(h))[which]
 
 
 def _asked(
@@ -285,6 +289,12 @@ def graph_parts(models: Models) -> dict[str, Part]:
             else JointContext()
         )
         parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
+    if models.confidence is not None:
+        parts["confidence"] = _part(
+            ConfidenceGraph(models.image_vqgan, models.confidence, layout.image),
+            codes=image_codes,
+            confidence=TensorSpec(dtype="float32", shape=(BATCH,)),
+        )
     return parts
 
 

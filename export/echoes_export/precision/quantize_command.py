@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from echoes_export.checks import Array
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import Array
 
 
 @click.command()
@@ -45,16 +45,15 @@ def quantize(
 
     Example: echoes-export quantize echoes-mini --out echoes-mini-int8
     """
-    from echoes_export.checks import table
-    from echoes_export.compare import compare
     from echoes_export.precision.quantize import quantize_bundle
     from echoes_rt.bundle import Bundle, find_bundle
+    from echoes_rt.comparison import compare_bundles, table
 
     before = find_bundle(bundle)
     asked = heldout_pictures(before, index, pictures)
 
     def accept(folder: Path) -> None:
-        click.echo(table(compare(before, Bundle.open(folder), asked)))
+        click.echo(table(compare_bundles(before, Bundle.open(folder), asked)))
 
     manifest = quantize_bundle(
         before,
@@ -69,7 +68,7 @@ def quantize(
 
 def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":
     """Of an index; noise where there is none."""
-    from echoes_export.compare import noise_pictures
+    from echoes_rt.comparison import noise_pictures
     from echoes_rt.errors import InputError
     from echoes_rt.io.image import read_image
     from echoes_training.data.index import read_index

@@ -54,13 +54,8 @@ def write_engine_bundle(
         graph = engine_graph(bundle, name, precision, scales, is_emulated=is_emulated)
         onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
-        file = data_file(path)
         entries[name] = GraphEntry(
-            file=file.file,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
-            precision=precision,
-            external_data=external,
+            **vars(data_file(path)), precision=precision, external_data=external
         )
     manifest = replace(bundle.manifest, graphs=entries)
     return Bundle(source=folder, folder=folder, manifest=manifest)

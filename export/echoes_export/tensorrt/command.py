@@ -10,10 +10,10 @@ import click
 from echoes_rt.format.engine_file import ENGINES_FOLDER, FLAVOURS, PRECISIONS
 
 if TYPE_CHECKING:
-    from echoes_export.checks import Array
     from echoes_export.tensorrt.build import Built, Plan
     from echoes_export.tensorrt.qdq_graph import Scales
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import Array
 
 _SEEN = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -127,7 +127,7 @@ def engine(
     Example: echoes-export engine my-bundle --sm 75,86,89,120
     """
     from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
-    from echoes_export.tensorrt.pictures import compared_pictures, measured_pictures
+    from echoes_export.tensorrt.scales import compared_pictures, measured_pictures
     from echoes_rt.bundle import Bundle
     from echoes_rt.errors import InputError
 
@@ -175,13 +175,12 @@ def _measure(bundle: "Bundle", pictures: "list[Array]") -> "tuple[Scales, str]":
 
 
 def _compare(bundle: "Bundle", plan: "Plan", pictures: "list[Array]") -> None:
-    from echoes_export.checks import table
-    from echoes_export.compare import compare
     from echoes_export.tensorrt.bundle import write_engine_bundle
+    from echoes_rt.comparison import compare_bundles, table
 
     with tempfile.TemporaryDirectory(prefix="echoes-rt-") as work:
         folder = Path(work)
         after = write_engine_bundle(
             bundle, folder, COMPARED, plan.precision, plan.scales, is_emulated=True
         )
-        click.echo(table(compare(bundle, after, pictures)))
+        click.echo(table(compare_bundles(bundle, after, pictures)))

@@ -7,12 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.format.graphs import Tensors
 
 Around = Callable[[], AbstractContextManager[Any]]
-"""Who profiles sets it on a session; each call then runs inside of what it gives."""
-
-
 Arrays = Mapping[str, NDArray[Any]]
 
 
@@ -29,6 +27,28 @@ class Session(Protocol):
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Takes the graph's inputs by name and gives its outputs by name."""
+
+
+class WatchedSession(Session, Protocol):
+    """A loaded graph whose calls somebody may watch.
+
+    Attributes:
+        around: each call runs inside of what it gives.
+        launches: how many pieces of work a call gives a GPU.
+    """
+
+    around: Around
+    launches: int
+
+
+class Watcher(Protocol):
+    """Sees every graph that a model loads, and by ``around`` every call of it."""
+
+    def dials(self, graph: str, device: str, dials: SessionDials) -> SessionDials:
+        """How ONNX Runtime's session of a graph is to be started."""
+
+    def loaded(self, graph: str, session: WatchedSession) -> None:
+        """Before the first call."""
 
 
 class StepState(Protocol):

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 
 from echoes_rt.errors import InputError
 
-KINDS = ("cpu", "cuda", "tensorrt", "tensorrt-rtx", "openvino", "webgpu")
-"""``tensorrt`` runs the engines of a bundle, by TensorRT or TensorRT-RTX. All others are execution
-providers of ONNX Runtime, ``tensorrt-rtx`` among them."""
+KINDS = ("cpu", "cuda", "tensorrt", "openvino", "webgpu")
+"""``tensorrt`` runs the engines of a bundle, by TensorRT or TensorRT-RTX, whichever built
+them. All others are execution providers of ONNX Runtime."""
 
-NUMBERED = ("cuda", "tensorrt", "tensorrt-rtx")
+NUMBERED = ("cuda", "tensorrt")
 """Kinds of which a machine may have several: ``cuda:1``."""
 
-HALF_KINDS = ("cuda", "tensorrt-rtx", "webgpu")
+HALF_KINDS = ("cuda", "webgpu")
 """Execution providers of GPUs, which compute faster in float16; engines say theirs themselves."""
 
-_NAME = re.compile(r"([a-z-]+)(?::(\d{1,3}))?")
+_NAME = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,8 @@ from echoes_rt.backends.session_start import (
 )
 from echoes_rt.errors import BackendError
 from echoes_rt.nvidia.cuda_driver import CudaDriver
-from echoes_rt.nvidia.fatbin import architectures, runs_on
 from echoes_rt.nvidia.gpu import find_gpu
+from echoes_rt.nvidia.system import architectures, runs_on
 
 # y = MatMul(Conv(x, x), x) + x for x of shape (1, 1, 1, 1), opset 13: a kernel of ONNX Runtime's
 # own, one of cuBLAS and one of cuDNN, each of which may be what is missing.

@@ -35,11 +35,6 @@ PROVIDERS = {
         remedy="install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
         "device tensorrt",
     ),
-    "tensorrt-rtx": Provider(
-        name="NvTensorRTRTXExecutionProvider",
-        package="onnxruntime_ep_nv_tensorrt_rtx",
-        remedy="install onnxruntime-ep-nv-tensorrt-rtx-cu13 beside onnxruntime 1.24 or newer",
-    ),
     "openvino": Provider(
         name="OpenVINOExecutionProvider",
         package="onnxruntime_ep_openvino",

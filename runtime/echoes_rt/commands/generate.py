@@ -11,12 +11,12 @@ import click
 
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, describe_failure, show
+from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
+from echoes_rt.commands.terminal import say
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.call import Call
 
 
 @click.command()
@@ -70,8 +70,8 @@ def generate(
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.io.video import is_video_path
+    from echoes_rt.options import draw_seed
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.call import Call
     from echoes_rt.tasks.whole import BATCH, check_count
 
     begin = time.perf_counter()
@@ -85,9 +85,12 @@ def generate(
         )
     files = _output_files(sources, out, count if rank is None else rank)
     echoes = Echoes.load(bundle, device=device, threads=threads)
-    echoes.sampling(1, Call.of(echoes, options).options)  # type: ignore[arg-type]  # said once, not for each
+    # What is wrong is said once, not for each source.
+    draw_seed(options["seed"])
+    echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
     reports: list[Report] = []
     failures: list[Report] = []
+    guesses: list[str] = []
     with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(sources)) as on_step:
         for source, names in zip(sources, files, strict=True):
             try:
@@ -107,7 +110,12 @@ def generate(
                 if len(sources) == 1:
                     raise
                 failures.append(describe_failure(source, error))  # the others may be well
+            else:
+                if warning := guess(source, reports[-1]):
+                    guesses.append(warning)
     took_s = time.perf_counter() - begin
+    if guesses and not quiet:
+        say("\n".join(guesses), err=True)
     show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures)
 
 
@@ -207,35 +215,19 @@ def _long(
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
-    from echoes_rt.io.audio import write_audio
     from echoes_rt.io.sources import is_sound
-    from echoes_rt.tasks.call import Call
 
     if is_sound(source):
         raise InputError(f"duration is for the sound of a picture, and {source} is a sound")
-    rate = echoes.manifest.mel.sample_rate
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
-        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
-        write_audio(out, echoes.stream_call(call, source, duration), rate)
-    return _describe_long(echoes, call, out, duration)
+        made = echoes.stream(source, duration=duration, on_step=on_step, **options)
+        made.save(out)
+    return describe(out, made, echoes.choice.reason)
 
 
 def _video(
     echoes: Echoes, source: Path, out: Path, *, quiet: bool, options: dict[str, Any]
 ) -> Report:
-    from echoes_rt.io.video import add_sound
-    from echoes_rt.tasks.call import Call
-
     with progress(quiet=quiet) as on_step:
-        call = Call.of(echoes, {**options, "on_step": on_step})  # type: ignore[typeddict-item]
-        duration = add_sound(echoes, call, source, out)
-    return _describe_long(echoes, call, out, duration)
-
-
-def _describe_long(echoes: Echoes, call: Call, out: Path, duration: float) -> Report:
-    import numpy as np
-
-    n_unknown = echoes.manifest.tokens.audio.n_tokens
-    nothing = np.empty(0, dtype=np.float32)  # the samples are in the file, not in memory
-    result = call.sound(nothing, np.empty(0, np.int32), echoes.sampling(n_unknown, call.options))
-    return describe(out, result, echoes.choice.reason) | {"duration_s": round(duration, 3)}
+        made = echoes.add_sound(source, out, on_step=on_step, **options)
+    return describe(out, made, echoes.choice.reason)

@@ -66,7 +66,7 @@ _device_options = _all(
         default="auto",
         show_default=True,
         metavar="NAME",
-        help="auto, cpu, cuda, tensorrt, tensorrt-rtx, openvino, webgpu; cuda:1 is a second GPU.",
+        help="auto, cpu, cuda, tensorrt, openvino, webgpu; cuda:1 is a second GPU.",
     ),
     click.option(
         "--threads", type=int, metavar="N", help="CPU threads. [default: one per usable core]"

@@ -11,17 +11,22 @@ from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
     from echoes_rt.results import Result
+    from echoes_rt.tasks.stream import Stream
 
 Report = dict[str, object]
 
 
-def describe(file: Path, result: "Result", reason: str) -> Report:
+def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
     """One result as JSON-ready values."""
     from echoes_rt.results import Picture, Sound
+    from echoes_rt.tasks.stream import Stream
 
     report: Report = {"file": str(file)}
-    if isinstance(result, Sound):
-        report |= {"duration_s": round(result.duration_s, 3), "sample_rate": result.sample_rate}
+    if isinstance(result, Sound | Stream):
+        duration_s = round(result.duration_s or 0.0, 3)
+        report |= {"duration_s": duration_s, "sample_rate": result.sample_rate}
+        if result.confidence is not None:
+            report["confidence"] = round(result.confidence, 4)
     if isinstance(result, Picture):
         report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
     sampling = result.sampling
@@ -37,6 +42,20 @@ def describe(file: Path, result: "Result", reason: str) -> Report:
         "temperature": sampling.temperature,
         "stages_ms": {name: round(ms, 1) for name, ms in result.timings_ms.items()},
     }
+
+
+def guess(source: Path, report: Report) -> str | None:
+    """A warning, if the sound was made from a picture of what the model does not know."""
+    from echoes_rt.format.graphs import CONFIDENT
+
+    confidence = report.get("confidence", 1.0)
+    assert isinstance(confidence, float)
+    if confidence >= CONFIDENT:
+        return None
+    return (
+        f"{source} is unlike the pictures of all that the model knows (confidence "
+        f"{confidence:.2f}), so its sound is a guess; echoes-rt info lists what it knows"
+    )
 
 
 def describe_failure(source: Path, error: Exception) -> Report:

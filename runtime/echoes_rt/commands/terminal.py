@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from echoes_rt.cpu_limit import BLAS_VARIABLES, thread_limit
-from echoes_rt.plain_text import escape
+from echoes_rt.errors import escape
 
 _ENDING = ("SIGTERM", "SIGHUP")
 

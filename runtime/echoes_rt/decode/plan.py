@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.format.schedule import mask_ratio, num_masked
+from echoes_rt.format.sampling import Sampling, mask_ratio, num_masked
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int32]

@@ -1,10 +1,12 @@
-"""The decoding loop on the host: graph ``decode_*_step``, as often as the plan has steps."""
+"""The decoding loop: graph ``decode_*_step`` once a step, or graph ``decode_*`` once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from echoes_rt.backends.base import StepSession
+from echoes_rt.backends.base import Session, StepSession
 from echoes_rt.decode.plan import FloatArray, IntArray, Plan, noise_of
 from echoes_rt.errors import CancelledError
 
@@ -50,6 +52,21 @@ def decode(
             )
             report(on_step, step, plan.steps)
         return state.tokens()
+
+
+def decode_at_once(
+    session: Session, tokens: IntArray, context: NDArray[Any], plan: Plan, uniforms: FloatArray
+) -> IntArray:
+    """``decode`` by graph ``decode_*``, without a chance to look on."""
+    inputs = {
+        "tokens": tokens,
+        "context": context,
+        "positions": plan.positions,
+        "uniforms": noise_of(plan, uniforms),
+        "temperature": plan.temperature,
+        "guidance_scale": plan.guidance_scale,
+    }
+    return np.asarray(session.run(inputs)["decoded"])
 
 
 def report(on_step: OnStep | None, step: int, steps: int) -> None:

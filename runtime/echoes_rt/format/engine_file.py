@@ -11,8 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from echoes_rt.errors import BackendError
-from echoes_rt.format.graph_entry import DataFile
-from echoes_rt.format.graphs import TensorSpec
+from echoes_rt.format.graphs import DataFile, TensorSpec
 
 SCHEMA = 2
 """Of the record, and of the graphs that engines are built from: other numbers are stale."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from echoes_rt.errors import ManifestError
-from echoes_rt.format.graph_entry import DataFile, GraphEntry
+from echoes_rt.format.graphs import DataFile, GraphEntry
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.json_fields import parse_json, shown
 from echoes_rt.format.mel import MelSpec

@@ -19,8 +19,9 @@ from echoes_rt.io.output_file import check_not_input, check_place, check_suffix,
 from echoes_rt.tasks.stream import MAX_DURATION_S
 
 if TYPE_CHECKING:
+    from echoes_rt.options import Options
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.call import Call
+    from echoes_rt.tasks.stream import Stream
 
 WRITTEN_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 
@@ -42,14 +43,14 @@ def check_video_path(path: Path) -> Path:
     return path
 
 
-def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
+def add_sound(echoes: Echoes, source: Path, out: Path, options: Options) -> Stream:
     """Writes ``source``'s pictures, copied as they are, with a new sound that starts with them.
 
     Each window of the sound is guided by the frame that is shown in its middle. A sound that the
     video had is replaced.
 
     Returns:
-        Seconds of sound.
+        The sound, which is over.
 
     Raises:
         InputError: if ``source`` is not a video that can be read, or ``out`` cannot be written.
@@ -62,8 +63,8 @@ def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
     with open_av(source, "video") as shown, open_av(source, "video") as copied:
         frames = FramesByTime(shown, source)
         middle_s = min(echoes.manifest.mel.duration_s, timeline.duration_s) / 2
-        chunks = echoes.stream_call(
-            call, lambda second: frames.at(second + middle_s), timeline.duration_s
+        sound = echoes.stream(
+            lambda second: frames.at(second + middle_s), duration=timeline.duration_s, **options
         )
         av = import_av("video")
         try:
@@ -71,10 +72,10 @@ def add_sound(echoes: Echoes, call: Call, source: Path, out: Path) -> float:
                 streams = _add_streams(
                     container, _pictures(copied, source), echoes.manifest.mel.sample_rate, out
                 )
-                _mux(container, timeline.packets(copied, source), chunks, *streams)
+                _mux(container, timeline.packets(copied, source), sound, *streams)
         except (av.FFmpegError, OSError) as error:
             raise InputError(f"cannot write {out}: {said(error)}") from error
-    return timeline.duration_s
+    return sound
 
 
 class FramesByTime:

@@ -8,8 +8,8 @@ from types import ModuleType
 from typing import Any
 
 from echoes_rt.backends.probe import cuda_library
-from echoes_rt.nvidia.fatbin import runs_on
 from echoes_rt.nvidia.gpu import GpuInfo
+from echoes_rt.nvidia.system import runs_on
 
 _SYSTEM_TENSORRT = Path("/usr/lib/python3/dist-packages/tensorrt")
 _TOOLKIT = Path("/usr/local/cuda")

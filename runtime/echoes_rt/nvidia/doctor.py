@@ -11,8 +11,8 @@ from echoes_rt.nvidia import system as nvidia_system
 from echoes_rt.nvidia.advice import give_advice
 from echoes_rt.nvidia.cuda_driver import CudaDriver
 from echoes_rt.nvidia.engines import MODULES, import_tensorrt
-from echoes_rt.nvidia.fatbin import architectures
 from echoes_rt.nvidia.gpu import GpuInfo, list_gpus
+from echoes_rt.nvidia.system import architectures
 
 
 def examine_gpu(onnxruntime: ModuleType | None) -> dict[str, object]:

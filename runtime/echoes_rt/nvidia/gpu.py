@@ -2,8 +2,11 @@
 
 import ctypes
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from ctypes import c_float, c_int, c_size_t
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from echoes_rt.errors import BackendError
 from echoes_rt.nvidia.cuda_driver import HANDLE, CudaDriver
@@ -128,3 +131,21 @@ class EventClock:
         driver.call("cuEventRecord", self._events[1], self._gpu.stream)
         driver.call("cuEventSynchronize", self._events[1])
         return float(driver.get("cuEventElapsedTime", c_float, *self._events))
+
+
+_DOMAIN = "echoes-rt"
+
+
+def nvtx_range(name: str) -> AbstractContextManager[Any]:
+    """What runs inside has this name on Nsight's time line."""
+    annotate = _annotate()
+    return nullcontext() if annotate is None else annotate(name, domain=_DOMAIN)
+
+
+@lru_cache(maxsize=1)
+def _annotate() -> Any:
+    try:
+        import nvtx
+    except ImportError:
+        return None
+    return nvtx.annotate

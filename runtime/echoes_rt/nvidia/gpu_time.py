@@ -3,19 +3,15 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from echoes_rt.backends.base import Session
-from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.base import WatchedSession
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.model import Model
 from echoes_rt.nvidia import system as nvidia_system
-from echoes_rt.nvidia.bound import BoundStep
-from echoes_rt.nvidia.gpu import EventClock, Gpu
-from echoes_rt.nvidia.nvtx_range import nvtx_range
-from echoes_rt.nvidia.tensorrt import TensorRTSession
+from echoes_rt.nvidia.gpu import EventClock, Gpu, nvtx_range
 from echoes_rt.profile.stages import STAGE_OF, TOTAL, Question, generate
 
 KINDS = ("cuda", "tensorrt")
@@ -75,20 +71,21 @@ def gpu_time(model: Model, question: Question) -> GpuTime | None:
     """Generates with a model of its own; None where the device is none of ``KINDS``."""
     if model.choice.kind not in KINDS:
         return None
-    timed = _TimedModel.beside(model)
-    gpu = timed._open_gpu()
+    gpu = model.gpu()
+    timer = _GpuTimer(gpu)
+    timed = model.beside(timer)
     free_mb = gpu.free_memory_mb()
     with TemporaryDirectory(prefix="echoes-rt-") as folder:
         asked = replace(question, out=Path(folder) / question.out.name)
         for _ in range(_WARM_UP):
             generate(timed, asked)
-        timed.graph_times.clear()
+        timer.times.clear()
         spans = generate(timed, asked)
     (total,) = (span for span in spans if span.name == TOTAL)
     return GpuTime(
         name=gpu.info.name,
         # What ran after the whole is not a part of it.
-        graphs={name: t for name, t in timed.graph_times.items() if name in STAGE_OF},
+        graphs={name: t for name, t in timer.times.items() if name in STAGE_OF},
         total_ms=total.ms,
         memory_mb=free_mb - gpu.free_memory_mb(),
         power_mode=nvidia_system.power_mode(),
@@ -96,55 +93,34 @@ def gpu_time(model: Model, question: Question) -> GpuTime | None:
     )
 
 
-@dataclass
-class _Timer:
-    """Wraps each call of one session."""
+class _GpuTimer:
+    """Has a model do all its work in one stream, with events round each call."""
 
-    name: str
-    gpu: Gpu
-    launches: int
-    times: dict[str, GraphTime]
-    clock: EventClock = field(init=False)
+    def __init__(self, gpu: Gpu) -> None:
+        self._gpu = gpu
+        self.times: dict[str, GraphTime] = {}
 
-    def __post_init__(self) -> None:
-        self.clock = EventClock(self.gpu)
+    def dials(self, graph: str, device: str, dials: SessionDials) -> SessionDials:
+        if not device.startswith("cuda"):
+            return dials
+        return replace(dials, provider={"user_compute_stream": str(self._gpu.stream)})
+
+    def loaded(self, graph: str, session: WatchedSession) -> None:
+        if session.device != "cpu":
+            clock = EventClock(self._gpu)
+            session.around = lambda: self._timed(graph, session.launches, clock)
 
     @contextmanager
-    def __call__(self) -> Iterator[None]:
-        self.gpu.enter()
-        with nvtx_range(self.name):
+    def _timed(self, graph: str, launches: int, clock: EventClock) -> Iterator[None]:
+        self._gpu.enter()
+        with nvtx_range(graph):
             start = time.perf_counter()
-            self.clock.start()
+            clock.start()
             yield
-            device_ms = self.clock.stop_ms()
+            device_ms = clock.stop_ms()
             wall_ms = (time.perf_counter() - start) * 1000
-        entry = self.times.setdefault(self.name, GraphTime())
+        entry = self.times.setdefault(graph, GraphTime())
         entry.calls += 1
         entry.wall_ms += wall_ms
         entry.device_ms += device_ms
-        entry.launches += self.launches
-
-
-class _TimedModel(Model):
-    """A model all of whose work goes through one stream, with events round each call."""
-
-    graph_times: dict[str, GraphTime]
-
-    @classmethod
-    def beside(cls, model: Model) -> "_TimedModel":
-        timed = cls(model.bundle, model.choice, model._threads)
-        timed.graph_times = {}
-        return timed
-
-    def _dials(self, name: str) -> SessionDials:
-        dials = super()._dials(name)
-        if not self.choice.device_of(name).startswith("cuda"):
-            return dials
-        return replace(dials, provider={"user_compute_stream": str(self._open_gpu().stream)})
-
-    def _load(self, name: str) -> Session:
-        session = super()._load(name)
-        assert isinstance(session, OnnxSession | BoundStep | TensorRTSession)
-        if session.device != "cpu":
-            session.around = _Timer(name, self._open_gpu(), session.launches, self.graph_times)
-        return session
+        entry.launches += launches

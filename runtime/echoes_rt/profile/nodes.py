@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from echoes_rt.backends.base import Session
+from echoes_rt.backends.base import WatchedSession
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
-from echoes_rt.model import Model
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.profile.flop import node_flop
 
@@ -40,48 +39,38 @@ class NodeRun:
     has_body: bool
 
 
-class WatchedModel(Model):
-    """A model whose graphs keep ONNX Runtime's own profile; for one thread.
+class NodeWatcher:
+    """Has ONNX Runtime write its own profile of every graph of a model; for one thread.
 
     Counting needs the shapes of the weights, which ONNX Runtime forgets when it packs them for its
     kernels. Unpacked weights make a run slower: count with one model, take times with another.
     """
 
-    _folder: Path
-    _is_counting: bool
-    _calls_ns: dict[str, list[int]]
+    def __init__(self, folder: Path, *, is_counting: bool) -> None:
+        """``folder`` gets the profiles."""
+        self._folder = folder
+        self._is_counting = is_counting
+        self._sessions: dict[str, OnnxSession | BoundStep] = {}
+        self._calls_ns: dict[str, list[int]] = {}
 
-    @classmethod
-    def beside(cls, model: Model, folder: Path, *, is_counting: bool) -> "WatchedModel":
-        """A second model of the same bundle and device; ``folder`` gets the profiles."""
-        watched = cls(model.bundle, model.choice, model._threads)
-        watched._folder, watched._is_counting = folder, is_counting
-        watched._calls_ns = {}
-        return watched
+    def dials(self, graph: str, device: str, dials: SessionDials) -> SessionDials:
+        return replace(dials, profile=self._folder / graph, is_packing=not self._is_counting)
+
+    def loaded(self, graph: str, session: WatchedSession) -> None:
+        # TensorRT has no nodes left to tell of.
+        if isinstance(session, OnnxSession | BoundStep):
+            # ONNX Runtime's own clock is another, and may be set anew.
+            calls_ns = self._calls_ns[graph] = []
+            session.around = lambda: _noted(calls_ns)
+            self._sessions[graph] = session
 
     def node_runs(self) -> list[NodeRun]:
         """Of all graphs since they were loaded; their profiles end with it."""
         runs = []
         for graph, session in self._sessions.items():
-            # TensorRT has no nodes left to tell of.
-            if isinstance(session, OnnxSession | BoundStep):
-                events = json.loads(session.end_profile().read_text(encoding="utf-8"))
-                calls_ns = self._calls_ns[graph]
-                runs += _read(events, graph, calls_ns, is_counting=self._is_counting)
+            events = json.loads(session.end_profile().read_text(encoding="utf-8"))
+            runs += _read(events, graph, self._calls_ns[graph], is_counting=self._is_counting)
         return runs
-
-    def _dials(self, name: str) -> SessionDials:
-        return replace(
-            super()._dials(name), profile=self._folder / name, is_packing=not self._is_counting
-        )
-
-    def _load(self, name: str) -> Session:
-        session = super()._load(name)
-        if isinstance(session, OnnxSession | BoundStep):
-            # ONNX Runtime's own clock is another, and may be set anew.
-            calls_ns = self._calls_ns[name] = []
-            session.around = lambda: _noted(calls_ns)
-        return session
 
 
 @contextmanager

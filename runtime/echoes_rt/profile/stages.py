@@ -12,7 +12,7 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import read_image
 from echoes_rt.model import Model
-from echoes_rt.nvidia.nvtx_range import nvtx_range
+from echoes_rt.nvidia.gpu import nvtx_range
 
 TOTAL = "total"
 

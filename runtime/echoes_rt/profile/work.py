@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from echoes_rt.io.leftovers import ScratchFolder
 from echoes_rt.model import Model
-from echoes_rt.profile.nodes import NodeRun, WatchedModel
+from echoes_rt.profile.nodes import NodeRun, NodeWatcher
 from echoes_rt.profile.stages import STAGE_OF, Question, Span, generate
 
 
@@ -41,12 +41,13 @@ def watch(model: Model, question: Question, *, is_counting: bool) -> Generation:
         is_counting: whether nodes are to know their FLOP; their times are then of no use.
     """
     with ScratchFolder() as folder:
-        watched = WatchedModel.beside(model, folder, is_counting=is_counting)
+        watcher = NodeWatcher(folder, is_counting=is_counting)
+        watched = model.beside(watcher)
         out = folder / question.out.name
         if not is_counting:
             generate(watched, replace(question, out=out))
         spans = generate(watched, replace(question, out=out))
-        nodes = watched.node_runs()
+        nodes = watcher.node_runs()
     # What ran before, ran to warm up.
     total = spans[-1]
     return Generation(spans=spans, nodes=[n for n in nodes if n.call_ns >= total.start_ns])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +17,22 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import Options, SamplingOptions, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.timing import Clock
+
+
+class Clock:
+    """``timings_ms`` holds wall-clock milliseconds by stage, in the order of the stages."""
+
+    def __init__(self) -> None:
+        self.timings_ms: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Adds to the stage of that name, which may be entered many times."""
+        start = time.perf_counter()
+        yield
+        took_ms = (time.perf_counter() - start) * 1000
+        self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took_ms
+
 
 if TYPE_CHECKING:
     from echoes_rt.model import Model
@@ -94,14 +111,21 @@ class Call:
         sampling: Sampling,
         seed: int | None = None,
         sample_rate: int | None = None,
+        confidence: float | None = None,
     ) -> Sound:
         return Sound(
             samples=samples,
             sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            confidence=confidence,
+            **self.origin(seed),
         )
+
+    def confidence(self, image: IntArray) -> float | None:
+        """Of one picture's (1, N_i) codes."""
+        found = self.model.confidence(image)
+        return None if found is None else float(found[0])
 
     def picture(
         self,
@@ -114,10 +138,10 @@ class Call:
             pixels=pixels,
             codes=codes,
             sampling=sampling,
-            **self._origin(seed),
+            **self.origin(seed),
         )
 
-    def _origin(self, seed: int | None) -> dict[str, Any]:
+    def origin(self, seed: int | None = None) -> dict[str, Any]:
         """What every result of this call says of how it was made."""
         return {
             "seed": self.seed if seed is None else seed,

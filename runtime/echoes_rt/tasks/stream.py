@@ -6,13 +6,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import Grid
+from echoes_rt.io.audio import write_audio
 from echoes_rt.tasks.call import Call
 
 MAX_DURATION_S = 24 * 3600
@@ -31,6 +34,40 @@ ImageAt = Callable[[float], IntArray]
 
 OnWindow = Callable[[IntArray], None]
 """Is told the (N_a,) codes of each window as soon as it is decoded."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream(Iterator[FloatArray]):
+    """A sound that is made as it is asked for, once: an iterator of (S_k,) chunks in [-1, 1].
+
+    Attributes:
+        duration_s: seconds in all; None never ends.
+        timings_ms: as in a ``Sound``, so far.
+        confidence: as of a ``Sound``; None also where the pictures change.
+    """
+
+    chunks: Iterator[FloatArray]
+    duration_s: float | None
+    sample_rate: int
+    seed: int
+    sampling: Sampling
+    bundle: str
+    device: str
+    timings_ms: dict[str, float]
+    confidence: float | None = None
+
+    def __next__(self) -> FloatArray:
+        return next(self.chunks)
+
+    def save(self, path: Path | str) -> Path:
+        """Writes WAV, FLAC or OGG of all that is left, in constant memory.
+
+        Raises:
+            InputError: for an unknown suffix, a place that cannot be written, or no end.
+        """
+        if self.duration_s is None:
+            raise InputError("a stream without end cannot be saved; give it a duration")
+        return write_audio(path, self, self.sample_rate)
 
 
 @dataclass(frozen=True, kw_only=True)

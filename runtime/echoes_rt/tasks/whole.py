@@ -28,8 +28,10 @@ def sounds_of(call: Call, image: IntArray, count: int = 1, keep: int | None = No
             call.model.decode_audio(row[None], seeds=[seed])[0]
             for row, seed in zip(codes, seeds, strict=True)
         ]
+    confidence = call.confidence(image)
     return [
-        call.sound(s, c, sampling, seed) for s, c, seed in zip(samples, codes, seeds, strict=True)
+        call.sound(s, c, sampling, seed, confidence=confidence)
+        for s, c, seed in zip(samples, codes, seeds, strict=True)
     ]
 
 

@@ -1,6 +1,6 @@
 /** What many tests need: golden files, the tiny bundle, what the Python runtime gives. */
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { vi } from "vitest";
@@ -54,14 +54,18 @@ export async function whole(parts: AsyncIterable<Sound>): Promise<Sound> {
   return { ...made.at(-1)!, samples };
 }
 
-/** Answers fetches under http://bundle/ with the files of a folder, which may be changed. */
+/**
+ * Answers fetches under http://bundle/ with the files of a folder, which may be changed; of a file
+ * that is not there nothing is to be changed.
+ */
 export function serve(
   folder: string,
   change: (file: string, data: Buffer) => Buffer | undefined = (_, data) => data,
 ): string {
   vi.stubGlobal("fetch", async (address: string) => {
     const file = new URL(address).pathname.slice(1);
-    const data = change(file, readFileSync(`${folder}/${file}`));
+    const path = `${folder}/${file}`;
+    const data = change(file, existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
     return data ? new Response(new Uint8Array(data)) : new Response(null, { status: 404 });
   });
   return "http://bundle/";

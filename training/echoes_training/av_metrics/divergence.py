@@ -1,10 +1,11 @@
 """KL divergence of class scores, and the inception score, by the formulas that are in use."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
-from echoes_training.av_metrics.features import Array
+from echoes_training.av_metrics.features import Array, Features
 
 SPLITS = 10
 SHUFFLE_SEED = 2020
@@ -62,3 +63,22 @@ def inception_score(logits: Array, splits: int = SPLITS) -> tuple[float, float]:
         log_mean = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
         scores.append(float(np.exp((np.exp(p) * (p - log_mean)).sum(axis=1).mean())))
     return float(np.mean(scores)), float(np.std(scores))
+
+
+def mean_cosine(sounds: Features, pictures: Features, pairs: Sequence[tuple[str, str]]) -> float:
+    """Mean over (sound, picture) pairs of the cosine of their embeddings.
+
+    A sound or a video with several rows counts by the mean of its rows' cosines.
+    """
+    return float(
+        np.mean([_cosines(sounds.embeddings[a], pictures.embeddings[b]).mean() for a, b in pairs])
+    )
+
+
+def _cosines(a: Array, b: Array) -> Array:
+    """(R_a, R_b)."""
+    return _unit(a) @ _unit(b).T
+
+
+def _unit(rows: Array) -> Array:
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8))

@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,25 @@ class Ear:
             for thing, indices in self._classes.items()
         }
 
+    @cached_property
+    def things(self) -> tuple[str, ...]:
+        """What may be heard: what any label sounds like, or nothing."""
+        sounds = {known["heard_as"] for known in self.groups["labels"].values()}
+        return tuple(sorted({"nothing", *sounds} - {None}))
+
+    def hear(self, samples: Samples, sample_rate: int) -> str:
+        """Which of ``things`` is heard in (S,) samples."""
+        evidence = self.evidence(samples, sample_rate)
+        return max(self.things, key=evidence.__getitem__)
+
     def judge(self, sounds: Sequence[tuple[str, Samples]], sample_rate: int) -> Verdicts:
         """What is heard in each (label, samples), among all labels of the ear and nothing."""
         self.check([label for label, _ in sounds])
         labels = self.groups["labels"]
-        allowed = {"nothing"} | {known["heard_as"] for known in labels.values()} - {None}
         counts: dict[str, list[int]] = {}
         confusion: dict[str, Counter[str]] = {}
         for label, samples in sounds:
-            evidence = self.evidence(samples, sample_rate)
-            heard = max(sorted(allowed), key=evidence.__getitem__)
+            heard = self.hear(samples, sample_rate)
             row = counts.setdefault(label, [0, 0, 0])
             row[0] += heard == labels[label]["heard_as"]
             row[1] += self.groups["heard"][heard]["family"] == labels[label]["family"]

@@ -36,11 +36,17 @@ def labelled_pictures(clips: Sequence[Clip], labels: Sequence[str], split: Split
     return [clip for clip in clips if clip.image and clip.label in labels and clip.split == split]
 
 
-def drawn(rows: Sequence[Clip], labels: Sequence[str], per_label: int, seed: int) -> list[Clip]:
+def drawn(
+    rows: Sequence[Clip],
+    labels: Sequence[str],
+    per_label: int,
+    seed: int,
+    by: Literal["label", "category"] = "label",
+) -> list[Clip]:
     """At most ``per_label`` rows of each label, drawn anew for each seed, in their order."""
     chosen = []
     for number, label in enumerate(labels):
-        mine = [clip for clip in rows if clip.label == label]
+        mine = [clip for clip in rows if getattr(clip, by) == label]
         order = np.random.default_rng([seed, number]).permutation(len(mine))[:per_label]
         chosen += [mine[i] for i in sorted(order)]
     return chosen

@@ -2,7 +2,7 @@
 
 SOUND_PARTS = ("vocoder", "codec", "generated")
 PICTURE_PARTS = ("image_codec", "pictures")
-TASK_PARTS = ("cogenerated", "inpainted", "diversity", "ranked", "seams")
+TASK_PARTS = ("unknown", "cogenerated", "inpainted", "diversity", "ranked", "seams")
 
 PARTS = (*SOUND_PARTS, *PICTURE_PARTS, "codebooks", *TASK_PARTS)
 """What may be judged besides the real media, which always are: all else is compared to them."""

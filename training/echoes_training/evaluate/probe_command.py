@@ -36,17 +36,13 @@ def probe(
     """
     from dataclasses import asdict
 
-    from echoes_training.bundles import open_source
     from echoes_training.data.index import read_index
     from echoes_training.evaluate.json_file import write_json
     from echoes_training.evaluate.probe import probe as run
-    from echoes_training.stages.codecs import codec_of_run, codecs_of_bundle
+    from echoes_training.stages.codecs import image_codec_of
 
-    source = open_source(codec)
-    of_run = source.bundle is None
-    trained = codec_of_run(source.folder) if of_run else codecs_of_bundle(source)[0]
     clips = [c for c in read_index(index) if not labels or c.label in labels]
-    found = run(trained, clips, split, views=views)
+    found = run(image_codec_of(codec), clips, split, views=views)
     click.echo(f"{found.accuracy:.3f} of {found.n_pictures} {split} pictures named")
     click.echo(f"{found.codes_used} codes used, perplexity {found.code_perplexity:.0f}")
     click.echo(f"pixel error {found.pixel_error:.1f} of 255")

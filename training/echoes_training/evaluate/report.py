@@ -29,10 +29,12 @@ from echoes_training.evaluate.scores import (
     loudness_scores,
 )
 from echoes_training.evaluate.seams import seam_scores
+from echoes_training.evaluate.unknown import unknown_scores
 
 LIBRARIES = ("numpy", "torch", "onnxruntime", "soundfile", "soxr")
 
 TASKS: dict[str, Callable[[Evaluation], Scores]] = {
+    "unknown": unknown_scores,
     "cogenerated": cogeneration_scores,
     "inpainted": inpainting_scores,
     "diversity": diversity_scores,

@@ -17,15 +17,17 @@ def tables(report: dict[str, Any]) -> list[str]:
     if "ear" in report["real"]:
         lines = [*markdown(_by_ear(report)), "", *lines]
     lines += ["", *_plain_lines(report)]
-    tasks: dict[str, Callable[[dict[str, Any]], Rows]] = {
-        "cogenerated": _cogenerated,
-        "inpainted": _inpainted,
-        "diversity": _diversity,
-        "ranked": _ranked,
-        "seams": _seams,
-    }
-    for name, rows_of in tasks.items():
-        if name in report:
+    tasks: tuple[tuple[str, Callable[[dict[str, Any]], Rows]], ...] = (
+        ("unknown", _called_unknown),
+        ("unknown", _sounds_of_unknown),
+        ("cogenerated", _cogenerated),
+        ("inpainted", _inpainted),
+        ("diversity", _diversity),
+        ("ranked", _ranked),
+        ("seams", _seams),
+    )
+    for name, rows_of in tasks:
+        if report.get(name):
             lines += ["", *markdown(rows_of(report[name]))]
     return lines
 
@@ -115,6 +117,27 @@ def _loudness_line(loudness: dict[str, Any]) -> str:
         for key in ("silent", "too_loud", "clipped", "nan")
     )
     return f"RMS in dBFS: {', '.join(ranges)}; of {loudness['n_generated']} generated: {faults}"
+
+
+def _called_unknown(scores: dict[str, Any]) -> Rows:
+    splits = scores["called_unknown"]
+    rows = [["pictures called unknown", *splits]]
+    labels = sorted({name for found in splits.values() for name in found["known"]["by_name"]})
+    for label in labels:
+        shares = [found["known"]["by_name"].get(label) for found in splits.values()]
+        rows.append([label.replace("_", " "), *map(_share, shares)])
+    for title, group in (("all labels", "known"), ("categories of no label", "others")):
+        rows.append([title, *(_share(found[group]["share"]) for found in splits.values())])
+        rows.append([f"n, {title}", *(str(found[group]["n"]) for found in splits.values())])
+    return rows
+
+
+def _sounds_of_unknown(scores: dict[str, Any]) -> Rows:
+    heard = scores["heard"]
+    head = f"heard by the {heard['by']} for {heard['n']} pictures of no label"
+    counts = sorted(heard["counts"].items(), key=lambda item: (-item[1], item[0]))
+    rows = [[name.replace("_", " "), _share(count / heard["n"])] for name, count in counts]
+    return [[head, "share"], *rows]
 
 
 def _cogenerated(scores: dict[str, Any]) -> Rows:

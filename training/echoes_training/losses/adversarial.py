@@ -73,3 +73,16 @@ def feature_statistics(real: list[Tensor], fake: list[Tensor]) -> Tensor:
 def _deviation(x: Tensor) -> Tensor:
     """Along the last dimension; smooth where nothing varies, as in silence."""
     return (x.var(dim=-1, correction=0) + 1e-5).sqrt()
+
+
+def perceptual(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Mean over levels of the squared distance between unit-length feature vectors.
+
+    The form of LPIPS (arXiv 1801.03924) without its learnt weights; the features are those of our
+    own encoder, so no foreign network is needed.
+    """
+    terms = [
+        (F.normalize(r.detach(), dim=1) - F.normalize(f, dim=1)).square().sum(dim=1).mean()
+        for r, f in zip(real, fake, strict=True)
+    ]
+    return torch.stack(terms).mean()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from echoes_rt.format.tokens import Grid
 
@@ -49,6 +50,10 @@ class Codec(nn.Module, ABC):
             codes: int64.
             noise: (B, *noise_shape) in [0, 1), where that is not empty; None stands for 0.5.
         """
+
+    def summary(self, codes: Tensor) -> Tensor:
+        """(B, h, w) codes to (B, S): what they stand for in all, wherever it is."""
+        return F.embedding(codes, self.codebook).mean(dim=(1, 2))
 
     def noise_shape(self, grid: Grid) -> tuple[int, ...]:
         """Of the noise that decodes one grid of codes; empty if decoding draws nothing."""

@@ -227,6 +227,10 @@ class ImageCodec(Codec):
     def decode(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         return self.decoder(self.quantize.lookup(codes))
 
+    def summary(self, codes: Tensor) -> Tensor:
+        """Of cells, whose codes are parts of one vector."""
+        return F.pixel_unshuffle(self.quantize.lookup(codes), self.config.cell).mean(dim=(2, 3))
+
     @torch.no_grad()
     def spread_codes(self, x: Tensor) -> None:
         """Puts the codes onto latents of ``x``."""

@@ -10,8 +10,7 @@ from echoes_training.config import VQGANStageConfig
 from echoes_training.device import autocast, step_generator
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import discriminator_hinge, generator_hinge
-from echoes_training.models.category_head import CategoryHead
-from echoes_training.models.patch_discriminator import PatchDiscriminator
+from echoes_training.models.codec_judges import CategoryHead, PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes

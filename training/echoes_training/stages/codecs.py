@@ -7,7 +7,7 @@ from echoes_rt.errors import BundleError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_training import checkpoint
-from echoes_training.bundles import Source, read_weights
+from echoes_training.bundles import Source, open_source, read_weights
 from echoes_training.config import VQGANStageConfig, from_dict
 from echoes_training.models.codec import Codec
 from echoes_training.models.codecs import codec_config, make_codec
@@ -36,6 +36,12 @@ def codec_of_run(run: Path) -> TrainedCodec:
         image=from_dict(ImageSpec, settings["image"]),
         mel=from_dict(MelSpec, settings["mel"]),
     )
+
+
+def image_codec_of(place: str) -> TrainedCodec:
+    """The picture codec of its run, or of a bundle: a folder, .zip or name."""
+    source = open_source(place)
+    return codec_of_run(source.folder) if source.bundle is None else codecs_of_bundle(source)[0]
 
 
 def load_vqgan(run: Path) -> tuple[VQGAN, VQGANStageConfig]:

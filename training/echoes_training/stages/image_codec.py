@@ -16,9 +16,9 @@ from echoes_training.data.index import Clip
 from echoes_training.data.view_cache import Maps, ViewCache, make_views
 from echoes_training.device import autocast, channels_last, step_generator
 from echoes_training.losses import total
-from echoes_training.losses.perceptual import perceptual
+from echoes_training.losses.adversarial import perceptual
+from echoes_training.models.codec_judges import PatchDiscriminator
 from echoes_training.models.image_codec import ImageCodec, Restorer
-from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.codec_step import Judgement, fool

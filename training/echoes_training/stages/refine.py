@@ -16,9 +16,8 @@ from echoes_training.config import RefineStageConfig, VQGANStageConfig
 from echoes_training.device import autocast, channels_last
 from echoes_training.ema import averages
 from echoes_training.losses import total
-from echoes_training.losses.perceptual import perceptual
-from echoes_training.models.category_head import CategoryHead
-from echoes_training.models.patch_discriminator import PatchDiscriminator
+from echoes_training.losses.adversarial import perceptual
+from echoes_training.models.codec_judges import CategoryHead, PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.errors import InputError
-from echoes_training import checkpoint
+from echoes_training import DEFAULT_PRESET, checkpoint
 from echoes_training.bundles import Source
-from echoes_training.config import LoopConfig, from_dict, override, to_dict
-from echoes_training.preset_names import DEFAULT_PRESET
+from echoes_training.config import LoopConfig, TransformerStageConfig, from_dict, override, to_dict
 from echoes_training.presets import PRESETS
 from echoes_training.processes import Processes
-from echoes_training.stages.finetune import finetuning
 from echoes_training.stages.loop import resolve
 
 CHANGEABLE = (
@@ -174,3 +172,22 @@ def _differences(
             yield from _differences(was, now, f"{prefix}{name}.")
         elif was != now:
             yield f"{prefix}{name}", was, now
+
+
+FEWER_STEPS = 10
+SMALLER_STEPS = 5
+
+
+def finetuning(config: TransformerStageConfig, source: Source) -> TransformerStageConfig:
+    """A tenth of the steps of ``config`` at a fifth of its rate, with the source's own shape.
+
+    Without the loss that names groups: what a picture is, the weights know.
+    """
+    loop = dataclasses.replace(
+        config.loop,
+        steps=max(1, config.loop.steps // FEWER_STEPS),
+        warmup_steps=max(1, config.loop.warmup_steps // FEWER_STEPS),
+        learning_rate=config.loop.learning_rate / SMALLER_STEPS,
+    )
+    model, layout = source.transformer_shape()
+    return dataclasses.replace(config, loop=loop, model=model, layout=layout, group_steps=0)

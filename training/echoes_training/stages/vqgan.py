@@ -20,9 +20,8 @@ from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
 from echoes_training.device import autocast, channels_last
 from echoes_training.ema import averages
-from echoes_training.models.category_head import CategoryHead
+from echoes_training.models.codec_judges import CategoryHead, PatchDiscriminator
 from echoes_training.models.mel import MelSpectrogram
-from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet

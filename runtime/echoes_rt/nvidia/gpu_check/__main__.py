@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, SKIPPED, Outcome
+from echoes_rt.nvidia.gpu_check import FAILED, SKIPPED, Outcome
 
 
 @click.command()

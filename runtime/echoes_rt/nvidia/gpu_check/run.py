@@ -1,5 +1,9 @@
 """All checks on all devices of this machine."""
 
+import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,16 +13,15 @@ import numpy as np
 from echoes_rt.bundle import Bundle
 from echoes_rt.io.image import write_image
 from echoes_rt.model import Model
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome, Say
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 from echoes_rt.nvidia.gpu_check.parity import check_parity
-from echoes_rt.nvidia.gpu_check.peers import check_peers
 from echoes_rt.nvidia.gpu_check.soak import check_soak
 from echoes_rt.nvidia.gpu_check.start import start_device
 from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
 from echoes_rt.profile.table import profile_text
 
-DEVICES = ("cuda", "tensorrt", "tensorrt-rtx", "webgpu")
+DEVICES = ("cuda", "tensorrt", "webgpu")
 
 
 def run_checks(
@@ -99,3 +102,32 @@ def _guarded(check: str, device: str, run: Callable[[], Outcome]) -> Outcome:
     except Exception as error:  # a report of any failure is what this is for
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return Outcome(check=check, device=device, status=FAILED, said=said)
+
+
+_MODULE = "bench.gpu_peers"
+_TIMEOUT_S = 1800
+
+# What a machine may lack; a module of ours that is missing is a mistake of ours.
+_LACKS = re.compile(r"No module named (?!'?(?:echoes_|bench\.))|finds no CUDA device")
+
+
+def check_peers(bundle: Path, runs: int) -> Outcome:
+    """``bench.gpu_peers`` of the repository; skipped without it, PyTorch or a GPU for it."""
+    done = subprocess.run(
+        [sys.executable, "-m", _MODULE, str(bundle), "--runs", str(runs)],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        status = SKIPPED if _LACKS.search(said) else FAILED
+        return Outcome(check="peers", device="-", status=status, said=said)
+    results = json.loads(done.stdout.strip().splitlines()[-1])
+    times = [
+        f"{r['name']} {r['total_ms']:.1f} ms" if r["total_ms"] else f"{r['name']}: {r['failure']}"
+        for r in results
+    ]
+    figures: dict[str, object] = {"results": results}
+    return Outcome(check="peers", device="-", status=PASSED, said="; ".join(times), figures=figures)

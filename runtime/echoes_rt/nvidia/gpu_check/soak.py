@@ -8,7 +8,7 @@ import numpy as np
 from echoes_rt.errors import EchoesError
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu import Gpu
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, Outcome
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, Outcome
 
 MAX_GROWTH_MB = 64.0
 """Of the GPU's memory after the first quarter. Others may use the GPU, so it is not tight."""

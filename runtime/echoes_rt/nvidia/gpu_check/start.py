@@ -13,7 +13,7 @@ from echoes_rt.model import Model
 from echoes_rt.nvidia.cuda_driver import CudaDriver
 from echoes_rt.nvidia.engines import MODULES, import_tensorrt
 from echoes_rt.nvidia.gpu import find_gpu
-from echoes_rt.nvidia.gpu_check.outcome import FAILED, PASSED, SKIPPED, Outcome, Say
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 
 GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
 """What is built: all that a picture's sound needs."""

@@ -52,7 +52,9 @@ export class Echoes {
   async imageToAudio(image: Pixels, options: Options = {}): Promise<Sound> {
     const call = new Call(this.model, options);
     const codes = await call.encodeImage(image);
-    return call.soundOf(call.unknown("audio"), codes);
+    const confidence = await this.model.confidence(codes);
+    const sound = await call.soundOf(call.unknown("audio"), codes);
+    return confidence === undefined ? sound : { ...sound, confidence };
   }
 
   /** Makes the picture of the first clip of a sound. */

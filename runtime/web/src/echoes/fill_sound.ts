@@ -3,9 +3,8 @@
 import type { Call } from "./call";
 import { InputError } from "./errors";
 import { clipSamples, maskToken } from "./manifest";
-import { columnsOf } from "./matrix";
+import { clamp, columnsOf, roundHalfEven } from "./numbers";
 import { checkSamples } from "./model";
-import { clamp, roundHalfEven } from "./numbers";
 import type { Sound } from "./results";
 import { checkContinuable, overlapColumns, stream } from "./stream";
 

@@ -29,6 +29,6 @@ export type {
   Task,
   Tasks,
 } from "./protocol";
-export type { Pair, Picture, Sound } from "./results";
+export { CONFIDENT, type Pair, type Picture, type Sound } from "./results";
 export type { Sampling } from "./sampling";
 export { encodeWav } from "./wav";

@@ -10,6 +10,7 @@ export const MANIFEST_NAME = "manifest.json";
 export const GRAPHS = [
   "image_encoder",
   "image_decoder",
+  "confidence",
   "log_mel",
   "mel_encoder",
   "mel_decoder",

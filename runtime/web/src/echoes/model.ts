@@ -16,7 +16,7 @@ import {
   type Manifest,
   type Medium,
 } from "./manifest";
-import { columnsOf, sideBySide } from "./matrix";
+import { columnsOf, sideBySide } from "./numbers";
 import { MEL_STREAM, uniforms } from "./noise";
 import { makePlan } from "./plan";
 import type { Sampling } from "./sampling";
@@ -65,6 +65,13 @@ export class Model {
     const input: Input = [normal, [1, 3, spec.height, spec.width]];
     const codes = (await this.run("image_encoder", { image: input }, "codes")) as Int32Array;
     return this.checkCodes(codes, this.manifest.tokens.image, "image_encoder");
+  }
+
+  /** `Sound.confidence` of a picture's (N_i,) codes. */
+  async confidence(image: Int32Array): Promise<number | undefined> {
+    if (!("confidence" in this.manifest.graphs)) return undefined;
+    const inputs: Record<string, Input> = { codes: [image, [1, image.length]] };
+    return (await this.floats("confidence", inputs, "confidence"))[0];
   }
 
   /**

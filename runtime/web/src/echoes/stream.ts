@@ -3,7 +3,7 @@
 import type { Call } from "./call";
 import { BundleError } from "./errors";
 import { maskToken, positionsOf, type Manifest } from "./manifest";
-import { columnsOf, sideBySide } from "./matrix";
+import { columnsOf, sideBySide } from "./numbers";
 import type { Sound } from "./results";
 
 export const MAX_DURATION_S = 24 * 3600;
@@ -118,14 +118,15 @@ async function* blended(
   }
 }
 
-/** Goes over from `tail` to the first frames of `mel`. */
-function goOver(tail: Float32Array, mel: Float32Array, nMels: number): void {
-  const [nShared, nFrames] = [tail.length / nMels, mel.length / nMels];
-  for (let row = 0; row < nMels; row++) {
+/** Goes over from `tail` to the first frames of `next`, both of as many rows. */
+function goOver(tail: Float32Array, next: Float32Array, rows: number): void {
+  const nFrames = next.length / rows;
+  const [nTail, nShared] = [tail.length / rows, Math.min(tail.length / rows, nFrames)];
+  for (let row = 0; row < rows; row++) {
     for (let t = 0; t < nShared; t++) {
       const rising = (t + 1) / (nShared + 1);
-      const before = tail[row * nShared + t]!;
-      mel[row * nFrames + t] = before * (1 - rising) + mel[row * nFrames + t]! * rising;
+      const before = tail[row * nTail + t]!;
+      next[row * nFrames + t] = before * (1 - rising) + next[row * nFrames + t]! * rising;
     }
   }
 }
@@ -144,7 +145,7 @@ async function* vocoded(
   let tail = new Float32Array(0); // what the chunk before has of the next one's samples
   const upTo = async (end: number, window: Window) => {
     const made = await call.stage("decode audio", () => call.model.vocode(buffer));
-    goOver(tail, made, nBefore * hop);
+    goOver(tail, made.subarray(nBefore * hop), 1);
     tail = made.slice(end * hop, (end + SEAM_FRAMES) * hop);
     const mel = columnsOf(buffer, rows, nBefore, end);
     return { ...window, mel, samples: made.subarray(nBefore * hop, end * hop) };
@@ -160,15 +161,6 @@ async function* vocoded(
     nBefore = end - start;
   }
   if (last) yield await upTo(buffer.length / rows, last);
-}
-
-/** Goes over from `tail` to the samples from `from` on. */
-function goOver(tail: Float32Array, samples: Float32Array, from: number): void {
-  const n = Math.min(tail.length, samples.length - from);
-  for (let i = 0; i < n; i++) {
-    const rising = (i + 1) / (n + 1);
-    samples[from + i] = tail[i]! * (1 - rising) + samples[from + i]! * rising;
-  }
 }
 
 /** Bends what is above the knee below 1: a stream cannot be scaled by a peak yet to come. */

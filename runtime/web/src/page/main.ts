@@ -4,6 +4,7 @@ import sampleUrl from "../../../../docs/demo/watch.jpg?url";
 import {
   BackendError,
   CancelledError,
+  CONFIDENT,
   EchoesWorker,
   InputError,
   messageOf,
@@ -138,7 +139,9 @@ async function make(): Promise<void> {
   try {
     await makeFrom(source, mel, askedOptions(), watch);
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    page.status.textContent = `Made in ${seconds} s`;
+    const isGuess = (made.sound?.confidence ?? 1) < CONFIDENT;
+    page.status.textContent =
+      `Made in ${seconds} s` + (isGuess ? "; a guess: the model knows nothing like it" : "");
   } finally {
     if (running === controller) {
       running = undefined;

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echoes_rt.errors import BackendError, InputError
-from echoes_training.preset_names import PRESET_NAMES
+from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Split

@@ -1,42 +1,74 @@
-"""How far one bundle moves from another that it was made of: one comparison for every precision."""
+"""How far one bundle, or one device, moves from another: one comparison for all of them."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from echoes_export.checks import Array, Check, snr_db
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import load_image
 from echoes_rt.model import Model
 
+Array = NDArray[Any]
+
 _SEED = 0
 
 
-def compare(before: Bundle, after: Bundle, pictures: list[Array]) -> list[Check]:
-    """What both give for the same inputs, on this machine's CPU, by graph.
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One measured number; without a ``limit`` it is for information only."""
+
+    graph: str
+    metric: str
+    value: float
+    limit: float | None
+    is_ok: bool = True
+
+
+def table(checks: list[Check]) -> str:
+    rows = [("graph", "metric", "value", "limit", "ok")]
+    for check in checks:
+        limit = "-" if check.limit is None else f"{check.limit:g}"
+        verdict = "-" if check.limit is None else "yes" if check.is_ok else "NO"
+        rows.append((check.graph, check.metric, f"{check.value:.6g}", limit, verdict))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def compare_bundles(before: Bundle, after: Bundle, pictures: list[Array]) -> list[Check]:
+    """``compare`` on this machine's CPU."""
+    a, b = (Model.load(bundle, device="cpu") for bundle in (before, after))
+    return compare(a, b, pictures)
+
+
+def compare(a: Model, b: Model, pictures: list[Array]) -> list[Check]:
+    """What both give for the same inputs, by graph, and the sounds of the same codes.
 
     Without limits: drawn tokens differ wherever a uniform falls between two nearly equal sums, and
     what that does to the sound only ``echoes-train evaluate`` tells.
 
     Args:
-        before: gives the inputs of the later graphs to both.
-        after: has some or all of the same graphs.
+        a: gives the inputs of the later graphs to both.
+        b: has some or all of the same graphs.
         pictures: (H, W, 3) uint8, of any size.
 
     Raises:
-        InputError: if a graph of ``after`` gives what is no number: it leaves the range of its
+        InputError: if a graph of ``b`` gives what is no number: it leaves the range of its
             precision.
     """
-    a, b = (Model.load(bundle, device="cpu") for bundle in (before, after))
-    names = before.manifest.graphs.keys() & after.manifest.graphs.keys()
-    layout, rng = before.manifest.tokens, np.random.default_rng(_SEED)
+    names = a.manifest.graphs.keys() & b.manifest.graphs.keys()
+    layout, rng = a.manifest.tokens, np.random.default_rng(_SEED)
     images = np.concatenate([a.encode_image(picture) for picture in pictures])
     shape = (len(pictures), layout.audio.n_tokens)
     sounds = rng.integers(0, layout.audio.codebook_size, shape, dtype=np.int32)
     mels = a.decode_mel(sounds)
-    pixels = np.concatenate([load_image(p, before.manifest.image) for p in pictures])
+    pixels = np.concatenate([load_image(p, a.manifest.image) for p in pictures])
     checks = []
     for name, key, asked in (
         ("image_encoder", "image", pixels),
@@ -49,6 +81,8 @@ def compare(before: Bundle, after: Bundle, pictures: list[Array]) -> list[Check]
             checks.append(_alike(name, *both))
     if "mel_decoder" in names:
         checks.append(_alike("mel_decoder", mels, b.decode_mel(sounds)))
+    if {"mel_decoder", "vocoder"} <= names:
+        checks.append(_alike("sound", *(model.decode_audio(sounds) for model in (a, b))))
     if "logits_audio" in names:
         checks += _logits(a, b, images, sounds)
     if "decode_audio_step" in names:
@@ -101,6 +135,14 @@ def _decoded(a: Model, b: Model, images: Array) -> list[Check]:
         chance = float((made[0] == np.roll(made[0], 1, axis=0)).mean())
         checks.append(_check("decode_audio_step", "equal tokens by chance", chance))
     return checks
+
+
+def snr_db(expected: Array, got: Array) -> float:
+    """Of one clip, 200 at most, which JSON can hold; a NaN on either side fails every limit."""
+    signal, noise = (
+        float(np.square(x, dtype=np.float64).sum()) for x in (expected, expected - got)
+    )
+    return 200.0 if noise == 0 else min(200.0, 10 * float(np.log10(max(signal, 1e-30) / noise)))
 
 
 def noise_pictures(image: ImageSpec, count: int) -> list[Array]:
