@@ -21,7 +21,7 @@ export function describeFailures(of: () => Served): void {
     const cutOff = () => page.route("**/bundle/**", (route) => route.abort());
 
     async function expectNothingRuns(): Promise<void> {
-      for (const name of ["From nothing", "Another one", "Make again"]) {
+      for (const name of ["Invent both", "Another one", "Make again"]) {
         expect(await page.getByRole("button", { name }).isDisabled()).toBe(true);
       }
       expect(await page.locator("#progress").isVisible()).toBe(false);

@@ -6,6 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 
 import { readJson } from "../test/fixtures";
+import { describeResults } from "./results";
 import {
   codesAfter,
   PHONE,
@@ -36,6 +37,7 @@ export function describeHands(of: () => Opened): void {
   });
   describe("the keyboard", describeKeyboard);
   describe("files", describeFiles);
+  describeResults(() => page);
   describe("a long sound", describeLongSound);
   describe("a phone", () => describePhone(of));
 }
@@ -49,11 +51,18 @@ function describeFiles(): void {
     const { x, y } = (await page.locator(target).boundingBox())!;
     const devtools = await page.context().newCDPSession(page);
     const data = { items: [], files: [path], dragOperationsMask: 1 };
-    for (const type of ["dragEnter", "dragOver", "drop"] as const) {
-      if (type === "drop") await expect.poll(lit, WAIT).toBe(2);
-      await devtools.send("Input.dispatchDragEvent", { type, x: x + 9, y: y + 9, data });
+    const send = (type: "dragEnter" | "dragOver" | "drop") =>
+      devtools.send("Input.dispatchDragEvent", { type, x: x + 9, y: y + 9, data });
+    let isOver = true;
+    // A busy browser loses a drop at times.
+    for (let tries = 0; isOver && tries < 3; tries++) {
+      await send("dragEnter");
+      await send("dragOver");
+      await expect.poll(lit, WAIT).toBe(2);
+      await send("drop");
+      isOver = await expect.poll(lit, { timeout: 20_000 }).toBe(0).then(() => false, () => true);
     }
-    await expect.poll(lit, WAIT).toBe(0);
+    expect(isOver).toBe(false);
     await devtools.detach();
   }
 
@@ -107,7 +116,7 @@ function describeKeyboard(): void {
 
   /** Goes on by the tabulator to a control, or to the summary of what is folded. */
   async function tabTo(id: string): Promise<void> {
-    for (let presses = 0; presses < 40; presses++) {
+    for (let presses = 0; presses < 60; presses++) {
       await page.keyboard.press("Tab");
       if ((await focused()) === id) return;
     }
@@ -136,15 +145,15 @@ function describeKeyboard(): void {
       await page.keyboard.press("Tab");
       first.push(await focused());
     }
-    expect(first).toEqual(["choose-picture", "sample"]);
+    expect(first).toEqual(["choose-picture", "samples"]);
     await tabTo("settings");
     await page.keyboard.press("Enter");
     await tabTo("steps");
     await page.keyboard.type("1"); // what is made counts here, not how good it is
-    await tabTo("sample");
+    await tabTo("samples");
     const codes = await codesAfter(page, () => page.keyboard.press("Enter"));
     expect(codes["Sound codes"]).toHaveLength(oneStep.imageToAudio.length);
-    expect(await focused()).toBe("sample");
+    expect(await focused()).toBe("samples");
   });
 
   it("chooses a picture", async () => {
@@ -225,7 +234,10 @@ function describeLongSound(): void {
     expect(label).toMatch(/^Spectrogram of the sound as far as it is made: [\d.]+ seconds/);
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
-    expect(await page.locator("#spectrogram").isVisible()).toBe(false);
+    // What was there before is there again.
+    const before = await page.locator("#spectrogram").getAttribute("aria-label");
+    expect(before).toContain(`the generated sound: ${longS.toFixed(1)} seconds`);
+    expect(await page.locator("#play").isVisible()).toBe(true);
   });
 
   it("gives way to another wish, of which the card shows what was given", async () => {
@@ -236,7 +248,7 @@ function describeLongSound(): void {
     expect((await codesAfter(page, choose))["Picture codes"]).toEqual(oneStep.audioToImage);
     expect(await page.locator("#spectrogram").isVisible()).toBe(true);
     const label = await page.locator("#spectrogram").getAttribute("aria-label");
-    expect(label).toMatch(/^Spectrogram of the given sound/);
+    expect(label).toMatch(/^Spectrogram of your sound/);
     await page.locator("#picture-file").setInputFiles(`${media}/picture.png`);
     await page.getByText(/^[1-9][\d.]* of 600 s, step \d of \d$/).waitFor(WAIT);
     await page.getByRole("button", { name: "Cancel" }).click();
@@ -255,10 +267,10 @@ function describePhone(of: () => Opened): void {
   it("makes a sound on its first visit, and shows it whole", async () => {
     const { browser, url } = of();
     const phone = await visit(browser, url, { viewport: PHONE, isMobile: true, hasTouch: true });
-    const sample = phone.page.getByRole("button", { name: "Take the sample" });
+    const sample = phone.page.locator("#samples button").first();
     const codes = await codesAfter(phone.page, () => sample.tap());
     expect(codes["Sound codes"]).toHaveLength(oneStep.imageToAudio.length);
-    for (const folded of ["#settings", "#made"]) await phone.page.locator(`${folded} summary`).tap();
+    for (const folded of ["#settings", "#made", "#knows"]) await phone.page.locator(`${folded} summary`).tap();
     expect(await scrolledWidth(phone.page)).toBeLessThanOrEqual(PHONE.width);
     expect(await smallButtons(phone.page)).toEqual([]);
     await phone.page.screenshot({ path: `${SCREENSHOTS}/phone-made.png`, fullPage: true });

@@ -8,16 +8,8 @@ import { readJson } from "../test/fixtures";
 import { startBrowser, startDemo } from "./demo";
 import { describeFailures } from "./failures";
 import { describeHands } from "./hands";
-import {
-  codesAfter as codesOn,
-  DESKTOP,
-  PHONE,
-  SCREENSHOTS,
-  scrolledWidth,
-  smallButtons,
-  visit,
-  WAIT,
-} from "./visit";
+import { describeScreens } from "./screens";
+import { codesAfter as codesOn, SCREENSHOTS, visit, WAIT } from "./visit";
 
 const media = inject("media");
 const expected = readJson(`${media}/expected.json`);
@@ -32,7 +24,7 @@ let hosts: Set<string>;
 beforeAll(async () => {
   ({ url, process: server } = await startDemo());
   browser = await startBrowser();
-  const options = { permissions: ["clipboard-write"] };
+  const options = { permissions: ["clipboard-read", "clipboard-write"] };
   ({ page, trouble, hosts } = await visit(browser, url, options));
 });
 
@@ -107,7 +99,7 @@ describe("the page", () => {
 
   it("makes both from nothing, in codes of the Python runtime", async () => {
     await page.getByLabel("Seed").fill("1");
-    const codes = await codesAfter(() => page.getByRole("button", { name: "From nothing" }).click());
+    const codes = await codesAfter(() => page.getByRole("button", { name: "Invent both" }).click());
     expect([codes["Sound codes"], codes["Picture codes"]]).toEqual(expected.cogenerate[0]);
   });
 
@@ -140,7 +132,7 @@ describe("the page", () => {
   });
 
   it("names every control", async () => {
-    const controls = page.locator("button, input, select, summary, progress, canvas");
+    const controls = page.locator("button, input, select, summary, progress, [role=img]");
     const nameless = await controls.evaluateAll((items) =>
       items
         .filter((item) => {
@@ -154,10 +146,8 @@ describe("the page", () => {
 
   it("speaks up for what it does and what fails alone", async () => {
     const live = page.locator("output, [aria-live], [role=status], [role=alert], [role=log]");
-    expect(await live.evaluateAll((items) => items.map(({ id }) => id))).toEqual([
-      "status",
-      "problem",
-    ]);
+    const ids = await live.evaluateAll((items) => items.map(({ id }) => id));
+    expect(ids.toSorted()).toEqual(["problem", "status", "unknown"]);
   });
 
   it("refuses a setting that is no number in one sentence", async () => {
@@ -170,20 +160,11 @@ describe("the page", () => {
     await field.fill("");
     await page.locator("#settings summary").click();
   });
-
-  it("fits a phone, in the dark", async () => {
-    await page.setViewportSize(PHONE);
-    await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
-    expect(await scrolledWidth(page)).toBeLessThanOrEqual(PHONE.width);
-    expect(await smallButtons(page)).toEqual([]);
-    await page.screenshot({ path: `${SCREENSHOTS}/phone-dark.png`, fullPage: true });
-    await page.emulateMedia({ colorScheme: "light" });
-    await page.screenshot({ path: `${SCREENSHOTS}/phone.png`, fullPage: true });
-    await page.setViewportSize(DESKTOP);
-  });
 });
 
 describe("the page", () => describeFailures(() => ({ browser, url })));
+
+describe("the page", () => describeScreens(() => ({ browser, url })));
 
 describe("by hand, the page", () => describeHands(() => ({ browser, url, page })));
 
@@ -202,7 +183,7 @@ describe("the page, after all that,", () => {
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
     await page.locator("#settings summary").click();
     await page.getByLabel("Steps").fill("1");
-    await codesAfter(() => page.getByRole("button", { name: "From nothing" }).click());
+    await codesAfter(() => page.getByRole("button", { name: "Invent both" }).click());
     trouble.length = 0; // the manifest was asked for in vain, and the browser says so
   });
 });

@@ -1,8 +1,8 @@
 /** Makes a long sound, which is seen as it grows. */
 
 import type { EchoesWorker, MelSpec, Pixels, SentOptions, Sound } from "../echoes";
-import { page } from "./elements";
-import { clearCard, showGrowing } from "./show";
+import { showGrowing } from "./show";
+import { showShare } from "./work";
 
 export async function makeLong(
   echoes: EchoesWorker,
@@ -12,21 +12,17 @@ export async function makeLong(
 ): Promise<Sound> {
   const parts: Sound[] = [];
   let nSamples = 0;
-  const onProgress = ({ done, total }: { done: number; total: number }) =>
-    showLength(nSamples / spec.sample_rate, asks.duration, `step ${done} of ${total}`);
+  const onProgress = ({ done, total }: { done: number; total: number }) => {
+    const seconds = nSamples / spec.sample_rate;
+    const detail = `${seconds.toFixed(1)} of ${asks.duration} s, step ${done} of ${total}`;
+    showShare(seconds, asks.duration, detail);
+  };
   const mel = silence(spec, Math.ceil((asks.duration * spec.sample_rate) / spec.hop_length));
-  // At once: what a newer wish shows in this card comes after it.
-  signal.addEventListener("abort", () => clearCard("sound"));
-  try {
-    for await (const part of echoes.stream(asks, options, { onProgress, signal })) {
-      copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
-      parts.push(part);
-      nSamples += part.samples.length;
-      showGrowing(mel, nSamples, spec);
-    }
-  } catch (error) {
-    if (!signal.aborted) clearCard("sound");
-    throw error;
+  for await (const part of echoes.stream(asks, options, { onProgress, signal })) {
+    copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
+    parts.push(part);
+    nSamples += part.samples.length;
+    showGrowing(mel, nSamples, spec);
   }
   const samples = new Float32Array(nSamples);
   let at = 0;
@@ -35,12 +31,6 @@ export async function makeLong(
     at += part.samples.length;
   }
   return { ...parts.at(-1)!, samples, mel };
-}
-
-function showLength(seconds: number, duration: number, step: string): void {
-  page.progress.max = duration;
-  page.progress.value = seconds;
-  page.step.textContent = `${seconds.toFixed(1)} of ${duration} s, ${step}`;
 }
 
 function silence({ n_mels }: MelSpec, nFrames: number): Float32Array {

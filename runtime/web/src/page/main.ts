@@ -1,36 +1,37 @@
 /** The page: drop a picture, hear its sound; drop a sound, see its picture. */
 
-import sampleUrl from "../../../../docs/demo/watch.jpg?url";
 import {
   BackendError,
-  CancelledError,
-  CONFIDENT,
   EchoesWorker,
   InputError,
   messageOf,
   type DeviceName,
   type Loaded,
-  type MelSpec,
+  type Pair,
   type Picture,
-  type Pixels,
-  type Progress,
-  type SentOptions,
   type Sound,
 } from "../echoes";
+import { listenForChanges } from "./changes";
 import { offerWebGpu, RUNTIME_FILES } from "./devices";
 import { page } from "./elements";
+import { remember } from "./history";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
+import {
+  cardOf,
+  withPicture,
+  withResult,
+  withSound,
+  type Scene,
+  type ShownPicture,
+  type Wish,
+} from "./scene";
 import { askedLength, askedOptions, askedSeed } from "./settings";
-import { clearCard, showAbout, showFacts, showPicture, showSound } from "./show";
-
-type Source =
-  | { readonly kind: "picture"; readonly pixels: Pixels }
-  /** A clip, and its log-mel once it is shown. */
-  | { readonly kind: "sound"; readonly samples: Float32Array; mel?: Float32Array }
-  | { readonly kind: "nothing" };
+import { showAbout, showModel, showScene } from "./show";
+import { listenForFiles, showSamples, type Sample } from "./sources";
+import { attempt, say, showBusy, showProgress, workAt } from "./work";
 
 const echoes = new EchoesWorker(
   new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
@@ -39,51 +40,27 @@ const echoes = new EchoesWorker(
 let loaded: Loaded | undefined;
 let isLoading = true;
 let isPageKept = false;
-let source: Source | undefined;
-let made: { sound?: Sound; picture?: Picture } = {};
 let running: AbortController | undefined;
+/** What the cards show; a result stays until the next one is there. */
+let scene: Scene = { made: [], isLong: false };
 
-/** Shows what goes wrong in `work` as one sentence. */
-async function attempt(work: () => Promise<void>): Promise<void> {
-  page.problem.textContent = "";
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof CancelledError) {
-      // By another call, if one is running: then its own words count.
-      if (!running) page.status.textContent = "Cancelled";
-    } else {
-      const hasFailed = !loaded && !isLoading;
-      const words = hasFailed ? "No model; reload the page to try again" : "";
-      if (!running) page.status.textContent = words;
-      page.problem.textContent = messageOf(error);
-    }
-  }
-}
-
-function showProgress({ stage, done, total }: Progress): void {
-  page.progress.classList.remove("idle");
-  page.progress.max = total;
-  page.progress.value = done;
-  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
-  // The stage is announced, how far it is only shown.
-  const [text, detail] = {
-    download: ["Loading the model", `${megabytes(done)} of ${megabytes(total)} MB`],
-    prepare: ["Preparing the model", `${done} of ${total} graphs`],
-    decode: ["Making it", `step ${done} of ${total}`],
-  }[stage];
-  if (page.status.textContent !== text) page.status.textContent = text!;
-  page.step.textContent = detail!;
+/** Does what can fail. */
+function dare(work: () => Promise<void>): void {
+  void attempt(work, () => {
+    // The status is of what runs now, not of what it has replaced.
+    if (running) return undefined;
+    return loaded || isLoading ? "" : "No model; reload the page to try again";
+  });
 }
 
 /** Buttons stay enabled while something is made: a new wish replaces it, and focus is not lost. */
 function showState(): void {
-  page.another.disabled = page.remake.disabled = !loaded || !source;
+  page.another.disabled = page.remake.disabled = !loaded || !scene.wish;
   page.nothing.disabled = !loaded;
-  const isBusy = isLoading || running !== undefined;
-  page.progress.classList.toggle("idle", !isBusy);
-  page.progress.removeAttribute("value"); // nothing is known yet
-  page.step.textContent = "";
+  // The strongest button is what comes next.
+  page.choosePicture.className = scene.made.length ? "soft" : "";
+  page.another.className = scene.made.length ? "" : "soft";
+  showBusy(isLoading || running !== undefined);
   showAbout(loaded, isPageKept);
 }
 
@@ -104,13 +81,8 @@ async function load(device: DeviceName): Promise<void> {
     isLoading = false;
     showState();
   }
-  const { sampling } = loaded;
-  page.steps.placeholder = String(sampling.steps);
-  page.guidance.placeholder = String(sampling.guidanceScale);
-  page.temperature.placeholder = String(sampling.temperature);
-  page.length.placeholder = clipSeconds(loaded.mel).toFixed(1);
-  page.device.value = loaded.device.name;
-  page.status.textContent = "Ready";
+  showModel(loaded);
+  say("Ready");
 }
 
 /** @throws if there is none, and says why. */
@@ -121,27 +93,30 @@ function model(): Loaded {
     : new BackendError("the model could not be loaded, so nothing can be made");
 }
 
-function clipSeconds(mel: MelSpec): number {
-  return (mel.n_frames * mel.hop_length) / mel.sample_rate;
-}
-
+/** Makes what was asked for last, with the settings of now. */
 async function make(): Promise<void> {
-  if (!source) return;
+  const { wish } = scene;
+  if (!wish) return;
   const { mel } = model();
   running?.abort();
   const controller = new AbortController();
   running = controller;
-  const watch = { onProgress: showProgress, signal: controller.signal };
-  showState();
-  page.cancel.hidden = false;
-  page.status.textContent = "Making it";
   const start = performance.now();
+  page.cancel.hidden = false;
+  showState();
+  showScene(scene, mel);
+  workAt(cardOf(wish));
+  say("One moment");
   try {
-    await makeFrom(source, mel, askedOptions(), watch);
-    const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    const isGuess = (made.sound?.confidence ?? 1) < CONFIDENT;
-    page.status.textContent =
-      `Made in ${seconds} s` + (isGuess ? "; a guess: the model knows nothing like it" : "");
+    const duration = wish.task === "imageToAudio" ? askedLength() : undefined;
+    const result = await resultOf(wish, duration, controller.signal);
+    scene = withResult(scene, result, duration !== undefined || wish.task === "continueAudio");
+    showScene(scene, mel, true);
+    remember(scene, (earlier) => dare(async () => bringBack(earlier)));
+    say(`Made in ${((performance.now() - start) / 1000).toFixed(1)}\u00a0s`);
+  } catch (error) {
+    if (running === controller) showScene(scene, mel); // instead of half a long sound
+    throw error;
   } finally {
     if (running === controller) {
       running = undefined;
@@ -152,147 +127,111 @@ async function make(): Promise<void> {
   }
 }
 
-async function makeFrom(
-  from: Source,
-  mel: MelSpec,
-  options: SentOptions,
-  watch: { onProgress: (progress: Progress) => void; signal: AbortSignal },
-): Promise<void> {
-  if (from.kind === "picture") {
-    const [image, duration] = [from.pixels, askedLength()];
-    clearCard("sound");
-    const sound =
-      duration === undefined
-        ? await echoes.run("imageToAudio", { image }, options, watch)
-        : await makeLong(echoes, { image, duration }, options, { mel, signal: watch.signal });
-    made = { sound };
-    showSound(sound, mel, "made");
-    showFacts([sound], duration === undefined ? "Sound codes" : "Last sound codes");
-  } else if (from.kind === "sound") {
-    clearCard("picture");
-    const { samples } = from;
-    if (!from.mel) {
-      from.mel = await echoes.run("clipMel", { samples }, {}, watch);
-      showSound({ samples, mel: from.mel }, mel, "given");
-    }
-    const picture = await echoes.run("audioToImage", { samples }, options, watch);
-    made = { picture };
-    showPicture(picture.pixels, "made");
-    showFacts([picture]);
-  } else {
-    clearCard("sound");
-    clearCard("picture");
-    const { sound, picture } = await echoes.run("cogenerate", {}, options, watch);
-    made = { sound, picture };
-    showPicture(picture.pixels, "made");
-    showSound(sound, mel, "made");
-    showFacts([sound, picture]);
+async function resultOf(
+  { task, asks }: Wish,
+  duration: number | undefined,
+  signal: AbortSignal,
+): Promise<Sound | Picture | Pair> {
+  const [{ mel: spec }, options] = [model(), askedOptions()];
+  if (task === "imageToAudio" && duration !== undefined) {
+    return makeLong(echoes, { image: asks.image, duration }, options, { mel: spec, signal });
   }
+  const watch = { onProgress: showProgress, signal };
+  if (task === "audioToImage" && scene.sound?.samples !== asks.samples) {
+    const { samples } = asks;
+    const mel = await echoes.run("clipMel", { samples }, {}, watch);
+    scene = withSound(scene, { samples, mel, role: "yours" });
+    showScene(scene, spec);
+  }
+  return echoes.run(task, asks as never, options, watch);
+}
+
+async function ask(wish: Wish): Promise<void> {
+  model(); // else nothing is taken
+  scene = { ...scene, wish };
+  await make();
 }
 
 /** Takes a picture as what to make a sound of. */
-async function givePicture(pixels: Pixels): Promise<void> {
-  model(); // else nothing is taken
-  source = { kind: "picture", pixels };
-  showPicture(pixels, "given");
-  await make();
+async function hear(picture: ShownPicture): Promise<void> {
+  model();
+  scene = withPicture(scene, picture);
+  await ask({ task: "imageToAudio", asks: { image: picture.pixels } });
 }
 
-/** Takes the first clip of a sound as what to make a picture of. */
-async function giveSound(samples: Float32Array): Promise<void> {
-  const { mel } = model();
-  source = { kind: "sound", samples: samples.slice(0, mel.n_frames * mel.hop_length) };
-  await make();
+/** Takes a sound as what to make a picture of; only its first clip counts. */
+async function see(samples: Float32Array): Promise<void> {
+  await ask({ task: "audioToImage", asks: { samples } });
 }
 
 async function giveFile(file: File | undefined): Promise<void> {
   if (!file) return;
   const { image, mel } = model();
   if (file.type.startsWith("image/")) {
-    await givePicture(await readPicture(file, file.name, image));
+    workAt("picture");
+    await hear({ pixels: await readPicture(file, file.name, image), role: "yours" });
   } else if (file.type.startsWith("audio/") || file.type === "") {
-    await giveSound(await readSound(file, file.name, mel.sample_rate));
+    workAt("sound");
+    const samples = await readSound(file, file.name, mel.sample_rate);
+    await see(samples.slice(0, mel.n_frames * mel.hop_length));
   } else {
     throw new InputError(`${file.name} is neither a picture nor a sound`);
   }
 }
 
-async function giveSample(): Promise<void> {
-  const response = await fetch(sampleUrl);
-  const type = response.headers.get("content-type") ?? "";
-  await giveFile(new File([await response.blob()], "the sample", { type }));
+async function takeSample({ name, url }: Sample): Promise<void> {
+  const { image } = model();
+  const file = await (await fetch(url)).blob();
+  await hear({ pixels: await readPicture(file, name, image), role: "sample" });
+}
+
+/** Shows an earlier result, from which can be gone on. */
+function bringBack(earlier: Scene): void {
+  running?.abort();
+  scene = earlier;
+  page.seed.value = String(earlier.made[0]!.seed);
+  showScene(scene, model().mel);
 }
 
 function listen(): void {
   const on = (button: HTMLButtonElement, work: () => Promise<void>) =>
-    button.addEventListener("click", () => void attempt(work));
-  for (const [button, field] of [
-    [page.choosePicture, page.pictureFile],
-    [page.chooseSound, page.soundFile],
-  ] as const) {
-    button.addEventListener("click", () => field.click());
-    field.addEventListener("change", () => {
-      const [file] = field.files ?? [];
-      field.value = ""; // so that the same file can be chosen again
-      void attempt(() => giveFile(file));
-    });
-  }
-  on(page.sample, giveSample);
-  on(page.hear, async () => made.picture && givePicture(made.picture.pixels));
-  on(page.see, async () => made.sound && giveSound(made.sound.samples));
+    button.addEventListener("click", () => dare(work));
+  on(page.hear, () => hear({ ...scene.picture!, role: "generated" }));
+  on(page.see, () => {
+    scene = withSound(scene, { ...scene.sound!, role: "generated" });
+    return see(scene.sound!.samples);
+  });
   on(page.another, async () => {
     page.seed.value = String(BigInt.asUintN(64, askedSeed() + 1n));
     await make();
   });
-  on(page.nothing, async () => {
-    source = { kind: "nothing" };
-    await make();
-  });
+  on(page.nothing, () => ask({ task: "cogenerate", asks: {} }));
   page.make.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (!page.remake.disabled) void attempt(make);
+    if (!page.remake.disabled) dare(make);
   });
   page.cancel.addEventListener("click", () => running?.abort());
   page.savePicture.addEventListener("click", () => {
-    page.picture.toBlob((blob) => blob && save(blob, `echo-${made.picture?.seed}.png`));
+    page.picture.toBlob((blob) => blob && save(blob, `echo-${scene.picture?.seed}.png`));
   });
   page.saveSound.addEventListener("click", () => {
     const file = playedFile();
-    if (file) save(file, `echo-${made.sound?.seed}.wav`);
+    if (file) save(file, `echo-${scene.sound?.seed}.wav`);
   });
-  page.device.addEventListener(
-    "change",
-    () => void attempt(() => load(page.device.value as DeviceName)),
-  );
-}
-
-/** Files may be dropped, or pasted, anywhere. */
-function listenForFiles(): void {
-  const frames = [page.pictureFrame, page.soundFrame];
-  const highlight = (isOver: boolean) =>
-    frames.forEach((frame) => frame.classList.toggle("over", isOver));
-  window.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    highlight(true);
-  });
-  window.addEventListener("dragleave", (event) => event.relatedTarget ?? highlight(false));
-  window.addEventListener("drop", (event) => {
-    event.preventDefault();
-    highlight(false);
-    void attempt(() => giveFile(event.dataTransfer?.files[0]));
-  });
-  window.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (file) void attempt(() => giveFile(file));
-  });
+  page.device.addEventListener("change", () => dare(() => load(page.device.value as DeviceName)));
 }
 
 listen();
-listenForFiles();
+listenForFiles((file) => dare(() => giveFile(file)));
+listenForChanges(
+  () => scene,
+  (wish) => dare(() => ask(wish)),
+);
+showSamples((sample) => dare(() => takeSample(sample)));
 startPlayer();
 // Asked only when it may be chosen: a browser without a card says so on its console.
 page.settings.addEventListener("toggle", () => void offerWebGpu(), { once: true });
-void attempt(() => load("wasm"));
+dare(() => load("wasm"));
 void keepPage().then((isKept) => {
   isPageKept = isKept;
   showAbout(loaded, isPageKept);

@@ -16,6 +16,7 @@ export function startPlayer(): void {
     showPosition();
   });
   spectrogram.addEventListener("click", (event) => {
+    if (page.player.hidden) return;
     audio.currentTime = (event.offsetX / spectrogram.clientWidth) * duration();
     showPosition();
   });
@@ -45,6 +46,12 @@ export async function put(
   if (isPlaying) await audio.play().catch(() => undefined);
 }
 
+/** Leaves nothing to be played. */
+export function takeOut(): void {
+  page.audio.pause();
+  page.player.hidden = page.playhead.hidden = true;
+}
+
 function duration(): number {
   return Number(page.seek.max);
 }
@@ -56,8 +63,9 @@ function follow(): void {
 
 function showPosition(): void {
   const { audio, seek, time, playhead } = page;
+  const [at, end] = [audio.currentTime.toFixed(1), duration().toFixed(1)];
   seek.value = String(audio.currentTime);
-  seek.setAttribute("aria-valuetext", `${audio.currentTime.toFixed(1)} seconds`);
-  time.textContent = `${audio.currentTime.toFixed(1)} s`;
+  seek.setAttribute("aria-valuetext", `${at} of ${end} seconds`);
+  time.textContent = `${at} / ${end} s`;
   playhead.style.setProperty("--at", String(Math.min(1, audio.currentTime / duration())));
 }

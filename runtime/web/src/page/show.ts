@@ -1,124 +1,111 @@
-/** What the page shows of media and of results. */
+/** Shows a scene in the two cards. */
 
-import type { Loaded, MelSpec, Picture, Pixels, Sampling, Sound } from "../echoes";
+import { CONFIDENT, type Loaded, type MelSpec } from "../echoes";
+import { suggestPart } from "./changes";
 import { page } from "./elements";
+import { showFacts } from "./facts";
 import { drawPixels } from "./media";
-import { put } from "./player";
-import { drawSpectrogram } from "./spectrogram";
-
-/** Whether a medium was given, or made of the other. */
-export type Role = "given" | "made";
+import { put, takeOut } from "./player";
+import type { Role, Scene, ShownPicture, ShownSound } from "./scene";
+import { drawSpectrogram, hertz, showAxes } from "./spectrogram";
 
 const MILLION = 1e6;
 
-export function showPicture(pixels: Pixels, role: Role): void {
-  drawPixels(page.picture, pixels);
-  page.picture.setAttribute("aria-label", `The ${role} picture`);
-  page.picture.hidden = false;
+/** What is drawn and in the player now. */
+let drawn: { pixels?: ShownPicture["pixels"]; samples?: Float32Array } = {};
+
+/** @param isPlaying - Whether a new sound is to be heard at once. */
+export function showScene(scene: Scene, spec: MelSpec, isPlaying = false): void {
+  if (scene.picture) showPicture(scene.picture);
+  else clearPicture();
+  if (scene.sound) showSound(scene.sound, spec, isPlaying);
+  else clearSound();
+  showFacts(scene);
+  const isGuess = scene.made.some(
+    (item) => "samples" in item && (item.confidence ?? 1) < CONFIDENT,
+  );
+  page.unknown.textContent = isGuess ? "I do not know this picture: the sound is a guess." : "";
+}
+
+function showPicture({ pixels, role }: ShownPicture): void {
+  if (drawn.pixels !== pixels) drawPixels(page.picture, pixels);
+  drawn.pixels = pixels;
+  page.picture.setAttribute("aria-label", nameOf(role, "picture"));
+  page.picture.hidden = page.changePicture.hidden = false;
   page.pictureFrame.classList.add("full");
-  page.pictureRole.textContent = role;
-  page.hear.hidden = page.savePicture.hidden = role === "given";
+  page.pictureRole.textContent = wordsOf(role, "picture");
+  page.hear.hidden = page.savePicture.hidden = !isGenerated(role);
 }
 
-export interface ShownSound {
-  readonly samples: Float32Array;
-  readonly mel: Float32Array;
+function showSound(sound: ShownSound, spec: MelSpec, isPlaying: boolean): void {
+  const { samples, role } = sound;
+  const isNew = drawn.samples !== samples;
+  drawn.samples = samples;
+  if (isNew) {
+    drawMel(sound.mel, samples.length, spec);
+    suggestPart(samples.length / spec.sample_rate);
+    void put(samples, spec.sample_rate, isPlaying);
+  }
+  nameSpectrogram(nameOf(role, "sound"), samples.length, spec);
+  page.changeSound.hidden = false;
+  page.soundRole.textContent = wordsOf(role, "sound");
+  page.see.hidden = page.saveSound.hidden = !isGenerated(role);
 }
 
-export function showSound(sound: ShownSound, spec: MelSpec, role: Role): void {
-  showSpectrogram(sound.mel, sound.samples.length, spec, `the ${role} sound`);
-  page.soundRole.textContent = role;
-  page.see.hidden = page.saveSound.hidden = role === "given";
-  void put(sound.samples, spec.sample_rate, role === "made");
-}
-
-/** The log-mel of a sound of which so many samples are there. */
+/** The log-mel of a sound of which so many samples are there; the next scene takes its place. */
 export function showGrowing(mel: Float32Array, nSamples: number, spec: MelSpec): void {
-  showSpectrogram(mel, nSamples, spec, "the sound as far as it is made");
+  delete drawn.samples;
+  takeOut();
+  page.soundRole.textContent = "as far as it is made";
+  page.see.hidden = page.saveSound.hidden = page.changeSound.hidden = true;
+  drawMel(mel, (mel.length / spec.n_mels) * spec.hop_length, spec);
+  nameSpectrogram("the sound as far as it is made", nSamples, spec);
+}
+
+function drawMel(mel: Float32Array, nSamples: number, spec: MelSpec): void {
+  drawSpectrogram(page.spectrogram, mel, spec);
+  page.spectrogram.hidden = false;
+  page.soundFrame.classList.add("full");
+  showAxes(nSamples / spec.sample_rate, spec);
 }
 
 /** @param what - Whose spectrogram it is, for those who do not see it. */
-function showSpectrogram(
-  mel: Float32Array,
-  nSamples: number,
-  spec: MelSpec,
-  what: string,
-): void {
-  drawSpectrogram(page.spectrogram, mel, spec);
+function nameSpectrogram(what: string, nSamples: number, spec: MelSpec): void {
   const seconds = (nSamples / spec.sample_rate).toFixed(1);
-  const label =
-    `Spectrogram of ${what}: ${seconds} seconds, ` +
-    `${hertz(spec.f_min)} to ${hertz(spec.f_max)}`;
-  page.spectrogram.setAttribute("aria-label", label);
-  page.spectrogram.hidden = false;
-  page.soundFrame.classList.add("full");
-  page.soundFrame.querySelector(".high")!.textContent = hertz(spec.f_max);
-  page.soundFrame.querySelector(".low")!.textContent = hertz(spec.f_min);
-}
-
-function hertz(frequency: number): string {
-  return frequency >= 1000 ? `${(frequency / 1000).toFixed(1)} kHz` : `${frequency} Hz`;
-}
-
-/** Empties the card that a result is to appear in. */
-export function clearCard(medium: "picture" | "sound"): void {
-  if (medium === "picture") {
-    page.picture.hidden = true;
-    page.pictureFrame.classList.remove("full");
-    page.pictureRole.textContent = "";
-    page.hear.hidden = page.savePicture.hidden = true;
-  } else {
-    page.audio.pause();
-    page.spectrogram.hidden = page.player.hidden = page.playhead.hidden = true;
-    page.soundFrame.classList.remove("full");
-    page.soundFrame.querySelectorAll(".axis").forEach((axis) => (axis.textContent = ""));
-    page.soundRole.textContent = "";
-    page.see.hidden = page.saveSound.hidden = true;
-  }
-}
-
-/** How a result was made, for those who want to make it again elsewhere. */
-export function showFacts(
-  made: readonly (Sound | Picture)[],
-  soundCodes = "Sound codes",
-): void {
-  const [first] = made;
-  if (!first) return;
-  const timings = Object.entries(first.timingsMs).map(
-    ([stage, ms]) => `${stage} ${(ms / 1000).toFixed(2)} s`,
+  page.spectrogram.setAttribute(
+    "aria-label",
+    `Spectrogram of ${what}: ${seconds} seconds, ${hertz(spec.f_min)} to ${hertz(spec.f_max)}`,
   );
-  const facts: [string, string][] = [
-    ["Model", first.bundle],
-    ["Seed", String(first.seed)],
-    ["Sampling", described(first.sampling)],
-    ["Ran on", first.device],
-    ["Took", timings.join(", ")],
-    ...made.map((item): [string, string] => [
-      "samples" in item ? soundCodes : "Picture codes",
-      item.codes.join(" "),
-    ]),
-  ];
-  page.facts.replaceChildren(
-    ...facts.flatMap(([name, text]) => {
-      const [term, description] = [document.createElement("dt"), document.createElement("dd")];
-      term.textContent = name;
-      description.textContent = text;
-      description.dataset["fact"] = name;
-      return [term, description];
-    }),
-  );
-  page.made.hidden = false;
 }
 
-function described(sampling: Sampling): string {
-  const [start, stop] = sampling.guidanceInterval.map((share) => `${Math.round(100 * share)} %`);
-  const guidance =
-    `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
-    `from ${start} to ${stop} of the steps`;
-  return (
-    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; ` +
-    `temperature ${sampling.temperature}`
-  );
+function clearPicture(): void {
+  delete drawn.pixels;
+  page.picture.hidden = page.changePicture.hidden = true;
+  page.pictureFrame.classList.remove("full");
+  page.pictureRole.textContent = "";
+  page.hear.hidden = page.savePicture.hidden = true;
+}
+
+function clearSound(): void {
+  delete drawn.samples;
+  takeOut();
+  page.see.hidden = page.saveSound.hidden = page.changeSound.hidden = true;
+  page.spectrogram.hidden = true;
+  page.soundFrame.classList.remove("full");
+  page.soundRole.textContent = page.high.textContent = page.low.textContent = "";
+  page.seconds.replaceChildren();
+}
+
+const isGenerated = (role: Role): boolean => role === "generated" || role === "older";
+
+function wordsOf(role: Role, medium: "picture" | "sound"): string {
+  const words = { sample: "a sample", generated: "generated", older: "generated before" };
+  return role === "yours" ? `your ${medium}` : words[role];
+}
+
+function nameOf(role: Role, medium: "picture" | "sound"): string {
+  const words = { yours: "your", sample: "the sample", generated: "the generated", older: "an older" };
+  return `${words[role]} ${medium}`;
 }
 
 /** What runs, if anything does; `isPageKept` says that the page opens without its server. */
@@ -132,4 +119,22 @@ export function showAbout(loaded: Loaded | undefined, isPageKept: boolean): void
     sentences.push(isKept ? "Works without a network." : "Needs the server at each start.");
   }
   page.about.textContent = sentences.join(" ");
+}
+
+/** What a loaded model says of itself: its defaults in the fields, its labels in a list. */
+export function showModel({ sampling, mel, image, labels, device }: Loaded): void {
+  page.steps.placeholder = String(sampling.steps);
+  page.guidance.placeholder = String(sampling.guidanceScale);
+  page.temperature.placeholder = String(sampling.temperature);
+  page.length.placeholder = ((mel.n_frames * mel.hop_length) / mel.sample_rate).toFixed(1);
+  page.device.value = device.name;
+  page.pictureFrame.style.setProperty("--aspect", `${image.width} / ${image.height}`);
+  page.knows.hidden = labels.length === 0;
+  page.labels.replaceChildren(
+    ...labels.map((label) => {
+      const item = document.createElement("li");
+      item.textContent = label.replaceAll("_", " ");
+      return item;
+    }),
+  );
 }

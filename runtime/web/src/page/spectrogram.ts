@@ -1,6 +1,7 @@
-/** A log-mel as a picture. */
+/** A log-mel as a picture, with its frequencies and seconds beside it. */
 
 import type { MelSpec } from "../echoes";
+import { page } from "./elements";
 
 type Rgb = readonly [number, number, number];
 
@@ -17,6 +18,9 @@ const COLOURS: readonly Rgb[] = [
 
 /** What every browser's canvas can hold, and more than a screen shows. */
 const MAX_COLUMNS = 4096;
+
+const STEPS_S = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300];
+const MOST_TICKS = 6;
 
 /** Draws (n_mels, T) in [-1, 1], low frequencies below; of many frames, the loudest of a few. */
 export function drawSpectrogram(
@@ -47,4 +51,22 @@ function colour(share: number): number[] {
   const below = Math.min(Math.floor(at), COLOURS.length - 2);
   const [from, to] = [COLOURS[below]!, COLOURS[below + 1]!];
   return from.map((part, i) => part + (to[i]! - part) * (at - below));
+}
+
+export function showAxes(duration: number, { f_min, f_max }: MelSpec): void {
+  page.high.textContent = hertz(f_max);
+  page.low.textContent = hertz(f_min);
+  const step = STEPS_S.find((seconds) => duration / seconds < MOST_TICKS) ?? STEPS_S.at(-1)!;
+  const ticks = Array.from({ length: Math.floor(duration / step) + 1 }, (_, i) => {
+    const tick = document.createElement("span");
+    const seconds = Number((i * step).toFixed(1));
+    tick.textContent = i === 0 ? "0 s" : String(seconds);
+    tick.style.setProperty("--at", String(seconds / duration));
+    return tick;
+  });
+  page.seconds.replaceChildren(...ticks);
+}
+
+export function hertz(frequency: number): string {
+  return frequency >= 1000 ? `${(frequency / 1000).toFixed(1)} kHz` : `${frequency} Hz`;
 }

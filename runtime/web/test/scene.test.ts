@@ -1,0 +1,46 @@
+import { describe, expect, it } from "vitest";
+
+import type { Picture, Sound } from "../src/echoes";
+import { cardOf, withPicture, withResult, withSound, type Scene } from "../src/page/scene";
+
+const NOTHING: Scene = { made: [], isLong: false };
+const pixels = { height: 1, width: 1, rgb: new Uint8Array(3) };
+const samples = new Float32Array(4);
+const mel = new Float32Array(2);
+const made = { codes: new Int32Array(1), seed: 7n };
+const sound = { ...made, samples, mel } as unknown as Sound;
+const picture = { ...made, pixels } as unknown as Picture;
+
+describe("a scene", () => {
+  const heard = withResult(withPicture(NOTHING, { pixels, role: "yours" }), sound, false);
+
+  it("has a result beside what it was made of", () => {
+    expect(heard.picture).toEqual({ pixels, role: "yours" });
+    expect(heard.sound).toEqual({ samples, mel, role: "generated", seed: 7n });
+    expect(heard.made).toEqual([sound]);
+  });
+
+  it("keeps a sound that does not belong to another picture, as an older one", () => {
+    const other = withPicture(heard, { pixels, role: "sample" });
+    expect(other.sound).toEqual({ ...heard.sound, role: "older" });
+    expect(other.made).toEqual([sound]);
+  });
+
+  it("leaves what somebody gave theirs", () => {
+    const given = withSound(heard, { samples, mel, role: "yours" });
+    expect(given.picture?.role).toBe("yours");
+  });
+
+  it("has both of a pair", () => {
+    const both = withResult(NOTHING, { sound, picture }, false);
+    expect([both.sound?.role, both.picture?.role]).toEqual(["generated", "generated"]);
+  });
+});
+
+describe("a wish", () => {
+  it("is for the card that its result appears in", () => {
+    expect(cardOf({ task: "varyImage", asks: { image: pixels, keep: 0.5 } })).toBe("picture");
+    expect(cardOf({ task: "varyAudio", asks: { samples, keep: 0.5 } })).toBe("sound");
+    expect(cardOf({ task: "cogenerate", asks: {} })).toBe("sound");
+  });
+});
