@@ -48,10 +48,10 @@ fmt: $(VENV)/.installed
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
+bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine; writes bench-report/
 	$(BENCH_VENV)/bin/python -m bench $(BENCH) > /dev/null
 
-gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/hardware.md
+gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/gpu.md
 	$(GPU_PYTHON) -m echoes_rt.nvidia.gpu_check $(GPU_CHECK)
 
 gpu-run: $(VENV)/.installed  ## the prepared run on a borrowed GPU, all of it here: bench/gpu_run
@@ -65,7 +65,7 @@ cpp: $(RUNTIME_VENV)/.installed  ## the C and C++ library and its tests; needs C
 	cd cpp_bindings && ECHOES_RT_ORT="$$(../$(RUNTIME_VENV)/bin/python -c "$(ORT_FOLDER)")" \
 		ctest --preset dev
 
-cpp-bench: cpp  ## what C and Python cost above ONNX Runtime's own runs: docs/embedding.md
+cpp-bench: cpp  ## what C and Python cost above ONNX Runtime's own runs: docs/embed.md
 	PYTHONPATH=tests/cpp $(RUNTIME_VENV)/bin/python cpp_bindings/bench/overhead.py \
 		cpp_bindings/build/dev $(BENCH)
 

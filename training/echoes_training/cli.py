@@ -228,7 +228,7 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
 ear_option = click.option(
     "--ear",
     type=_RUN,
-    help="Folder of an independent ear; it reports on validation sounds at intervals.",
+    help="Folder of an independent sound classifier, which judges validation sounds.",
 )
 
 

@@ -278,7 +278,7 @@ class TransformerStageConfig:
 
     Attributes:
         masking: of a joint form, ``independent`` draws a mask ratio per medium, ``joint`` one for
-            both (the trap of docs/training.md, kept for the ablation).
+            both (the trap of docs/train.md, kept for the ablation).
         full_mask: probability, per medium that is asked for, of a ratio of 1.
         no_mask: probability, per medium, of a ratio of 0; of a joint form.
         context_mask: the largest share of a context that is hidden, in context form: so that no
