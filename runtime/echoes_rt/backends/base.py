@@ -34,11 +34,16 @@ class WatchedSession(Session, Protocol):
 
     Attributes:
         around: each call runs inside of what it gives.
-        launches: how many pieces of work a call gives a GPU.
+        unrecorded: why a GPU gets them one by one although they should be recorded as one CUDA
+            graph; None: all is well.
     """
 
     around: Around
-    launches: int
+    unrecorded: str | None
+
+    @property
+    def launches(self) -> int:
+        """How many pieces of work a call gives a GPU."""
 
 
 class Watcher(Protocol):

@@ -61,6 +61,7 @@ class OnnxSession:
         self.inputs = tensors_of(path.name, self._session.get_inputs())
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
+        self.unrecorded: str | None = None
 
     @property
     def device(self) -> str:

@@ -72,7 +72,7 @@ def inpaint(
         with progress(quiet=quiet) as on_step:
             made = echoes.inpaint_image(source, mask, audio=sound, on_step=on_step, **options)
     made.save(out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
 
 
@@ -117,7 +117,7 @@ def continue_(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         made = echoes.continue_(source, duration=duration, image=image, on_step=on_step, **options)
     made.save(out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
 
 
@@ -165,7 +165,7 @@ def vary(
     with progress(quiet=quiet) as on_step:
         made = echoes.vary(source, keep=keep, start=start, on_step=on_step, **options)
     made.save(out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
 
 

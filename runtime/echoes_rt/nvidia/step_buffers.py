@@ -85,10 +85,9 @@ class StepBuffers:
             binding.bind_ortvalue_output(NEXT, self._tokens[1 - step % 2])
             binding.bind_ortvalue_input(CONTEXT, self._context)
             for name, (start, dtype, shape) in self._places[step].items():
+                where = self._plan.device_name().lower(), self._device.index
                 address = self._plan.data_ptr() + start
-                binding.bind_input(
-                    name, self._device.kind, self._device.index, dtype, list(shape), address
-                )
+                binding.bind_input(name, *where, dtype, [*shape], address)
         return self._bindings[step]
 
     def unbind(self) -> None:
