@@ -18,7 +18,7 @@ from bench.page import write_page
 from echoes_rt.cpu_limit import usable_cpus
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.model import Model
-from echoes_rt.profile.gemm_peak import gemm_peak_gflops
+from echoes_rt.profile.gemm_peak import gemm_peak
 from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
@@ -43,8 +43,8 @@ def _say(what: str) -> None:
 @click.option("--threads", type=click.IntRange(1), help="[default: as many as cores]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("docs"),
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bench-report"),
     show_default=True,
     help="Folder for performance.json, performance.md and performance.png.",
 )
@@ -67,9 +67,10 @@ def main(
             f"the machine is busy (load {load:.1f}): figures would mean nothing; wait until it is "
             "idle, or pass --busy to try the program"
         )
+    out.mkdir(parents=True, exist_ok=True)
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
-    peak = gemm_peak_gflops(n_threads)
+    peak = gemm_peak(n_threads).gflops
     document: dict[str, object] = {
         "machine": machine(),
         "load": round(load, 2),

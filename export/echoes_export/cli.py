@@ -8,7 +8,9 @@ import click
 
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
+from echoes_export.triton.command import triton
 from echoes_rt.errors import EchoesError, InputError
+from echoes_rt.install import missing_extra
 from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
@@ -26,13 +28,15 @@ _VERIFIED_RANDOM = 2
 
 
 class _Group(click.Group):
-    """Turns an EchoesError into one line on stderr and exit status 1, without a traceback."""
+    """Turns what a user can mend into one line on stderr and exit status 1, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except EchoesError as error:
-            raise click.ClickException(" ".join(str(error).split())) from error
+            raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(missing_extra(error, "export"))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +47,7 @@ def main() -> None:
 
 main.add_command(engine)
 main.add_command(quantize)
+main.add_command(triton)
 
 
 def _run_options(command: Command) -> Command:
@@ -130,7 +135,7 @@ def bundle(
     Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle, labels_of
+    from echoes_export.bundle.about import about_bundle, labels_known
     from echoes_export.bundle.write import write_bundle
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
@@ -139,14 +144,17 @@ def bundle(
     _check_sources(random, base, runs, confidence)
     based_on = None if base is None else _open(base)
     clips = _read_clips(index)
+    based = None if based_on is None else based_on.manifest
     about = about_bundle(
-        None if based_on is None else based_on.manifest,
+        based,
         random,
+        transformer=runs["transformer"],
         name=name,
         license_name=license_name,
         description=description,
-        labels=labels_of(clips),
+        labels=labels_known(clips, runs["transformer"], based),
         card="" if model_card is None else _read_text(model_card),
+        base_card="" if based_on is None else _card_of(based_on),
         sampling=sampling,
     )
     models = _random_models(random) if random else _models(based_on, runs, confidence)
@@ -278,6 +286,13 @@ def _read_clips(index: Path | None) -> "list[Clip]":
     from echoes_training.data.index import read_index
 
     return [] if index is None else read_index(index)
+
+
+def _card_of(bundle: "Bundle") -> str:
+    from echoes_export.bundle.folder import CARD_NAME
+
+    card = bundle.folder / CARD_NAME
+    return _read_text(card) if card.is_file() else ""
 
 
 def _read_text(path: Path) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.io.image import load_image
+from echoes_rt.io.image import to_input
 from echoes_rt.model import Model
 
 Array = NDArray[Any]
@@ -68,7 +68,7 @@ def compare(a: Model, b: Model, pictures: list[Array]) -> list[Check]:
     shape = (len(pictures), layout.audio.n_tokens)
     sounds = rng.integers(0, layout.audio.codebook_size, shape, dtype=np.int32)
     mels = a.decode_mel(sounds)
-    pixels = np.concatenate([load_image(p, a.manifest.image) for p in pictures])
+    pixels = np.concatenate([to_input(p, a.manifest.image) for p in pictures])
     checks = []
     for name, key, asked in (
         ("image_encoder", "image", pixels),

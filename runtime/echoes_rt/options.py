@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, TypedDict
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
@@ -33,6 +34,15 @@ class Options(SamplingOptions, total=False):
     on_step: OnStep | None
 
 
+def check_names(options: Options) -> None:
+    """Raises InputError for a keyword that no verb has."""
+    known = (*Options.__annotations__,)
+    for name in options.keys() - {*known}:
+        near = get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise InputError(f"there is no option {name!r}; {hint}")
+
+
 def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: int) -> Sampling:
     """The defaults with what is not None in their place, and no more steps than unknown tokens.
 
@@ -40,9 +50,12 @@ def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: in
         InputError: if a value is out of range.
     """
     changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+    for name in changes.keys() - SamplingOptions.__annotations__.keys():
+        allowed = ", ".join(SamplingOptions.__annotations__)
+        raise InputError(f"there is no option {name}; the options are {allowed}")
     try:
         asked = replace(defaults, **changes)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(str(error)) from error
     return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
 

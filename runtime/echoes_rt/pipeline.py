@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.io.audio import read_recording
+from echoes_rt.errors import InputError
+from echoes_rt.io.arrays import PilImage
 from echoes_rt.io.image import RgbArray
-from echoes_rt.io.sources import AudioLike, ImageLike, check_no_start, clip_of, is_sound, rgb_of
+from echoes_rt.io.source_file import MemoryFile
+from echoes_rt.io.sources import (
+    AudioLike,
+    ImageLike,
+    Source,
+    check_no_start,
+    clip_of,
+    given,
+    is_sound,
+    recording_of,
+    rgb_of,
+)
 from echoes_rt.io.video import add_sound
 from echoes_rt.model import Model
 from echoes_rt.options import Options
@@ -33,30 +49,59 @@ class Echoes(Model):
     ``on_step`` said so.
     """
 
+    @overload
+    def generate(
+        self, source: PilImage, *, duration: float | None = None, **options: Unpack[Options]
+    ) -> Sound: ...
+    @overload
+    def generate(
+        self, source: tuple[NDArray[Any], int], *, start: float = 0.0, **options: Unpack[Options]
+    ) -> Picture: ...
+    @overload
+    def generate(
+        self, source: ImageLike | AudioLike, *, duration: float, **options: Unpack[Options]
+    ) -> Sound: ...
+    @overload
+    def generate(
+        self, source: ImageLike | AudioLike, *, start: float = 0.0, **options: Unpack[Options]
+    ) -> Sound | Picture: ...
     def generate(
         self,
         source: ImageLike | AudioLike,
         *,
+        duration: float | None = None,
         start: float = 0.0,
         **options: Unpack[Options],
     ) -> Sound | Picture:
         """Makes the sound of a picture, or the picture of a sound.
 
         Args:
-            source: by its suffix, or by its number of dimensions, a picture or a sound; of a video
-                the sound counts.
+            source: a picture or a sound, by its suffix, content or dimensions: (S,) samples are a
+                sound, arrays of more dimensions pictures. Of a video the sound counts.
+            duration: seconds of the sound of a picture, up to an hour; None is one clip.
             start: second of a sound at which the clip that counts begins; 0 for a picture.
         """
         call = Call.of(self, options)
-        return self._generate(call, source, start, 1, None)[0]
+        if duration is None:
+            return self._generate(call, source, start, 1, None)[0]
+        media = given(source)
+        if is_sound(media):
+            raise InputError("duration is for the sound of a picture, and a sound was given")
+        check_no_start(media, start)
+        return self._long_sound(call, media, duration)
 
     def image_to_audio(
         self,
         image: ImageLike,
+        *,
+        duration: float | None = None,
         **options: Unpack[Options],
     ) -> Sound:
         """``generate`` for a picture."""
-        return self._sounds(Call.of(self, options), image)[0]
+        call = Call.of(self, options)
+        if duration is not None:
+            return self._long_sound(call, image, duration)
+        return self._sounds(call, image)[0]
 
     def audio_to_image(
         self,
@@ -100,7 +145,7 @@ class Echoes(Model):
 
     def inpaint(
         self,
-        audio: Path | str,
+        audio: AudioLike,
         *,
         start: float,
         stop: float,
@@ -110,13 +155,13 @@ class Echoes(Model):
         """Makes a part of a recording anew; the rest stays, sample for sample.
 
         Args:
-            audio: a sound file; the result has its sample rate, channels and depth.
+            audio: the result has its sample rate, channels and depth.
             start: second at which the new part begins.
             stop: second at which it ends.
             image: what is to be heard in it.
         """
         call = Call.of(self, options)
-        recording = read_recording(audio)
+        recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
         return kept.inpaint(call, recording, start, stop, codes)
 
@@ -138,11 +183,13 @@ class Echoes(Model):
         call = Call.of(self, options)
         hidden = rgb_of(mask).mean(axis=2) > 127
         codes = None if audio is None else self._audio_codes(call, audio, 0.0)
-        return kept.inpaint_picture(call, image, hidden, codes)
+        source = given(image)
+        kept_as = source if isinstance(source, (Path, MemoryFile)) else rgb_of(source)
+        return kept.inpaint_picture(call, kept_as, hidden, codes)
 
     def continue_(
         self,
-        audio: Path | str,
+        audio: AudioLike,
         *,
         duration: float = 5.0,
         image: ImageLike | None = None,
@@ -151,12 +198,12 @@ class Echoes(Model):
         """A recording and more of it.
 
         Args:
-            audio: a sound file; the result has its sample rate, channels and depth.
+            audio: the result has its sample rate, channels and depth.
             duration: seconds to add.
             image: what is to be heard in them.
         """
         call = Call.of(self, options)
-        recording = read_recording(audio)
+        recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
         return kept.extend(call, recording, duration, codes)
 
@@ -175,11 +222,11 @@ class Echoes(Model):
             keep: share of its codes that stay; the others are made anew.
             start: second of a sound at which the clip begins.
         """
-        call = Call.of(self, options)
-        if is_sound(source):
-            return fill_sound.vary_sound(call, self._clip(source, start), keep, None)
-        check_no_start(source, start)
-        return fill_picture.vary_picture(call, rgb_of(source), keep, None)
+        call, media = Call.of(self, options), given(source)
+        if is_sound(media):
+            return fill_sound.vary_sound(call, self._clip(media, start), keep, None)
+        check_no_start(media, start)
+        return fill_picture.vary_picture(call, rgb_of(media), keep, None)
 
     def stream(
         self,
@@ -220,11 +267,11 @@ class Echoes(Model):
         )
 
     def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Stream:
-        """Writes a video with the sound of what it shows; docs/runtime.md says how.
+        """Writes a video with the sound of what it shows, or that sound; docs/use.md says how.
 
         Args:
             video: MP4, MOV, Matroska or WebM; its pictures are copied as they are.
-            out: ends in .mp4, .m4v, .mov or .mkv.
+            out: ends in .mp4, .m4v, .mov or .mkv, or as a sound does.
 
         Returns:
             The sound that was written, which is over: its seed, length and timings.
@@ -239,34 +286,46 @@ class Echoes(Model):
         streaming.check_duration(duration)
         return streaming.count_windows(self.manifest.mel, self.manifest.tokens.audio, duration)
 
+    def _long_sound(self, call: Call, image: Source, duration: float) -> Sound:
+        streaming.check_duration(duration, streaming.MAX_HELD_S)
+        codes = self._image_codes(call, image)
+        n_samples = max(1, round(duration * self.manifest.mel.sample_rate))
+        windows: deque[IntArray] = deque(maxlen=1)
+        chunks = streaming.stream(call, lambda _: codes, n_samples, on_window=windows.append)
+        samples = np.concatenate([*chunks])
+        sampling = self.sampling(self.manifest.tokens.audio.n_tokens, call.options)
+        confidence = call.confidence(codes)
+        return call.sound(samples, windows[-1], sampling, confidence=confidence)
+
     def _generate(
         self,
         call: Call,
-        source: ImageLike | AudioLike,
+        source: Source,
         start: float,
         count: int,
         rank: int | None,
     ) -> list[Sound | Picture]:
-        if is_sound(source):
-            codes = self._audio_codes(call, source, start)
+        media = given(source)
+        if is_sound(media):
+            codes = self._audio_codes(call, media, start)
             return [*whole.pictures_of(call, codes, count, rank)]
-        check_no_start(source, start)
-        return [*self._sounds(call, source, count, rank)]
+        check_no_start(media, start)
+        return [*self._sounds(call, media, count, rank)]
 
     def _sounds(
-        self, call: Call, image: ImageLike | AudioLike, count: int = 1, rank: int | None = None
+        self, call: Call, image: Source, count: int = 1, rank: int | None = None
     ) -> list[Sound]:
         return whole.sounds_of(call, self._image_codes(call, image), count, rank)
 
-    def _image_codes(self, call: Call, image: ImageLike | AudioLike) -> IntArray:
+    def _image_codes(self, call: Call, image: Source) -> IntArray:
         call.load("image_encoder")
         with call.clock.stage("encode_image"):
             return self.encode_image(rgb_of(image))
 
-    def _audio_codes(self, call: Call, audio: ImageLike | AudioLike, start: float) -> IntArray:
+    def _audio_codes(self, call: Call, audio: Source, start: float) -> IntArray:
         call.load("log_mel", "mel_encoder")
         with call.clock.stage("encode_audio"):
             return self.encode_audio(self._clip(audio, start))
 
-    def _clip(self, audio: ImageLike | AudioLike, start: float) -> FloatArray:
+    def _clip(self, audio: Source, start: float) -> FloatArray:
         return clip_of(audio, start, self.manifest.mel)

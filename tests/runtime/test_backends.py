@@ -21,6 +21,7 @@ from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.install import install_line
 from echoes_rt.nvidia import cuda_driver
 from echoes_rt.nvidia.cuda_driver import CudaDriver
 
@@ -136,7 +137,7 @@ def test_asking_for_cuda_without_it_names_what_is_missing(monkeypatch: pytest.Mo
         choose_device("cuda")
     assert str(caught.value) == (
         f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
+        f"CUDA; {install_line('gpu')} in an environment without onnxruntime; on a Jetson use "
         "device tensorrt"
     )
 
@@ -337,7 +338,7 @@ def test_missing_onnxruntime_names_the_extras(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(BackendError) as caught:
         import_onnxruntime()
-    assert str(caught.value) == "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
+    assert install_line("cpu") in str(caught.value)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="needs the export extra")

@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from echoes_rt import bundle as bundle_module
 from echoes_rt.backends.device import KINDS
 from echoes_rt.cli import main
+from echoes_rt.install import install_line
 
 Run = Callable[..., Result]
 
@@ -56,7 +57,7 @@ def test_generate_writes_a_sound_and_says_what_was_used(run: Run, tmp_path: Path
     assert soundfile.info(tmp_path / "out.wav").frames == 2048
 
 
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_generate_writes_by_suffix(suffix: str, run: Run, tmp_path: Path) -> None:
     assert run("generate", "picture.jpg", f"out.{suffix}").exit_code == 0
     info = soundfile.info(tmp_path / f"out.{suffix}")
@@ -122,7 +123,7 @@ FORMATS = "give a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC file"
 
 BAD_PICTURES = {
     "missing": f"no picture at bad.jpg; {FORMATS}",
-    "folder": f"bad.jpg is a folder; {FORMATS}",
+    "folder": "folder bad.jpg has no picture, sound or video in it",
     "empty": f"picture bad.jpg is empty; {FORMATS}",
     "truncated": "picture bad.jpg is truncated; give a complete file",
     "text": f"bad.jpg is not a picture that can be read; {FORMATS}",
@@ -152,8 +153,8 @@ def test_bad_picture_is_one_line(
 @pytest.mark.parametrize(
     ("out", "line"),
     [
-        ("out.mp3", "cannot write out.mp3: unknown suffix '.mp3'; use .wav, .flac, .ogg"),
-        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg"),
+        ("out.aac", "cannot write out.aac: unknown suffix '.aac'; use .wav, .flac, .ogg, .mp3"),
+        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg, .mp3"),
         ("no/out.wav", "cannot write no/out.wav: there is no folder no; make it first"),
         ("/proc/out.wav", "cannot write /proc/out.wav: No such file or directory"),
     ],
@@ -200,7 +201,7 @@ def test_device_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.Monk
     refused(
         run("generate", "picture.jpg", "out.wav", "--device", "cuda"),
         f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        "CUDA; install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
+        f"CUDA; {install_line('gpu')} in an environment without onnxruntime; on a Jetson use "
         "device tensorrt",
     )
 
@@ -209,7 +210,7 @@ def test_missing_onnxruntime_is_one_line(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     refused(
         run("generate", "picture.jpg", "out.wav"),
-        "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]",
+        f"no ONNX Runtime found; {install_line('cpu')}, or [gpu] in its place",
     )
 
 
@@ -292,7 +293,7 @@ def test_doctor_names_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("ECHOES_RT_BUNDLE", "nowhere")
     result = run("doctor")
     assert result.exit_code == 1
-    assert "problem   no ONNX Runtime found; install echoes-rt[cpu] or" in result.stdout
+    assert "problem   no ONNX Runtime found; pip install" in result.stdout
     assert "problem   no bundle 'nowhere' (from the environment variable" in result.stdout
     assert result.stdout.endswith("\nnot ready\n")
 

@@ -40,7 +40,7 @@ def test_machine_without_a_gpu_is_told_so_to_the_end(
     monkeypatch.setattr("echoes_rt.nvidia.cuda_driver.LIBRARY", "libno-such-driver.so.1")
     out = tmp_path / "report"
     result = CliRunner().invoke(main, ["--bundle", str(tiny_bundle), "--out", str(out)])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
     lines = result.stdout.splitlines()
     for device, line in zip([*DEVICES, "-"], lines, strict=False):
         assert line.startswith(f"SKIPPED {device} ")
@@ -49,6 +49,7 @@ def test_machine_without_a_gpu_is_told_so_to_the_end(
     assert "no_such_module" in lines[3]
     assert lines[4] == f"0 passed, 0 failed, 4 SKIPPED; report: {out}"
     assert lines[5].startswith("NOTHING WAS CHECKED")
+    assert "[gpu,engine]" in lines[5]
     entries = json.loads((out / "report.json").read_text())
     assert [entry["status"] for entry in entries] == [SKIPPED] * 4
     assert "| SKIPPED | cuda | all |" in (out / "report.md").read_text()

@@ -2,7 +2,9 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, replace
+from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from echoes_rt.cli import main
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.model import Model
 from echoes_rt.pipeline import Echoes, Sound
-from echoes_rt.profile import cold_start, gemm_peak, report
+from echoes_rt.profile import cold_start, csv_file, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
 from echoes_rt.profile.flop import node_flop
 from echoes_rt.profile.measure import Times, measure
@@ -220,6 +222,14 @@ def test_command_writes_document_and_trace(
     )
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout.splitlines()[-1])
+    assert document["schema"] == report.SCHEMA
+    patterns = [p.strip() for names in document["units"] for p in names.split(",")]
+    without = {
+        key
+        for key, value in numbers([p | {"sampling": {}} for p in document["profiles"]])
+        if isinstance(value, float) and not any(fnmatch(key, pattern) for pattern in patterns)
+    }
+    assert not without
     (profile,) = document["profiles"]
     assert steps_less(list(profile["stages"])) == STAGES
     assert document["gemm_peak_gflops"] > 0
@@ -234,8 +244,22 @@ def test_command_writes_document_and_trace(
         cold = profile["cold_start"]
         assert 300 > cold["peak_memory_mb"] >= cold["memory_mb"] > 10
     events = json.loads(trace.read_text("utf-8"))["traceEvents"]
-    assert {"stages", "steps", "nodes"} <= {e["args"]["name"] for e in events if e["ph"] == "M"}
+    assert {"stages", "steps", "nodes", "echoes-tiny on cpu"} <= {
+        e["args"]["name"] for e in events if e["ph"] == "M"
+    }
     assert all(event["dur"] >= 0 for event in events if event["ph"] == "X")
+
+
+def numbers(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Each number with the nearest key above it."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from numbers(part, key if key == "time_by_operator" else name)
+    elif isinstance(value, list):
+        for part in value:
+            yield from numbers(part, key)
+    else:
+        yield key, value
 
 
 def profiled(*arguments: object) -> Result:
@@ -256,15 +280,20 @@ def test_two_subjects_are_compared(
         peak_memory_mb=60,
     )
     monkeypatch.setattr("echoes_rt.profile.report.cold_start", lambda task: cold)
-    monkeypatch.setattr(gemm_peak, "gemm_peak_gflops", lambda threads: 123.4)
-    plot = tmp_path / "plot.png"
+    busy = gemm_peak.Peak(gflops=123.4, cpu_share=0.4)
+    monkeypatch.setattr(gemm_peak, "gemm_peak", lambda threads: busy)
+    plot, table = tmp_path / "plot.png", tmp_path / "table.csv"
     result = profiled(
         *(tiny_bundle, "--compare", tiny_bundle, "--device", "cpu", "--threads", 1),
-        *("--runs", 1, "--steps", 1, "--sweep", "tokens", "--plot", plot),
+        *("--runs", 1, "--steps", 1, "--sweep", "tokens", "--plot", plot, "--csv", table),
     )
     assert result.exit_code == 0, result.output
     assert "medians in ms, measured in turns" in result.stdout
     assert "123 GFLOP/s" in result.stdout
+    assert "machine is busy" in result.stderr
+    rows = [line.split(",") for line in table.read_text("utf-8").splitlines()]
+    assert rows[0] == [*csv_file.COLUMNS]
+    assert all(float(row[2]) >= float(row[4]) > 0 for row in rows[1:])
     assert "60 MB at its peak, 50 MB after loading" in result.stdout
     assert result.stdout.count("cost of the decoding loop against tokens") == 2
     assert cv2.imdecode(np.fromfile(plot, dtype=np.uint8), cv2.IMREAD_COLOR).shape[1] == 1800
@@ -275,7 +304,7 @@ def test_trace_has_microseconds_from_the_start() -> None:
         Span(name="read", start_ns=5_000, stop_ns=8_000),
         Span(name=TOTAL, start_ns=5_000, stop_ns=9_000),
     ]
-    events = trace_events(Generation(spans=spans, nodes=[]))
+    events = trace_events(Generation(spans=spans, nodes=[]), "p")
     (read,) = (event for event in events if event["name"] == "read")
     assert (read["ts"], read["dur"], read["ph"]) == (0, 3, "X")
 
@@ -312,6 +341,4 @@ def test_plot_without_matplotlib_is_one_line(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     result = profiled(tiny_bundle, "--plot", tmp_path / "chart.png")
     assert result.exit_code == 1
-    assert result.stderr == (
-        "Error: --plot needs matplotlib; install it with pip install matplotlib\n"
-    )
+    assert result.stderr == ("Error: --plot needs matplotlib; pip install matplotlib\n")

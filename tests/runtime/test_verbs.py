@@ -223,13 +223,58 @@ def test_rank_keeps_the_likeliest(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "best.wav").read_bytes() == every[f"out-{best['seed'] - 4}.wav"]
 
 
-def test_several_sources_go_to_a_folder(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "made").mkdir()
-    result = run("generate", "picture.jpg", "in.wav", "made", "--seed", 1)
+def test_several_sources_go_to_a_folder_which_is_made(run: Run, tmp_path: Path) -> None:
+    result = run("generate", "picture.jpg", "in.wav", "new/made", "--seed", 1)
     assert result.exit_code == 0
-    assert sorted(os.listdir(tmp_path / "made")) == ["in.png", "picture.wav"]  # noqa: PTH208
+    made = tmp_path / "new/made"
+    assert sorted(os.listdir(made)) == ["in.png", "picture.wav"]  # noqa: PTH208
     run("generate", "picture.jpg", "out.wav", "--seed", 1)
-    assert (tmp_path / "made/picture.wav").read_bytes() == (tmp_path / "out.wav").read_bytes()
+    assert (made / "picture.wav").read_bytes() == (tmp_path / "out.wav").read_bytes()
+
+
+def test_folder_stands_for_what_can_be_read_in_it(run: Run, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    for name in ("picture.jpg", "in.wav"):
+        (tmp_path / name).rename(given / name)
+    for name in ("notes.txt", ".hidden.jpg"):
+        (given / name).write_text("hello")
+    assert run("generate", "given", "made", "-q").output == ""
+    assert sorted(os.listdir(tmp_path / "made")) == ["in.png", "picture.wav"]  # noqa: PTH208
+
+
+def test_standard_streams_are_a_source_and_an_output(
+    run: Run, tiny_bundle: Path, tmp_path: Path
+) -> None:
+    run("generate", "picture.jpg", "out.wav", "--seed", 1)
+    run("generate", "in.wav", "out.png", "--seed", 1)
+    run("vary", "in.wav", "varied.wav", "--seed", 1)
+    for verb, name, wanted in (
+        ("generate", "picture.jpg", "out.wav"),
+        ("generate", "in.wav", "out.png"),
+        ("vary", "in.wav", "varied.wav"),
+    ):
+        given = (tmp_path / name).read_bytes()
+        result = CliRunner().invoke(main, [verb, "-", "-", "--seed", "1"], input=given)
+        assert result.exit_code == 0
+        assert result.stdout_bytes == (tmp_path / wanted).read_bytes()
+        assert result.stderr.startswith("-: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "line"),
+    [
+        (b"", ("-", "out.wav"), "standard input has nothing to read"),
+        (b"hello", ("-", "out.wav"), "standard input is neither a picture nor a sound"),
+        (b"", ("picture.jpg", "-", "--count", "2"), "standard output takes one result"),
+    ],
+)
+def test_streams_that_make_no_sense_are_one_line(
+    given: bytes, arguments: tuple[str, ...], line: str, run: Run
+) -> None:
+    result = CliRunner().invoke(main, ["generate", *arguments], input=given)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith(f"Error: {line}")
 
 
 def test_duration_makes_a_long_sound(run: Run, tmp_path: Path) -> None:
@@ -268,7 +313,7 @@ PICTURE_PART = (
         ),
         (
             ("generate", "picture.jpg", "out.png"),
-            "cannot write out.png: unknown suffix '.png'; use .wav, .flac, .ogg",
+            "cannot write out.png: unknown suffix '.png'; use .wav, .flac, .ogg, .mp3",
         ),
         (
             ("generate", "in.wav", "out.gif"),
@@ -276,7 +321,7 @@ PICTURE_PART = (
         ),
         (
             ("generate", "picture.jpg", "in.wav", "out.wav"),
-            "with several sources OUT must be a folder, got out.wav; make it first",
+            "with several sources OUT must be a folder, got out.wav",
         ),
         (
             ("generate", "picture.jpg", "picture.jpg", "."),

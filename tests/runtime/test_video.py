@@ -1,6 +1,7 @@
 """The sound of a video."""
 
 import json
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
@@ -227,10 +229,22 @@ def test_title_in_another_encoding_does_no_harm(av: Any, clip: Path, run: Run) -
     assert (result.exit_code, result.output) == (0, "")
 
 
+def test_sound_of_what_a_video_shows_is_written_alone(
+    av: Any, clip: Path, run: Run, tmp_path: Path
+) -> None:
+    assert run("generate", "clip.mp4", "out.wav", "--seed", 1, "-q").output == ""
+    piped = CliRunner().invoke(main, ["generate", "clip.mp4", "-", "--seed", "1", "-q"])
+    assert piped.stdout_bytes == (tmp_path / "out.wav").read_bytes()
+    run("generate", "clip.mp4", "out.mp4", "--seed", 1)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        shown_s = float(container.streams.video[0].duration * container.streams.video[0].time_base)
+    assert soundfile.info(tmp_path / "out.wav").duration == pytest.approx(shown_s, abs=0.1)
+
+
 def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     result = run("generate", "clip.mp4", "out.mp4")
-    assert result.stderr == "Error: video needs PyAV; install echoes-rt[video]\n"
+    assert re.fullmatch(r"Error: video needs PyAV; pip install .*\[video\].*\n", result.stderr)
     assert result.exit_code == 1
 
 
@@ -241,8 +255,8 @@ def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         (("text.mp4", "out.mp4"), "text.mp4 is not a video that can be read: "),
         (("clip.mp4", "out.avi"), "cannot write out.avi: unknown suffix '.avi'; use .mp4, .m4v, "),
         (("clip.mp4", "no/out.mp4"), "cannot write no/out.mp4: there is no folder no; make it"),
-        (("clip.mp4", "out.mp4", "--count", 2), "videos go alone, without --count, --dur"),
-        (("clip.mp4", "out.mp4", "--start", 1), "videos go alone, without --count, --duration and"),
+        (("clip.mp4", "out.mp4", "--count", 2), "a video goes without --count, --dur"),
+        (("clip.mp4", "out.mp4", "--start", 1), "a video goes without --count, --duration and"),
     ],
 )
 def test_bad_video_is_one_line(

@@ -144,7 +144,7 @@ def test_a_given_split_that_shares_a_file_is_one_warning(
         ("image,audio,start\na.jpg,a.wav,-3\n", ":2: start must be 0 or more seconds, got -3"),
         (
             "image,audio,split\na.jpg,a.wav,dev\n",
-            ":2: split must be train, validation or heldout, got 'dev'",
+            ":2: split must be train, validation, val, heldout, test, got 'dev'",
         ),
         ("image,audio\n", " has no rows"),
         ("", ":1: the column image and audio is missing"),
@@ -179,7 +179,7 @@ def test_the_command_skips_and_names_broken_media(tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
     (tmp_path / "empty.png").touch()
     (tmp_path / "bad.wav").write_bytes(b"no sound")
-    rows = ["a.png,a.wav,0", "bad.png,a.wav,0", "empty.png,a.wav,0", "a.png,bad.wav,0"]
+    rows = [*(3 * ["a.png,a.wav,0"]), "bad.png,a.wav,0", "empty.png,a.wav,0", "a.png,bad.wav,0"]
     rows += ["a.png,gone.wav,0", "gone.png,a.wav,0", "a.png,a.wav,7"]
     table = write_table(tmp_path / "t.csv", "\n".join(["image,audio,start", *rows]))
     out = tmp_path / "out"
@@ -190,10 +190,9 @@ def test_the_command_skips_and_names_broken_media(tmp_path: Path) -> None:
     for name in ("bad.png", "empty.png", "bad.wav", "gone.wav", "gone.png"):
         assert sum(name in line for line in skipped) == 1
     assert "before its start of 7 s" in skipped[-1]
-    assert "1 rows, 6 files skipped" in result.stdout
-    (clip,) = read_index(out / "index.jsonl")
-    assert clip.image == str(tmp_path / "a.png")
-    assert clip.source == "pairs"
+    assert "3 rows, 6 files skipped" in result.stdout
+    clips = read_index(out / "index.jsonl")
+    assert {(clip.image, clip.source) for clip in clips} == {(str(tmp_path / "a.png"), "pairs")}
 
 
 def test_nothing_usable_writes_no_index(tmp_path: Path) -> None:
@@ -201,3 +200,38 @@ def test_nothing_usable_writes_no_index(tmp_path: Path) -> None:
     result = CliRunner().invoke(prepare, ["pairs", str(table), "--out", str(tmp_path / "out")])
     assert isinstance(result.exception, InputError)
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_files_of_a_folder_are_paired_by_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a.jpg", "a.wav", "sub/b.PNG", "sub/b.flac", "c.jpg", "d.wav", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    pairs = [(clip.image, clip.audio) for clip in read_pairs(tmp_path)]
+    names = [("a.jpg", "a.wav"), ("sub/b.PNG", "sub/b.flac")]
+    assert pairs == [(str(tmp_path / image), str(tmp_path / audio)) for image, audio in names]
+    assert "2 files" in caplog.text
+    (tmp_path / "a.mp3").touch()
+    with pytest.raises(InputError, match="several sounds of the name a"):
+        read_pairs(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no picture and sound of the same name"):
+        read_pairs(tmp_path / "empty")
+
+
+def test_a_table_may_have_semicolons(tmp_path: Path) -> None:
+    comma = read_pairs(write_table(tmp_path / "a.csv", "image,audio,start\na.jpg,a.wav,1.5\n"))
+    other = read_pairs(write_table(tmp_path / "b.csv", "image;audio;start\na.jpg;a.wav;1.5\n"))
+    assert other == comma
+
+
+def test_too_few_pairs_are_counted(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9, 3), np.uint8))
+    soundfile.write(tmp_path / "a.wav", np.zeros(900), 22_050)
+    result = CliRunner().invoke(prepare, ["pairs", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, InputError)
+    assert "at least 3 pairs" in str(result.exception)
+    assert "has 1" in str(result.exception)

@@ -178,7 +178,7 @@ def test_once_fixed_the_codes_are_those_of_the_averaged_encoder(
     for steps in ("3", "6"):
         train(
             *("mel-codec", "--index", media_index, "--out", run, "--set", "codes_fixed_from=3"),
-            *("--set", f"loop.steps={steps}", "--set", "loop.ema_decay=0.9", "--resume"),
+            *("--set", f"loop.steps={steps}", "--set", "loop.ema_decay=0.9", "--resume=auto"),
         )
         folder = newest(run)
         assert folder is not None

@@ -14,7 +14,7 @@ from echoes_training.bundles import open_source
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, to_dict
 from echoes_training.presets import PRESETS
-from echoes_training.stages.settings import Asked, configure, save_settings, start_of
+from echoes_training.stages.settings import Asked, Resume, configure, save_settings, start_of
 
 
 def asked(
@@ -23,13 +23,14 @@ def asked(
     command: str = "mel-vqgan",
     preset: str | None = None,
     start_from: str | None = None,
+    resume: Resume | None = "auto",
 ) -> Asked:
     return Asked(
         command=command,
         run=run,
         preset=preset,
         assignments=assignments,
-        resume=True,
+        resume=resume,
         start_from=start_from,
     )
 
@@ -132,7 +133,7 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
     assert (tmp_path / "config.json").read_text("utf-8") == saved
     trained(tmp_path)
     assert start_of(again) is None
-    other = dataclasses.replace(asked(tmp_path / "new", command="transformer"), resume=False)
+    other = asked(tmp_path / "new", command="transformer", resume=None)
     assert start_of(other) is None
 
 
@@ -140,12 +141,19 @@ def test_settings_of_a_run_that_never_trained_may_be_replaced(tmp_path: Path) ->
     first = asked(tmp_path, preset="tiny")
     config = configure(first)
     save_settings(first, config.loop, {"config": to_dict(config)})
-    new = dataclasses.replace(asked(tmp_path, "loop.batch_size=6", preset="tiny"), resume=False)
+    new = asked(tmp_path, "loop.batch_size=6", preset="tiny", resume=None)
     changed = configure(new)
     assert changed.loop.batch_size == 6
     save_settings(new, changed.loop, {"config": to_dict(changed)})
     saved = json.loads((tmp_path / "config.json").read_text("utf-8"))
     assert saved["config"]["loop"]["batch_size"] == 6
+
+
+def test_only_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no run at .*--resume=auto"):
+        configure(asked(tmp_path / "run", preset="tiny", resume="run"))
+    begun(tmp_path / "run")
+    configure(asked(tmp_path / "run", resume="run"))
 
 
 def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:

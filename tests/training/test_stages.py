@@ -69,7 +69,9 @@ def test_refining_changes_the_decoder_and_nothing_else(
     media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
 ) -> None:
     old, new = codec_runs["mel-vqgan"], tmp_path / "refined"
-    train("refine-mel", "--codec", old, "--index", media_index, "--out", new, "--preset", "tiny")
+    source = ("--codec", old, "--index", media_index)
+    result = train("refine-mel", *source, "--out", new, "--preset", "tiny")
+    assert f"{new} is trained; next: echoes-export bundle" in result.stderr
     before, after = load_vqgan(old)[0].state_dict(), load_vqgan(new)[0].state_dict()
     changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {"post_quant_conv", "decoder"}

@@ -1,13 +1,16 @@
 """The ``echoes-train`` command: arguments in, one call."""
 
+import functools
 import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echoes_rt.errors import EchoesError
+from echoes_rt.install import missing_extra
 from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
 from echoes_training.confidence_command import confidence
@@ -24,17 +27,17 @@ if TYPE_CHECKING:
 
     Codecs = tuple[TrainedCodec, TrainedCodec]
 
-F = TypeVar("F", bound=Callable[..., None])
-
 
 class _Group(click.Group):
-    """Turns an EchoesError into one line on stderr and exit status 1, without a traceback."""
+    """Turns what a user can mend into one line on stderr and exit status 1, no traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except EchoesError as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            raise click.ClickException(str(missing_extra(error, "training"))) from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -56,8 +59,22 @@ main.add_command(metrics)
 main.add_command(import_command)
 
 
-def run_options(function: F) -> F:
-    """The options that every training stage has."""
+_TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
+_TO_BUNDLE = "echoes-export bundle, when all four models are trained"
+_NEXT = dict.fromkeys(("image_vqgan", "image_codec", "mel_vqgan", "mel_codec"), _TO_TOKENS)
+"""By command; after the others comes the bundle."""
+
+
+def run_options(train: Callable[..., None]) -> Callable[..., None]:
+    """The options of every training stage, and a line at its end that says what comes next."""
+
+    @functools.wraps(train)
+    def function(**options: Any) -> None:
+        train(**options)
+        if os.environ.get("RANK", "0") == "0":  # of many processes one speaks
+            next_command = _NEXT.get(train.__name__, _TO_BUNDLE)
+            click.echo(f"{options['run']} is trained; next: {next_command}", err=True)
+
     options = [
         click.option(
             "--out",
@@ -76,8 +93,11 @@ def run_options(function: F) -> F:
         ),
         click.option(
             "--resume",
-            is_flag=True,
-            help="Go on from the run's newest checkpoint, with the settings that it began with.",
+            is_flag=False,
+            flag_value="run",
+            type=click.Choice(["run", "auto"]),
+            help="Go on with the run at --out, with the settings that it began with; with "
+            "--resume=auto begin it if there is none.",
         ),
     ]
     for option in reversed(options):
@@ -208,7 +228,7 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
 ear_option = click.option(
     "--ear",
     type=_RUN,
-    help="Folder of an independent ear; it reports on validation sounds at intervals.",
+    help="Folder of an independent sound classifier, which judges validation sounds.",
 )
 
 
@@ -265,8 +285,8 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 )
 @click.option(
     "--pairs",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Instead: a table of your own pairs, as echoes-train prepare pairs reads it.",
+    type=click.Path(path_type=Path, exists=True),
+    help="Instead: a table or folder of your own pairs, as echoes-train prepare pairs reads it.",
 )
 @click.option("--image-vqgan", type=_RUN, help="Run of the picture codec.")
 @click.option("--mel-vqgan", type=_RUN, help="Run of the mel codec.")
@@ -362,8 +382,59 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
     config = configure(asked, start)
     cache = TokenCache.load(tokens)
     check_tokens(tokens, cache, asked.run, start)
-    save_settings(asked, config.loop, {"config": to_dict(config), "start_from": start_from})
+    facts = {"config": to_dict(config), "start_from": start_from, "labels": cache.labels}
+    save_settings(asked, config.loop, facts)
     train_transformer(asked.run, cache, config, None if start is None else start.folder)
+
+
+@main.command()
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The cache written by echoes-train tokenize.",
+)
+@click.option(
+    "--teacher",
+    required=True,
+    help="Run or bundle of the transformer, of context form, that the student learns from and "
+    "starts as; its codecs made the tokens.",
+)
+@run_options
+def distill(tokens: Path, teacher: str, **options: Any) -> None:
+    """Train a transformer to decode in a few passes, with the guidance folded in.
+
+    The student answers in each of its passes, without guidance, what the guided teacher comes to
+    in its own, more steps: for either medium, from nothing or from a part, with and without the
+    other medium.
+
+    Example: echoes-train distill --teacher runs/transformer --tokens runs/tokens.safetensors
+    --out runs/student
+    """
+    from echoes_training.bundles import open_source
+    from echoes_training.config import to_dict
+    from echoes_training.data.tokens import TokenCache
+    from echoes_training.stages.codebooks import check_tokens
+    from echoes_training.stages.distill import distill as train_student
+    from echoes_training.stages.distill import student_of
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="distill", start_from=teacher, start_option="--teacher", **options)
+    source = open_source(teacher)
+    config = configure(asked)
+    student = student_of(source, config)
+    cache = TokenCache.load(tokens)
+    check_tokens(tokens, cache, asked.run, source)
+    facts = {
+        # The result is a transformer like any other, and its settings say so.
+        "stage": "transformer",
+        "config": to_dict(student),
+        "distill": to_dict(config),
+        "start_from": teacher,
+        "labels": cache.labels,
+    }
+    save_settings(asked, config.loop, facts)
+    train_student(asked.run, cache, config, student, source.folder)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 #
 #   training/runs/mini.sh MEDIA WORK
 #
-# MEDIA holds caltech101/, esc10/, sounds/, sounds.csv and classes.csv (docs/training.md says where
+# MEDIA holds caltech101/, esc10/, sounds/, sounds.csv and classes.csv (docs/train.md says where
 # they come from); a label may have several rows in classes.csv.
 # WORK gets the index, the runs and the bundle. Run it again after an interruption: every part
 # goes on where it stopped.
@@ -22,11 +22,11 @@ fi
 index=$work/data/index.jsonl
 
 # Every training takes about a core. The codecs' codes are what the transformer waits for.
-echoes-train image-codec --index "$index" --out "$work/image" --resume &
+echoes-train image-codec --index "$index" --out "$work/image" --resume=auto &
 image=$!
-echoes-train mel-codec --index "$index" --out "$work/mel" --resume
+echoes-train mel-codec --index "$index" --out "$work/mel" --resume=auto
 wait $image
-echoes-train vocoder --index "$index" --out "$work/vocoder" --resume &
+echoes-train vocoder --index "$index" --out "$work/vocoder" --resume=auto &
 vocoder=$!
 if [ ! -e "$work/tokens.safetensors" ]; then
   echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
@@ -36,7 +36,7 @@ if [ ! -e "$work/confidence.safetensors" ]; then
   echoes-train confidence --codec "$work/image" --index "$index" \
     --out "$work/confidence.safetensors"
 fi
-echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume
+echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume=auto
 wait $vocoder
 
 rm -rf "$work/echoes-mini"

@@ -2,13 +2,16 @@
 
 import dataclasses
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from echoes_rt import __version__
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
-from echoes_training.data.index import Clip
+from echoes_training import checkpoint
+from echoes_training.bundles import folded_sampling
+from echoes_training.data.index import Clip, shared_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +20,7 @@ class About:
 
     Attributes:
         card: text of the model card; empty for a generated one.
+        base_card: that of the bundle it is made from, which the card then holds.
     """
 
     name: str
@@ -26,17 +30,20 @@ class About:
     labels: tuple[str, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
     card: str = ""
+    base_card: str = ""
 
 
 def about_bundle(
     base: Manifest | None,
     random: str | None,
     *,
+    transformer: Path | None = None,
     name: str | None,
     license_name: str | None,
     description: str,
-    labels: tuple[str, ...],
+    labels: list[str],
     card: str,
+    base_card: str,
     sampling: tuple[str, ...],
 ) -> About:
     """What the command line says, and where it says nothing, what the base bundle does.
@@ -44,11 +51,13 @@ def about_bundle(
     Args:
         base: of the bundle that some of the models come from.
         random: the preset of untrained models.
+        transformer: its run, if it has one: a distilled one says how it decodes.
         name: of the bundle.
         license_name: its licence.
         description: a sentence.
-        labels: of the media that it was verified on; those of the base stay.
+        labels: from ``labels_known``.
         card: text of the model card.
+        base_card: of the base bundle, whose attributions hold for what is made of it.
         sampling: ``key=value`` settings.
 
     Raises:
@@ -59,18 +68,31 @@ def about_bundle(
         name=name or (f"{base.name}-tuned" if base else usual),
         license=license_name or (base.license if base else About.license),
         description=description,
-        labels=tuple(sorted({*labels, *(base.labels if base else ())})),
+        labels=tuple(labels),
         card=card,
-        sampling=_recommended(base.sampling if base else Sampling(), sampling),
+        base_card=base_card,
+        sampling=_recommended(_usual(base, transformer), sampling),
     )
 
 
+def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
+    """How the transformer decodes where nobody says otherwise."""
+    taught = None if transformer is None else folded_sampling(transformer)
+    if taught is not None:
+        return taught
+    is_of_another = base is not None and base.sampling.is_folded and transformer is not None
+    return Sampling() if base is None or is_of_another else base.sampling
+
+
 def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
+    # Whether guidance is folded in, the weights have decided.
+    allowed = [name for name in vars(defaults) if name != "guidance"]
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
-        if not separator or not hasattr(defaults, key):
-            allowed = ", ".join(vars(defaults))
-            raise InputError(f"--sampling needs KEY=VALUE with one of {allowed}, got {assignment}")
+        if not separator or key not in allowed:
+            raise InputError(
+                f"--sampling needs KEY=VALUE with one of {', '.join(allowed)}, got {assignment}"
+            )
         kind = type(getattr(defaults, key))
         try:
             value: Any = tuple(map(float, text.split(","))) if kind is tuple else kind(text)
@@ -80,8 +102,15 @@ def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
     return defaults
 
 
-def labels_of(clips: list[Clip]) -> tuple[str, ...]:
-    """Those that pictures and sounds share, sorted."""
-    with_image = {clip.label for clip in clips if clip.image and clip.label}
-    with_audio = {clip.label for clip in clips if clip.audio and clip.label}
-    return tuple(sorted(with_image & with_audio))
+def labels_known(clips: list[Clip], transformer: Path | None, base: Manifest | None) -> list[str]:
+    """What the transformer was trained on: its run's own labels, else the base's; and the media's.
+
+    Args:
+        clips: that the bundle is verified on.
+        transformer: its run, if it is not the base's.
+        base: of the bundle that the other models come from.
+    """
+    own: list[str] = []
+    if transformer is not None:
+        own = checkpoint.load_config(transformer).get("labels", [])
+    return sorted({*shared_labels(clips), *(own or (base.labels if base else ()))})

@@ -29,6 +29,7 @@ from echoes_rt.format.engine_file import (
     record_path,
 )
 from echoes_rt.format.graphs import BATCH, DRAWN, FRAMES, STEPS, GraphSpec
+from echoes_rt.install import install_line
 from echoes_rt.nvidia.cuda_driver import CudaDriver
 from echoes_rt.nvidia.engines import MODULES, import_tensorrt
 from echoes_rt.nvidia.gpu import find_gpu
@@ -89,7 +90,7 @@ def make_targets(flavour: str, sms: tuple[int, ...]) -> list[Target]:
         version = import_tensorrt(flavour).__version__
     except (ImportError, OSError, RuntimeError) as error:
         raise BackendError(
-            f"{MODULES[flavour]} cannot be imported: {error}; {_HINTS[flavour]}"
+            f"{MODULES[flavour]} cannot be imported: {error}; {_hint(flavour)}"
         ) from error
     if flavour == "rtx" and sms:
         return [Target(flavour=flavour, version=version, sm=sm) for sm in sms]
@@ -105,11 +106,13 @@ def make_targets(flavour: str, sms: tuple[int, ...]) -> list[Target]:
     return [Target(flavour=flavour, version=version, sm=here, driver=driver, l4t=l4t)]
 
 
-_HINTS = {
-    "rtx": "install echoes-rt[rtx]",
-    "tensorrt": "it comes with JetPack; make the environment with --system-site-packages, or use "
-    "--backend rtx on a PC",
-}
+def _hint(flavour: str) -> str:
+    if flavour == "rtx":
+        return install_line("rtx")
+    return (
+        "it comes with JetPack; make the environment with --system-site-packages, or use "
+        "--backend rtx on a PC"
+    )
 
 
 def free_ranges(bundle: Bundle, max_batch: int, max_steps: int) -> Ranges:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from echoes_rt.backends.base import Around, Arrays, Session
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
-from echoes_rt.backends.lifetime import running
+from echoes_rt.backends.lifetime import run_watched
 from echoes_rt.backends.outputs import Named, checked_outputs
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
@@ -68,9 +68,12 @@ class OnnxSession:
         return self._device
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        options = import_onnxruntime().RunOptions()
+        asked = ([*self._outputs], dict(inputs), options)
+
         def compute() -> list[Any]:
-            with self.around(), running(import_onnxruntime().RunOptions()) as options:
-                return list(self._session.run([*self._outputs], dict(inputs), options))
+            with self.around():
+                return list(run_watched(lambda: self._session.run(*asked), options))
 
         try:
             outputs = compute() if self._worker is None else self._worker.run(compute)

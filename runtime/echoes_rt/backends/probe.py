@@ -19,8 +19,8 @@ from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
     first_line,
-    quiet,
     import_onnxruntime,
+    quiet,
     start_session,
 )
 from echoes_rt.errors import BackendError

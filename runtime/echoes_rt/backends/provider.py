@@ -8,6 +8,7 @@ from typing import Any
 
 from echoes_rt.backends.device import Device
 from echoes_rt.errors import BackendError
+from echoes_rt.install import install_line
 
 CPU_PROVIDER = "CPUExecutionProvider"
 CUDA_PROVIDER = "CUDAExecutionProvider"
@@ -20,30 +21,36 @@ class Provider:
     Attributes:
         name: as ONNX Runtime calls it.
         package: the module that brings it to an ONNX Runtime without it; None: none does.
-        remedy: what to do where it is missing.
+        extra: of echoes-rt, that brings it; None: none does.
+        hint: what to do where it is missing, after installing the extra.
     """
 
     name: str
     package: str | None
-    remedy: str
+    extra: str | None = None
+    hint: str
+
+    @property
+    def remedy(self) -> str:
+        return self.hint if self.extra is None else f"{install_line(self.extra)} {self.hint}"
 
 
 PROVIDERS = {
     "cuda": Provider(
         name=CUDA_PROVIDER,
         package=None,
-        remedy="install echoes-rt[gpu] in an environment without echoes-rt[cpu]; on a Jetson use "
-        "device tensorrt",
+        extra="gpu",
+        hint="in an environment without onnxruntime; on a Jetson use device tensorrt",
     ),
     "openvino": Provider(
         name="OpenVINOExecutionProvider",
         package="onnxruntime_ep_openvino",
-        remedy="install onnxruntime-ep-openvino beside onnxruntime 1.24 or newer",
+        hint="pip install onnxruntime-ep-openvino, beside onnxruntime 1.24 or newer",
     ),
     "webgpu": Provider(
         name="WebGpuExecutionProvider",
         package="onnxruntime_ep_webgpu",
-        remedy="install onnxruntime-ep-webgpu beside onnxruntime 1.24 or newer",
+        hint="pip install onnxruntime-ep-webgpu, beside onnxruntime 1.24 or newer",
     ),
 }
 """By the kind of device."""

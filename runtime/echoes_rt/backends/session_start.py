@@ -15,9 +15,12 @@ from echoes_rt.backends.lifetime import starting
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
 from echoes_rt.cpu_limit import thread_limit
 from echoes_rt.errors import BackendError
+from echoes_rt.install import install_line
 
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
 _FATAL_ONLY, _WARNINGS = 4, 2
+
+_NO_MEMORY = ("std::bad_alloc", "Failed to allocate memory")
 
 _CONFIG = {
     # A bundle's graphs run one after another, each with threads of its own: those of the last one
@@ -44,7 +47,7 @@ def import_onnxruntime() -> ModuleType:
     except ImportError as error:
         if getattr(error, "name", None) == "onnxruntime":
             raise BackendError(
-                "no ONNX Runtime found; install echoes-rt[cpu] or echoes-rt[gpu]"
+                f"no ONNX Runtime found; {install_line('cpu')}, or [gpu] in its place"
             ) from error
         raise BackendError(f"ONNX Runtime is installed but cannot be loaded: {error}") from error
     if os.environ[TELEMETRY_VARIABLE] == "1":
@@ -127,4 +130,6 @@ def _broken_optimizers(version: str) -> list[str] | None:
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Of what ONNX Runtime raised."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "there is not enough memory" if any(said in line for said in _NO_MEMORY) else line

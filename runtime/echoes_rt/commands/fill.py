@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.commands.files import STANDARD, read_source, save
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
 from echoes_rt.commands.report import describe, show
 from echoes_rt.errors import InputError
 
+if TYPE_CHECKING:
+    from echoes_rt.io.source_file import SourceFile
+
 
 @click.command()
 @click.argument("source", type=FILE)
 @click.argument("out", type=FILE)
-@click.option("--from", "start", type=float, metavar="SECONDS", help="Where the new part begins.")
-@click.option("--to", "stop", type=float, metavar="SECONDS", help="Where the new part ends.")
-@click.option("--mask", type=FILE, help="Of a picture: as large as it, white where it is new.")
-@click.option("--image", type=FILE, help="A picture of what is to be heard in the new part.")
-@click.option("--sound", type=FILE, help="A sound of what is to be seen in the new part.")
+@click.option(
+    "--from", "start", type=float, metavar="SECONDS", help="Start of the part to replace."
+)
+@click.option("--to", "stop", type=float, metavar="SECONDS", help="End of the part to replace.")
+@click.option("--mask", type=FILE, help="Picture of the same size, white where to replace.")
+@click.option("--image", type=FILE, help="Picture that the new sound should match.")
+@click.option("--sound", type=FILE, help="Sound that the new part of a picture should match.")
 @verb_options
 def inpaint(
     source: Path,
@@ -38,7 +44,7 @@ def inpaint(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Make a part of a sound or of a picture anew; all else stays as it is.
+    """Replace a part of a sound or of a picture; the rest stays as it is.
 
     A sound needs --from and --to, a picture needs --mask.
 
@@ -49,7 +55,8 @@ def inpaint(
     from echoes_rt.pipeline import Echoes, Picture, Sound
 
     begin = time.perf_counter()
-    is_sound = _same_medium(source, out, mask, image, sound)
+    given = read_source(source)
+    is_sound = _same_medium(given, out, mask, image, sound)
     made: Sound | Picture
     if is_sound:
         if start is None or stop is None or mask is not None or sound is not None:
@@ -60,7 +67,7 @@ def inpaint(
         echoes = Echoes.load(bundle, device=device, threads=threads)
         with progress(quiet=quiet) as on_step:
             made = echoes.inpaint(
-                source, start=start, stop=stop, image=image, on_step=on_step, **options
+                given, start=start, stop=stop, image=image, on_step=on_step, **options
             )
     else:
         if mask is None or start is not None or stop is not None or image is not None:
@@ -70,10 +77,10 @@ def inpaint(
             )
         echoes = Echoes.load(bundle, device=device, threads=threads)
         with progress(quiet=quiet) as on_step:
-            made = echoes.inpaint_image(source, mask, audio=sound, on_step=on_step, **options)
-    made.save(out)
+            made = echoes.inpaint_image(given, mask, audio=sound, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
 @click.command("continue")
@@ -85,9 +92,9 @@ def inpaint(
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="How much is added.",
+    help="Length to add.",
 )
-@click.option("--image", type=FILE, help="A picture of what is to be heard.")
+@click.option("--image", type=FILE, help="Picture that the new sound should match.")
 @verb_options
 def continue_(
     source: Path,
@@ -101,24 +108,24 @@ def continue_(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Write a sound and more of it.
+    """Continue a sound: write it and what could follow.
 
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.fill_sound import MAX_ADDED_S
-    from echoes_rt.tasks.stream import check_duration
+    from echoes_rt.tasks.stream import MAX_HELD_S, check_duration
 
     begin = time.perf_counter()
-    if not _same_medium(source, out, image):
+    given = read_source(source)
+    if not _same_medium(given, out, image):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
-    check_duration(duration, MAX_ADDED_S)
+    check_duration(duration, MAX_HELD_S)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
-        made = echoes.continue_(source, duration=duration, image=image, on_step=on_step, **options)
-    made.save(out)
+        made = echoes.continue_(given, duration=duration, image=image, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
 @click.command()
@@ -130,7 +137,7 @@ def continue_(
     default=0.5,
     show_default=True,
     metavar="SHARE",
-    help="How much of it stays, 0 to 1.",
+    help="Fraction of its codes to keep, 0 to 1.",
 )
 @click.option(
     "--start",
@@ -138,7 +145,7 @@ def continue_(
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Where in a sound the clip begins.",
+    help="Where the clip begins in a longer sound.",
 )
 @verb_options
 def vary(
@@ -153,23 +160,24 @@ def vary(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Make a sound like the given one, or a picture like the given one.
+    """Make a variant of a sound or of a picture.
 
     Example: echoes-rt vary dog.wav other.wav --keep 0.3
     """
     from echoes_rt.pipeline import Echoes
 
     begin = time.perf_counter()
-    _same_medium(source, out)
+    given = read_source(source)
+    _same_medium(given, out)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet) as on_step:
-        made = echoes.vary(source, keep=keep, start=start, on_step=on_step, **options)
-    made.save(out)
+        made = echoes.vary(given, keep=keep, start=start, on_step=on_step, **options)
+    save(made, out)
     report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet)
+    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
-def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
+def _same_medium(source: SourceFile, out: Path, *others: Path | None) -> bool:
     """Whether both are sounds; checks that OUT can be written and is of SOURCE's medium.
 
     Raises:
@@ -181,6 +189,7 @@ def _same_medium(source: Path, out: Path, *others: Path | None) -> bool:
     from echoes_rt.io.sources import is_sound
 
     is_heard = is_sound(source)
-    (check_sound_path if is_heard else check_image_path)(out)
-    check_not_input(out, [source, *(other for other in others if other is not None)])
+    if out != STANDARD:
+        (check_sound_path if is_heard else check_image_path)(out)
+        check_not_input(out, [file for file in (source, *others) if isinstance(file, Path)])
     return is_heard

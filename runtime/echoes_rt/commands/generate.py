@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.commands.files import (
+    are_several,
+    expand,
+    is_watched,
+    output_files,
+    writable,
+)
 from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.progress import progress
 from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
@@ -16,6 +23,7 @@ from echoes_rt.commands.terminal import say
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
+    from echoes_rt.io.source_file import SourceFile
     from echoes_rt.pipeline import Echoes
 
 
@@ -30,7 +38,7 @@ if TYPE_CHECKING:
     "--duration",
     type=float,
     metavar="SECONDS",
-    help="Length of the sound, of any size. [default: one clip of the bundle]",
+    help="Length of the sound, up to a day. [default: one clip of the bundle]",
 )
 @click.option(
     "--start",
@@ -38,7 +46,7 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Where in a sound the clip begins that becomes a picture.",
+    help="Where the clip begins in a longer sound.",
 )
 @verb_options
 def generate(
@@ -57,10 +65,11 @@ def generate(
 ) -> None:
     """Make the sound of a picture, or the picture of a sound.
 
-    A picture SOURCE gives a sound: OUT ends in .wav, .flac or .ogg. A sound SOURCE gives a picture:
-    OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound of what
-    it shows, or a picture OUT of its own sound. With several SOURCEs OUT is a folder; with --count
-    a number is added to the name.
+    A picture SOURCE gives a sound: OUT ends in .wav, .flac, .ogg or .mp3. A sound SOURCE gives a
+    picture: OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound
+    of what it shows, or that sound alone; or a picture OUT of its own sound. With several SOURCEs
+    or a folder of them OUT is a folder, which is made if there is none; with --count a number is
+    added to the name. As SOURCE or OUT, - is standard input or output, which gets WAV or PNG.
 
     \b
     Example: echoes-rt generate dog.jpg dog.wav --seed 7
@@ -68,55 +77,57 @@ def generate(
              echoes-rt generate sea.jpg sea.wav --duration 60
              echoes-rt generate clip.mp4 loud.mp4
              echoes-rt generate *.jpg sounds/ --count 8 --rank 1
+             echoes-rt generate - - < dog.jpg | aplay
     """  # noqa: D301 - \b keeps click from joining the lines
-    from echoes_rt.io.video import is_video_path
     from echoes_rt.options import draw_seed
     from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.whole import BATCH, check_count
 
     begin = time.perf_counter()
     check_count(count, rank)
-    videos = [is_video_path(source) and not _is_heard(source, out) for source in sources]
-    if any(videos) and (not all(videos) or count > 1 or duration is not None or start):
-        raise InputError("videos go alone, without --count, --duration and --start")
     if duration is not None and (count > 1 or start):
         raise InputError(
             "duration does not go with --count, make long sounds one by one, nor with --start"
         )
-    files = _output_files(sources, out, count if rank is None else rank)
-    echoes = Echoes.load(bundle, device=device, threads=threads)
-    # What is wrong is said once, not for each source.
-    draw_seed(options["seed"])
-    echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
+    files = expand(sources)
+    is_plain = count == 1 and duration is None and not start
+    if not is_plain and any(is_watched(file, out) for file in files):
+        raise InputError("a video goes without --count, --duration and --start")
     reports: list[Report] = []
     failures: list[Report] = []
     guesses: list[str] = []
-    with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(sources)) as on_step:
-        for source, names in zip(sources, files, strict=True):
-            try:
-                if any(videos):
-                    reports.append(_video(echoes, source, names[0], quiet=quiet, options=options))
-                elif duration is not None:
-                    report = _long(echoes, source, names[0], duration, quiet=quiet, options=options)
-                    reports.append(report)
+    results = count if rank is None else rank
+    with writable(out, files, results) as target:
+        outputs = output_files(files, target, results, is_several=are_several(sources))
+        echoes = Echoes.load(bundle, device=device, threads=threads)
+        # What is wrong is said once, not for each source.
+        draw_seed(options["seed"])
+        echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
+        with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(files)) as on_step:
+            for file, names in zip(files, outputs, strict=True):
+                try:
+                    if is_watched(file, out):
+                        reports.append(_video(echoes, file, names[0], quiet, options))
+                    elif duration is not None:
+                        reports.append(_long(echoes, file, names[0], duration, quiet, options))
+                    else:
+                        made = echoes.generate_many(
+                            [file], count=count, rank=rank, start=start, on_step=on_step, **options
+                        )[0]
+                        for name, result in zip(names, made, strict=True):
+                            result.save(name)
+                            reports.append(describe(name, result, echoes))
+                except InputError as error:
+                    if len(files) == 1:
+                        raise
+                    failures.append(describe_failure(file, error))  # the others may be well
                 else:
-                    made = echoes.generate_many(
-                        [source], count=count, rank=rank, start=start, on_step=on_step, **options
-                    )[0]
-                    for name, result in zip(names, made, strict=True):
-                        result.save(name)
-                        reports.append(describe(name, result, echoes))
-            except InputError as error:
-                if len(sources) == 1:
-                    raise
-                failures.append(describe_failure(source, error))  # the others may be well
-            else:
-                if warning := guess(source, reports[-1]):
-                    guesses.append(warning)
+                    if warning := guess(file, reports[-1]):
+                        guesses.append(warning)
     took_s = time.perf_counter() - begin
     if guesses and not quiet:
         say("\n".join(guesses), err=True)
-    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures)
+    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures, out=out)
 
 
 @click.command()
@@ -152,66 +163,14 @@ def cogenerate(
     for name, result in zip((sound, picture), made, strict=True):
         result.save(name)
         reports.append(describe(name, result, echoes))
-    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet)
-
-
-def _output_files(sources: tuple[Path, ...], out: Path, results: int) -> list[list[Path]]:
-    """Where the results of each source go, checked before any work.
-
-    Raises:
-        InputError: if a source and its result are of the same medium, or nothing can be written, or
-            a result would take the place of a source.
-    """
-    from echoes_rt.io.audio import check_sound_path
-    from echoes_rt.io.image import check_image_path
-    from echoes_rt.io.output_file import check_not_input, is_folder
-    from echoes_rt.io.sound_file import is_sound_path
-    from echoes_rt.io.sources import medium_of
-    from echoes_rt.io.video import check_video_path
-
-    is_there = is_folder(out)
-    is_several = is_there or len(sources) > 1
-    if is_several and not is_there:
-        raise InputError(f"with several sources OUT must be a folder, got {out}; make it first")
-    files = []
-    for source in sources:
-        medium = medium_of(source)
-        if medium == "video" and not _is_heard(source, out):
-            suffix, check = ".mp4", check_video_path
-        elif medium == "picture":
-            suffix, check = ".wav", check_sound_path
-        else:
-            suffix, check = ".png", check_image_path
-        name = out / source.with_suffix(suffix).name if is_several else out
-        if check is check_image_path and is_sound_path(name):
-            raise InputError(
-                f"generate makes a picture of a sound, got {source} and {name}; "
-                "use vary or continue for more sound"
-            )
-        numbered = [name.with_stem(f"{name.stem}-{i + 1}") for i in range(results)]
-        files.append([check(path) for path in (numbered if results > 1 else [name])])
-    written = [path.resolve() for names in files for path in names]
-    if len(set(written)) < len(written):
-        raise InputError("two sources would give a file of the same name; rename one")
-    for path in written:
-        check_not_input(path, sources)
-    return files
-
-
-def _is_heard(source: Path, out: Path) -> bool:
-    """Whether of a video the sound counts: where a picture is asked for."""
-    from echoes_rt.io.image import PICTURE_SUFFIXES
-    from echoes_rt.io.video import is_video_path
-
-    return is_video_path(source) and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir()
+    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=sound)
 
 
 def _long(
     echoes: Echoes,
-    source: Path,
+    source: SourceFile,
     out: Path,
     duration: float,
-    *,
     quiet: bool,
     options: dict[str, Any],
 ) -> Report:
@@ -225,9 +184,7 @@ def _long(
     return describe(out, made, echoes)
 
 
-def _video(
-    echoes: Echoes, source: Path, out: Path, *, quiet: bool, options: dict[str, Any]
-) -> Report:
+def _video(echoes: Echoes, source: Path, out: Path, quiet: bool, options: dict[str, Any]) -> Report:
     with progress(quiet=quiet) as on_step:
         made = echoes.add_sound(source, out, on_step=on_step, **options)
     return describe(out, made, echoes)

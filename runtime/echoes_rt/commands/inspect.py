@@ -104,7 +104,7 @@ def _nvidia_lines(nvidia: dict[str, Any]) -> list[str]:
         "board": nvidia["board"],
         "Jetson Linux": nvidia["jetson_linux"],
         "JetPack": nvidia["jetpack"],
-        "CUDA": nvidia["cuda"],
+        "CUDA toolkit": nvidia["cuda"],
         "cuDNN": nvidia["cudnn"],
         **nvidia["tensorrt"],
         "kernels of ONNX Runtime": ", ".join(nvidia["onnxruntime_kernels"]),

@@ -13,6 +13,7 @@ from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
+    from echoes_rt.profile.gemm_peak import Peak
     from echoes_rt.profile.report import Profile, Subject
     from echoes_rt.profile.sweep import Point
 
@@ -24,7 +25,7 @@ _DEVICES = ("auto", *KINDS)
 @click.option(
     "--runs", type=click.IntRange(1, 10_000), default=7, show_default=True, help="Timed runs."
 )
-@click.option("--image", type=FILE, help="The picture. [default: one of noise]")
+@click.option("--image", type=FILE, help="Picture to use. [default: noise]")
 @click.option("--compare", metavar="OTHER", help="A second bundle, or a device: side by side.")
 @click.option(
     "--sweep",
@@ -33,6 +34,7 @@ _DEVICES = ("auto", *KINDS)
 )
 @click.option("--trace", type=FILE, help="Write one generation for Perfetto or chrome://tracing.")
 @click.option("--plot", type=FILE, help="Write a chart: .png, .svg or .pdf; needs matplotlib.")
+@click.option("--csv", type=FILE, help="Write the stages' times as a table.")
 @verb_options
 def profile(
     bundle_path: str | None,
@@ -42,6 +44,7 @@ def profile(
     sweep: str | None,
     trace: Path | None,
     plot: Path | None,
+    csv: Path | None,
     bundle: str | None,
     device: str,
     threads: int | None,
@@ -50,7 +53,7 @@ def profile(
     seed: int | None,
     **dials: Any,
 ) -> None:
-    """Show where the time and the memory of picture to sound go.
+    """Measure where the time and memory of picture to sound go.
 
     BUNDLE is a folder, a zip or a name, the same as --bundle. With --json the last line is one
     document.
@@ -63,7 +66,8 @@ def profile(
     from echoes_rt.cpu_limit import usable_cpus
     from echoes_rt.io.leftovers import ScratchFolder
     from echoes_rt.io.output_file import check_place
-    from echoes_rt.profile.gemm_peak import gemm_peak_gflops
+    from echoes_rt.profile.csv_file import write_csv
+    from echoes_rt.profile.gemm_peak import gemm_peak
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
@@ -71,7 +75,7 @@ def profile(
 
     if bundle_path is not None and bundle is not None:
         raise click.UsageError("give the bundle once, as BUNDLE or with --bundle")
-    for path in filter(None, (trace, plot)):
+    for path in filter(None, (trace, plot, csv)):
         check_place(path)
     if plot is not None:
         check_plot(plot)
@@ -85,13 +89,22 @@ def profile(
         subjects = [_asked(s, image, folder, seed, dials) for s in subjects]
         n_threads = threads or usable_cpus()
         note(f"peak of matrix products with {n_threads} threads")
-        peak = gemm_peak_gflops(n_threads)
+        peak = gemm_peak(n_threads)
+        if peak.is_busy:
+            note(
+                f"WARNING: this machine is busy, {n_threads} threads had {peak.cpu_share:.0%} of "
+                "their time; the figures are those of a slower one"
+            )
         profiles = make_profiles(subjects, runs, note)
         sweeps = [run_sweep(s, sweep, runs, note) for s in subjects] if sweep else []
     if trace is not None:
-        write_trace(trace, profiles[0].watched)
+        first = profiles[0].subject
+        write_trace(trace, profiles[0].watched, f"{first.label} on {first.model.choice.device}")
     if plot is not None:
-        write_plot(plot, profiles, sweeps, sweep or "")
+        title = f"{_machine()['cpu']}, {n_threads} threads, {runs} runs"
+        write_plot(plot, profiles, sweeps, sweep or "", title)
+    if csv is not None:
+        write_csv(csv, profiles)
     if as_json:
         say(json.dumps(_document(profiles, sweeps, sweep, peak, n_threads, runs)))
     elif not quiet:
@@ -152,16 +165,22 @@ def _document(
     profiles: list[Profile],
     sweeps: list[list[Point]],
     kind: str | None,
-    peak_gflops: float,
+    peak: Peak,
     threads: int,
     runs: int,
 ) -> dict[str, object]:
+    from echoes_rt.profile.report import SCHEMA, UNITS
+
     return {
+        "schema": SCHEMA,
+        "units": UNITS,
         "machine": _machine(),
         "threads": threads,
         "runs": runs,
-        "gemm_peak_gflops": round(peak_gflops, 1),
-        "profiles": [profile.to_dict(peak_gflops) for profile in profiles],
+        "gemm_peak_gflops": round(peak.gflops, 1),
+        "cpu_share": round(peak.cpu_share, 3),
+        "is_busy": peak.is_busy,
+        "profiles": [profile.to_dict(peak.gflops) for profile in profiles],
         "sweeps": [
             {"label": profile.subject.label, "kind": kind, "points": [p.to_dict() for p in points]}
             for profile, points in zip(profiles, sweeps, strict=False)
@@ -173,7 +192,7 @@ def _text(
     profiles: list[Profile],
     sweeps: list[list[Point]],
     kind: str | None,
-    peak_gflops: float,
+    peak: Peak,
     threads: int,
     runs: int,
 ) -> str:
@@ -182,9 +201,9 @@ def _text(
     machine = _machine()
     parts = [
         f"{machine['cpu']}; {threads} threads; float32 matrix product of numpy: "
-        f"{peak_gflops:.0f} GFLOP/s\nONNX Runtime {machine['onnxruntime']}, {machine['os']}"
+        f"{peak.gflops:.0f} GFLOP/s\nONNX Runtime {machine['onnxruntime']}, {machine['os']}"
     ]
-    parts += [profile_text(profile, peak_gflops, runs) for profile in profiles]
+    parts += [profile_text(profile, peak.gflops, runs) for profile in profiles]
     if len(profiles) == 2:
         parts.append(comparison_text(profiles[0], profiles[1]))
     for profile, points in zip(profiles, sweeps, strict=False):

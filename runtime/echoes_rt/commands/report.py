@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from echoes_rt.commands.files import STANDARD
 from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def describe(file: Path, result: "Result | Stream", model: "Model") -> Report:
     }
 
 
-def guess(source: Path, report: Report) -> str | None:
+def guess(source: object, report: Report) -> str | None:
     """A warning, if the sound was made from a picture of what the model does not know."""
     from echoes_rt.format.graphs import CONFIDENT
 
@@ -61,7 +62,7 @@ def guess(source: Path, report: Report) -> str | None:
     )
 
 
-def describe_failure(source: Path, error: Exception) -> Report:
+def describe_failure(source: object, error: Exception) -> Report:
     """One source of several that could not be used."""
     return {"source": str(source), "error": str(error)}
 
@@ -73,17 +74,24 @@ def show(
     as_json: bool,
     quiet: bool,
     failures: list[Report] | None = None,
+    out: Path,
 ) -> None:
-    """Prints one report, or a list of them if there are several; failures end with status 1."""
+    """Prints one report, or a list of them if there are several; failures end with status 1.
+
+    Standard output is left to the result where ``out`` is that.
+    """
+    is_piped = out == STANDARD
+    if is_piped:
+        reports = [report | {"file": str(out)} for report in reports]
     if as_json:
         document: Report = {"results": reports}
         if failures:
             document["failures"] = failures
         elif len(reports) == 1:
             document = reports[0]
-        say(json.dumps(document | {"took_ms": round(took_s * 1000, 1)}, indent=2))
+        say(json.dumps(document | {"took_ms": round(took_s * 1000, 1)}, indent=2), err=is_piped)
     elif reports and not quiet:
-        say(_text(reports, took_s))
+        say(_text(reports, took_s), err=is_piped)
     for failure in failures or ():
         say(f"Error: {failure['error']}", err=True)
     if failures:

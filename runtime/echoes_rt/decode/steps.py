@@ -42,14 +42,14 @@ def decode(
         scale = plan.guidance_scale[step]
         # Without a context, the branch without it is the only one.
         n_alone = members if scale != 1 or not has_context else 0
-        inputs.append(
-            {
-                "positions": plan.positions[step],
-                "uniforms": noise[step],
-                "temperature": plan.temperature[step : step + 1],
-                "guidance_scale": np.full(n_alone, scale, dtype=np.float32),
-            }
-        )
+        taken = {
+            "positions": plan.positions[step],
+            "uniforms": noise[step],
+            "temperature": plan.temperature[step : step + 1],
+        }
+        if "guidance_scale" in session.inputs:
+            taken["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
+        inputs.append(taken)
     with session.begin(tokens, context, inputs) as state:
         for step in range(plan.steps):
             state.step()
@@ -67,8 +67,9 @@ def decode_at_once(
         "positions": plan.positions,
         "uniforms": noise_of(plan, uniforms),
         "temperature": plan.temperature,
-        "guidance_scale": plan.guidance_scale,
     }
+    if "guidance_scale" in session.inputs:
+        inputs["guidance_scale"] = plan.guidance_scale
     return np.asarray(session.run(inputs)["decoded"])
 
 

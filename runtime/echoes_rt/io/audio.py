@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from io import RawIOBase
+from io import BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,20 @@ from echoes_rt.io.sound_file import (
     checked,
     open_sound,
 )
+from echoes_rt.io.source_file import MemoryFile, SourceFile, as_file
 
 FloatArray = NDArray[np.float32]
 
 _logger = logging.getLogger(__name__)
 
-_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
 
 # The deepest samples that a format holds, where it does not hold all.
 _DEEPEST: dict[str, str] = {"FLAC": "PCM_24"}
 _FLOATS = ("FLOAT", "DOUBLE")
-_MAX_CHANNELS = {"FLAC": 8, "OGG": 255, "WAV": 1024}
+_MAX_CHANNELS = {"FLAC": 8, "OGG": 255, "WAV": 1024, "MP3": 2}
+_LOSSY = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
+_MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 
 SOUND_SUFFIXES = tuple(_FORMATS)
 """What can be written; what can be read is more: all that libsndfile knows, and some of FFmpeg."""
@@ -67,7 +70,7 @@ class Recording:
     depth: Depth
 
 
-def read_recording(path: Path | str) -> Recording:
+def read_recording(path: Path | str | MemoryFile) -> Recording:
     """Any sound that can be read, whole.
 
     Raises:
@@ -75,7 +78,7 @@ def read_recording(path: Path | str) -> Recording:
             MAX_HELD_BYTES when decoded.
         BackendError: if PyAV is needed and missing.
     """
-    path = Path(path)
+    path = as_file(path)
     with open_sound(path) as source:
         _check_held(path, source, source.n_frames or 0)
         held = bytearray()
@@ -88,7 +91,7 @@ def read_recording(path: Path | str) -> Recording:
         return Recording(samples=samples, sample_rate=source.sample_rate, depth=source.depth)
 
 
-def _check_held(path: Path, source: SoundSource, n_frames: int) -> None:
+def _check_held(path: SourceFile, source: SoundSource, n_frames: int) -> None:
     if n_frames * source.frame_bytes > MAX_HELD_BYTES:
         raise InputError(
             f"sound {path} takes more than the {MAX_HELD_BYTES // 1_000_000} MB allowed when "
@@ -115,7 +118,11 @@ def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatAr
 
 
 def read_audio(
-    path: Path | str, sample_rate: int, *, start_s: float = 0.0, n_samples: int | None = None
+    path: Path | str | MemoryFile,
+    sample_rate: int,
+    *,
+    start_s: float = 0.0,
+    n_samples: int | None = None,
 ) -> FloatArray:
     """Any sound that can be read, mixed to one channel and resampled: (S,) at ``sample_rate``.
 
@@ -132,7 +139,7 @@ def read_audio(
         InputError: as ``read_recording``, or if ``start_s`` is not within the sound.
         BackendError: as ``read_recording``.
     """
-    path = Path(path)
+    path = as_file(path)
     with open_sound(path) as source:
         source_rate = source.sample_rate
         # Of some files only reading to the end tells how long they are.
@@ -189,53 +196,85 @@ def write_audio(
     sample_rate: int,
     depth: Depth = "PCM_16",
 ) -> Path:
-    """Writes samples as WAV, FLAC or Ogg Vorbis, by suffix; the file appears whole or not at all.
+    """Writes samples as WAV, FLAC, Ogg Vorbis or MP3, by suffix; whole or not at all.
 
     Args:
         path: ends in one of SOUND_SUFFIXES.
         chunks: (S,) or (S, C) in [-1, 1], or an iterable of such, of which only one is held at a
             time.
         sample_rate: in Hz.
-        depth: how WAV holds them; FLAC has 24 bits at most, and Vorbis no depth.
+        depth: how WAV holds them; FLAC has 24 bits at most, Vorbis and MP3 no depth.
 
     Raises:
         InputError: for an unknown suffix or a place that cannot be written, or if the format cannot
             hold such a sound.
     """
     path = check_sound_path(path)
-    container = _FORMATS[path.suffix.lower()]
     stream = iter([chunks] if isinstance(chunks, np.ndarray) else chunks)
     first = next(stream)
+    encode = _encoder(path, first, sample_rate, depth)
+    try:
+        with replacing(path) as partial, partial.open("rb+", buffering=0) as raw:
+            encode(raw, itertools.chain([first], stream))
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise InputError(f"cannot write {path}: {said(error)}") from error
+    return path
+
+
+def encode_audio(
+    samples: Samples, sample_rate: int, format: str = "wav", depth: Depth = "PCM_16"
+) -> bytes:
+    """What ``write_audio`` would write to a file with the suffix ``format``."""
+    name = Path(f"sound.{format}")
+    check_suffix(name, SOUND_SUFFIXES)
+    encoded = BytesIO()
+    try:
+        _encoder(name, samples, sample_rate, depth)(encoded, [samples])
+    except soundfile.LibsndfileError as error:
+        raise InputError(f"cannot encode {format}: {said(error)}") from error
+    return encoded.getvalue()
+
+
+def _encoder(
+    path: Path, first: Samples, sample_rate: int, depth: Depth
+) -> Callable[[RawIOBase | BytesIO, Iterable[Samples]], None]:
+    """What writes chunks like ``first`` to a file, in the format of the path's suffix.
+
+    Raises:
+        InputError: if the format cannot hold such a sound.
+    """
+    container = _FORMATS[path.suffix.lower()]
     channels = 1 if first.ndim == 1 else first.shape[1]
     if channels > _MAX_CHANNELS[container]:
         raise InputError(
             f"cannot write {path}: {container} holds {_MAX_CHANNELS[container]} channels, got "
             f"{channels}; use .wav"
         )
+    if container == "MP3" and sample_rate not in _MP3_RATES:
+        raise InputError(f"cannot write {path}: MP3 has no rate of {sample_rate} Hz; use .ogg")
     subtype = _subtype(path, container, depth)
-    try:
-        with replacing(path) as partial, partial.open("rb+", buffering=0) as raw:
-            sink = _Sink(raw)
-            with soundfile.SoundFile(
-                sink, "w", sample_rate, channels, subtype, format=container
-            ) as file:
-                for chunk in itertools.chain([first], stream):
-                    for start in range(0, len(chunk), _BLOCK_SAMPLES):
-                        block = chunk[start : start + _BLOCK_SAMPLES]
-                        if depth in _FLOATS and subtype.startswith("PCM"):
-                            _check_peak(block, path)
-                        file.write(block)
-                        sink.check()
-            sink.check()
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"cannot write {path}: {said(error)}") from error
-    return path
+
+    def encode(raw: RawIOBase | BytesIO, chunks: Iterable[Samples]) -> None:
+        sink = _Sink(raw)
+        with soundfile.SoundFile(
+            sink, "w", sample_rate, channels, subtype, format=container
+        ) as file:
+            for chunk in chunks:
+                for start in range(0, len(chunk), _BLOCK_SAMPLES):
+                    block = chunk[start : start + _BLOCK_SAMPLES]
+                    if depth in _FLOATS and subtype.startswith("PCM"):
+                        _check_peak(block, path)
+                    file.write(block)
+                    sink.check()
+        sink.check()
+
+    return encode
 
 
 class _Sink:
     """A file of which libsndfile's failed writes are known: its own close does not tell of them."""
 
-    def __init__(self, file: RawIOBase) -> None:
+    def __init__(self, file: RawIOBase | BytesIO) -> None:
         self._file = file
         self._error: OSError | None = None
 
@@ -258,8 +297,8 @@ class _Sink:
 
 
 def _subtype(path: Path, container: str, depth: Depth) -> str:
-    if container == "OGG":
-        return "VORBIS"
+    if container in _LOSSY:
+        return _LOSSY[container]
     subtype = depth if soundfile.check_format(container, depth) else _DEEPEST[container]
     if subtype != depth:
         _logger.warning(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.install import install_line
+from echoes_rt.io.source_file import MemoryFile, SourceFile
 
 VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 """What is read as a video; its sound is read where a sound is asked for."""
@@ -28,37 +29,41 @@ def import_av(needed_for: str) -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise BackendError(f"{needed_for} needs PyAV; install echoes-rt[video]") from error
+        raise BackendError(f"{needed_for} needs PyAV; {install_line('video')}") from error
     module: ModuleType = av
     return module
 
 
 @contextmanager
-def open_av(path: Path, kind: str) -> Iterator[Any]:
+def open_av(source: SourceFile, kind: str) -> Iterator[Any]:
     """An input container; whatever FFmpeg says of a broken file becomes an InputError.
 
     Args:
-        path: the file.
+        source: the file.
         kind: "video" or "sound", for messages.
 
     Raises:
         InputError: if it cannot be read.
         BackendError: if PyAV is missing.
     """
-    av = import_av(kind if kind == "video" else str(path))
+    av = import_av(kind if kind == "video" else str(source))
     try:
-        if not path.is_file():
-            raise InputError(f"no {kind} at {path}")
-        # Titles in another encoding are no reason to refuse it. Absolute, because FFmpeg takes what
-        # stands before a colon for a protocol.
-        container = av.open(str(path.absolute()), metadata_errors="replace", options=_OPTIONS)
+        if isinstance(source, MemoryFile):
+            file: Any = source.open()
+        elif source.is_file():
+            # Absolute, because FFmpeg takes what stands before a colon for a protocol.
+            file = str(source.absolute())
+        else:
+            raise InputError(f"no {kind} at {source}")
+        # Titles in another encoding are no reason to refuse it.
+        container = av.open(file, metadata_errors="replace", options=_OPTIONS)
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a {kind} that can be read: {said(error)}") from error
+        raise InputError(f"{source} is not a {kind} that can be read: {said(error)}") from error
     with container:
         try:
             yield container
         except av.FFmpegError as error:
-            raise InputError(f"{kind} {path} cannot be decoded: {said(error)}") from error
+            raise InputError(f"{kind} {source} cannot be decoded: {said(error)}") from error
 
 
 def said(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """From a picture file or array to what the image codec reads, and back to a file."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +22,17 @@ from echoes_rt.io.picture_headers import (
     read_header,
 )
 from echoes_rt.io.picture_profile import with_profile
+from echoes_rt.io.source_file import MemoryFile, SourceFile, as_file
+
+_logger = logging.getLogger(__name__)
 
 FloatArray = NDArray[np.float32]
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-MAX_DECODED_BYTES = 640_000_000
-"""The file and what its decoder holds; with the result of 300 MB that is below 1 GB."""
+MAX_DECODED_BYTES = 750_000_000
+"""The file and what is held while it is decoded; with all else that is below 1 GB."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What can be written."""
@@ -63,35 +67,32 @@ class StoredPicture:
         return pixels
 
 
-def load_image(image: Path | str | RgbArray, spec: ImageSpec) -> FloatArray:
-    """Reads, crops, resizes and normalises a file or an (H, W, 3) uint8 RGB array.
+def load_image(path: Path | str, spec: ImageSpec) -> FloatArray:
+    """``read_image``, cropped, resized and normalised to (1, 3, height, width)."""
+    return to_input(read_image(path), spec)
 
-    Returns:
-        (1, 3, height, width), as ``spec`` says.
 
-    Raises:
-        InputError: if it is not a picture that can be read.
-    """
-    rgb = check_array(image) if isinstance(image, np.ndarray) else read_image(image)
+def to_input(rgb: RgbArray, spec: ImageSpec) -> FloatArray:
+    """(H, W, 3) RGB to what the image encoder reads: (1, 3, height, width)."""
     return normalise(resize(rgb, spec), spec)
 
 
-def read_image(path: Path | str) -> RgbArray:
+def read_image(path: Path | str | MemoryFile) -> RgbArray:
     """Decodes a file to upright (H, W, 3) sRGB; 16 bits become 8, transparency becomes white.
 
     Raises:
         InputError: naming the file and what is wrong with it.
         BackendError: if this installation lacks the format's decoder.
     """
-    path = Path(path)
+    path = as_file(path)
     data = _read_bytes(path)
     header = _checked_header(path, data)
     return _decoded(path, data, header, _profile(header))
 
 
-def read_stored_image(path: Path | str) -> StoredPicture:
+def read_stored_image(path: Path | str | MemoryFile) -> StoredPicture:
     """As ``read_image``, in the file's own colours if it has an ICC profile that is understood."""
-    path = Path(path)
+    path = as_file(path)
     data = _read_bytes(path)
     header = _checked_header(path, data)
     if header.icc is None or not is_rgb_icc(header.icc):
@@ -123,27 +124,28 @@ def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Pa
         InputError: for an unknown suffix or a place that cannot be written.
     """
     path = check_image_path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".bmp" and icc is not None:
-        rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
+    data = encode_image(rgb, path.suffix.lower().lstrip("."), icc)
     try:
         with replacing(path) as partial:
-            is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-            if not is_done:
-                raise InputError(f"cannot write {path}: OpenCV cannot encode {path.suffix}")
-            data = encoded.tobytes()
-            partial.write_bytes(data if icc is None else with_profile(data, icc, rgb.shape))
-    except (OSError, cv2.error) as error:
+            partial.write_bytes(data)
+    except OSError as error:
         raise InputError(f"cannot write {path}: {said(error)}") from error
     return path
 
 
-def check_array(image: NDArray[np.generic]) -> RgbArray:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise InputError(
-            f"a picture array must be (height, width, 3) uint8 RGB, got {image.shape} {image.dtype}"
-        )
-    return image.astype(np.uint8, copy=False)
+def encode_image(rgb: RgbArray, format: str = "png", icc: bytes | None = None) -> bytes:
+    """What ``write_image`` would write to a file with the suffix ``format``."""
+    suffix = check_suffix(Path(f"picture.{format}"), PICTURE_SUFFIXES)
+    if suffix == ".bmp" and icc is not None:
+        rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
+    try:
+        is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    except cv2.error as error:
+        raise InputError(f"cannot encode {format}: {said(error)}") from error
+    if not is_done:
+        raise InputError(f"OpenCV cannot encode {format}")
+    data = encoded.tobytes()
+    return data if icc is None else with_profile(data, icc, rgb.shape)
 
 
 def crop_box(
@@ -188,7 +190,9 @@ def to_pixels(normal: FloatArray, spec: ImageSpec) -> RgbArray:
     return np.asarray(np.rint(np.clip(unit, 0, 1) * 255), dtype=np.uint8)
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: SourceFile) -> bytes:
+    if isinstance(path, MemoryFile):
+        return path.data
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give a {_FORMATS} file")
@@ -209,7 +213,7 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _checked_header(path: Path, data: bytes) -> PictureHeader:
+def _checked_header(path: SourceFile, data: bytes) -> PictureHeader:
     try:
         header = read_header(data)
     except DamagedPictureError as error:
@@ -230,10 +234,18 @@ def _checked_header(path: Path, data: bytes) -> PictureHeader:
             f"{held // 1_000_000} MB to decode, at most {MAX_DECODED_BYTES // 1_000_000} are "
             "allowed; make it smaller or of 8 bits"
         )
+    if header.icc is not None and profile_of_icc(header.icc) is None:
+        _logger.warning(
+            "picture %s has a colour profile by tables or of another kind than RGB and grey, which "
+            "is not applied; its colours may be off: convert it to sRGB",
+            path,
+        )
     return header
 
 
-def _decoded(path: Path, data: bytes, header: PictureHeader, profile: Profile | None) -> RgbArray:
+def _decoded(
+    path: SourceFile, data: bytes, header: PictureHeader, profile: Profile | None
+) -> RgbArray:
     pixels = decode(data, header)
     if pixels is None:
         raise InputError(f"picture {path} is damaged; give a complete {header.format} file")

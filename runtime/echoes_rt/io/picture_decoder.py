@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import BackendError
+from echoes_rt.install import install_line
 from echoes_rt.io.colour import Profile
 from echoes_rt.io.picture_headers import PictureHeader
 
@@ -147,7 +148,7 @@ def _decode_heic(data: bytes) -> Pixels | None:
     try:
         import pi_heif
     except ImportError as error:
-        raise BackendError("HEIC needs libheif; install echoes-rt[heic]") from error
+        raise BackendError(f"HEIC needs libheif; {install_line('heic')}") from error
     try:
         picture = pi_heif.open_heif(data, convert_hdr_to_8bit=True)
         pixels = np.asarray(picture)

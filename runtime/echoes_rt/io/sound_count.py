@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import mmap
 import re
-from pathlib import Path
+
+from echoes_rt.io.source_file import MemoryFile, SourceFile
+
+Data = bytes | mmap.mmap
 
 # Kilobits a second by index, of MPEG-1 layers I, II, III and MPEG-2 layers I, II and III (ISO
 # 11172-3 and 13818-3).
@@ -32,37 +35,39 @@ _MPEG_PADDING_BYTES = 4
 _MAX_ATTEMPTS = 500_000
 
 
-def why_miscounted(path: Path) -> str | None:
+def why_miscounted(source: SourceFile) -> str | None:
     """The end of a sentence about the file, or None if libsndfile can be believed.
 
     Raises:
         OSError: if the file cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
-        is_known = head.startswith((b"OggS", b"fLaC", b"RIFF", b"ID3")) or _MPEG_SYNC.match(head)
-        if not is_known:
-            return None
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if head.startswith(b"OggS"):
-                later = _OGG_LATER_PAGE.search(data)
-                is_chained = later and _OGG_FIRST_PAGE.search(data, later.start())
-                return "holds several Ogg streams, one after another" if is_chained else None
-            if head.startswith(b"fLaC"):
-                return _flac(data)
-            if head.startswith(b"RIFF"):
-                end = 8 + int.from_bytes(head[4:8], "little")
-                return "holds several WAV files" if data[end : end + 4] == b"RIFF" else None
-            return _mpeg(data)
+    if isinstance(source, MemoryFile):
+        return _reason(source.data)
+    with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _reason(data)
 
 
-def _flac(data: mmap.mmap) -> str | None:
+def _reason(data: Data) -> str | None:
+    head = data[:12]
+    if head.startswith(b"OggS"):
+        later = _OGG_LATER_PAGE.search(data)
+        is_chained = later and _OGG_FIRST_PAGE.search(data, later.start())
+        return "holds several Ogg streams, one after another" if is_chained else None
+    if head.startswith(b"fLaC"):
+        return _flac(data)
+    if head.startswith(b"RIFF"):
+        end = 8 + int.from_bytes(head[4:8], "little")
+        return "holds several WAV files" if data[end : end + 4] == b"RIFF" else None
+    return _mpeg(data) if head.startswith(b"ID3") or _MPEG_SYNC.match(head) else None
+
+
+def _flac(data: Data) -> str | None:
     if not int.from_bytes(data[21:26], "big") & 0xFFFFFFFFF:
         return "does not say how long it is, as FLAC written to a pipe"
     return "holds several FLAC files" if _FLAC_START.search(data, 4) else None
 
 
-def _mpeg(data: mmap.mmap) -> str | None:
+def _mpeg(data: Data) -> str | None:
     """MP3 does not say its length; what its first frame may say is compared with all frames."""
     said, size, is_even = None, 0, True
     frames = at = 0
@@ -91,14 +96,14 @@ def _mpeg(data: mmap.mmap) -> str | None:
     return None
 
 
-def _goes_on(data: mmap.mmap, at: int) -> bool:
+def _goes_on(data: Data, at: int) -> bool:
     """Whether a frame or a tag begins there, so that what came before was a frame."""
     return (
         data[at : at + 3] in (b"ID3", b"TAG", b"APE") or _frame_bytes(data[at : at + 4]) is not None
     )
 
 
-def _after_tag(data: mmap.mmap, at: int) -> int:
+def _after_tag(data: Data, at: int) -> int:
     while data[at : at + 3] == b"ID3" and len(data) >= at + 10:
         size = data[at + 6 : at + 10]
         at += 10 + (size[0] << 21 | size[1] << 14 | size[2] << 7 | size[3])

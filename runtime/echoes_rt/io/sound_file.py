@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -17,8 +18,10 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt.errors import BackendError, InputError
+from echoes_rt.install import install_line
 from echoes_rt.io.av_file import AV_SOUND_SUFFIXES, VIDEO_SUFFIXES, import_av, open_av, said
 from echoes_rt.io.sound_count import why_miscounted
+from echoes_rt.io.source_file import MemoryFile, SourceFile
 
 Samples = NDArray[np.float32] | NDArray[np.float64]
 SamplesT = TypeVar("SamplesT", bound=Samples)
@@ -48,6 +51,21 @@ _WIDE = ("PCM_32", "DOUBLE")  # what float32 would round
 _OTHER_SUFFIXES = {"aif", "aifc", "oga", "opus", "snd"}
 
 _BLOCK_VALUES = 1 << 20
+
+
+# How the containers begin that libsndfile does not read: MP4, Matroska, and AAC's own.
+_AV_CONTENT = re.compile(rb"....ftyp|\x1a\x45\xdf\xa3|\xff[\xf0\xf1\xf8\xf9]", re.DOTALL)
+
+
+def is_sound_content(file: MemoryFile) -> bool:
+    """Whether it begins as a sound, or a video, of a kind that is read."""
+    if _AV_CONTENT.match(file.data):
+        return True
+    try:
+        soundfile.SoundFile(file.open()).close()
+    except soundfile.LibsndfileError:
+        return False
+    return True
 
 
 def is_sound_path(path: Path | str) -> bool:
@@ -88,7 +106,7 @@ class SoundSource(ABC):
 
 
 @contextmanager
-def open_sound(path: Path) -> Iterator[SoundSource]:
+def open_sound(file: SourceFile) -> Iterator[SoundSource]:
     """What is known of a sound file before it is decoded.
 
     Raises:
@@ -96,27 +114,35 @@ def open_sound(path: Path) -> Iterator[SoundSource]:
         BackendError: if PyAV is needed and missing.
     """
     try:
-        if not path.is_file():
-            raise InputError(f"no sound file at {path}")
-        suffix = path.suffix.lower()
-        if suffix == ".raw":
-            raise InputError(
-                f"{path} is not a sound that can be read: raw samples do not say their rate; "
-                "make a .wav of them"
-            )
-        is_av = suffix in (*AV_SOUND_SUFFIXES, *VIDEO_SUFFIXES)
-        reason = None if is_av or not path.stat().st_size else why_miscounted(path)
+        is_av = _is_av(file)
+        is_empty = not (len(file.data) if isinstance(file, MemoryFile) else file.stat().st_size)
+        reason = None if is_av or is_empty else why_miscounted(file)
         if reason is not None and reason.endswith("WAV files"):
-            raise InputError(f"sound {path} {reason}, of which only the first would be read")
-        opened = _open_by_av(path, reason) if is_av or reason else _open_by_libsndfile(path)
+            raise InputError(f"sound {file} {reason}, of which only the first would be read")
+        opened = _open_by_av(file, reason) if is_av or reason else _open_by_libsndfile(file)
         with opened as source:
-            _check(source, path)
+            _check(source, file)
             yield source
     except (soundfile.LibsndfileError, OSError) as error:
-        raise InputError(f"{path} is not a sound that can be read: {said(error)}") from error
+        raise InputError(f"{file} is not a sound that can be read: {said(error)}") from error
 
 
-def _check(source: SoundSource, path: Path) -> None:
+def _is_av(file: SourceFile) -> bool:
+    """Whether PyAV is to read it, by its suffix, or by its content if it has no name."""
+    if isinstance(file, MemoryFile):
+        return _AV_CONTENT.match(file.data) is not None
+    if not file.is_file():
+        raise InputError(f"no sound file at {file}")
+    suffix = file.suffix.lower()
+    if suffix == ".raw":
+        raise InputError(
+            f"{file} is not a sound that can be read: raw samples do not say their rate; "
+            "make a .wav of them"
+        )
+    return suffix in (*AV_SOUND_SUFFIXES, *VIDEO_SUFFIXES)
+
+
+def _check(source: SoundSource, path: SourceFile) -> None:
     if not 1 <= source.sample_rate <= MAX_SAMPLE_RATE:
         raise InputError(
             f"sound {path} has {source.sample_rate} samples a second, allowed are 1 to "
@@ -126,7 +152,7 @@ def _check(source: SoundSource, path: Path) -> None:
         raise too_long(path)
 
 
-def too_long(path: Path) -> InputError:
+def too_long(path: SourceFile) -> InputError:
     return InputError(f"sound {path} is longer than the {MAX_DURATION_S} s allowed; cut it")
 
 
@@ -155,15 +181,18 @@ class _BySndfile(SoundSource):
 
 
 @contextmanager
-def _open_by_libsndfile(path: Path) -> Iterator[SoundSource]:
-    # As bytes, because soundfile cannot encode names that are not UTF-8.
-    name = str(path) if sys.platform == "win32" else os.fsencode(path)
-    with soundfile.SoundFile(name) as file:
-        yield _BySndfile(file)
+def _open_by_libsndfile(file: SourceFile) -> Iterator[SoundSource]:
+    opened: Any
+    if isinstance(file, MemoryFile):
+        opened = file.open()
+    else:  # as bytes, because soundfile cannot encode names that are not UTF-8
+        opened = str(file) if sys.platform == "win32" else os.fsencode(file)
+    with soundfile.SoundFile(opened) as sound:
+        yield _BySndfile(sound)
 
 
 class _ByAv(SoundSource):
-    def __init__(self, container: Any, path: Path) -> None:
+    def __init__(self, container: Any, path: SourceFile) -> None:
         self.container, self.path = container, path
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
@@ -222,7 +251,7 @@ def _av_depth(codec: Any) -> Depth:
 
 
 @contextmanager
-def _open_by_av(path: Path, reason: str | None) -> Iterator[SoundSource]:
+def _open_by_av(path: SourceFile, reason: str | None) -> Iterator[SoundSource]:
     try:
         with open_av(path, "sound") as container:
             yield _ByAv(container, path)
@@ -230,11 +259,11 @@ def _open_by_av(path: Path, reason: str | None) -> Iterator[SoundSource]:
         if reason is None:
             raise
         raise BackendError(
-            f"sound {path} {reason}; libsndfile would read a part of it: install echoes-rt[video]"
+            f"sound {path} {reason}; libsndfile would read a part of it: {install_line('video')}"
         ) from error
 
 
-def checked(block: SamplesT, name: Path | str) -> SamplesT:
+def checked(block: SamplesT, name: SourceFile | str) -> SamplesT:
     """The block, if its samples are numbers and in the scale of sounds."""
     peak = float(np.abs(block).max(initial=0))  # NaN if one is none
     if not math.isfinite(peak):

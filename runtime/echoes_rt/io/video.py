@@ -13,6 +13,7 @@ import numpy as np
 
 from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
+from echoes_rt.io.audio import SOUND_SUFFIXES
 from echoes_rt.io.av_file import VIDEO_SUFFIXES, import_av, main_pictures, open_av, said
 from echoes_rt.io.image import RgbArray
 from echoes_rt.io.output_file import check_not_input, check_place, check_suffix, replacing
@@ -31,14 +32,14 @@ def is_video_path(path: Path | str) -> bool:
 
 
 def check_video_path(path: Path) -> Path:
-    """Says now, before any work, whether a video can be written there, and that PyAV is here.
+    """Says now, before any work, whether ``add_sound`` can write there, and that PyAV is here.
 
     Raises:
         InputError: for an unknown suffix or a place that cannot be written.
         BackendError: if PyAV is missing.
     """
     import_av("video")
-    check_suffix(path, WRITTEN_VIDEO_SUFFIXES)
+    check_suffix(path, (*WRITTEN_VIDEO_SUFFIXES, *SOUND_SUFFIXES))
     check_place(path)
     return path
 
@@ -46,8 +47,8 @@ def check_video_path(path: Path) -> Path:
 def add_sound(echoes: Echoes, source: Path, out: Path, options: Options) -> Stream:
     """Writes ``source``'s pictures, copied as they are, with a new sound that starts with them.
 
-    Each window of the sound is guided by the frame that is shown in its middle. A sound that the
-    video had is replaced.
+    By its suffix ``out`` may also be of a sound alone. Each window of the sound is guided by the
+    frame that is shown in its middle. A sound that the video had is replaced.
 
     Returns:
         The sound, which is over.
@@ -66,6 +67,9 @@ def add_sound(echoes: Echoes, source: Path, out: Path, options: Options) -> Stre
         sound = echoes.stream(
             lambda second: frames.at(second + middle_s), duration=timeline.duration_s, **options
         )
+        if out.suffix.lower() in SOUND_SUFFIXES:
+            sound.save(out)
+            return sound
         av = import_av("video")
         try:
             with replacing(out) as partial, av.open(str(partial), "w") as container:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 
 from echoes_rt.cpu_limit import BLAS_VARIABLES
 from echoes_rt.errors import BackendError
@@ -14,9 +15,29 @@ SIZE = 1536
 
 RUNS = 12
 
+IDLE_SHARE = 0.85
+"""Below it other programs had so much of the cores that times say little of the machine."""
 
-def gemm_peak_gflops(threads: int, size: int = SIZE) -> float:
-    """GFLOP/s of numpy's product of two float32 squares, the best of ``RUNS``.
+
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """What the CPU reaches.
+
+    Attributes:
+        gflops: the best of ``RUNS`` products, in GFLOP/s.
+        cpu_share: of its threads' time, that they had a core; other programs took the rest.
+    """
+
+    gflops: float
+    cpu_share: float
+
+    @property
+    def is_busy(self) -> bool:
+        return self.cpu_share < IDLE_SHARE
+
+
+def gemm_peak(threads: int, size: int = SIZE) -> Peak:
+    """Multiplies two float32 squares with numpy.
 
     In a process of its own, because BLAS libraries read their number of threads when they start.
 
@@ -32,23 +53,28 @@ def gemm_peak_gflops(threads: int, size: int = SIZE) -> float:
             text=True,
             check=True,
         )
-        return float(json.loads(made.stdout))
+        gflops, cpu_s_per_s = json.loads(made.stdout)
+        return Peak(gflops=gflops, cpu_share=min(1.0, cpu_s_per_s / threads))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise BackendError(f"the peak of matrix products cannot be measured: {error}") from error
 
 
-def _measure(size: int) -> float:
+def _measure(size: int) -> tuple[float, float]:
+    """GFLOP/s, and the CPUs that were had meanwhile."""
     import numpy as np
 
     rng = np.random.default_rng(0)
     a, b = (rng.standard_normal((size, size), dtype=np.float32) for _ in range(2))
     product = np.empty_like(a)
     taken = []
+    np.matmul(a, b, out=product)  # threads start, clocks rise
+    begin, used = time.perf_counter(), time.process_time()
     for _ in range(RUNS):
         start = time.perf_counter()
         np.matmul(a, b, out=product)
         taken.append(time.perf_counter() - start)
-    return 2 * size**3 / min(taken) / 1e9
+    cpus = (time.process_time() - used) / (time.perf_counter() - begin)
+    return 2 * size**3 / min(taken) / 1e9, cpus
 
 
 if __name__ == "__main__":

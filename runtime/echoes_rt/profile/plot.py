@@ -23,13 +23,15 @@ def check_plot(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise InputError("--plot needs matplotlib; install it with pip install matplotlib") from (
-            error
-        )
+        raise InputError("--plot needs matplotlib; pip install matplotlib") from error
 
 
 def write_plot(
-    path: Path, profiles: Sequence[Profile], sweeps: Sequence[Sequence[Point]], kind: str
+    path: Path,
+    profiles: Sequence[Profile],
+    sweeps: Sequence[Sequence[Point]],
+    kind: str,
+    title: str,
 ) -> None:
     """Bars of the stages, and beside them the sweeps, if there are any.
 
@@ -39,6 +41,7 @@ def write_plot(
     from matplotlib.figure import Figure  # without pyplot there is no window to open
 
     figure = Figure(figsize=(12 if sweeps else 7, 4.5), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
     axes = figure.subplots(1, 2 if sweeps else 1, squeeze=False)[0]
     _draw_stages(axes[0], profiles)
     for profile, points in zip(profiles, sweeps, strict=False):
@@ -68,6 +71,7 @@ def _draw_stages(axes: Any, profiles: Sequence[Profile]) -> None:
         if i == 0:
             axes.set_yticks([row + 0.4 - height / 2 for row in range(len(names))], names)
     axes.invert_yaxis()
+    axes.margins(x=0.15)  # the numbers stand beside the bars, within the frame
     axes.set_xlabel("ms (median; whiskers from the least to the 95th percentile)")
     axes.legend()
 

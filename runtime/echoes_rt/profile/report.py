@@ -19,6 +19,19 @@ from echoes_rt.profile.work import (
 
 Say = Callable[[str], None]
 
+SCHEMA = "echoes-rt-profile-1"
+"""Of the JSON document; its number rises when a key goes or changes its meaning."""
+
+UNITS = {
+    "p50, p95, min, *_ms": "milliseconds",
+    "gflop": "10^9 operations of one run, two for each multiplication and addition",
+    "gflops, *_gflops": "10^9 operations a second",
+    "*_s": "seconds",
+    "*_mb": "10^6 bytes",
+    "share, share_*, *_share, real_time_factor, error, time_by_operator": "a share, 1 is all",
+}
+"""Of the document's numbers, by the names of their keys; others are counts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:

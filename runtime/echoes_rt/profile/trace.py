@@ -10,7 +10,7 @@ from echoes_rt.profile.work import Generation
 _STAGES, _STEPS, _NODES = 1, 2, 3
 
 
-def trace_events(generation: Generation) -> list[dict[str, object]]:
+def trace_events(generation: Generation, process: str) -> list[dict[str, object]]:
     """Complete events ("X") in microseconds since the generation began, and names of the rows."""
     start = min(span.start_ns for span in generation.spans)
 
@@ -20,8 +20,11 @@ def trace_events(generation: Generation) -> list[dict[str, object]]:
 
     rows = {_STAGES: "stages", _STEPS: "steps", _NODES: "nodes"}
     events: list[dict[str, object]] = [
-        {"name": "thread_name", "ph": "M", "pid": 1, "tid": row, "args": {"name": name}}
-        for row, name in rows.items()
+        {"name": "process_name", "ph": "M", "pid": 1, "args": {"name": process}},
+        *(
+            {"name": "thread_name", "ph": "M", "pid": 1, "tid": row, "args": {"name": name}}
+            for row, name in rows.items()
+        ),
     ]
     for span in generation.spans:
         row = _STEPS if span.name.startswith("step ") else _STAGES
@@ -32,9 +35,9 @@ def trace_events(generation: Generation) -> list[dict[str, object]]:
     return events
 
 
-def write_trace(path: Path, generation: Generation) -> None:
+def write_trace(path: Path, generation: Generation, process: str) -> None:
     """Raises InputError if the file cannot be written."""
-    document = {"displayTimeUnit": "ms", "traceEvents": trace_events(generation)}
+    document = {"displayTimeUnit": "ms", "traceEvents": trace_events(generation, process)}
     try:
         with replacing(path) as partial:
             partial.write_text(json.dumps(document) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.decode.steps import OnStep
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.image import RgbArray
-from echoes_rt.options import Options, SamplingOptions, draw_seed
+from echoes_rt.options import Options, SamplingOptions, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
 
 
@@ -50,6 +50,7 @@ class Call:
 
     @classmethod
     def of(cls, model: Model, options: Options) -> Call:
+        check_names(options)
         dials = {k: v for k, v in options.items() if k not in ("seed", "on_step")}
         return cls(
             model=model,

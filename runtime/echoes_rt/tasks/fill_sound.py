@@ -13,13 +13,10 @@ from echoes_rt.errors import InputError
 from echoes_rt.io.audio import resample, to_mono
 from echoes_rt.results import Sound
 from echoes_rt.tasks.call import Call
-from echoes_rt.tasks.stream import Past, check_duration, overlap_columns, stream
+from echoes_rt.tasks.stream import MAX_HELD_S, Past, check_duration, overlap_columns, stream
 
 FADE_S = 0.02
 """Length of the cross-fade at a seam, taken from what was given: a click is shorter."""
-
-MAX_ADDED_S = 3600
-"""Seconds that ``extend`` adds at most: they are held in memory."""
 
 
 def inpaint(
@@ -77,7 +74,7 @@ def extend(
     others are the end of what was added.
     """
     mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
-    check_duration(more_s, MAX_ADDED_S)
+    check_duration(more_s, MAX_HELD_S)
     per_column = mel_spec.n_samples // grid.width
     tail = original[-math.ceil(mel_spec.duration_s * sample_rate) :]
     mono = to_mono(tail, sample_rate, mel_spec.sample_rate)

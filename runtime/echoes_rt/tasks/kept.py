@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -16,8 +15,9 @@ from numpy.typing import NDArray
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.audio import Recording
-from echoes_rt.io.image import RgbArray, StoredPicture, check_array, read_stored_image
+from echoes_rt.io.image import RgbArray, StoredPicture, read_stored_image
 from echoes_rt.io.sound_file import Samples
+from echoes_rt.io.source_file import SourceFile
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks import fill_picture, fill_sound
 from echoes_rt.tasks.call import Call
@@ -55,11 +55,11 @@ def extend(call: Call, recording: Recording, more_s: float, image: IntArray | No
 
 
 def inpaint_picture(
-    call: Call, image: Path | str | RgbArray, mask: NDArray[np.bool_], audio: IntArray | None
+    call: Call, image: SourceFile | RgbArray, mask: NDArray[np.bool_], audio: IntArray | None
 ) -> Picture:
     """Makes a picture anew where (H, W) ``mask`` is true, in its own colours."""
     if isinstance(image, np.ndarray):
-        stored = StoredPicture(pixels=check_array(image), icc=None)
+        stored = StoredPicture(pixels=image, icc=None)
     else:
         stored = read_stored_image(image)
     made = fill_picture.inpaint_picture(call, stored.to_srgb(), mask, audio)

@@ -19,6 +19,8 @@ from echoes_rt.io.audio import write_audio
 from echoes_rt.tasks.call import Call
 
 MAX_DURATION_S = 24 * 3600
+MAX_HELD_S = 3600
+"""Of what is held in memory."""
 
 CONTEXT_FRAMES = 32
 """Mel frames on either side that a vocoder may look at; ours sees 24."""
@@ -60,7 +62,7 @@ class Stream(Iterator[FloatArray]):
         return next(self.chunks)
 
     def save(self, path: Path | str) -> Path:
-        """Writes WAV, FLAC or OGG of all that is left, in constant memory.
+        """Writes WAV, FLAC, OGG or MP3 of all that is left, in constant memory.
 
         Raises:
             InputError: for an unknown suffix, a place that cannot be written, or no end.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.errors import InputError
+from echoes_rt.install import install_line
 from echoes_training.av_metrics.embedder_file import EmbedderSpec
 from echoes_training.av_metrics.media import fitted, read_clip, read_picture
 
@@ -118,7 +119,10 @@ def _onnx(path: Path, device: str) -> Network:
     onnxruntime = import_onnxruntime()
     wanted = "CUDAExecutionProvider" if device == "cuda" else "CPUExecutionProvider"
     if wanted not in onnxruntime.get_available_providers():
-        raise InputError(f"this ONNX Runtime cannot use {device}; install echoes-rt[gpu]")
+        raise InputError(
+            f"this ONNX Runtime cannot use {device}; {install_line('gpu')} in an environment "
+            "without onnxruntime"
+        )
     session = onnxruntime.InferenceSession(path, providers=[wanted])
     inputs = session.get_inputs()
     if len(inputs) != 1:

@@ -47,6 +47,13 @@ class Clip:
         _check_member("source", self.source, get_args(Source))
 
 
+def shared_labels(clips: Iterable[Clip]) -> list[str]:
+    """Those that pictures and sounds share, sorted."""
+    known = [clip for clip in clips if clip.label]
+    with_image = {str(clip.label) for clip in known if clip.image}
+    return sorted(with_image & {str(clip.label) for clip in known if clip.audio})
+
+
 def read_index(path: Path) -> list[Clip]:
     """Read an index; the paths of its media come back absolute.
 

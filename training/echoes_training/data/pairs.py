@@ -2,12 +2,17 @@
 
 import csv
 import json
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.image import READ_PICTURE_SUFFIXES
+from echoes_rt.io.sound_file import is_sound_path
 from echoes_training.data.index import Clip, Split
 from echoes_training.data.splits import Row, with_splits
+
+logger = logging.getLogger(__name__)
 
 REQUIRED = ("image", "audio")
 OPTIONAL = ("start", "label", "split", "licence")
@@ -22,12 +27,16 @@ SPLITS: dict[str, Split | None] = {
 
 
 def read_pairs(table: Path) -> list[Clip]:
-    """Read a table; its relative paths are taken from its own folder.
+    """Read a table, or a folder in which a picture and its sound have the same name.
+
+    Relative paths are taken from the table's own folder.
 
     Raises:
         InputError: names file and line of the first row that breaks the rules. Whether the media
             exist is not looked at here.
     """
+    if table.is_dir():
+        return with_splits([*_named_alike(table)], table)
     if table.suffix.lower() not in (".csv", ".jsonl"):
         raise InputError(f"a table of pairs must be a .csv or .jsonl file, got {table}")
     lines = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
@@ -45,9 +54,46 @@ def read_pairs(table: Path) -> list[Clip]:
     return with_splits(rows, table)
 
 
+def _named_alike(folder: Path) -> Iterator[Row]:
+    """dog.jpg and dog.wav, in the folder or one below it.
+
+    Raises:
+        InputError: if there are none, or several sounds of one name.
+    """
+    media: dict[Path, dict[str, list[Path]]] = {}
+    for path in sorted(folder.rglob("*")):
+        kind = "image" if path.suffix.lower() in READ_PICTURE_SUFFIXES else "audio"
+        if kind == "image" or is_sound_path(path):
+            found = media.setdefault(path.relative_to(folder).with_suffix(""), {})
+            found.setdefault(kind, []).append(path)
+    paired = {name: found for name, found in media.items() if len(found) == len(REQUIRED)}
+    if not paired:
+        raise InputError(
+            f"{folder} has no picture and sound of the same name, as dog.jpg and dog.wav"
+        )
+    if len(paired) < len(media):
+        alone = next(name for name in media if name not in paired)
+        logger.warning(
+            "%d files of %s have no partner, as %s", len(media) - len(paired), folder, alone
+        )
+    for name, found in paired.items():
+        if len(found["audio"]) > 1:
+            raise InputError(f"{folder} has several sounds of the name {name}; keep one")
+        for image in found["image"]:
+            cells = {
+                "image": str(image.relative_to(folder)),
+                "audio": str(found["audio"][0].relative_to(folder)),
+            }
+            yield _row(cells, folder)
+
+
 def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the BOM
-        reader = csv.DictReader(file, restkey="a cell without a column")
+        header = file.readline()
+        file.seek(0)
+        # As spreadsheets write where the comma is the decimal point.
+        delimiter = ";" if ";" in header and "," not in header else ","
+        reader = csv.DictReader(file, restkey="a cell without a column", delimiter=delimiter)
         _check_columns(f"{table}:1", reader.fieldnames or ())
         for row in reader:
             yield reader.line_num, row
@@ -88,7 +134,7 @@ def _row(row: Mapping[str, object], folder: Path) -> Row:
         raise ValueError(f"{' and '.join(empty)} is empty")
     split = cells.get("split", "")
     if split not in SPLITS:
-        raise ValueError(f"split must be train, validation or heldout, got {split!r}")
+        raise ValueError(f"split must be {', '.join(filter(None, SPLITS))}, got {split!r}")
     label = cells.get("label") or None
     clip = Clip(
         image=str(folder.resolve() / cells["image"]),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 INDEX_NAME = "index.jsonl"
 HELDOUT_SEED = 10_000  # renderings with this seed or a higher one are held out
+FEWEST_PAIRS = 3
 SOUNDFONT_LICENCE = "MIT"
 DEFAULT_SOUNDFONT = Path("/usr/share/sounds/sf2/FluidR3_GM.sf2")
 
@@ -95,13 +96,14 @@ def media(
 
 
 @prepare.command()
-@click.argument("table", type=_FILE)
+@click.argument("table", type=click.Path(exists=True, path_type=Path), metavar="TABLE|FOLDER")
 @click.option("--out", required=True, type=_OUT, help="Gets index.jsonl.")
 def pairs(table: Path, out: Path) -> None:
-    """Index your own pairs from TABLE, a .csv or .jsonl file.
+    """Index your own pairs from TABLE, a .csv or .jsonl file, or FOLDER, which pairs them by name.
 
-    Its columns are image and audio, and if you like start (seconds), label, split (train,
-    validation or heldout) and licence. Paths are relative to the table. Where split is left out,
+    In a folder dog.jpg belongs to dog.wav. A table's columns are image and audio, and if you like
+    start (seconds), label, split (train, validation or heldout) and licence. Paths are relative to
+    the table. Where split is left out,
     one picture in ten is for validation and one held out, always the same ones, with all rows that
     share a file with it.
     """
@@ -110,6 +112,7 @@ def pairs(table: Path, out: Path) -> None:
     clips = read_pairs(table)
     _make_folder(out)
     good, broken = _usable_clips(clips)
+    _check_enough(good, table)
     _finish(out, good, broken)
 
 
@@ -124,9 +127,16 @@ def usable_pairs(table: Path) -> "list[Clip]":
     good, broken = _usable_clips(read_pairs(table))
     for reason in broken:
         click.echo(f"skipped {reason}", err=True)
-    if not good:
-        raise InputError(f"no pair of {table} can be used")
+    _check_enough(good, table)
     return good
+
+
+def _check_enough(pairs: "Sequence[Clip]", table: Path) -> None:
+    if len(pairs) < FEWEST_PAIRS:
+        raise InputError(
+            f"at least {FEWEST_PAIRS} pairs are needed, to train on, to measure on and to hold "
+            f"out, {table} has {len(pairs)} that can be used"
+        )
 
 
 def _voices(classes: "Sequence[LabelClass]") -> "dict[str, list[Voice]]":

@@ -1,7 +1,7 @@
 """Cached codes: what the transformer reads instead of pictures and sounds."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +35,14 @@ class TokenTable:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenCache:
-    """Both media, the codebooks that the codes point into, and the groups' names."""
+    """Both media, the codebooks that the codes point into, the groups' names and the labels."""
 
     image: TokenTable
     audio: TokenTable
     image_codebook: NDArray[np.float32]
     audio_codebook: NDArray[np.float32]
     groups: list[str]
+    labels: list[str] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file, complete or not at all."""
@@ -55,7 +56,11 @@ class TokenCache:
             tensors[f"{name}.heldout"] = table.heldout
         partial = path.with_name(path.name + ".partial")
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata={"groups": json.dumps(self.groups)})
+        save_file(
+            tensors,
+            partial,
+            metadata={name: json.dumps(getattr(self, name)) for name in ("groups", "labels")},
+        )
         partial.replace(path)
 
     @classmethod
@@ -71,7 +76,8 @@ class TokenCache:
             # For torch, unlike for numpy, the tensors are views of the file, mapped into memory.
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
-                groups = json.loads(file.metadata()["groups"])
+                said = file.metadata()
+            groups, labels = json.loads(said["groups"]), json.loads(said.get("labels", "[]"))
             tables = {
                 name: TokenTable(
                     codes=tensors[f"{name}.codes"],
@@ -85,6 +91,7 @@ class TokenCache:
                 image_codebook=tensors["image.codebook"],
                 audio_codebook=tensors["audio.codebook"],
                 groups=groups,
+                labels=labels,
             )
         except (OSError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(f"{path} is not a token cache; run echoes-train tokenize") from error

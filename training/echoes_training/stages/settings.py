@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from echoes_rt.errors import InputError
 from echoes_training import DEFAULT_PRESET, checkpoint
@@ -25,9 +25,14 @@ CHANGEABLE = (
     "loop.log_every",
     "loop.evaluate_every",
     "loop.checkpoint_minutes",
+    "data.resident",
+    "compiled",
     "sharded",
 )
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
+
+
+Resume = Literal["run", "auto"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +42,18 @@ class Asked:
     Attributes:
         command: e.g. ``refine-mel``.
         preset: None where the option was left out, as with ``start_from``.
+        resume: ``run``: go on with the run that is there; ``auto``: begin it if there is none;
+            None: there must be none.
+        start_option: which option ``start_from`` is.
     """
 
     command: str
     run: Path
     preset: str | None
     assignments: tuple[str, ...]
-    resume: bool
+    resume: Resume | None
     start_from: str | None = None
+    start_option: str = "--start-from"
 
     @property
     def stage(self) -> str:
@@ -99,8 +108,11 @@ def start_of(asked: Asked) -> str | None:
 
 
 def _key(asked: Asked) -> str:
-    """Under which name the settings of the stage are saved; a refined run has its codec's, too."""
-    return "refine" if asked.stage == "refine" else "config"
+    """Under which name the settings of the stage are saved, beside those of the model it changes.
+
+    A refined run has its codec's, too, and a distilled one its transformer's.
+    """
+    return asked.stage if asked.stage in ("refine", "distill") else "config"
 
 
 def _saved(asked: Asked) -> dict[str, Any] | None:
@@ -109,9 +121,15 @@ def _saved(asked: Asked) -> dict[str, Any] | None:
     folder = checkpoint.newest(run)
     if folder is None:
         # A run may have been stopped before its first checkpoint.
-        is_begun = asked.resume and checkpoint.config_file(run).is_file()
-        return _checked(asked, checkpoint.load_config(run)) if is_begun else None
-    if not asked.resume:
+        if asked.resume is not None and checkpoint.config_file(run).is_file():
+            return _checked(asked, checkpoint.load_config(run))
+        if asked.resume == "run":
+            raise InputError(
+                f"there is no run at {run} to resume; leave --resume out to begin one, or pass "
+                "--resume=auto"
+            )
+        return None
+    if asked.resume is None:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
     if folder.name == checkpoint.step_name(0):
         raise InputError(f"{run} was imported, so there is no training to resume; refine it")
@@ -126,11 +144,13 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
             f"{run} is a run of {made_by}, not of {asked.command}; pass another --out, or resume "
             f"it with echoes-train {made_by}"
         )
-    for name, value in (("preset", asked.preset), ("start_from", asked.start_from)):
+    for name, option, value in (
+        ("preset", "--preset", asked.preset),
+        ("start_from", asked.start_option, asked.start_from),
+    ):
         # Runs of older versions do not say.
         began = saved.get(name, value)
         if value is not None and began != value:
-            option = f"--{name.replace('_', '-')}"
             how = f"without {option}" if began is None else f"with {option} {began}"
             raise InputError(
                 f"{run} began {how} and cannot go on with {value}; leave {option} out to resume "
@@ -142,6 +162,8 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
 def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
     stage = str(saved.get("stage"))
+    if "distill" in saved:
+        return "distill"
     if "refine" in saved:
         return f"refine-{stage.removesuffix('_vqgan')}"
     return stage.replace("_", "-")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from echoes_rt.errors import InputError
 from echoes_training.data.audio import ALIGNED
-from echoes_training.data.index import Clip
+from echoes_training.data.index import Clip, shared_labels
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
 from echoes_training.models.codec import Codec
@@ -69,6 +69,7 @@ def tokenize(
         image_codebook=image.model.codebook.cpu().numpy(),
         audio_codebook=mel.model.codebook.cpu().numpy(),
         groups=names,
+        labels=shared_labels(clips),
     )
     logger.info(
         "%d views of pictures, %d of sounds, %d groups",
@@ -81,9 +82,7 @@ def tokenize(
 
 def _groups(clips: list[Clip]) -> list[str | None]:
     """What a clip belongs to: its own pair, or its label if both media have it."""
-    with_image = {c.label for c in clips if c.image}
-    with_audio = {c.label for c in clips if c.audio}
-    shared = {label for label in with_image & with_audio if label is not None}
+    shared = shared_labels(clips)
     names: list[str | None] = []
     for i, clip in enumerate(clips):
         if clip.image and clip.audio:

@@ -28,11 +28,13 @@ from echoes_rt.nvidia.gpu_check import FAILED, SKIPPED, Outcome
 def main(bundle: str | None, out: Path, seconds: float, runs: int, build: bool) -> None:
     """Check echoes-rt on this machine's GPUs and write a report to send back.
 
-    Exit status 1 if a check failed; what the machine lacks is skipped, and said.
+    Exit status 1 if a check failed or none could be made; what the machine lacks is skipped, and
+    said.
     """
     from echoes_rt.bundle import find_bundle
     from echoes_rt.doctor import examine
     from echoes_rt.errors import EchoesError
+    from echoes_rt.install import install_line
     from echoes_rt.nvidia.gpu_check.run import run_checks
 
     def say(what: str) -> None:
@@ -60,9 +62,13 @@ def main(bundle: str | None, out: Path, seconds: float, runs: int, build: bool) 
         f"{len(outcomes) - len(skipped) - len(failed)} passed, {len(failed)} failed, "
         f"{len(skipped)} SKIPPED; report: {out}"
     )
-    if len(skipped) == len(outcomes):
-        click.echo("NOTHING WAS CHECKED: no GPU of this machine could be used, see above")
-    if failed:
+    is_nothing = len(skipped) == len(outcomes)
+    if is_nothing:
+        click.echo(
+            "NOTHING WAS CHECKED: no GPU of this machine could be used, see above; with an NVIDIA "
+            f"driver, {install_line('gpu,engine')} in an environment without onnxruntime"
+        )
+    if failed or is_nothing:
         raise click.exceptions.Exit(1)
 
 

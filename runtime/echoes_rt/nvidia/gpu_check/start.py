@@ -18,7 +18,7 @@ from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
 """What is built: all that a picture's sound needs."""
 
-# TensorRT-RTX lacks for it what the vocoder's inverse DFT and the picture encoder's convolutions take.
+# TensorRT-RTX lacks for it what the vocoder's inverse DFT and the picture encoder take.
 _LACKING = {("rtx", 75): ("image_encoder", "vocoder")}
 
 _MODULES = ("echoes_export", "onnx")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from echoes_rt.errors import BackendError, InputError
+from echoes_rt.errors import InputError
 from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
@@ -125,7 +125,6 @@ def _n_cores() -> int:
 
 
 def _require_av() -> None:
-    try:
-        import av  # noqa: F401
-    except ImportError as error:
-        raise BackendError("videos need PyAV; install echoes-rt[video]") from error
+    from echoes_rt.io.av_file import import_av
+
+    import_av("video")

@@ -1,0 +1,93 @@
+"""The install line that errors name is one that works where echoes-rt came from."""
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from echoes_rt.install import install_line, missing_extra
+
+ORIGINS: dict[str, tuple[Any, str]] = {
+    "an index": (None, 'pip install "echoes-rt[video]"'),
+    "a clone": (
+        {"url": "file:///home/me/my%20echoes", "dir_info": {}},
+        'pip install "echoes-rt[video] @ file:///home/me/my%20echoes"',
+    ),
+    "a clone, editable": (
+        {"url": "file:///home/me/my%20echoes", "dir_info": {"editable": True}},
+        'pip install -e "/home/me/my echoes[video]"',
+    ),
+    "a wheel": (
+        {"url": "https://example.com/e.whl", "archive_info": {}},
+        'pip install "echoes-rt[video] @ https://example.com/e.whl"',
+    ),
+    "a repository": (
+        {"url": "https://example.com/e", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
+        'pip install "echoes-rt[video] @ git+https://example.com/e@abc"',
+    ),
+}
+
+
+class Installed:
+    def __init__(self, origin: Any) -> None:
+        self.origin = origin
+
+    def read_text(self, name: str) -> str | None:
+        return None if self.origin is None else json.dumps(self.origin)
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_extra_is_installed_from_where_the_package_came(
+    origin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, line = ORIGINS[origin]
+    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(stored))
+    assert install_line("video") == line
+
+
+def test_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_: str) -> Any:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "distribution", nothing)
+    assert install_line("video") == 'pip install ".[video]" in it'
+
+
+def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        missing_extra(ModuleNotFoundError(name="echoes_rt.nothing"), "training")
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "extra"),
+    [
+        ("training", ("vocoder", "--index", "i.jsonl", "--out", "run"), "training"),
+        ("training", ("cost",), "training"),
+        ("export", ("verify", "bundle"), "export"),
+        ("export", ("quantize", "bundle", "--out", "out"), "export"),
+    ],
+)
+def test_commands_without_their_extra_are_one_line(
+    program: str,
+    arguments: tuple[str, ...],
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    main: click.Command = pytest.importorskip(f"echoes_{program}.cli").main
+    for name in [*sys.modules]:
+        if name.startswith(("echoes_training.", "echoes_export.")):
+            monkeypatch.delitem(sys.modules, name)
+    for name in ("torch", "onnx"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "i.jsonl").touch()
+    result = CliRunner().invoke(main, [*arguments])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+    assert f"[{extra}]" in result.stderr

@@ -1,0 +1,68 @@
+"""Wheel and sdist hold the page and the model, and work where they are installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from tests.check_tag import problems, versions
+
+ROOT = Path(__file__).parents[1]
+FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt")
+
+USE = """
+from echoes_rt import __file__, bundle, demo_server
+print(__file__)
+server = demo_server.DemoServer(bundle.find_bundle(None), "127.0.0.1", 0)
+server.server_close()
+"""
+
+
+def build(project: Path, out: Path, target: str) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(out)]
+    subprocess.run(command, cwd=project, check=True, capture_output=True)
+    return next(out.glob("*.whl" if target == "wheel" else "*.tar.gz"))
+
+
+def use_installed(wheel: Path, folder: Path) -> None:
+    """Opens the default bundle and the page from a folder that has nothing but the wheel."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    subprocess.run([*pip, "--target", str(folder), str(wheel)], check=True)
+    env = os.environ | {"PYTHONPATH": str(folder)}
+    env.pop("ECHOES_RT_BUNDLE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", USE], cwd=folder, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(folder)
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_hold_the_page_and_the_model(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in FILES:
+        shutil.copy(ROOT / name, project)
+    ignored = shutil.ignore_patterns("node_modules", "__pycache__", "checkpoints")
+    for name in ("runtime", "training", "export"):
+        shutil.copytree(ROOT / name, project / name, ignore=ignored)
+    shutil.copy(ROOT / ".gitignore", project)
+    page = project / "runtime/echoes_rt/web"
+    page.mkdir(exist_ok=True)
+    (page / "index.html").write_text("<!doctype html>", encoding="utf-8")  # as make web builds
+    use_installed(build(project, tmp_path / "wheel", "wheel"), tmp_path / "from_wheel")
+    sdist = build(project, tmp_path / "sdist", "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    use_installed(build(unpacked, tmp_path / "wheel2", "wheel"), tmp_path / "from_sdist")
+
+
+def test_a_tag_must_be_the_version_everywhere() -> None:
+    project = versions()["pyproject.toml"]
+    assert problems(f"v{project}") == []
+    assert len(problems("v99.0.0")) == len(versions())
