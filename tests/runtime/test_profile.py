@@ -168,10 +168,9 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
     # What ONNX Runtime tells of a GPU's nodes is the host's time.
     assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share is None
-    assert "of the time" not in profile_text(profile, 1.0, 1)
     said = profile_text(profile, peak_gflops=100, runs=1)
     assert "warning           decode_audio_step ran on the CPU: TopK" in said
-    assert "CPU 1 nodes (10% of the time), CUDA 1 nodes (90% of the time)" in said
+    assert "CPU 1 nodes, CUDA 1 nodes\n" in said
     assert "not told by this system" in said
 
 

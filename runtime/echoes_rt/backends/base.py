@@ -72,4 +72,4 @@ class StepSession(Session, Protocol):
     def begin(
         self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
     ) -> AbstractContextManager[StepState]:
-        """Starts with (B, N) tokens, what is the same in every step, and what each takes besides."""
+        """Starts with (B, N) tokens, what all steps share, and what each takes besides."""

@@ -90,8 +90,10 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
     echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
     echoes.prepare("image_encoder", *echoes.decoding_graphs("audio"), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
+    dials = asdict(task.sampling)
+    del dials["guidance"]  # the bundle's own, which nobody chooses
     with ScratchFolder() as folder:
-        sound = echoes.image_to_audio(task.picture, seed=task.seed, **asdict(task.sampling))
+        sound = echoes.image_to_audio(task.picture, seed=task.seed, **dials)
         sound.save(folder / "out.wav")
         first_sound_ms = lap_ms()
     return {
