@@ -116,7 +116,7 @@ def generate(
                         )[0]
                         for name, result in zip(names, made, strict=True):
                             result.save(name)
-                            reports.append(describe(name, result, echoes.choice.reason))
+                            reports.append(describe(name, result, echoes))
                 except InputError as error:
                     if len(files) == 1:
                         raise
@@ -162,7 +162,7 @@ def cogenerate(
     reports = []
     for name, result in zip((sound, picture), made, strict=True):
         result.save(name)
-        reports.append(describe(name, result, echoes.choice.reason))
+        reports.append(describe(name, result, echoes))
     show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=sound)
 
 
@@ -181,10 +181,10 @@ def _long(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         made = echoes.stream(source, duration=duration, on_step=on_step, **options)
         made.save(out)
-    return describe(out, made, echoes.choice.reason)
+    return describe(out, made, echoes)
 
 
 def _video(echoes: Echoes, source: Path, out: Path, quiet: bool, options: dict[str, Any]) -> Report:
     with progress(quiet=quiet) as on_step:
         made = echoes.add_sound(source, out, on_step=on_step, **options)
-    return describe(out, made, echoes.choice.reason)
+    return describe(out, made, echoes)
