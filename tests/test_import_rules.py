@@ -54,7 +54,7 @@ def python_files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-# Bundles are opened and pictures and videos read as users' are.
+# Bundles are opened, pictures and videos read, and steps planned as users' are.
 READERS = {
     "bundles.py": "echoes_rt.bundle",
     "image.py": "echoes_rt.io.image",
@@ -62,6 +62,7 @@ READERS = {
     "command.py": "echoes_rt.io.av_file",
     "decode.py": "echoes_rt.io.av_file",
     "pairs.py": "echoes_rt.io",
+    "rollouts.py": "echoes_rt.decode.plan",
 }
 
 

@@ -82,7 +82,7 @@ def check_whole(path: Path, seconds: float, has_av: bool, what: str) -> None:
             read_audio(path, RATE, start_s=seconds + 1)
     else:
         for read in (read_recording, lambda path: read_audio(path, RATE, n_samples=1000)):
-            with pytest.raises(BackendError, match=rf"{what}.* install echoes-rt\[video\]"):
+            with pytest.raises(BackendError, match=rf"{what}.* pip install .*\[video\]"):
                 read(path)
 
 
@@ -200,7 +200,7 @@ def test_missing_pyav_names_the_file_and_the_extra(
 ) -> None:
     (tmp_path / "memo.m4a").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(BackendError, match=r"memo\.m4a needs PyAV; install echoes-rt\[video\]"):
+    with pytest.raises(BackendError, match=r"memo\.m4a needs PyAV; pip install .*\[video\]"):
         read_audio(tmp_path / "memo.m4a", RATE)
 
 

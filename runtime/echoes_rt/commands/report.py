@@ -40,6 +40,7 @@ def describe(file: Path, result: "Result | Stream", model: "Model") -> Report:
         "device_reason": model.choice.reason,
         "seed": result.seed,
         "steps": sampling.steps,
+        "guidance": sampling.guidance,
         "guidance_scale": sampling.guidance_scale,
         "guidance_schedule": sampling.guidance_schedule,
         "guidance_interval": [*sampling.guidance_interval],

@@ -81,7 +81,11 @@ class Sampling:
         return self.guidance == "folded"
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self) | {"guidance_interval": [*self.guidance_interval]}
+        """As a manifest says it, which names ``guidance`` only where it is folded in."""
+        values = asdict(self) | {"guidance_interval": [*self.guidance_interval]}
+        if not self.is_folded:
+            del values["guidance"]
+        return values
 
     def __str__(self) -> str:
         """One line for people."""
