@@ -4,6 +4,7 @@ VENV := .venv
 RUNTIME_VENV := .venv-runtime
 BENCH_VENV := .venv-bench
 OLDEST_VENV := .venv-oldest
+HASHES_VENV := .venv-hashes
 GPU_VENV := .venv-gpu
 # Of an environment with ONNX Runtime's GPU build, TensorRT or both; without them all is skipped.
 GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
@@ -11,7 +12,7 @@ ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest check fmt bench web cpp cpp-bench gpu-check clean
+.PHONY: demo test oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
@@ -31,6 +32,13 @@ oldest:  ## the runtime's tests with the oldest versions that pyproject.toml all
 		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video]" pytest hypothesis
 	$(OLDEST_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
 
+hashes:  ## the runtime with nothing but the files whose hashes are in hashes.txt
+	$(PYTHON) -m venv --clear $(HASHES_VENV)
+	$(HASHES_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: -r hashes.txt
+	$(HASHES_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(HASHES_VENV)/bin/echoes-rt doctor
+
 check: $(VENV)/.installed  ## style and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -40,11 +48,14 @@ fmt: $(VENV)/.installed
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine: docs/performance.md
+bench: $(BENCH_VENV)/.installed  ## other engines against ours, on an idle machine; writes bench-report/
 	$(BENCH_VENV)/bin/python -m bench $(BENCH) > /dev/null
 
-gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/hardware.md
+gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends back: docs/gpu.md
 	$(GPU_PYTHON) -m echoes_rt.nvidia.gpu_check $(GPU_CHECK)
+
+gpu-run: $(VENV)/.installed  ## the prepared run on a borrowed GPU, all of it here: bench/gpu_run
+	$(VENV)/bin/python -m bench.gpu_run.rehearse build/gpu_run
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer
 	cd runtime/web && npm ci --no-audit --no-fund && npm run build
@@ -54,7 +65,7 @@ cpp: $(RUNTIME_VENV)/.installed  ## the C and C++ library and its tests; needs C
 	cd cpp_bindings && ECHOES_RT_ORT="$$(../$(RUNTIME_VENV)/bin/python -c "$(ORT_FOLDER)")" \
 		ctest --preset dev
 
-cpp-bench: cpp  ## what C and Python cost above ONNX Runtime's own runs: docs/embedding.md
+cpp-bench: cpp  ## what C and Python cost above ONNX Runtime's own runs: docs/embed.md
 	PYTHONPATH=tests/cpp $(RUNTIME_VENV)/bin/python cpp_bindings/bench/overhead.py \
 		cpp_bindings/build/dev $(BENCH)
 
@@ -83,4 +94,5 @@ $(BENCH_VENV)/.installed: pyproject.toml constraints.txt bench/requirements.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) $(OLDEST_VENV) out.wav
+	rm -rf $(VENV) $(RUNTIME_VENV) $(BENCH_VENV) $(GPU_VENV) $(OLDEST_VENV) \
+		$(HASHES_VENV) out.wav

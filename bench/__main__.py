@@ -43,8 +43,8 @@ def _say(what: str) -> None:
 @click.option("--threads", type=click.IntRange(1), help="[default: as many as cores]")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
-    default=Path("docs"),
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bench-report"),
     show_default=True,
     help="Folder for performance.json, performance.md and performance.png.",
 )
@@ -67,6 +67,7 @@ def main(
             f"the machine is busy (load {load:.1f}): figures would mean nothing; wait until it is "
             "idle, or pass --busy to try the program"
         )
+    out.mkdir(parents=True, exist_ok=True)
     n_threads = threads or usable_cpus()
     torch.set_num_threads(n_threads)
     peak = gemm_peak(n_threads).gflops

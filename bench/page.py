@@ -1,4 +1,4 @@
-"""docs/performance.md, its JSON and its chart, from one document of figures."""
+"""performance.md, its JSON and its chart, from one document of figures."""
 
 import json
 from pathlib import Path

@@ -1,10 +1,12 @@
-"""Writes the fixtures: python tests/make_fixtures.py golden|bundle|confidence FOLDER.
+"""Writes the fixtures: python tests/make_fixtures.py golden|bundle|confidence|endless PLACE.
 
 ``golden`` needs numpy alone, and a test holds its output to the committed files byte by byte.
 ``bundle`` needs the export extra: what the exporter makes of tiny models with random weights. It is
 rebuilt by hand when the format of bundles changes, because the exporter's bytes change with its
 version; tests/export holds it to what it puts out.
 ``confidence`` needs onnx: a graph that the bundle lacks, for tests to add.
+``endless`` needs onnx, too: it takes and gives what the tiny bundle's ``image_encoder`` does, and
+never ends; PLACE is the file.
 """
 
 import json
@@ -147,7 +149,46 @@ def write_confidence(folder: Path) -> None:
     )
 
 
-if __name__ == "__main__":
-    {"golden": write_golden, "bundle": write_bundle, "confidence": write_confidence}[sys.argv[1]](
-        Path(sys.argv[2])
+def write_endless(path: Path) -> None:
+    import onnx
+    from onnx import helper, numpy_helper
+
+    image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["batch", 3, 32, 32])
+    codes = helper.make_tensor_value_info("codes", onnx.TensorProto.INT32, ["batch", 16])
+    values = {
+        "index": (onnx.TensorProto.INT64, []),
+        "is_on": (onnx.TensorProto.BOOL, []),
+        "before": (onnx.TensorProto.INT32, [1, 16]),
+        "still_on": (onnx.TensorProto.BOOL, []),
+        "after": (onnx.TensorProto.INT32, [1, 16]),
+    }
+    described = [helper.make_tensor_value_info(name, *value) for name, value in values.items()]
+    copies = [("is_on", "still_on"), ("before", "after")]
+    body = helper.make_graph(
+        [helper.make_node("Identity", [old], [new]) for old, new in copies],
+        "body",
+        described[:3],
+        described[3:],
     )
+    graph = helper.make_graph(
+        [helper.make_node("Loop", ["", "true", "zeros"], ["codes"], body=body)],
+        "endless",
+        [image],
+        [codes],
+        [
+            numpy_helper.from_array(np.array(True), "true"),
+            numpy_helper.from_array(np.zeros((1, 16), np.int32), "zeros"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    onnx.save(model, path)
+
+
+if __name__ == "__main__":
+    write = {
+        "golden": write_golden,
+        "bundle": write_bundle,
+        "confidence": write_confidence,
+        "endless": write_endless,
+    }
+    write[sys.argv[1]](Path(sys.argv[2]))

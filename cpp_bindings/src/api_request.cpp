@@ -103,7 +103,12 @@ Request request_of(echoes_model &model, const echoes_generate_options *given) {
       return options.on_step(step, steps, options.user_data) != 0;
     };
   }
-  return {{model, sampling_of(options), options.seed, on_step},
+  const Sampling sampling = sampling_of(options);
+  if (manifest.sampling.is_folded && sampling.guidance_scale != 1) {
+    throw InputError(sentence("guidance_scale must be 1 where guidance is folded into the model, ",
+                              "got ", sampling.guidance_scale, "; leave it as it is"));
+  }
+  return {{model, sampling, options.seed, on_step},
           options.image_codes,
           options.audio_codes};
 }

@@ -24,15 +24,15 @@ GraphSpec decoding_spec(const Grid &grid, bool is_step) {
   const TensorSpec tokens = whole_numbers("tokens", {kFree, grid.n_tokens()});
   const TensorSpec decoded = whole_numbers("decoded", tokens.shape);
   const TensorSpec context = opaque("context");
+  TensorSpec scale = floats("guidance_scale", {kFree});
+  scale.is_optional = true;  // it may be folded in
   if (is_step) {
     return {{tokens, context, whole_numbers("positions", {kFree, kFree}),
-             floats("uniforms", {kFree, kFree}), floats("temperature", {1}),
-             floats("guidance_scale", {kFree})},
+             floats("uniforms", {kFree, kFree}), floats("temperature", {1}), scale},
             decoded};
   }
   return {{tokens, context, whole_numbers("positions", {kFree, kFree, kFree}),
-           floats("uniforms", {kFree, kFree, kFree}), floats("temperature", {kFree}),
-           floats("guidance_scale", {kFree})},
+           floats("uniforms", {kFree, kFree, kFree}), floats("temperature", {kFree}), scale},
           decoded};
 }
 

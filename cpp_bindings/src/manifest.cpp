@@ -103,6 +103,11 @@ Sampling sampling_of(yyjson_val *part) {
         sentence("manifest key sampling.guidance_interval must be two rising numbers, got ",
                  shown(yyjson_obj_get(part, "guidance_interval"))));
   }
+  sampling.is_folded = yyjson_equals_str(yyjson_obj_get(part, "guidance"), "folded");
+  if (sampling.is_folded && sampling.guidance_scale != 1) {
+    throw ManifestError(sentence("manifest key sampling.guidance_scale must be 1 where guidance ",
+                                 "is folded in, got ", sampling.guidance_scale));
+  }
   return sampling;
 }
 

@@ -66,6 +66,7 @@ struct Sampling {
   GuidanceSchedule guidance_schedule = GuidanceSchedule::kConstant;
   double guidance_start = 0;
   double guidance_stop = 1;
+  bool is_folded = false;  // guidance is in the weights: the scale is 1
 };
 
 }  // namespace echoes

@@ -8,6 +8,7 @@ import click
 
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
+from echoes_export.triton.command import triton
 from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.install import missing_extra
 from echoes_training import PRESET_NAMES
@@ -46,6 +47,7 @@ def main() -> None:
 
 main.add_command(engine)
 main.add_command(quantize)
+main.add_command(triton)
 
 
 def _run_options(command: Command) -> Command:
@@ -146,6 +148,7 @@ def bundle(
     about = about_bundle(
         based,
         random,
+        transformer=runs["transformer"],
         name=name,
         license_name=license_name,
         description=description,

@@ -19,8 +19,8 @@ from echoes_rt.model import Model
 
 MIN_EQUAL_CODES = 0.999
 MIN_SNR_DB = 40.0
-"""Of a vocoder's samples. Rounding turns the running phases of tones, and now and then decides which
-of two bins as strong is a tone's strongest."""
+"""Of a vocoder's samples. Rounding turns the running phases of tones, and now and then decides
+which of two bins as strong is a tone's strongest."""
 MAX_DIFFERENCE = 1e-3
 
 # Where the processor sums a row in another order, one token in very many is drawn differently, and

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -211,8 +212,8 @@ class Model:
             other = grids[OTHER[target]]
             _check_codes(context, len(seeds), other, other.codebook_size - 1)
         mask = tokens == grid.mask_token
-        if sampling is None:
-            sampling = self.sampling(int(mask.sum(axis=1).max()))
+        n_unknown = int(mask.sum(axis=1).max())
+        sampling = self.sampling(n_unknown) if sampling is None else self._checked(sampling)
         plan = make_plan(mask, grid.order, sampling)
         noise = uniforms(seeds, window, grid.n_tokens)
         seen = self.context(target, context)
@@ -290,7 +291,7 @@ class Model:
 
     def decode_audio(self, codes: IntArray, *, seeds: Sequence[int] | None = None) -> FloatArray:
         """(B, N_a) audio codes to (B, S) samples in [-1, 1]; ``seeds`` are as in ``decode_mel``."""
-        return _levelled(self.vocode(self.decode_mel(codes, seeds=seeds)))
+        return levelled(self.vocode(self.decode_mel(codes, seeds=seeds)))
 
     def sampling(self, n_unknown: int, options: SamplingOptions | None = None) -> Sampling:
         """The bundle's defaults with what is not None in their place, and at most one step a token.
@@ -299,6 +300,13 @@ class Model:
             InputError: if a value is out of range.
         """
         return apply_options(self.manifest.sampling, options or {}, n_unknown=n_unknown)
+
+    def _checked(self, sampling: Sampling) -> Sampling:
+        """Raises InputError for a guidance scale where there is none to choose."""
+        try:
+            return replace(sampling, guidance=self.manifest.sampling.guidance)
+        except ValueError as error:
+            raise InputError(str(error)) from error
 
     def _finite(self, values: FloatArray, graph: str) -> FloatArray:
         if not np.isfinite(values).all():
@@ -362,7 +370,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_over)
 
 
-def _levelled(samples: FloatArray) -> FloatArray:
+def levelled(samples: FloatArray) -> FloatArray:
     """(B, S) samples, each member scaled: never clipped, and loud enough to be heard.
 
     What is quieter than ``QUIETEST_RMS`` is raised to it, as far as its peak allows; digital

@@ -50,9 +50,12 @@ def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: in
         InputError: if a value is out of range.
     """
     changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
+    for name in changes.keys() - SamplingOptions.__annotations__.keys():
+        allowed = ", ".join(SamplingOptions.__annotations__)
+        raise InputError(f"there is no option {name}; the options are {allowed}")
     try:
         asked = replace(defaults, **changes)
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(str(error)) from error
     return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
 

@@ -270,7 +270,7 @@ class Echoes(Model):
         )
 
     def add_sound(self, video: Path | str, out: Path | str, **options: Unpack[Options]) -> Stream:
-        """Writes a video with the sound of what it shows, or that sound; docs/runtime.md says how.
+        """Writes a video with the sound of what it shows, or that sound; docs/use.md says how.
 
         Args:
             video: MP4, MOV, Matroska or WebM; its pictures are copied as they are.

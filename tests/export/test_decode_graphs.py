@@ -32,8 +32,13 @@ SAMPLINGS = [
 ]
 
 
-@pytest.mark.parametrize(("form", "group"), [("joint", 1), ("context", 2)])
-def test_a_form_decodes_as_torch_says(form: str, group: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("form", "group", "is_folded"),
+    [("joint", 1, False), ("context", 2, False), ("context", 1, True)],
+)
+def test_a_form_decodes_as_torch_says(
+    form: str, group: int, is_folded: bool, tmp_path: Path
+) -> None:
     shape = dataclasses.replace(
         TINY.transformer.model, layers=2, form=form, image_group=group, audio_group=group
     )
@@ -43,7 +48,7 @@ def test_a_form_decodes_as_torch_says(form: str, group: int, tmp_path: Path) -> 
     stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp32")
     part, context = network_part(models, "audio"), graph_parts(models)["context_image"]
     network = export_graph("network", part.module, part.signature, stored)
-    step = step_graph("decode_audio_step", network, grid)
+    step = step_graph("decode_audio_step", network, grid, is_folded=is_folded)
     for graph in (
         export_graph("context_image", context.module, context.signature, stored),
         logits_graph("logits_audio", network, grid),
@@ -54,6 +59,8 @@ def test_a_form_decodes_as_torch_says(form: str, group: int, tmp_path: Path) -> 
         onnx.save(graph, path)
         onnx.checker.check_model(path, full_check=True)
     sessions = {path.stem: OnnxSession(path, "cpu") for path in tmp_path.glob("*.onnx")}
+    for name in ("decode_audio", "decode_audio_step"):
+        assert ("guidance_scale" in sessions[name].inputs) != is_folded
 
     rng = np.random.default_rng(0)
     images = rng.integers(0, 32, (MEMBERS, layout.image.n_tokens), dtype=np.int32)
@@ -76,6 +83,8 @@ def test_a_form_decodes_as_torch_says(form: str, group: int, tmp_path: Path) -> 
         logits = sessions["logits_audio"].run({"tokens": tokens, "context": rows})["logits"]
         np.testing.assert_allclose(logits, logits_of(tokens, has_context), atol=1e-4)
         for sampling in SAMPLINGS:
+            if is_folded:
+                sampling = dataclasses.replace(sampling, guidance_scale=1.0)
             plan = make_plan(tokens == grid.mask_token, grid.order, sampling)
             noise = uniforms(range(MEMBERS), 0, grid.n_tokens)
             expected = reference.decode(logits_of, tokens, plan, noise, has_context=has_context)

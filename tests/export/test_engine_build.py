@@ -245,7 +245,7 @@ def test_index_without_training_pictures_is_refused(
 
 
 def test_shown_commands_write_to_a_copy_of_the_bundled_model() -> None:
-    texts = [(DOCS / name).read_text("utf-8") for name in ("hardware.md", "jetson.md")]
+    texts = [(DOCS / name).read_text("utf-8") for name in ("gpu.md",)]
     shown = re.findall(r"echoes-export engine (\w\S*)", "\n".join([engine.help or "", *texts]))
     assert "my-bundle" in shown
     assert not set(shown) & set(bundled_names())

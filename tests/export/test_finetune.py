@@ -1,4 +1,4 @@
-"""The recipe of docs/finetune.md: three commands from one's own pairs and a bundle to a bundle."""
+"""The recipe of docs/train.md: three commands from one's own pairs and a bundle to a bundle."""
 
 import csv
 import json

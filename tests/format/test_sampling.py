@@ -25,6 +25,8 @@ from echoes_rt.format.sampling import Sampling, mask_ratio, num_masked
         ({"guidance_schedule": "falling"}, "guidance_schedule"),
         ({"guidance_interval": (0.5, 1.5)}, "guidance_interval"),
         ({"guidance_interval": (0.5, 0.25)}, "guidance_interval"),
+        ({"guidance": "gone"}, "guidance"),
+        ({"guidance": "folded"}, "guidance_scale must be 1"),
     ],
 )
 def test_values_out_of_range_are_refused(change: dict[str, Any], key: str) -> None:
@@ -44,6 +46,8 @@ def test_the_line_for_people_names_what_is_not_usual() -> None:
         "8 steps, guidance scale 3 from 0% to 50% of them, temperature 1"
     )
     assert str(Sampling(guidance_schedule="annealed")).startswith("12 steps, annealed guidance")
+    folded = Sampling(steps=4, guidance_scale=1, guidance="folded")
+    assert str(folded) == "4 steps, guidance folded in, temperature 1"
 
 
 def test_ratio_falls_from_one_to_zero() -> None:

@@ -64,12 +64,17 @@ def shown(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ids=["Display P3", "Adobe RGB", "sRGB"],
 )
 def test_profile_is_applied(
-    profile: bytes, expected: list[list[int]], suffix: str, tmp_path: Path
+    profile: bytes,
+    expected: list[list[int]],
+    suffix: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = tmp_path / f"picture{suffix}"
     path.write_bytes(with_profile(encode(suffix, patches()), profile, (16, 64)))
     tolerance = 12 if suffix == ".jpg" else 2
     np.testing.assert_allclose(shown(read_image(path)), expected, atol=tolerance)
+    assert not caplog.text
 
 
 def test_profile_in_many_parts_of_a_jpeg_is_put_together(tmp_path: Path) -> None:
@@ -122,10 +127,13 @@ def test_png_names_colours_without_a_profile(
     [b"", b"x" * 200, icc()[:140], icc().replace(b"para", b"nope"), icc(space=b"CMYK"),
      icc(curve=struct.pack(">4sII", b"curv", 0, 1 << 30)), icc(((0.0,) * 3,) * 3)],
 )  # fmt: skip
-def test_profile_that_is_not_understood_changes_nothing(damaged: bytes, tmp_path: Path) -> None:
+def test_profile_that_is_not_understood_changes_nothing_but_is_told(
+    damaged: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert profile_of_icc(damaged) is None
     (tmp_path / "a.png").write_bytes(with_profile(encode(".png", patches()), damaged, (16, 64)))
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), patches())
+    assert "a.png has a colour profile" in caplog.text
 
 
 def test_packed_profile_cannot_grow_without_bound(tmp_path: Path) -> None:

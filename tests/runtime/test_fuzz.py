@@ -1,11 +1,13 @@
-"""A few of the cases of ``python -m tests.fuzz``."""
+"""A few of the cases of ``python -m tests.fuzz``, and of the kills."""
 
 import sys
 from typing import Any
 
 import pytest
 from tests.fuzz import __main__ as fuzz
+from tests.fuzz import kills
 from tests.fuzz.kinds import KINDS, Kind
+from tests.fuzz.memory import MAX_BYTES, growth
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="memory is measured as on POSIX")
 
@@ -39,3 +41,15 @@ def test_cases_depend_on_the_seed_alone() -> None:
     first, again, other = (list(fuzz.outcomes("manifest", seed, 12)) for seed in (3, 3, 4))
     assert first == again
     assert first != other
+
+
+def test_killed_commands_leave_whole_files() -> None:
+    assert kills.run(5, seed=1) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is measured as on Linux")
+@pytest.mark.parametrize("kept_bytes", [0, 20_000])
+def test_memory_that_grows_is_seen(kept_bytes: int) -> None:
+    kept = []
+    grown = growth(lambda turn: kept.append(b"%d" % turn * kept_bytes), 400)
+    assert (grown > MAX_BYTES) == (kept_bytes > 0)

@@ -10,7 +10,7 @@ import pytest
 
 from echoes_rt import Echoes
 from echoes_rt.backends.onnx import OnnxSession, tensors_of
-from echoes_rt.errors import BundleError
+from echoes_rt.errors import BackendError, BundleError
 
 PICTURE = np.zeros((40, 50, 3), np.uint8)
 SOUND = np.zeros(2048, np.float32)
@@ -97,6 +97,25 @@ def test_output_of_another_name_is_one_sentence(graph: str, tiny_bundle: Path) -
 @pytest.mark.parametrize("verb", VERBS)
 def test_right_outputs_pass(verb: str, tiny_bundle: Path) -> None:
     VERBS[verb](Echoes.load(tiny_bundle, device="cpu", threads=1))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc",
+        "[ONNXRuntimeError] : 2 : Failed to allocate memory for requested buffer of size 4000",
+    ],
+)
+def test_lack_of_memory_is_said_as_that(said: str, tiny_bundle: Path) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(said)
+
+    echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
+    session = echoes.session("image_encoder")
+    assert isinstance(session, OnnxSession)
+    session._session = SimpleNamespace(run=fail)
+    with pytest.raises(BackendError, match="not enough memory"):
+        echoes.generate(PICTURE, seed=1)
 
 
 def test_names_that_are_no_text_are_one_sentence() -> None:

@@ -11,7 +11,7 @@ import soundfile
 from echoes_rt import BundleError, CancelledError, Echoes, InputError, Sound
 from echoes_rt.io.audio import read_audio
 from echoes_rt.io.image import read_image
-from echoes_rt.model import _levelled
+from echoes_rt.model import levelled
 from echoes_rt.tasks import whole
 
 
@@ -225,7 +225,7 @@ def test_quiet_sound_is_raised_as_far_as_its_peak_allows(tiny_bundle: Path) -> N
     np.testing.assert_allclose(heard([1e-4, -1e-4]), [0.01, -0.01], rtol=1e-6)
     click = np.zeros((1, 10_000), np.float32)
     click[0, 0] = 0.5
-    assert _levelled(click).max() == 1.0
+    assert levelled(click).max() == 1.0
     assert heard([0.0, 0.0]).tolist() == [0.0, 0.0]
 
 

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from click.testing import CliRunner
 
@@ -16,6 +17,7 @@ from echoes_rt import errors
 from echoes_rt.cli import main
 from echoes_rt.commands.progress import progress
 from echoes_rt.errors import escape, one_line
+from echoes_rt.io.picture_profile import with_profile
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 
@@ -78,6 +80,18 @@ def test_names_that_are_no_text_do_no_harm(tiny_bundle: Path, tmp_path: Path) ->
     (line,) = done.stderr.splitlines()
     assert "caf" in line
     assert line.isprintable()
+
+
+@posix
+@pytest.mark.parametrize("option", ["", "-v"])
+def test_warnings_do_no_harm(option: str, tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
+    pixels = cv2.imread(str(picture))
+    data = with_profile(cv2.imencode(".png", pixels)[1].tobytes(), bytes(200), pixels.shape)
+    (tmp_path / "a\x1b[31m.png").write_bytes(data)
+    done = shell(f"$E generate a*.png out.wav {option}", tmp_path, tiny_bundle)
+    assert done.returncode == 0
+    assert any("colour profile" in line for line in done.stderr.splitlines())
+    assert all(line.isprintable() for line in done.stderr.splitlines())
 
 
 @posix

@@ -18,7 +18,13 @@ import torch
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
-from echoes_training.stages import refine, tokenize_shards, transformer, vocoder  # noqa: F401
+from echoes_training.stages import (  # noqa: F401
+    distill,
+    refine,
+    tokenize_shards,
+    transformer,
+    vocoder,
+)
 
 
 def _die() -> None:

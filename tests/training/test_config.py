@@ -17,7 +17,7 @@ from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
 from echoes_training.stages.settings import finetuning
 
-RECIPE = Path(__file__).parents[2] / "docs" / "finetune.md"
+RECIPE = Path(__file__).parents[2] / "docs" / "train.md"
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

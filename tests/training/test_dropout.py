@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from echoes_training.models.dropout import Dropout, draw_kept
+from echoes_training.models.dropout import GOLDEN, Dropout, draw_kept, finished, mixed
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
 
@@ -36,6 +36,25 @@ def test_as_much_is_dropped_as_was_asked_for(rate: float) -> None:
     assert (kept.mean(dim=1) - (1 - rate)).abs().max().item() < 4 * sigma
     neighbours = ((kept[:, 1:] - 1 + rate) * (kept[:, :-1] - 1 + rate)).mean(dim=1)
     assert neighbours.abs().max().item() < 4 * rate * (1 - rate) / n**0.5
+
+
+def test_a_gpu_draws_for_each_sample_from_its_own_seed() -> None:
+    together = mixed(torch.tensor([7, 5, 2**63 - 1]), 1000)
+    assert torch.equal(together[1], mixed(torch.tensor([5]), 1000)[0])
+    assert torch.equal(together[:, :10], mixed(torch.tensor([7, 5, 2**63 - 1]), 10))
+    assert together.unique().numel() == 3000
+    draws = mixed(torch.tensor([1, 2]), 100_000).view(torch.int16).double() / 2**16
+    assert draws.mean().item() == pytest.approx(0.0, abs=4 / (12 * 800_000) ** 0.5)
+    assert draws.std().item() == pytest.approx(12**-0.5, rel=0.01)
+    correlations = torch.corrcoef(torch.cat([draws[:, :-1], draws[:, 1:]]))
+    assert correlations.fill_diagonal_(0).abs().max().item() < 4 / 400_000**0.5
+
+
+def test_its_numbers_are_those_of_splitmix64() -> None:
+    # The first ones of the published generator with the seed 1234567.
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    states = 1234567 + torch.arange(1, 4) * GOLDEN
+    assert [number % 2**64 for number in finished(states).tolist()] == published
 
 
 def test_what_stays_makes_up_for_what_does_not() -> None:

@@ -116,6 +116,16 @@ def test_a_run_leaves_a_codec(index: Path, tmp_path: Path) -> None:
     assert codec.grid(32, 32) == TINY.layout.image
 
 
+def test_resident_views_teach_the_same(index: Path, tmp_path: Path) -> None:
+    runs = {"False": tmp_path / "a", "True": tmp_path / "b"}
+    for value, run in runs.items():
+        assert train(index, run, "--set", f"data.resident={value}").exit_code == 0
+    expected, found = (weights(run) for run in runs.values())
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+
+
 def test_codes_learn_first_and_then_the_decoder(
     index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +191,21 @@ def test_untrained_codes_tell_pictures_apart() -> None:
     assert codec.encode(x).unique().numel() > 16
     with pytest.raises(ValueError, match="32 x 32"):
         codec.grid(64, 64)
+
+
+def test_the_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(TINY.image_codec.model, teacher="dummy")
+    codec = ImageCodec(config).eval()
+    x = torch.randn(32, 3, 32, 32)
+    codec.spread_codes(x)
+    expected, seen = codec.encode(x), []
+    monkeypatch.setattr(codec, "decode", lambda codes: seen.append(codes) or x)
+    with torch.autocast("cpu", torch.bfloat16):
+        image_codec.Decoding(codec)(x)
+        in_bf16 = codec.encode(x)
+    errors = [(codes != expected).float().mean().item() for codes in (*seen, in_bf16)]
+    assert errors[0] < 0.1 * errors[1]
 
 
 def test_a_teacher_that_is_unknown_or_not_installed_is_refused(

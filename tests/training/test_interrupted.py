@@ -28,8 +28,11 @@ DEATHS = {
     "refine-image": "while writing",
     "mel-codec": "while writing",
     "vocoder": "within a step",
+    "refine-image-resident": "within a step",
+    "mel-codec-resident": "while writing",
     "transformer": "while writing",
     "fine-tuning": "within a step",
+    "distill": "while writing",
 }
 
 
@@ -46,7 +49,8 @@ def folder(
     """Runs ``whole-NAME``, and ``killed-NAME`` as the kill left them; commands.json."""
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
-    tokens = ["transformer", "--tokens", str(random_tokens)]
+    tokens = ["--tokens", str(random_tokens)]
+    resident = ["--set", "data.resident=True"]
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
         "image-vqgan": ["image-vqgan", *index],
@@ -55,8 +59,17 @@ def folder(
         "refine-image": ["refine-image", *index, "--codec", whole["image-vqgan"]],
         "mel-codec": ["mel-codec", *index],
         "vocoder": ["vocoder", *index],
-        "transformer": tokens,
-        "fine-tuning": [*tokens, "--start-from", whole["transformer"]],
+        "refine-image-resident": [
+            "refine-image",
+            *index,
+            "--codec",
+            whole["image-vqgan"],
+            *resident,
+        ],
+        "mel-codec-resident": ["mel-codec", *index, *resident],
+        "transformer": ["transformer", *tokens],
+        "fine-tuning": ["transformer", *tokens, "--start-from", whole["transformer"]],
+        "distill": ["distill", *tokens, "--teacher", whole["transformer"]],
     }
     settings = ("loop.steps=4", "loop.checkpoint_minutes=0", "loop.ema_decay=0.9")
     options = ["--preset", "tiny", *(part for s in settings for part in ("--set", s))]

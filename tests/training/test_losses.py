@@ -6,7 +6,7 @@ from echoes_training.losses.adversarial import discriminator_hinge, feature_matc
 from echoes_training.losses.spectral import multi_resolution_stft
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.transformer import masked_loss
+from echoes_training.stages.transformer import asked_of, masked_loss
 
 
 def test_total_is_the_weighted_sum_and_refuses_a_loss_without_weight() -> None:
@@ -42,7 +42,8 @@ def test_masked_loss_counts_asked_positions_only() -> None:
     asked = torch.zeros_like(codes, dtype=torch.bool)
     asked[0, 3] = asked[1, -1] = True
     tokens = codes.masked_fill(asked, preset.layout.mask_token_id)
-    loss = masked_loss(model, model.hidden(tokens), codes, asked, 0.0)
+    wanted = asked_of(model, codes, asked, codes.device)
+    loss = masked_loss(model, model.hidden(tokens), wanted, 0.0)
     logits = model(tokens)[asked]
     expected = torch.nn.functional.cross_entropy(logits, codes[asked], reduction="sum")
     torch.testing.assert_close(loss, expected)

@@ -22,12 +22,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 FORKED = Path(__file__).parent / "forked.py"
 CODECS = ("image-vqgan", "mel-vqgan")
-STAGES = (*CODECS, "refine-mel", "mel-codec", "vocoder", "transformer")
+STAGES = (*CODECS, "refine-mel", "mel-codec", "vocoder", "transformer", "distill")
 SETTINGS = {
     "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
     "mel-codec": ("adversarial_start=0", "loop.steps=2"),
+    "distill": ("partly_known=0.5", "unpaired=0.5"),
     "transformer": ("group_steps=2", "model.dropout=0.1", "model.audio_group=2"),
 }
 
@@ -49,8 +50,10 @@ class World:
         source = ["--index", str(self.index)]
         if stage == "refine-mel":
             source += ["--codec", str(self.folder / "one-mel-vqgan")]
-        if stage == "transformer":
+        if stage in ("transformer", "distill"):
             source = ["--tokens", str(self.tokens)]
+        if stage == "distill":
+            source += ["--teacher", str(self.folder / "one-transformer")]
         always = ("loop.batch_size=4", "loop.log_every=1", "loop.ema_decay=0.5")
         always += ("loop.precision=fp32",)  # bf16 rounds by more than these runs may differ
         sets = [part for s in (*always, *settings) for part in ("--set", s)]
@@ -116,9 +119,13 @@ def losses(run: Path) -> list[dict[str, float]]:
 
 
 def weights(run: Path, name: str) -> dict[str, Tensor]:
-    """Without what sits before a norm: its gradient is rounding alone, and Adam enlarges it."""
+    """Without what sits before a norm, and without the biases of keys, to which softmax is blind.
+
+    Such a gradient is rounding alone, and Adam enlarges it.
+    """
     tensors = load_file(run / f"{name}.safetensors")
     hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
+    hidden += ("attention.qkv.bias",)
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 
 

@@ -238,6 +238,6 @@ def test_codes_of_a_group_share_a_position_and_are_told_apart() -> None:
     h, asked = torch.randn(2, 6, 8), torch.rand(2, 12) < 0.4
     scores, where = medium.logits(h), medium.by_position(asked)
     by_position = torch.stack([medium.by_position(scores[..., k]) for k in range(5)], dim=-1)
-    torch.testing.assert_close(medium.logits_where(h, asked), by_position[where])
+    torch.testing.assert_close(medium.logits_at(h, *medium.where(asked)), by_position[where])
     with pytest.raises(ValueError, match="divide"):
         MediumEmbedding(Grid(height=5, width=3, codebook_size=5), 8, group=2)

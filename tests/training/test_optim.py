@@ -12,10 +12,12 @@ from torch import nn
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint, device
+from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.optim import Learner, learning_rate
 from echoes_training.processes import Processes
+from echoes_training.stages.loop import Measures, train
 
 
 def test_the_rate_rises_in_a_line_and_falls_as_half_a_cosine() -> None:
@@ -54,24 +56,11 @@ def test_only_a_gradient_over_the_limit_is_cut_to_it(scale: float, clipped: bool
     # Of each output the gradient is x for the weights and 1 for the bias, in two parts.
     norm = learner.update(0, [x, x], lambda x: scale * learner(x).sum())
     whole = scale * math.sqrt(2 * (1 + 4 + 9 + 1))
-    assert norm == pytest.approx(whole, rel=1e-5)
+    assert norm.item() == pytest.approx(whole, rel=1e-5)
     left = torch.cat([p.grad.flatten() for p in layer.parameters() if p.grad is not None])
     assert left.norm().item() == pytest.approx(0.7 if clipped else whole, rel=1e-4)
     direction = torch.cat([x.expand(2, 3).flatten(), torch.ones(2)])
     torch.testing.assert_close(left / left.norm(), direction / direction.norm())
-
-
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_a_step_that_diverges_changes_nothing_and_says_so(bad: float) -> None:
-    layer = nn.Linear(1, 1)
-    learner = Learner(layer, LoopConfig(steps=9, batch_size=1, learning_rate=0.5), Processes("cpu"))
-    before = layer.weight.clone()
-    with pytest.raises(InputError) as caught:
-        learner.update(3, [torch.ones(1)], lambda x: bad * learner(x).sum())
-    assert f"diverged in step 4: the norm of its gradient is {bad}; " in str(caught.value)
-    assert "--set loop.learning_rate with less than 0.5" in str(caught.value)
-    assert torch.equal(layer.weight, before)
-    assert not learner.optimizer.state
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -105,3 +94,29 @@ def test_one_slow_moment_does_not_choose_the_precision(
     measured = {torch.float32: [9.0, 0.001, 0.001], torch.bfloat16: [seconds, 9.0, seconds]}
     monkeypatch.setattr(device, "_product_seconds", lambda dtype: measured[dtype].pop(0))
     assert device.pick_precision("auto", torch.device("cpu")) == expected
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("log_every", [1, 3, 50])
+def test_a_training_that_diverges_stops_before_it_is_kept(
+    bad: float, log_every: int, tmp_path: Path
+) -> None:
+    loop = LoopConfig(steps=9, batch_size=1, learning_rate=0.5, log_every=log_every)
+    processes = Processes("cpu")
+    layer = torch.nn.Linear(1, 1)
+    learner = Learner(layer, loop, processes)
+    state = TrainState(modules={"it": layer}, optimizers={"it": learner.optimizer})
+    checkpoint.save(tmp_path, 2, state)
+    before = layer.weight.clone()
+
+    def step_once(step: int) -> Measures:
+        scale = bad if step == 3 else 1.0
+        norm = learner.update(step, [torch.ones(1)], lambda x: scale * learner(x).square().sum())
+        return {"train/grad_norm": norm}
+
+    with pytest.raises(InputError, match=r"diverged.* 0\.5"):
+        train(tmp_path, loop, state, processes, step_once, lambda step: {})
+    assert checkpoint.newest(tmp_path) == tmp_path / "step-0000002"
+    checkpoint.load(tmp_path / "step-0000002", state)
+    assert torch.equal(layer.weight, before)

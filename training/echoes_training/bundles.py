@@ -12,6 +12,7 @@ from torch import Tensor
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.manifest import Manifest
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training import checkpoint
 from echoes_training.checkpoint import BUNDLE_WEIGHTS
@@ -46,6 +47,13 @@ class Source:
             raise InputError(f"{self.folder} is a training run, expected a bundle")
         return self.bundle.manifest
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether guidance is folded into its transformer."""
+        if self.bundle is None:
+            return folded_sampling(self.folder) is not None
+        return self.bundle.manifest.sampling.is_folded
+
     def transformer_shape(self) -> tuple[TransformerConfig, TokenLayout]:
         """Raises InputError or BundleError if it holds no transformer of this program."""
         if self.bundle is None:
@@ -74,6 +82,18 @@ def open_source(place: str) -> Source:
     except BundleError as error:
         raise InputError(f"{place} is neither a training run nor a bundle: {error}") from error
     return Source(folder=bundle.folder, bundle=bundle)
+
+
+def folded_sampling(run: Path) -> Sampling | None:
+    """How the transformer of a run decodes that learnt a guided teacher's answers; None of others.
+
+    Raises:
+        InputError: if ``run`` is not the folder of a training run.
+    """
+    taught = checkpoint.load_config(run).get("distill")
+    if taught is None:
+        return None
+    return Sampling(steps=taught["steps"][0], guidance_scale=1.0, guidance="folded")
 
 
 def read_weights(bundle: Bundle) -> tuple[Shapes, States]:

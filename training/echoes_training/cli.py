@@ -228,7 +228,7 @@ def refine_mel(index: Path, codec: Path, **options: Any) -> None:
 ear_option = click.option(
     "--ear",
     type=_RUN,
-    help="Folder of an independent ear; it reports on validation sounds at intervals.",
+    help="Folder of an independent sound classifier, which judges validation sounds.",
 )
 
 
@@ -385,6 +385,56 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
     facts = {"config": to_dict(config), "start_from": start_from, "labels": cache.labels}
     save_settings(asked, config.loop, facts)
     train_transformer(asked.run, cache, config, None if start is None else start.folder)
+
+
+@main.command()
+@click.option(
+    "--tokens",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The cache written by echoes-train tokenize.",
+)
+@click.option(
+    "--teacher",
+    required=True,
+    help="Run or bundle of the transformer, of context form, that the student learns from and "
+    "starts as; its codecs made the tokens.",
+)
+@run_options
+def distill(tokens: Path, teacher: str, **options: Any) -> None:
+    """Train a transformer to decode in a few passes, with the guidance folded in.
+
+    The student answers in each of its passes, without guidance, what the guided teacher comes to
+    in its own, more steps: for either medium, from nothing or from a part, with and without the
+    other medium.
+
+    Example: echoes-train distill --teacher runs/transformer --tokens runs/tokens.safetensors
+    --out runs/student
+    """
+    from echoes_training.bundles import open_source
+    from echoes_training.config import to_dict
+    from echoes_training.data.tokens import TokenCache
+    from echoes_training.stages.codebooks import check_tokens
+    from echoes_training.stages.distill import distill as train_student
+    from echoes_training.stages.distill import student_of
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="distill", start_from=teacher, start_option="--teacher", **options)
+    source = open_source(teacher)
+    config = configure(asked)
+    student = student_of(source, config)
+    cache = TokenCache.load(tokens)
+    check_tokens(tokens, cache, asked.run, source)
+    facts = {
+        # The result is a transformer like any other, and its settings say so.
+        "stage": "transformer",
+        "config": to_dict(student),
+        "distill": to_dict(config),
+        "start_from": teacher,
+        "labels": cache.labels,
+    }
+    save_settings(asked, config.loop, facts)
+    train_student(asked.run, cache, config, student, source.folder)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
@@ -69,6 +70,18 @@ class LoopConfig:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """How media reach the device.
+
+    Attributes:
+        resident: whether pictures (uint8) and sounds (int16) lie on the device from the beginning
+            and are augmented there, instead of on the CPU.
+    """
+
+    resident: bool = False
+
+
 NEVER = 10**9
 """A step that no run reaches."""
 
@@ -99,6 +112,7 @@ class VQGANStageConfig:
     model: VQGANConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     discriminator_width: int = 32
     adversarial_start: int
     usage_decay: float = 0.95
@@ -122,6 +136,7 @@ class RefineStageConfig:
     """
 
     loop: LoopConfig
+    data: DataConfig = field(default_factory=DataConfig)
     discriminator_width: int
     decoder_channels: tuple[int, ...] = ()
     adversarial_start: int = 0
@@ -155,6 +170,7 @@ class ImageCodecStageConfig:
     model: ImageCodecConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     views: int
     code_steps: int
     code_batch_size: int
@@ -199,6 +215,7 @@ class MelCodecStageConfig:
     model: MelCodecConfig
     image: ImageSpec
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     labelled_share: float = 0.5
     discriminator_width: int
@@ -239,6 +256,7 @@ class VocoderStageConfig:
     loop: LoopConfig
     model: VocoderConfig
     mel: MelSpec
+    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     adversarial_start: int
     discriminator_width: int
@@ -260,7 +278,7 @@ class TransformerStageConfig:
 
     Attributes:
         masking: of a joint form, ``independent`` draws a mask ratio per medium, ``joint`` one for
-            both (the trap of docs/training.md, kept for the ablation).
+            both (the trap of docs/train.md, kept for the ablation).
         full_mask: probability, per medium that is asked for, of a ratio of 1.
         no_mask: probability, per medium, of a ratio of 0; of a joint form.
         context_mask: the largest share of a context that is hidden, in context form: so that no
@@ -272,6 +290,8 @@ class TransformerStageConfig:
             positions; it makes each medium tell the other what the pair is about.
         group_steps: the first steps, in which that loss counts; later it would only distract.
         label_smoothing: as in MaskGIT (arXiv 2202.04200).
+        compiled: whether the blocks are compiled (``torch.compile``): minutes at the start, then
+            fewer launches a step.
         sharded: with several processes, each keeps a share of the weights and of the optimizer's
             state (FSDP) instead of all of it (DDP).
     """
@@ -287,6 +307,7 @@ class TransformerStageConfig:
     group_weight: float = 0.5
     group_steps: int = 0
     label_smoothing: float = 0.1
+    compiled: bool = False
     sharded: bool = False
 
     def __post_init__(self) -> None:
@@ -298,6 +319,39 @@ class TransformerStageConfig:
                 f"got {self.full_mask}, {self.no_mask}"
             )
         for name in ("context_mask", "unpaired"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillStageConfig:
+    """Training of a student that answers in a few passes what a guided teacher does in more.
+
+    Attributes:
+        steps: the numbers of passes in which the student is to decode; each is taught, and the
+            first is what a bundle of it recommends.
+        teacher: how the teacher decodes.
+        context_mask: the largest share of the other medium that is hidden from both.
+        unpaired: share of samples without the other medium, which the teacher decodes unguided.
+        partly_known: share of targets of which the data say a part, as in inpainting.
+    """
+
+    loop: LoopConfig
+    steps: tuple[int, ...] = (4, 2)
+    teacher: Sampling = field(default_factory=lambda: Sampling(steps=8))
+    context_mask: float = 0.0
+    unpaired: float = 0.15
+    partly_known: float = 0.3
+
+    def __post_init__(self) -> None:
+        if not self.steps or min(self.steps) < 1 or max(self.steps) > self.teacher.steps:
+            raise ValueError(
+                f"steps must be numbers from 1 to teacher.steps, {self.teacher.steps}, "
+                f"got {self.steps}"
+            )
+        if self.teacher.temperature == 0:
+            raise ValueError("teacher.temperature must be above 0, got 0")
+        for name in ("context_mask", "unpaired", "partly_known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
 
@@ -60,6 +60,21 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """In it, nothing is autocast: bf16 changes one code of twenty, and codes must stay the same."""
+    kind = device.type
+    if not (torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)):
+        return contextlib.nullcontext()  # an exporter, which never is in it, need not know of it
+    return torch.autocast(kind, enabled=False)
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """Without waiting for what a GPU still has to do."""
+    if device.type == "cuda" and not x.is_cuda:
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
 
 
 def channels_last(module: M) -> M:

@@ -43,21 +43,21 @@ def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Q
         target = int(rng.integers(2))
         asked = np.zeros(layout.n_tokens, dtype=np.bool_)
         part = (layout.image_slice, layout.audio_slice)[target]
-        asked[part] = _hide(part.stop - part.start, _masked_ratio(config, rng), rng)
+        asked[part] = hide(part.stop - part.start, _masked_ratio(config, rng), rng)
         mask = asked.copy()
         if config.context_mask > 0:
             context = (layout.audio_slice, layout.image_slice)[target]
             ratio = rng.uniform(0, config.context_mask)
-            mask[context] = _hide(context.stop - context.start, ratio, rng)
+            mask[context] = hide(context.stop - context.start, ratio, rng)
         return Question(mask=mask, asked=asked, sees=(target == 0, target == 1))
     if config.masking == "joint":
-        mask = _hide(layout.n_tokens, mask_ratio(rng.random()), rng)
+        mask = hide(layout.n_tokens, mask_ratio(rng.random()), rng)
     else:
         ratios = [_ratio(config, rng), _ratio(config, rng)]
         if max(ratios) == 0:
             ratios[int(rng.integers(2))] = mask_ratio(rng.random())
         sizes = (layout.image.n_tokens, layout.audio.n_tokens)
-        mask = np.concatenate([_hide(n, r, rng) for n, r in zip(sizes, ratios, strict=True)])
+        mask = np.concatenate([hide(n, r, rng) for n, r in zip(sizes, ratios, strict=True)])
     return Question(mask=mask, asked=mask)
 
 
@@ -73,7 +73,7 @@ def draw_alone(
     parts = (layout.image_slice, layout.audio_slice)
     if config.model.form == "context":
         mask = np.concatenate(
-            [_hide(part.stop - part.start, _masked_ratio(config, rng), rng) for part in parts]
+            [hide(part.stop - part.start, _masked_ratio(config, rng), rng) for part in parts]
         )
         return Question(mask=mask, asked=mask, sees=(False, False)), (0, 1)
     medium = int(rng.integers(2))
@@ -82,7 +82,7 @@ def draw_alone(
         np.ones(layout.n_tokens, dtype=np.bool_),
         np.zeros(layout.n_tokens, dtype=np.bool_),
     )
-    mask[part] = asked[part] = _hide(part.stop - part.start, mask_ratio(rng.random()), rng)
+    mask[part] = asked[part] = hide(part.stop - part.start, mask_ratio(rng.random()), rng)
     return Question(mask=mask, asked=asked), (medium,)
 
 
@@ -100,7 +100,8 @@ def _ratio(config: TransformerStageConfig, rng: np.random.Generator) -> float:
     return mask_ratio(rng.random())
 
 
-def _hide(n_tokens: int, ratio: float, rng: np.random.Generator) -> Mask:
+def hide(n_tokens: int, ratio: float, rng: np.random.Generator) -> Mask:
+    """(n_tokens,): this share of them, rounded up, anywhere."""
     mask = np.zeros(n_tokens, dtype=np.bool_)
     mask[rng.permutation(n_tokens)[: math.ceil(ratio * n_tokens)]] = True
     return mask

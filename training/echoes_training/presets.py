@@ -9,6 +9,7 @@ from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.config import (
     DEFAULT_VQGAN_WEIGHTS,
     NEVER,
+    DistillStageConfig,
     ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
@@ -42,6 +43,7 @@ class Preset:
     refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
+    distill: DistillStageConfig
     codecs: tuple[str, str] = ("image_vqgan", "mel_vqgan")
 
 
@@ -138,6 +140,7 @@ def _tiny() -> Preset:
         transformer=TransformerStageConfig(
             loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
         ),
+        distill=DistillStageConfig(loop=loop),
     )
 
 
@@ -258,6 +261,17 @@ def _mini() -> Preset:
             # With few steps of decoding a tenth of the draws would be any code at all.
             label_smoothing=0.0,
         ),
+        distill=DistillStageConfig(
+            loop=LoopConfig(
+                steps=800,
+                batch_size=16,
+                learning_rate=3e-4,
+                warmup_steps=20,
+                ema_decay=0.99,
+                evaluate_every=100,
+            ),
+            context_mask=0.5,
+        ),
         codecs=("image_codec", "mel_codec"),
     )
 
@@ -358,6 +372,11 @@ def _base() -> Preset:
             ),
             model=TransformerConfig(width=768, layers=12, heads=12, dropout=0.1),
             layout=layout,
+        ),
+        distill=DistillStageConfig(
+            loop=LoopConfig(
+                steps=20_000, batch_size=128, learning_rate=5e-5, warmup_steps=500, ema_decay=0.999
+            ),
         ),
     )
 

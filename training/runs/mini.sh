@@ -3,7 +3,7 @@
 #
 #   training/runs/mini.sh MEDIA WORK
 #
-# MEDIA holds caltech101/, esc10/, sounds/, sounds.csv and classes.csv (docs/training.md says where
+# MEDIA holds caltech101/, esc10/, sounds/, sounds.csv and classes.csv (docs/train.md says where
 # they come from); a label may have several rows in classes.csv.
 # WORK gets the index, the runs and the bundle. Run it again after an interruption: every part
 # goes on where it stopped.

@@ -10,6 +10,7 @@ from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
 from echoes_training import checkpoint
+from echoes_training.bundles import folded_sampling
 from echoes_training.data.index import Clip, shared_labels
 
 
@@ -36,6 +37,7 @@ def about_bundle(
     base: Manifest | None,
     random: str | None,
     *,
+    transformer: Path | None = None,
     name: str | None,
     license_name: str | None,
     description: str,
@@ -49,6 +51,7 @@ def about_bundle(
     Args:
         base: of the bundle that some of the models come from.
         random: the preset of untrained models.
+        transformer: its run, if it has one: a distilled one says how it decodes.
         name: of the bundle.
         license_name: its licence.
         description: a sentence.
@@ -68,16 +71,28 @@ def about_bundle(
         labels=tuple(labels),
         card=card,
         base_card=base_card,
-        sampling=_recommended(base.sampling if base else Sampling(), sampling),
+        sampling=_recommended(_usual(base, transformer), sampling),
     )
 
 
+def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
+    """How the transformer decodes where nobody says otherwise."""
+    taught = None if transformer is None else folded_sampling(transformer)
+    if taught is not None:
+        return taught
+    is_of_another = base is not None and base.sampling.is_folded and transformer is not None
+    return Sampling() if base is None or is_of_another else base.sampling
+
+
 def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
+    # Whether guidance is folded in, the weights have decided.
+    allowed = [name for name in vars(defaults) if name != "guidance"]
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
-        if not separator or not hasattr(defaults, key):
-            allowed = ", ".join(vars(defaults))
-            raise InputError(f"--sampling needs KEY=VALUE with one of {allowed}, got {assignment}")
+        if not separator or key not in allowed:
+            raise InputError(
+                f"--sampling needs KEY=VALUE with one of {', '.join(allowed)}, got {assignment}"
+            )
         kind = type(getattr(defaults, key))
         try:
             value: Any = tuple(map(float, text.split(","))) if kind is tuple else kind(text)

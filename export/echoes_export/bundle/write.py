@@ -50,7 +50,8 @@ def write_bundle(
 
 def _fill(folder: Path, models: Models, about: About, weights: str) -> Manifest:
     stored = write_weights(folder / WEIGHTS_NAME, models, weights)
-    graphs = _write_graphs(folder, bundle_graphs(models, stored), weights)
+    made = bundle_graphs(models, stored, is_folded=about.sampling.is_folded)
+    graphs = _write_graphs(folder, made, weights)
     manifest = Manifest(
         name=about.name,
         license=about.license,
@@ -114,7 +115,7 @@ A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to
 - Picture: {image.height} x {image.width}, {tokens.image.height} x {tokens.image.width} codes
 - Sound: {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x \
 {tokens.audio.width} codes
-- Sampling: {sampling.steps} steps, guidance scale {sampling.guidance_scale:g}
+- Sampling: {sampling}
 - Weights: {precision}, computed in fp32
 - Knows: {labels}
 
@@ -124,8 +125,13 @@ A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to
 """
 
 
-def bundle_graphs(models: Models, stored: dict[str, StoredTensor]) -> Graphs:
-    """One of every module, and those of decoding for either target; weights by reference."""
+def bundle_graphs(
+    models: Models, stored: dict[str, StoredTensor], *, is_folded: bool = False
+) -> Graphs:
+    """One of every module, and those of decoding for either target; weights by reference.
+
+    ``is_folded`` is as in ``step_graph``.
+    """
     graphs = {
         name: export_graph(name, part.module, part.signature, stored)
         for name, part in graph_parts(models).items()
@@ -134,7 +140,7 @@ def bundle_graphs(models: Models, stored: dict[str, StoredTensor]) -> Graphs:
         grid = models.layout.grids[target]
         part = network_part(models, target)
         network = export_graph("network", part.module, part.signature, stored)
-        step = step_graph(f"decode_{target}_step", network, grid)
+        step = step_graph(f"decode_{target}_step", network, grid, is_folded=is_folded)
         graphs |= {
             f"logits_{target}": logits_graph(f"logits_{target}", network, grid),
             f"decode_{target}_step": step,

@@ -53,27 +53,25 @@ def logits_graph(name: str, network: onnx.ModelProto, grid: Grid) -> onnx.ModelP
     return nodes.model(name, GraphSpec(inputs=inputs, outputs=outputs))
 
 
-def step_graph(name: str, network: onnx.ModelProto, grid: Grid) -> onnx.ModelProto:
+def step_graph(
+    name: str, network: onnx.ModelProto, grid: Grid, *, is_folded: bool = False
+) -> onnx.ModelProto:
     """One step, without control flow: draws the tokens at ``positions`` and keeps the others.
 
     A position of N is no token's and changes nothing. There are as many ``guidance_scale`` as rows
-    that do not see the context: none, or one a member.
+    that do not see the context: none, or one a member. Where guidance is folded in, there is no
+    such input, and each member has one row, with the context or without.
     """
     nodes = Nodes("sampler.", _constants(network))
     begin, n_tokens = nodes.ints(0), nodes.constant(grid.n_tokens - 1, "int32")
-    n_seen, n_alone = nodes.shape(CONTEXT, 0), nodes.shape("guidance_scale", 0)
+    n_members, n_seen = nodes.shape("tokens", 0), nodes.shape(CONTEXT, 0)
+    n_alone = nodes("Sub", n_members, n_seen) if is_folded else nodes.shape("guidance_scale", 0)
     rows = nodes("Min", "positions", n_tokens)
     _add_network(nodes, network, "tokens", rows, n_seen, n_alone)
     logits = nodes("Max", "logits", nodes.constant(LOGIT_FLOOR, "float32"))
-    n_members, total = nodes.shape("tokens", 0), nodes("Add", n_seen, n_alone)
-    seen = nodes.slice(logits, begin, n_members)
-    alone = nodes.slice(logits, nodes("Sub", total, n_members), total)
-    # Of one branch alone both slices are the same rows, and any scale gives those.
-    ones = nodes("Expand", nodes.constant(1, "float32"), n_members)
-    scales = nodes.slice(nodes("Concat", "guidance_scale", ones, axis=0), begin, n_members)
-    scales = nodes("Reshape", scales, nodes.ints(-1, 1, 1))
-    guided = nodes("Add", alone, nodes("Mul", scales, nodes("Sub", seen, alone)))
-    drawn = _draw(nodes, guided, grid.codebook_size)
+    if not is_folded:
+        logits = _guided(nodes, logits, n_members, nodes("Add", n_seen, n_alone))
+    drawn = _draw(nodes, logits, grid.codebook_size)
     first = nodes.slice("tokens", begin, nodes.ints(1), axis=1)
     longer = nodes("Concat", "tokens", first, axis=1)
     longer = nodes("ScatterElements", longer, "positions", drawn, axis=1)
@@ -85,8 +83,9 @@ def step_graph(name: str, network: onnx.ModelProto, grid: Grid) -> onnx.ModelPro
         "positions": TensorSpec(dtype="int32", shape=(BATCH, DRAWN)),
         "uniforms": TensorSpec(dtype="float32", shape=(BATCH, DRAWN)),
         "temperature": TensorSpec(dtype="float32", shape=(1,)),
-        "guidance_scale": TensorSpec(dtype="float32", shape=(GUIDED,)),
     }
+    if not is_folded:
+        inputs["guidance_scale"] = TensorSpec(dtype="float32", shape=(GUIDED,))
     return nodes.model(name, GraphSpec(inputs=inputs, outputs={"decoded": _tokens(grid)}))
 
 
@@ -97,28 +96,23 @@ def loop_graph(name: str, step: onnx.ModelProto, *, is_static: bool = False) -> 
         name: of the graph.
         step: what ``step_graph`` made.
         is_static: for TensorRT, which has no sizes that data decides: there is always a context,
-            and both branches run in every step.
+            and both branches, if there are two, run in every step.
     """
     constants = _constants(step)
     inputs = signature_of(step).inputs
+    by_step = [name for name in ("temperature", "guidance_scale") if name in inputs]
     nodes = Nodes("loop.", constants)
     fixed, varying = _split_fixed(step.graph, inputs.keys() - {CONTEXT})
     nodes.splice(fixed, {})
     body = Nodes("step.", constants)
     index = "step.index"
     taken = {key: body("Gather", key, index, axis=0) for key in ("positions", "uniforms")}
-    for key in ("temperature", "guidance_scale"):
+    for key in by_step:
         taken[key] = body("Reshape", body("Gather", key, index, axis=0), body.ints(1))
-    n_members = body.shape("step.tokens", 0)
-    scales = body("Expand", taken["guidance_scale"], n_members)
-    if not is_static:
-        is_off = body("Equal", taken["guidance_scale"], body.constant(1, "float32"))
-        has_context = body("Equal", body.shape(CONTEXT, 0), n_members)
-        is_alone = body("And", is_off, has_context)
-        n_alone = body("Where", is_alone, body.ints(0), n_members)
-        scales = body.slice(scales, body.ints(0), n_alone)
-    names = {**taken, "guidance_scale": scales, "tokens": "step.tokens"}
-    body.splice(varying, {**names, CONTEXT: CONTEXT, "decoded": "step.decoded"})
+    if "guidance_scale" in taken:
+        taken["guidance_scale"] = _scales(body, taken["guidance_scale"], is_static=is_static)
+    names = {**taken, "tokens": "step.tokens", CONTEXT: CONTEXT, "decoded": "step.decoded"}
+    body.splice(varying, names)
     body("Identity", body.constant(True, "bool"), output="step.goes_on")
     tokens = inputs["tokens"]
     graph = helper.make_graph(
@@ -142,11 +136,22 @@ def loop_graph(name: str, step: onnx.ModelProto, *, is_static: bool = False) -> 
     plan: Tensors = {
         "positions": TensorSpec(dtype="int32", shape=(STEPS, BATCH, DRAWN)),
         "uniforms": TensorSpec(dtype="float32", shape=(STEPS, BATCH, DRAWN)),
-        "temperature": TensorSpec(dtype="float32", shape=(STEPS,)),
-        "guidance_scale": TensorSpec(dtype="float32", shape=(STEPS,)),
+        **{name: TensorSpec(dtype="float32", shape=(STEPS,)) for name in by_step},
     }
     signature = {"tokens": tokens, CONTEXT: context, **plan}
     return nodes.model(name, GraphSpec(inputs=signature, outputs={"decoded": tokens}))
+
+
+def _scales(body: Nodes, scale: str, *, is_static: bool) -> str:
+    """A step's one ``scale`` for each member; none where only the branch with context runs."""
+    n_members = body.shape("step.tokens", 0)
+    scales = body("Expand", scale, n_members)
+    if is_static:
+        return scales
+    is_off = body("Equal", scale, body.constant(1, "float32"))
+    has_context = body("Equal", body.shape(CONTEXT, 0), n_members)
+    n_alone = body("Where", body("And", is_off, has_context), body.ints(0), n_members)
+    return body.slice(scales, body.ints(0), n_alone)
 
 
 def single_precision(step: onnx.ModelProto) -> onnx.ModelProto:
@@ -174,6 +179,18 @@ def _add_network(
         names[f"{part}_tokens"] = nodes.slice(tokens, begin, count)
         names[f"{part}_positions"] = nodes.slice(positions, begin, count)
     nodes.splice(network.graph.node, names)
+
+
+def _guided(nodes: Nodes, logits: str, n_members: str, n_rows: str) -> str:
+    """(B, M, V): the rows that see the context, mixed with those behind them that do not."""
+    begin = nodes.ints(0)
+    seen = nodes.slice(logits, begin, n_members)
+    alone = nodes.slice(logits, nodes("Sub", n_rows, n_members), n_rows)
+    # Of one branch alone both slices are the same rows, and any scale gives those.
+    ones = nodes("Expand", nodes.constant(1, "float32"), n_members)
+    scales = nodes.slice(nodes("Concat", "guidance_scale", ones, axis=0), begin, n_members)
+    scales = nodes("Reshape", scales, nodes.ints(-1, 1, 1))
+    return nodes("Add", alone, nodes("Mul", scales, nodes("Sub", seen, alone)))
 
 
 def _draw(nodes: Nodes, logits: str, vocab_size: int) -> str:

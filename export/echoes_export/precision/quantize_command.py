@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
-    help="The index.jsonl written by echoes-train prepare: its held-out pictures are asked. "
-    "[default: noise is]",
+    help="The index.jsonl written by echoes-train prepare: its held-out pictures measure the "
+    "change. [default: noise]",
 )
 @click.option(
     "--pictures",
     type=click.IntRange(1, 10_000),
     default=16,
     show_default=True,
-    help="How many are asked.",
+    help="How many pictures.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that lies at --out.")
 def quantize(

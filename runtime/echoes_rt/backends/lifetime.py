@@ -4,9 +4,13 @@ import atexit
 import ctypes
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+from echoes_rt.backends.interrupt import ended_by_signals
+
+T = TypeVar("T")
 
 _ENDING_S = 10.0
 
@@ -23,11 +27,15 @@ def starting() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def running(options: Any) -> Iterator[Any]:
-    """Round a run with these ``RunOptions``: Python's end terminates it and waits for it."""
+def run_watched(run: Callable[[], T], options: Any) -> T:
+    """Calls ``run``, which runs a graph with these ``RunOptions``.
+
+    Ctrl-C ends it in the main thread; in others Python's end terminates it and waits for it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        return ended_by_signals(run, options)
     with _working(options):
-        yield options
+        return run()
 
 
 def never_free(value: object) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from echoes_rt.backends.base import Around, Arrays, Session
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
-from echoes_rt.backends.lifetime import running
+from echoes_rt.backends.lifetime import run_watched
 from echoes_rt.backends.outputs import Named, checked_outputs
 from echoes_rt.backends.provider import PROVIDERS
 from echoes_rt.backends.session_start import (
@@ -65,8 +65,10 @@ class OnnxSession:
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         try:
-            with self.around(), running(import_onnxruntime().RunOptions()) as options:
-                outputs = self._session.run([*self._outputs], dict(inputs), options)
+            options = import_onnxruntime().RunOptions()
+            asked = ([*self._outputs], dict(inputs), options)
+            with self.around():
+                outputs = run_watched(lambda: self._session.run(*asked), options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"

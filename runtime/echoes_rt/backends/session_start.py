@@ -17,6 +17,8 @@ from echoes_rt.install import install_line
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
 _FATAL_ONLY = 4
 
+_NO_MEMORY = ("std::bad_alloc", "Failed to allocate memory")
+
 _CONFIG = {
     # A bundle's graphs run one after another, each with threads of its own: those of the last one
     # would spin for a while and take the cores from the next.
@@ -112,4 +114,6 @@ def _broken_optimizers(version: str) -> list[str] | None:
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """Of what ONNX Runtime raised."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return "there is not enough memory" if any(said in line for said in _NO_MEMORY) else line

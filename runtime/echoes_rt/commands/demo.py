@@ -15,21 +15,21 @@ from echoes_rt.commands.terminal import say
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="0 takes any that is free.",
+    help="0 takes any free port.",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
     metavar="ADDRESS",
-    help="0.0.0.0 lets other machines in.",
+    help="Address to listen on; 0.0.0.0 lets other machines in.",
 )
 @click.option(
     "--bundle",
     metavar="PATH",
     help="A bundle's folder, zip or name. [default: ECHOES_RT_BUNDLE or echoes-mini]",
 )
-@click.option("--open", "is_opening", is_flag=True, help="Open it in the browser.")
+@click.option("--open", "is_opening", is_flag=True, help="Open the page in the browser.")
 def demo(port: int, host: str, bundle: str | None, is_opening: bool) -> None:
     """Serve a page that runs the model in the browser.
 

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", type=FILE)
 @click.argument("out", type=FILE)
-@click.option("--from", "start", type=float, metavar="SECONDS", help="Where the new part begins.")
-@click.option("--to", "stop", type=float, metavar="SECONDS", help="Where the new part ends.")
-@click.option("--mask", type=FILE, help="Of a picture: as large as it, white where it is new.")
-@click.option("--image", type=FILE, help="A picture of what is to be heard in the new part.")
-@click.option("--sound", type=FILE, help="A sound of what is to be seen in the new part.")
+@click.option(
+    "--from", "start", type=float, metavar="SECONDS", help="Start of the part to replace."
+)
+@click.option("--to", "stop", type=float, metavar="SECONDS", help="End of the part to replace.")
+@click.option("--mask", type=FILE, help="Picture of the same size, white where to replace.")
+@click.option("--image", type=FILE, help="Picture that the new sound should match.")
+@click.option("--sound", type=FILE, help="Sound that the new part of a picture should match.")
 @verb_options
 def inpaint(
     source: Path,
@@ -42,7 +44,7 @@ def inpaint(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Make a part of a sound or of a picture anew; all else stays as it is.
+    """Replace a part of a sound or of a picture; the rest stays as it is.
 
     A sound needs --from and --to, a picture needs --mask.
 
@@ -90,9 +92,9 @@ def inpaint(
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="How much is added.",
+    help="Length to add.",
 )
-@click.option("--image", type=FILE, help="A picture of what is to be heard.")
+@click.option("--image", type=FILE, help="Picture that the new sound should match.")
 @verb_options
 def continue_(
     source: Path,
@@ -106,7 +108,7 @@ def continue_(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Write a sound and more of it.
+    """Continue a sound: write it and what could follow.
 
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
@@ -135,7 +137,7 @@ def continue_(
     default=0.5,
     show_default=True,
     metavar="SHARE",
-    help="How much of it stays, 0 to 1.",
+    help="Fraction of its codes to keep, 0 to 1.",
 )
 @click.option(
     "--start",
@@ -143,7 +145,7 @@ def continue_(
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Where in a sound the clip begins.",
+    help="Where the clip begins in a longer sound.",
 )
 @verb_options
 def vary(
@@ -158,7 +160,7 @@ def vary(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Make a sound like the given one, or a picture like the given one.
+    """Make a variant of a sound or of a picture.
 
     Example: echoes-rt vary dog.wav other.wav --keep 0.3
     """

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--duration",
     type=float,
     metavar="SECONDS",
-    help="Length of the sound, of any size. [default: one clip of the bundle]",
+    help="Length of the sound, up to a day. [default: one clip of the bundle]",
 )
 @click.option(
     "--start",
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     default=0.0,
     show_default=True,
     metavar="SECONDS",
-    help="Where in a sound the clip begins that becomes a picture.",
+    help="Where the clip begins in a longer sound.",
 )
 @verb_options
 def generate(

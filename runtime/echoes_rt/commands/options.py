@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
+from echoes_rt.commands.terminal import LogFormatter
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
@@ -26,26 +28,26 @@ def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
 
 _sampling_options = _all(
     click.option(
-        "--seed", type=int, metavar="N", help="0 to 2^64 - 1. [default: drawn and reported]"
+        "--seed", type=int, metavar="N", help="0 to 2^64 - 1. [default: random, and reported]"
     ),
     click.option("--steps", type=int, metavar="N", help="Decoding passes. [default: the bundle's]"),
     click.option(
         "--guidance-scale",
         type=float,
         metavar="X",
-        help="How much the condition counts; 1 is off and twice as fast. [default: the bundle's]",
+        help="Strength of the guidance; 1 turns it off, for half the time. [default: the bundle's]",
     ),
     click.option(
         "--guidance-schedule",
         metavar="NAME",
-        help="constant, or annealed: falls to 1 as less is masked. [default: the bundle's]",
+        help="constant, or annealed: falls to 1 during decoding. [default: the bundle's]",
     ),
     click.option(
         "--guidance-interval",
         type=float,
         nargs=2,
         metavar="X Y",
-        help="Shares of the steps between which it counts. [default: the bundle's]",
+        help="Fractions of the steps between which guidance is on. [default: the bundle's]",
     ),
     click.option(
         "--temperature",
@@ -69,26 +71,28 @@ _device_options = _all(
         help="auto, cpu, cuda, tensorrt, openvino, webgpu; cuda:1 is a second GPU.",
     ),
     click.option(
-        "--threads", type=int, metavar="N", help="CPU threads. [default: one a core, or the quota]"
+        "--threads", type=int, metavar="N", help="CPU threads. [default: one per usable core]"
     ),
 )
 
 
 def _say_more(_: click.Context, __: click.Parameter, is_verbose: bool) -> None:
     if is_verbose:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(name)s: %(message)s")
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(LogFormatter("%(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 _talk_options = _all(
     json_option,
-    click.option("-q", "--quiet", is_flag=True, help="No progress, no result, only errors."),
+    click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option(
         "-v",
         "--verbose",
         is_flag=True,
         expose_value=False,
         callback=_say_more,
-        help="Say what is being done, on stderr.",
+        help="Log what is done, on stderr.",
     ),
 )
 

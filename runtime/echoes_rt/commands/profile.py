@@ -26,7 +26,7 @@ _DEVICES = ("auto", *KINDS)
 @click.option(
     "--runs", type=click.IntRange(1, 10_000), default=7, show_default=True, help="Timed runs."
 )
-@click.option("--image", type=FILE, help="The picture. [default: one of noise]")
+@click.option("--image", type=FILE, help="Picture to use. [default: noise]")
 @click.option("--compare", metavar="OTHER", help="A second bundle, or a device: side by side.")
 @click.option(
     "--sweep",
@@ -56,7 +56,7 @@ def profile(
     seed: int | None,
     **dials: Any,
 ) -> None:
-    """Show where the time and the memory of picture to sound go.
+    """Measure where the time and memory of picture to sound go.
 
     BUNDLE is a folder, a zip or a name, the same as --bundle. With --json the last line is one
     document.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import signal
 import sys
@@ -12,10 +13,18 @@ from types import FrameType
 
 import click
 
+from echoes_rt.backends.interrupt import RAISING
 from echoes_rt.cpu_limit import BLAS_VARIABLES, thread_limit
-from echoes_rt.errors import escape
+from echoes_rt.errors import escape, one_line
 
 _ENDING = ("SIGTERM", "SIGHUP")
+
+
+class LogFormatter(logging.Formatter):
+    """Records as single lines, fit for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -26,6 +35,8 @@ def say(text: str, *, err: bool = False) -> None:
 def prepare_process() -> None:
     """To be called before anything is opened or loaded."""
     _open_streams()
+    if logging.lastResort is not None:  # it writes warnings to stderr where nothing else does
+        logging.lastResort.setFormatter(LogFormatter("Warning: %(message)s"))
     _end_on_signals()
     limit = thread_limit()
     if limit is not None:  # numpy's library starts its threads when numpy is imported
@@ -64,3 +75,6 @@ def _end_on_signals() -> None:
 def _end(number: int, _: FrameType | None) -> None:
     signal.signal(number, signal.SIG_IGN)  # a second one must not interrupt the cleaning up
     sys.exit(128 + number)
+
+
+RAISING.append(_end)

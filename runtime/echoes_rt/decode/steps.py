@@ -42,14 +42,14 @@ def decode(
             scale = plan.guidance_scale[step]
             # Without a context, the branch without it is the only one.
             n_alone = members if scale != 1 or not has_context else 0
-            state.step(
-                {
-                    "positions": plan.positions[step],
-                    "uniforms": noise[step],
-                    "temperature": plan.temperature[step : step + 1],
-                    "guidance_scale": np.full(n_alone, scale, dtype=np.float32),
-                }
-            )
+            inputs = {
+                "positions": plan.positions[step],
+                "uniforms": noise[step],
+                "temperature": plan.temperature[step : step + 1],
+            }
+            if "guidance_scale" in session.inputs:
+                inputs["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
+            state.step(inputs)
             report(on_step, step, plan.steps)
         return state.tokens()
 
@@ -64,8 +64,9 @@ def decode_at_once(
         "positions": plan.positions,
         "uniforms": noise_of(plan, uniforms),
         "temperature": plan.temperature,
-        "guidance_scale": plan.guidance_scale,
     }
+    if "guidance_scale" in session.inputs:
+        inputs["guidance_scale"] = plan.guidance_scale
     return np.asarray(session.run(inputs)["decoded"])
 
 

@@ -45,6 +45,8 @@ class Sampling:
             is still masked (MAGNeT, arXiv 2401.04577, section 3.4).
         guidance_interval: (start, stop) as shares of the steps; outside of it guidance is off
             (arXiv 2404.07724).
+        guidance: ``scale``, or ``folded``: the transformer was trained to answer what a guided one
+            does, so that its scale is 1 and its graphs have no second branch.
     """
 
     steps: int = 12
@@ -52,6 +54,7 @@ class Sampling:
     temperature: float = 1.0
     guidance_schedule: str = "constant"
     guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance: str = "scale"
 
     def __post_init__(self) -> None:
         """Raises ValueError for what the manifest's schema refuses."""
@@ -66,6 +69,16 @@ class Sampling:
             raise ValueError(
                 f"guidance_interval must be two rising shares in [0, 1], got {start:g}, {stop:g}"
             )
+        if self.is_folded and self.guidance_scale != 1:
+            raise ValueError(
+                "guidance_scale must be 1 where guidance is folded into the model, got "
+                f"{self.guidance_scale:g}; leave it out"
+            )
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether there is no scale to choose."""
+        return self.guidance == "folded"
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self) | {"guidance_interval": [*self.guidance_interval]}
@@ -78,4 +91,6 @@ class Sampling:
         start, stop = self.guidance_interval
         if (start, stop) != (0.0, 1.0):
             guidance += f" from {start:.0%} to {stop:.0%} of them"
+        if self.is_folded:
+            guidance = "guidance folded in"
         return f"{self.steps} steps, {guidance}, temperature {self.temperature:g}"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,7 @@ class Profile:
         return np.asarray(np.rint(np.stack(channels, axis=-1)), dtype=np.uint8)
 
 
+@lru_cache(maxsize=2)  # one picture's is asked for several times
 def profile_of_icc(icc: bytes) -> Profile | None:
     """None if it is damaged, of another kind of pictures, or one by tables alone."""
     try:

@@ -1,5 +1,6 @@
 """From a picture file or array to what the image codec reads, and back to a file."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,13 +24,15 @@ from echoes_rt.io.picture_headers import (
 from echoes_rt.io.picture_profile import with_profile
 from echoes_rt.io.source_file import MemoryFile, SourceFile, as_file
 
+_logger = logging.getLogger(__name__)
+
 FloatArray = NDArray[np.float32]
 
 MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-MAX_DECODED_BYTES = 640_000_000
-"""The file and what its decoder holds; with the result of 300 MB that is below 1 GB."""
+MAX_DECODED_BYTES = 750_000_000
+"""The file and what is held while it is decoded; with all else that is below 1 GB."""
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What can be written."""
@@ -230,6 +233,12 @@ def _checked_header(path: SourceFile, data: bytes) -> PictureHeader:
             f"picture {path} of {header.width} x {header.height} pixels would take "
             f"{held // 1_000_000} MB to decode, at most {MAX_DECODED_BYTES // 1_000_000} are "
             "allowed; make it smaller or of 8 bits"
+        )
+    if header.icc is not None and profile_of_icc(header.icc) is None:
+        _logger.warning(
+            "picture %s has a colour profile by tables or of another kind than RGB and grey, which "
+            "is not applied; its colours may be off: convert it to sRGB",
+            path,
         )
     return header
 

@@ -20,7 +20,7 @@ _FULL_POWER = "MAXN"
 _NOT_FOR_JETPACK = ((11, 0, 0), (11, 4, 1))
 
 _BUILDING_MB = 4000
-"""Twice what TensorRT-RTX takes for base (docs/hardware.md): TensorRT also tries kernels, and on a
+"""Twice what TensorRT-RTX takes for base (docs/gpu.md): TensorRT also tries kernels, and on a
 Jetson in the same memory."""
 
 Report = Mapping[str, Any]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.backends.base import Around, Arrays
 from echoes_rt.backends.device import parse_device
-from echoes_rt.backends.lifetime import running
+from echoes_rt.backends.lifetime import run_watched
 from echoes_rt.backends.onnx import count_on, open_graph, tensors_of
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
 from echoes_rt.errors import BackendError
@@ -109,8 +109,8 @@ class BoundStep:
         if self._is_recording:
             options.add_run_config_entry("gpu_graph_id", str(number))
         try:
-            with self.around(), running(options):
-                self._session.run_with_iobinding(binding, options)
+            with self.around():
+                run_watched(lambda: self._session.run_with_iobinding(binding, options), options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(f"{self._name} failed on {self.device}: {first_line(error)}") from (
                 error

@@ -19,7 +19,7 @@ def likeliest(model: Model, target: str, made: IntArray, given: IntArray) -> NDA
 
     A result is as good as it explains what it was made from: the log-likelihood of the given
     medium's codes, all masked, with the result as their context. The same network answers, since
-    it is trained in both directions; docs/evaluation.md compares other scores.
+    it is trained in both directions; docs/decisions.md compares other scores.
 
     Args:
         model: what decoded them.

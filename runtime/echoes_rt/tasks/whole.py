@@ -62,7 +62,7 @@ def pictures_of(
 def both(call: Call) -> tuple[Sound, Picture]:
     """A sound from nothing and a picture of it, then each of them anew in turns.
 
-    docs/evaluation.md has the figures.
+    docs/decisions.md has the figures.
     """
     call.load("mel_decoder", "vocoder", target="audio")
     call.load("image_decoder", target="image")

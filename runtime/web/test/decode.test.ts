@@ -17,10 +17,16 @@ const PLAN: Plan = {
 const SEEN = new Tensor("float32", new Float32Array(2), [1, 2]);
 const NOTHING = new Tensor("float32", new Float32Array(0), [0, 2]);
 
+const ANY = { name: "any", isTensor: true, type: "float32", shape: [] } as const;
+
 type Asked = Record<string, { data: number[]; dims: readonly number[] }>;
 
 /** Runs the loop on a graph that draws position for token, and notes what it is asked. */
-async function run(context: Tensor, onStep?: OnStep): Promise<[Int32Array, Asked[]]> {
+async function run(
+  context: Tensor,
+  onStep?: OnStep,
+  isFolded = false,
+): Promise<[Int32Array, Asked[]]> {
   const asked: Asked[] = [];
   const tensor = (values: Float32Array | Int32Array, dims: readonly number[]) =>
     values instanceof Int32Array
@@ -28,6 +34,7 @@ async function run(context: Tensor, onStep?: OnStep): Promise<[Int32Array, Asked
       : new Tensor("float32", values, dims);
   const graph = {
     tensor,
+    input: (name: string) => (isFolded && name === "guidance_scale" ? undefined : ANY),
     async run(inputs: Tensors): Promise<Tensors> {
       asked.push(
         Object.fromEntries(
@@ -64,6 +71,14 @@ describe("the decoding loop", () => {
       (await run(context))[1].map((inputs) => inputs["guidance_scale"]!.data);
     expect(await scales(SEEN)).toEqual([[3], []]);
     expect(await scales(NOTHING)).toEqual([[3], [1]]);
+  });
+
+  it("asks a graph that guidance is folded into for no scale", async () => {
+    for (const context of [SEEN, NOTHING]) {
+      const [decoded, asked] = await run(context, undefined, true);
+      expect([...decoded]).toEqual([7, 1, 2, 3]);
+      for (const inputs of asked) expect(inputs).not.toHaveProperty("guidance_scale");
+    }
   });
 
   it("reports each step, and stops when it is told to", async () => {

@@ -24,6 +24,13 @@ describe("options", () => {
     expect(() => applyOptions(DEFAULTS, { steps: maximum! + 1 })).toThrow(InputError);
   });
 
+  it("have no guidance scale where guidance is folded into the model", () => {
+    const folded: Sampling = { ...DEFAULTS, guidanceScale: 1, guidance: "folded" };
+    expect(applyOptions(folded, { guidanceScale: 1, steps: 2 })).toEqual({ ...folded, steps: 2 });
+    expect(() => applyOptions(folded, { guidanceScale: 3 })).toThrow(InputError);
+    expect(() => applyOptions(folded, { guidanceScale: 3 })).toThrow("guidanceScale");
+  });
+
   it.each([
     { steps: 0 },
     { steps: 1.5 },

@@ -1,5 +1,6 @@
 """Sounds for training: decoded once, cut to one clip, varied anew at every step."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,24 @@ class Variation:
     speed: float
     repeated: float
 
+    def draw_speed(self, rng: np.random.Generator) -> float:
+        return 1 + rng.uniform(-1, 1) * self.speed
+
+    def draw_shift(self, rng: np.random.Generator, spec: MelSpec) -> int:
+        """In samples; none, half of the time."""
+        if rng.random() >= 0.5:
+            return 0
+        longest_s = min(self.shift_s, spec.duration_s)
+        return int(rng.integers(round(longest_s * spec.sample_rate)))
+
+    def draw_gain_db(self, rng: np.random.Generator) -> float:
+        return rng.uniform(-1, 1) * self.gain_db
+
+
+HEARD = 1e-4
+"""What is not louder than this is silence."""
+REPEATS = ((0.6, 0.05), (1.0, 0.8))
+"""Lowest and highest loudness of a sound that is heard again, and pause after it, in seconds."""
 
 ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0.12, repeated=0.7)
 """For codecs and vocoders, which are to take every sound as it comes."""
@@ -83,35 +102,41 @@ class AudioStore:
     ) -> Samples:
         """The clip from its first event on, varied; half of the time, rotated."""
         samples = events_first(self.get(path, start), self.spec.sample_rate)
-        samples = _resampled(samples, 1 + rng.uniform(-1, 1) * variation.speed)
+        samples = resampled(samples, variation.draw_speed(rng))
         if rng.random() < variation.repeated:
-            samples = _repeated(samples, self.spec.sample_rate, rng)
-        if rng.random() < 0.5:
-            longest_s = min(variation.shift_s, self.spec.duration_s)
-            samples = np.roll(samples, int(rng.integers(round(longest_s * self.spec.sample_rate))))
+            samples = repeated(samples, self.spec.sample_rate, draw_repeats(rng))
+        samples = np.roll(samples, variation.draw_shift(rng, self.spec))
         rms = 10 * np.log10(float(np.square(samples).mean()) + 1e-12)
-        level = np.clip(rms, *variation.rms_dbfs) + rng.uniform(-1, 1) * variation.gain_db
+        level = np.clip(rms, *variation.rms_dbfs) + variation.draw_gain_db(rng)
         gain = min(10 ** ((level - rms) / 20), 1 / max(float(np.abs(samples).max()), 1e-4))
         return np.asarray(samples * gain, dtype=np.float32)
 
 
-def _resampled(samples: Samples, speed: float) -> Samples:
+def resampled(samples: Samples, speed: float) -> Samples:
     """(S,) to (S,), played faster or slower; silence after the end."""
     places = np.arange(len(samples)) * speed
     return np.interp(places, np.arange(len(samples)), samples, right=0.0).astype(np.float32)
 
 
-def _repeated(samples: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
+def draw_repeats(rng: np.random.Generator) -> Iterator[tuple[float, float]]:
+    """How loud a sound is each time that it is heard, and how long the pause after it, in s."""
+    while True:
+        gain, pause_s = rng.uniform(*REPEATS)
+        yield float(gain), float(pause_s)
+
+
+def repeated(samples: Samples, sample_rate: int, repeats: Iterator[tuple[float, float]]) -> Samples:
     """(S,) to (S,): a sound of less than half of the clip is heard again after pauses."""
-    heard = np.flatnonzero(np.abs(samples) > 1e-4)
+    heard = np.flatnonzero(np.abs(samples) > HEARD)
     length = int(heard[-1]) + 1 if len(heard) else len(samples)
     if 2 * length > len(samples):
         return samples
     event, result, at = samples[:length], np.zeros_like(samples), 0
     while at < len(samples):
         room = min(length, len(samples) - at)
-        result[at : at + room] = event[:room] * rng.uniform(0.6, 1.0)
-        at += length + int(rng.uniform(0.05, 0.8) * sample_rate)
+        gain, pause_s = next(repeats)
+        result[at : at + room] = event[:room] * gain
+        at += length + int(pause_s * sample_rate)
     return result
 
 

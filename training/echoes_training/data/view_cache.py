@@ -5,6 +5,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,24 @@ from tqdm import tqdm
 from echoes_rt.format.image import ImageSpec
 from echoes_training.data import image as image_data
 from echoes_training.data.image import ImageStore
+from echoes_training.data.resident import placed
 from echoes_training.data.views import view
+from echoes_training.device import to_device
 
 logger = logging.getLogger(__name__)
 
 Maps = tuple[Tensor, ...]
 
 BATCH = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """x (B, 3, H, W) normalised, maps (B, C, h, w), and the last map of the centred crops."""
+
+    x: Tensor
+    maps: Maps
+    whole: Tensor
 
 
 class ViewCache:
@@ -33,30 +45,49 @@ class ViewCache:
     not change; they are kept as float16.
     """
 
-    def __init__(self, folder: Path, spec: ImageSpec) -> None:
-        self.spec = spec
+    def __init__(
+        self, folder: Path, spec: ImageSpec, device: torch.device, *, is_resident: bool
+    ) -> None:
+        """Gives what lies in ``folder`` on the device, or keeps it there from the beginning."""
+        self.device = device
+        self.mean, self.std = (
+            torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std)
+        )
         facts = json.loads((folder / "views.json").read_text(encoding="utf-8"))
         self.views_each = 1 + int(facts["n_views"])
-        self._pixels = np.load(folder / "pixels.npy", mmap_mode="r")
-        self._maps = [np.load(file, mmap_mode="r") for file in sorted(folder.glob("map*.npy"))]
+        files = [folder / "pixels.npy", *sorted(folder.glob("map*.npy"))]
+        arrays = [np.load(file, mmap_mode="r") for file in files]
+        self._kept = [placed(np.array(a), device) for a in arrays] if is_resident else []
+        self._arrays = arrays
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._arrays[0])
 
     def centred(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of the centred crops of the same pictures."""
         return rows - rows % self.views_each
 
     def pictures(self, rows: NDArray[np.int64]) -> Tensor:
-        """(B, 3, H, W), normalised as ``spec`` says."""
-        return image_data.to_batch(list(self._pixels[rows]), self.spec)
+        """(B, 3, H, W), normalised."""
+        pixels = self._of(0, rows).permute(0, 3, 1, 2).float() / 255
+        return (pixels - self.mean) / self.std
+
+    def seen(self, rows: NDArray[np.int64]) -> Seen:
+        """The pictures, and what the network sees in them."""
+        whole = self.last_map(self.centred(rows))
+        return Seen(x=self.pictures(rows), maps=self.maps(rows), whole=whole)
 
     def maps(self, rows: NDArray[np.int64]) -> Maps:
         """Of each level (B, C, h, w)."""
-        return tuple(torch.from_numpy(level[rows]).float() for level in self._maps)
+        return tuple(self._of(i, rows).float() for i in range(1, len(self._arrays)))
 
     def last_map(self, rows: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(self._maps[-1][rows]).float()
+        return self._of(-1, rows).float()
+
+    def _of(self, number: int, rows: NDArray[np.int64]) -> Tensor:
+        if self._kept:
+            return self._kept[number][to_device(torch.from_numpy(rows), self.device)]
+        return to_device(torch.from_numpy(self._arrays[number][rows]), self.device)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ DIALS = ("guidance", "steps", "temperature")
 @media_options
 @click.option("--out", type=OUT_FILE, required=True, help="The results, a .json file.")
 @click.option("--figure", type=OUT_FILE, help="A .png; by default beside the results.")
-@click.option("--sweep", "dials", type=click.Choice(DIALS), multiple=True, help="Turn only this.")
+@click.option("--sweep", "dials", type=click.Choice(DIALS), multiple=True, help="Vary only this.")
 @click.option("--guidance", "values_guidance", type=float, multiple=True, help="A scale to try.")
 @click.option(
     "--interval",
@@ -53,9 +53,9 @@ DIALS = ("guidance", "steps", "temperature")
 @sampling_options
 @machine_options
 def ablate(bundles: tuple[str, ...], out: Path, figure: Path | None, **options: Any) -> None:
-    """Turn one dial after the other: how many sounds of held-out pictures are recognised.
+    """Vary one sampling setting at a time and count the sounds that are recognised.
 
-    The dials that are not turned are the bundle's own or those given. Every result is kept in the
+    The other settings are the bundle's own or those given. Every result is kept in the
     .json file: the same command goes on where it was stopped, another sweep is added.
 
     Example: echoes-train ablate --bundle mini=echoes-mini --index data/index.jsonl --cache cache

@@ -86,6 +86,7 @@ def key_of(sampling: Sampling) -> str:
     values = dataclasses.asdict(sampling)
     start, stop = values.pop("guidance_interval")
     schedule = values.pop("guidance_schedule")
+    del values["guidance"]  # the same in all cells
     numbers = " ".join(f"{name}={value:g}" for name, value in values.items())
     return f"{numbers} {schedule} {start:g}-{stop:g}"
 

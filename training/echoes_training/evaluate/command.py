@@ -40,7 +40,11 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     help="Judge only this part besides the real media; may be repeated.",
 )
-@click.option("--ear", type=_RUN, help="Folder of an independent ear: it judges every sound, too.")
+@click.option(
+    "--ear",
+    type=_RUN,
+    help="Folder of an independent sound classifier, which judges all sounds, too.",
+)
 @split_option("heldout")
 @count_option("--pictures-per-label", 20, "Held-out pictures to make sounds of.")
 @count_option("--sounds-per-label", 8, "Held-out sounds to make pictures of and to fill in.")
@@ -118,7 +122,12 @@ def _prepare(
 @media_options
 @click.option("--mel-codec", type=_RUN, required=True, help="Training run of the mel codec.")
 @click.option("--vocoder", type=_RUN, required=True, help="Training run of the vocoder.")
-@click.option("--ear", type=_RUN, required=True, help="Folder of an independent ear.")
+@click.option(
+    "--ear",
+    type=_RUN,
+    required=True,
+    help="Folder of an independent sound classifier (docs/train.md).",
+)
 @split_option("validation")
 @count_option("--per-label", 4, "Real sounds of each label.")
 @click.option("--out", type=OUT_FILE, required=True, help="The sheet of spectrograms, a .png.")

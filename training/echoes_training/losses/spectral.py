@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from echoes_rt.format.mel import MelSpec, hann_window
+from echoes_training.device import to_device
 
 RESOLUTIONS = (512, 1024, 2048)
 LONG_TERM = 4.0
@@ -51,7 +52,7 @@ def phase_advance(real: Tensor, advance: Tensor, spec: MelSpec) -> Tensor:
         spec: what says how long a frame and a hop are.
     """
     n_frames, n_bins = advance.shape[1:]
-    window = torch.from_numpy(hann_window(spec)).to(real.device)
+    window = to_device(torch.from_numpy(hann_window(spec)), real.device)
     spectrum = torch.stft(
         real, spec.n_fft, spec.hop_length, window=window, return_complex=True
     ).transpose(1, 2)[:, :n_frames, :n_bins]

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from echoes_training.device import full_precision, to_device
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizerOutput:
@@ -47,7 +49,8 @@ class VectorQuantizer(nn.Module):
     def nearest(self, latents: Tensor) -> Tensor:
         """(..., D) latents to (...) int64 codes; on the sphere the latents' norm does not count."""
         codebook = self.codebook
-        scores = latents @ codebook.t()
+        with full_precision(latents.device):
+            scores = latents.float() @ codebook.t()
         if not self.normalize:
             scores = scores - 0.5 * codebook.square().sum(dim=1)
         return scores.argmax(dim=-1)
@@ -72,24 +75,28 @@ class VectorQuantizer(nn.Module):
         return QuantizerOutput(z_q=z_q.permute(0, 3, 1, 2), codes=codes, losses=losses)
 
     @torch.no_grad()
-    def revive(self, z: Tensor, codes: Tensor, generator: torch.Generator, decay: float) -> int:
+    def revive(self, z: Tensor, codes: Tensor, generator: torch.Generator, decay: float) -> Tensor:
         """Updates ``usage`` and moves codes that are hardly used onto latents of this batch.
 
         A code is dead below a tenth of an even share (VQ-VAE training practice, e.g. Jukebox,
         arXiv 2005.00341, appendix B).
 
         Returns:
-            The number of codes moved.
+            (), the number of codes moved.
         """
         size = self.usage.numel()
         share = torch.bincount(codes.flatten(), minlength=size).float() / codes.numel()
         self.usage.mul_(decay).add_(share, alpha=1 - decay)
-        dead = (self.usage < 0.1 / size).nonzero().flatten()
+        dead = self.usage < 0.1 / size
         latents = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1]).float()
         if self.normalize:
             latents = F.normalize(latents, dim=-1)
-        order = torch.randperm(len(latents), generator=generator)[: len(dead)].to(z.device)
-        dead = dead[: len(order)]
-        self.embedding.weight[dead] = latents[order]
-        self.usage[dead] = 1 / size
-        return len(dead)
+        order = to_device(torch.randperm(len(latents), generator=generator), z.device)
+        # The first dead code takes the first latent, and so on. As a choice for every code, since
+        # to count the dead ones would be to wait for a GPU.
+        place = dead.cumsum(0) - 1
+        moved = dead & (place < len(latents))
+        replacement = latents[order[place.clamp(0, len(latents) - 1)]]
+        self.embedding.weight.copy_(replacement.where(moved[:, None], self.embedding.weight))
+        self.usage.masked_fill_(moved, 1 / size)
+        return moved.sum()

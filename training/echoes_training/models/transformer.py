@@ -113,12 +113,21 @@ class MediumEmbedding(nn.Module):
             .flatten(1, 3)
         )
 
-    def logits_where(self, h: Tensor, asked: Tensor) -> Tensor:
-        """(M, codebook_size) of the M tokens where ``asked`` (B, n), position by position."""
+    def where(self, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """Where ``asked`` (B, n), for ``logits_at``; on the CPU, as to count is to wait for a GPU.
+
+        Returns:
+            Which of all B x P positions have a token that is asked for, and which of the ``group``
+            tokens of each of these are, numbered one after the other.
+        """
         asked = self.by_position(asked)
         positions = asked.any(dim=2)
-        scores = self.head(h[positions]).unflatten(1, (self.group, -1))
-        return scores[asked[positions]]
+        return positions.flatten().nonzero()[:, 0], asked[positions].flatten().nonzero()[:, 0]
+
+    def logits_at(self, h: Tensor, positions: Tensor, tokens: Tensor) -> Tensor:
+        """(M, codebook_size) of the M tokens that ``where`` found, position by position."""
+        scores: Tensor = self.head(h.flatten(0, 1)[positions])
+        return scores.unflatten(1, (self.group, -1)).flatten(0, 1)[tokens]
 
 
 class MaskedTransformer(nn.Module):
@@ -159,7 +168,11 @@ class MaskedTransformer(nn.Module):
         return torch.stack(layers, dim=1)
 
     def logits(self, tokens: Tensor, medium: str, context: Tensor | None = None) -> Tensor:
-        """Scores of a target by itself and its context, if it has one; in context form.
+        """Scores of a target, (B, n, codebook_size); arguments as of ``target_hidden``."""
+        return self.medium(medium).logits(self.target_hidden(tokens, medium, context))
+
+    def target_hidden(self, tokens: Tensor, medium: str, context: Tensor | None = None) -> Tensor:
+        """What a target is by itself and its context, if it has one; in context form.
 
         Args:
             tokens: (B, n) of the target, ``codebook_size`` or more where unknown.
@@ -167,10 +180,9 @@ class MaskedTransformer(nn.Module):
             context: from ``context``, of the other medium.
 
         Returns:
-            (B, n, codebook_size).
+            (B, P, D).
         """
-        target = self.medium(medium)
-        h = target.embed(tokens)
+        h = self.medium(medium).embed(tokens)
         for layer, block in enumerate(self.blocks):
             assert isinstance(block, Block)
             if context is None:
@@ -178,7 +190,7 @@ class MaskedTransformer(nn.Module):
             else:
                 k, v = context[:, layer].unbind(dim=1)
                 h = block.with_context(h, (k, v))
-        return target.logits(self.norm(h))
+        return self.norm(h)
 
     def draw_kept(self, seeds: Sequence[int]) -> Tensor | None:
         """(B, n, P, D): what dropout keeps in its n places, one sample a seed; or no dropout."""

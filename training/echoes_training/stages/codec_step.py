@@ -15,7 +15,7 @@ from echoes_training.models.vqgan import VQGAN
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.batches import Batches, Part
-from echoes_training.stages.loop import Scalars, mean
+from echoes_training.stages.loop import Measures, mean, measured
 
 INTERMEDIATE = ("z", "codes", "shown", "decoded")
 """What ``CodecLosses`` gives beside losses."""
@@ -95,15 +95,15 @@ class CodecStep:
         self.config = config
         self.batches = batches
         self.processes = processes
-        self.places = processes.parts(loop.batch_size, loop.accumulate)
+        self.parts = batches.parts_of(processes)
         self.quantizer = losses.model.quantize
         self.critic = critic
         may_idle = config.category_steps > 0
         self.codec = Learner(losses, loop, processes, may_idle=may_idle)
         self.judge = Learner(Judgement(critic), loop, processes)
 
-    def __call__(self, step: int) -> Scalars:
-        parts = [self.batches.part(step, places) for places in self.places]
+    def __call__(self, step: int) -> Measures:
+        parts = self.parts(step)
         only_categories = step < self.config.category_steps
         is_adversarial = not only_categories and step >= self.config.adversarial_start
         found: list[dict[str, Tensor]] = []
@@ -119,32 +119,31 @@ class CodecStep:
             return total(losses, weights)
 
         norm = self.codec.update(step, parts, loss_of)
-        scalars = mean(
-            {f"train/{k}": v.item() for k, v in f.items() if k not in INTERMEDIATE} for f in found
-        )
-        scalars["train/grad_norm"] = norm
+        losses = [{k: v for k, v in f.items() if k not in INTERMEDIATE} for f in found]
+        measures = mean(map(measured, losses))
+        measures["train/grad_norm"] = norm
         if is_adversarial:
-            scalars["train/discriminator"] = self._teach_judge(step, found)
+            measures |= self._teach_judge(step, found)
         if not only_categories:
-            scalars["train/revived"] = float(self._revive(step, found))
-        return scalars
+            measures["train/revived"] = self._revive(step, found)
+        return measures
 
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.config.loop.precision, self.processes.device)
 
-    def _teach_judge(self, step: int, found: list[dict[str, Tensor]]) -> float:
-        verdicts = []
+    def _teach_judge(self, step: int, found: list[dict[str, Tensor]]) -> Measures:
+        verdicts: list[Measures] = []
 
         def loss_of(seen: dict[str, Tensor]) -> Tensor:
             with self._autocast():
                 verdict: Tensor = self.judge(seen["shown"], seen["decoded"])
-            verdicts.append(verdict.item())
+            verdicts.append(measured({"discriminator": verdict}))
             return verdict
 
-        self.judge.update(step, found, loss_of)
-        return sum(verdicts) / len(verdicts)
+        norm = self.judge.update(step, found, loss_of)
+        return {**mean(verdicts), "train/discriminator_grad_norm": norm}
 
-    def _revive(self, step: int, found: list[dict[str, Tensor]]) -> int:
+    def _revive(self, step: int, found: list[dict[str, Tensor]]) -> Tensor:
         z, codes = (self.processes.whole_batch([f[k] for f in found]) for k in ("z", "codes"))
         generator = step_generator(self.config.loop.seed, step)
         return self.quantizer.revive(z, codes, generator, self.config.usage_decay)

@@ -80,7 +80,9 @@ def fit_confidence(
     )
     head.linear = fit_linear(x, wanted.repeat_interleave(views), len(shown), decay=WEIGHT_DECAY)
     head.eval().requires_grad_(False)
-    scores = head.log_odds(codec.model.summary(codes_of(codec, asked, store))).numpy()
+    scores: NDArray[np.float32] = head.log_odds(
+        codec.model.summary(codes_of(codec, asked, store))
+    ).numpy()
     groups = {
         "known": np.array([bool(clip.label) for clip in asked]),
         "others": np.array([not clip.label and clip.category in shown for clip in asked]),

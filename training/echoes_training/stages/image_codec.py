@@ -13,8 +13,9 @@ from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import ImageCodecStageConfig
 from echoes_training.data.index import Clip
-from echoes_training.data.view_cache import Maps, ViewCache, make_views
-from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.data.prefetch import Prefetch
+from echoes_training.data.view_cache import Maps, Seen, ViewCache, make_views
+from echoes_training.device import autocast, channels_last, full_precision, step_generator
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import perceptual
 from echoes_training.models.codec_judges import PatchDiscriminator
@@ -23,7 +24,7 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.codec_step import Judgement, fool
 from echoes_training.stages.codecs import CODEC
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 from echoes_training.stages.vqgan import Pictures
 
 MEASURED = 256
@@ -71,7 +72,7 @@ class Decoding(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Losses by name, and ``decoded``."""
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(x.device):
             seen = self.codec.teacher(x)
             codes = self.codec.codes_of(seen, x)
         decoded = self.codec.decode(codes)
@@ -123,8 +124,8 @@ def train_image_codec(run: Path, clips: list[Clip], config: ImageCodecStageConfi
     )
     views = _views(run, pictures, codec, config, processes)
     first = np.arange(0, len(views), max(1, len(views) // MEASURED))
-    codec.measure(tuple(level.to(device) for level in views.maps(first)))
-    pooled = [m.to(device).mean(dim=(2, 3)) for m in views.last_map(first).split(64)]
+    codec.measure(views.maps(first))
+    pooled = [m.mean(dim=(2, 3)) for m in views.last_map(first).split(64)]
     typical = torch.cat(pooled)
     pooled_mean, pooled_spread = typical.mean(dim=0), typical.std(dim=0).clamp(min=1e-3)
 
@@ -133,63 +134,73 @@ def train_image_codec(run: Path, clips: list[Clip], config: ImageCodecStageConfi
         draws = [np.random.default_rng((loop.seed, step, place)) for place in members]
         return np.array([rng.integers(len(views)) for rng in draws])
 
-    def learn_codes(step: int) -> Scalars:
+    code_places = processes.parts(code_loop.batch_size, loop.accumulate)
+    places = processes.parts(loop.batch_size, loop.accumulate)
+
+    def make_seen(step: int) -> list[Seen]:
+        return [views.seen(rows_of(step, members)) for members in code_places]
+
+    def make_pictures(step: int) -> list[Tensor]:
+        pictures = [views.pictures(rows_of(step, members)) for members in places]
+        return [x.to(device, memory_format=torch.channels_last) for x in pictures]
+
+    seen_of = Prefetch(make_seen, config.code_steps, device)
+    pictures_of = Prefetch(make_pictures, loop.steps, device)
+
+    def learn_codes(step: int) -> Measures:
         found: list[dict[str, Tensor]] = []
 
-        def loss_of(rows: NDArray[np.int64]) -> Tensor:
-            x = views.pictures(rows).to(device)
-            maps = codec.standardised(tuple(level.to(device) for level in views.maps(rows)))
-            whole = views.last_map(views.centred(rows)).to(device).mean(dim=(2, 3))
+        def loss_of(seen: Seen) -> Tensor:
+            maps = codec.standardised(seen.maps)
+            whole = seen.whole.mean(dim=(2, 3))
             with autocast(loop.precision, device):
-                losses = learner(x, maps, (whole - pooled_mean) / pooled_spread)
+                losses = learner(seen.x, maps, (whole - pooled_mean) / pooled_spread)
             kept = {name: losses.pop(name) for name in ("z", "codes")}
             found.append({name: value.detach() for name, value in {**losses, **kept}.items()})
             return total(losses, config.loss_weights)
 
-        places = processes.parts(code_loop.batch_size, loop.accumulate)
-        norm = learner.update(step, [rows_of(step, members) for members in places], loss_of)
+        norm = learner.update(step, seen_of(step), loss_of)
+        losses = [{k: v for k, v in f.items() if k not in ("z", "codes")} for f in found]
+        measures = {**mean(map(measured, losses)), "train/grad_norm": norm}
         # At the end codes are left where they are: what reads them must find its peace.
-        revived = 0
         if step < 0.8 * config.code_steps:
             z, codes = (processes.whole_batch([f[k] for f in found]) for k in ("z", "codes"))
             generator = step_generator(loop.seed, step)
             revived = codec.quantize.revive(z, codes, generator, config.usage_decay)
-        scalars = mean(
-            {f"train/{k}": v.item() for k, v in f.items() if k not in ("z", "codes")} for f in found
-        )
-        return {**scalars, "train/revived": float(revived), "train/grad_norm": norm}
+            measures["train/revived"] = revived
+        return measures
 
-    def learn_decoder(step: int) -> Scalars:
+    def learn_decoder(step: int) -> Measures:
         is_adversarial = step >= config.adversarial_start
         at = step - config.code_steps
-        rows: list[Scalars] = []
+        rows: list[Measures] = []
         decoded: list[tuple[Tensor, Tensor]] = []
 
-        def loss_of(members: NDArray[np.int64]) -> Tensor:
-            x = views.pictures(members).to(device, memory_format=torch.channels_last)
+        def loss_of(x: Tensor) -> Tensor:
             with autocast(loop.precision, device):
                 losses = decoder(x)
                 fake = losses.pop("decoded")
                 if is_adversarial:
                     losses["adversarial"] = fool(critic, fake)
             decoded.append((x, fake.detach()))
-            rows.append({f"train/{name}": value.item() for name, value in losses.items()})
+            rows.append(measured(losses))
             return total(losses, config.loss_weights)
 
         def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
             with autocast(loop.precision, device):
                 verdict: Tensor = judge(*pair)
-            verdicts.append({"train/discriminator": verdict.item()})
+            verdicts.append(measured({"discriminator": verdict}))
             return verdict
 
-        verdicts: list[Scalars] = []
-        places = processes.parts(loop.batch_size, loop.accumulate)
-        norm = decoder.update(at, [rows_of(step, members) for members in places], loss_of)
-        if is_adversarial:
-            judge.update(at, decoded, verdict_on)
-        return {**mean(rows), **(mean(verdicts) if verdicts else {}), "train/grad_norm": norm}
+        verdicts: list[Measures] = []
+        norm = decoder.update(at, pictures_of(step), loss_of)
+        measures = {**mean(rows), "train/grad_norm": norm}
+        if not is_adversarial:
+            return measures
+        norm = judge.update(at, decoded, verdict_on)
+        return {**measures, **mean(verdicts), "train/discriminator_grad_norm": norm}
 
-    def step_once(step: int) -> Scalars:
+    def step_once(step: int) -> Measures:
         return learn_codes(step) if step < config.code_steps else learn_decoder(step)
 
     def evaluate(step: int) -> Scalars:
@@ -217,7 +228,8 @@ def _views(
             device=processes.device,
         )
     processes.wait()
-    return ViewCache(run / "views", config.image)
+    device = processes.device
+    return ViewCache(run / "views", config.image, device, is_resident=config.data.resident)
 
 
 @torch.no_grad()

@@ -3,13 +3,17 @@
 import contextlib
 import dataclasses
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
+from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import LoopConfig
@@ -20,6 +24,13 @@ from echoes_training.processes import Processes
 logger = logging.getLogger(__name__)
 
 Scalars = dict[str, float]
+Measures = dict[str, Tensor]
+"""Of a step, each without dimensions, where they were computed: reading one waits for a GPU."""
+
+V = TypeVar("V", float, Tensor)
+
+GRADIENT_NORM = "grad_norm"
+"""Ends the names of what must be a number."""
 
 
 def resolve(loop: LoopConfig) -> LoopConfig:
@@ -35,10 +46,17 @@ def resolve(loop: LoopConfig) -> LoopConfig:
     return dataclasses.replace(loop, device=str(device), precision=precision)
 
 
-def mean(values: Iterable[Scalars]) -> Scalars:
+def mean(values: Iterable[dict[str, V]]) -> dict[str, V]:
     """Of the parts of one step, name by name."""
-    rows = list(values)
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    total, *others = list(values)
+    for row in others:
+        total = {name: value + row[name] for name, value in total.items()}
+    return {name: value / (1 + len(others)) for name, value in total.items()}
+
+
+def measured(losses: Mapping[str, Tensor]) -> Measures:
+    """The losses of a part under the names in the log, without their graphs."""
+    return {f"train/{name}": value.detach() for name, value in losses.items()}
 
 
 def train(
@@ -46,13 +64,18 @@ def train(
     loop: LoopConfig,
     state: TrainState,
     processes: Processes,
-    step_once: Callable[[int], Scalars],
+    step_once: Callable[[int], Measures],
     evaluate: Callable[[int], Scalars],
 ) -> None:
     """Runs ``step_once`` from the newest checkpoint to ``loop.steps``.
 
     ``evaluate(step)`` measures the held-out split and writes the sample sheet of that step. All
     processes evaluate, and the main one writes: the others would only wait.
+
+    What a step measures is read when it is logged, and before it is evaluated or kept.
+
+    Raises:
+        InputError: if a gradient is no number; the newest checkpoint is from before.
     """
     folder = processes.same(checkpoint.newest(run))
     start = 0 if folder is None else checkpoint.load(folder, state)
@@ -66,31 +89,48 @@ def train(
             logger.info("resuming %s at step %d of %d", run, start, loop.steps)
         saved_at = time.monotonic()
         for step in range(start, loop.steps):
-            scalars = step_once(step)
+            measures = step_once(step)
             for average in state.averages.values():
                 average.update(step)
             done = step + 1
             bar.update()
-            if done % loop.log_every == 0:
-                scalars = _mean_of_all(scalars, processes)
+            is_logged = done % loop.log_every == 0
+            is_evaluated = done % loop.evaluate_every == 0 or done == loop.steps
+            due = time.monotonic() - saved_at > 60 * loop.checkpoint_minutes
+            is_kept = done == loop.steps or processes.main_says(due)
+            if is_logged or is_evaluated or is_kept:
+                scalars = _mean_of_all(measures, processes)
+                _check_norms(scalars, done, loop)
+            if is_logged:
                 bar.set_postfix({k: f"{v:.3g}" for k, v in list(scalars.items())[:4]})
                 if log:
                     log.write(done, scalars)
-            if done % loop.evaluate_every == 0 or done == loop.steps:
+            if is_evaluated:
                 with _averaged(state):
-                    measured = evaluate(done)
+                    found = evaluate(done)
                 if log:
-                    log.write(done, measured)
-            due = time.monotonic() - saved_at > 60 * loop.checkpoint_minutes
-            if done == loop.steps or processes.main_says(due):
+                    log.write(done, found)
+            if is_kept:
                 checkpoint.save(run, done, state, write=processes.is_main)
                 saved_at = time.monotonic()
     processes.wait()
 
 
-def _mean_of_all(scalars: Scalars, processes: Processes) -> Scalars:
-    values = processes.mean(torch.tensor(list(scalars.values()), dtype=torch.float64))
-    return dict(zip(scalars, values.tolist(), strict=True))
+def _mean_of_all(measures: Measures, processes: Processes) -> Scalars:
+    values = processes.mean(torch.stack([value.double() for value in measures.values()]))
+    return dict(zip(measures, values.tolist(), strict=True))
+
+
+def _check_norms(scalars: Scalars, done: int, loop: LoopConfig) -> None:
+    """A gradient that is no number leaves weights that are none: all later norms show it."""
+    for name, norm in scalars.items():
+        if name.endswith(GRADIENT_NORM) and not math.isfinite(norm):
+            raise InputError(
+                f"the training diverged by step {done}: the norm of its gradient is {norm}; "
+                "lower the rate: --set loop.learning_rate with less than "
+                f"{loop.learning_rate:g}, for a new run or with --resume from the newest "
+                "checkpoint, which is kept"
+            )
 
 
 @contextlib.contextmanager

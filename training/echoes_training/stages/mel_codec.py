@@ -11,7 +11,14 @@ from torch.nn import functional as F
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig
 from echoes_training.data.index import Clip
-from echoes_training.device import autocast, channels_last, step_generator
+from echoes_training.data.prefetch import Prefetch
+from echoes_training.device import (
+    autocast,
+    channels_last,
+    full_precision,
+    step_generator,
+    to_device,
+)
 from echoes_training.ema import Average, averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.losses import total
@@ -24,7 +31,7 @@ from echoes_training.processes import Processes, mean_over_processes
 from echoes_training.sample_sheets import write_mel_sheet
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 from echoes_training.stages.vocoder import Segments
 
 BLURS = (4, 8)
@@ -45,7 +52,7 @@ class Reconstruction(nn.Module):
         if not codes_fixed:
             decoded, z = self.codec(x, noise)
             return decoded, {"unevenness": unevenness(z)}
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(x.device):
             codes = self.codec.encode(x)
         return self.codec.decode(codes, noise), {}
 
@@ -74,12 +81,12 @@ def train_mel_codec(
     device = processes.device
     places = processes.parts(loop.batch_size, loop.accumulate)
     torch.manual_seed(loop.seed)
-    segments = Segments(clips, config)
+    segments = Segments(clips, config, device)
     hearing = Hearing(clips, segments.store, ear)
     mel = MelSpectrogram(config.mel).to(device)
-    codec = MelCodec(config.model)
+    codec = MelCodec(config.model).to(device)
     codec.spread_codes(mel(segments.batch(loop.seed, 0, range(8)))[:, None])
-    codec = channels_last(codec.to(device))
+    codec = channels_last(codec)
     critic = channels_last(MelDiscriminator(config.mel.n_mels, config.discriminator_width))
     critic = critic.to(device)
     learner = Learner(Reconstruction(codec), loop, processes, may_idle=True)
@@ -96,19 +103,24 @@ def train_mel_codec(
         grid = codec.grid(config.mel.n_mels, config.segment_frames)
         drawn = draw_noise(codec, grid, loop.batch_size, step_generator(loop.seed, step))
         assert drawn is not None
-        return drawn[members].to(device)
+        return to_device(drawn[members], device)
 
-    def step_once(step: int) -> Scalars:
+    def make(step: int) -> list[tuple[Tensor, Tensor]]:
+        parts = []
+        for members in places:
+            sounds = segments.batch(loop.seed, step, members)
+            x = mel(sounds)[:, None].contiguous(memory_format=torch.channels_last)
+            parts.append((x, noise_of(step, members)))
+        return parts
+
+    parts_of = Prefetch(make, loop.steps, device)
+
+    def step_once(step: int) -> Measures:
         is_adversarial = step >= config.adversarial_start
         codes_fixed = step >= config.codes_fixed_from
         if step == config.codes_fixed_from and CODEC in state.averages:
             _take_average(codec.encoder, "encoder.", state.averages[CODEC])
-        parts = []
-        for members in places:
-            sounds = segments.batch(loop.seed, step, members).to(device)
-            x = mel(sounds)[:, None].contiguous(memory_format=torch.channels_last)
-            parts.append((x, noise_of(step, members)))
-        rows: list[Scalars] = []
+        rows: list[Measures] = []
         decoded: list[tuple[Tensor, Tensor]] = []
 
         def loss_of(part: tuple[Tensor, Tensor]) -> Tensor:
@@ -119,20 +131,22 @@ def train_mel_codec(
                 if is_adversarial:
                     losses |= fool(critic, x, fake, texture=True)
             decoded.append((x, fake.detach().float()))
-            rows.append({f"train/{name}": value.item() for name, value in losses.items()})
+            rows.append(measured(losses))
             return total(losses, config.loss_weights)
 
         def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
             with autocast(loop.precision, device):
                 verdict: Tensor = judge(*pair)
-            verdicts.append({"train/discriminator": verdict.item()})
+            verdicts.append(measured({"discriminator": verdict}))
             return verdict
 
-        verdicts: list[Scalars] = []
-        norm = learner.update(step, parts, loss_of)
-        if is_adversarial:
-            judge.update(step, decoded, verdict_on)
-        return {**mean(rows), **(mean(verdicts) if verdicts else {}), "train/grad_norm": norm}
+        verdicts: list[Measures] = []
+        norm = learner.update(step, parts_of(step), loss_of)
+        measures = {**mean(rows), "train/grad_norm": norm}
+        if not is_adversarial:
+            return measures
+        norm = judge.update(step, decoded, verdict_on)
+        return {**measures, **mean(verdicts), "train/discriminator_grad_norm": norm}
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import RefineStageConfig, VQGANStageConfig
-from echoes_training.device import autocast, channels_last
+from echoes_training.device import autocast, channels_last, full_precision
 from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import perceptual
@@ -24,7 +24,7 @@ from echoes_training.processes import Processes
 from echoes_training.stages.batches import Batches, Medium, Part
 from echoes_training.stages.codec_step import Judgement, fool
 from echoes_training.stages.codecs import CODEC
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 
 
 def refine(
@@ -54,6 +54,8 @@ def refine(
     heads: dict[str, nn.Module] = {}
     if head is not None:
         heads["category_head"] = head = head.to(device).eval().requires_grad_(False)
+    if config.data.resident:
+        medium.reside(device)
     batches = Batches(medium, loop, codec.labelled_share, device, categories)
     step_once = RefineStep(config, batches, processes, model, trained, head, critic)
     state = TrainState(
@@ -138,27 +140,25 @@ class RefineStep:
     ) -> None:
         loop = config.loop
         self.config = config
-        self.batches = batches
         self.processes = processes
-        self.places = processes.parts(loop.batch_size, loop.accumulate)
+        self.parts = batches.parts_of(processes)
         self.model = model
         self.head = head
         self.critic = critic
         self.decoder = Learner(Decoding(model), loop, processes, trained=trained)
         self.judge = Learner(Judgement(critic), loop, processes)
 
-    def __call__(self, step: int) -> Scalars:
-        parts = [self.batches.part(step, places) for places in self.places]
-        rows: list[Scalars] = []
+    def __call__(self, step: int) -> Measures:
+        rows: list[Measures] = []
         decoded: list[tuple[Tensor, Tensor]] = []
 
         def loss_of(part: Part) -> Tensor:
             with self._autocast():
                 losses, fake = self._losses(part, step)
-            rows.append({f"train/{k}": v.item() for k, v in losses.items()})
+            rows.append(measured(losses))
             if "adversarial" in losses:
                 balance = self._balance(losses)
-                rows[-1]["train/balance"] = balance.item()
+                rows[-1] |= measured({"balance": balance})
                 losses["adversarial"] = losses["adversarial"] * balance
             decoded.append((part.x, fake.detach()))
             return total(losses, self.config.loss_weights)
@@ -166,15 +166,16 @@ class RefineStep:
         def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
             with self._autocast():
                 verdict: Tensor = self.judge(*pair)
-            verdicts.append({"train/discriminator": verdict.item()})
+            verdicts.append(measured({"discriminator": verdict}))
             return verdict
 
-        verdicts: list[Scalars] = []
-        self.decoder.update(step, parts, loss_of)
+        verdicts: list[Measures] = []
+        norm = self.decoder.update(step, self.parts(step), loss_of)
+        measures = {**mean(rows), "train/grad_norm": norm}
         if step < self.config.adversarial_start:
-            return mean(rows)
-        self.judge.update(step, decoded, verdict_on)
-        return mean(rows) | mean(verdicts)
+            return measures
+        norm = self.judge.update(step, decoded, verdict_on)
+        return {**measures, **mean(verdicts), "train/discriminator_grad_norm": norm}
 
     def _autocast(self) -> AbstractContextManager[object]:
         return autocast(self.config.loop.precision, self.processes.device)
@@ -182,7 +183,7 @@ class RefineStep:
     def _losses(self, part: Part, step: int) -> tuple[dict[str, Tensor], Tensor]:
         """The losses by name, and what becomes of the codes."""
         encoder = self.model.encoder
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(part.x.device):
             seen = encoder.pyramid(part.x)
             codes = self.model.codes_of(seen[-1])
             if self.config.shift:

@@ -25,6 +25,8 @@ CHANGEABLE = (
     "loop.log_every",
     "loop.evaluate_every",
     "loop.checkpoint_minutes",
+    "data.resident",
+    "compiled",
     "sharded",
 )
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
@@ -42,6 +44,7 @@ class Asked:
         preset: None where the option was left out, as with ``start_from``.
         resume: ``run``: go on with the run that is there; ``auto``: begin it if there is none;
             None: there must be none.
+        start_option: which option ``start_from`` is.
     """
 
     command: str
@@ -50,6 +53,7 @@ class Asked:
     assignments: tuple[str, ...]
     resume: Resume | None
     start_from: str | None = None
+    start_option: str = "--start-from"
 
     @property
     def stage(self) -> str:
@@ -104,8 +108,11 @@ def start_of(asked: Asked) -> str | None:
 
 
 def _key(asked: Asked) -> str:
-    """Under which name the settings of the stage are saved; a refined run has its codec's, too."""
-    return "refine" if asked.stage == "refine" else "config"
+    """Under which name the settings of the stage are saved, beside those of the model it changes.
+
+    A refined run has its codec's, too, and a distilled one its transformer's.
+    """
+    return asked.stage if asked.stage in ("refine", "distill") else "config"
 
 
 def _saved(asked: Asked) -> dict[str, Any] | None:
@@ -137,11 +144,13 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
             f"{run} is a run of {made_by}, not of {asked.command}; pass another --out, or resume "
             f"it with echoes-train {made_by}"
         )
-    for name, value in (("preset", asked.preset), ("start_from", asked.start_from)):
+    for name, option, value in (
+        ("preset", "--preset", asked.preset),
+        ("start_from", asked.start_option, asked.start_from),
+    ):
         # Runs of older versions do not say.
         began = saved.get(name, value)
         if value is not None and began != value:
-            option = f"--{name.replace('_', '-')}"
             how = f"without {option}" if began is None else f"with {option} {began}"
             raise InputError(
                 f"{run} began {how} and cannot go on with {value}; leave {option} out to resume "
@@ -153,6 +162,8 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
 def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
     stage = str(saved.get("stage"))
+    if "distill" in saved:
+        return "distill"
     if "refine" in saved:
         return f"refine-{stage.removesuffix('_vqgan')}"
     return stage.replace("_", "-")

@@ -1,6 +1,7 @@
 """Trains the masked transformer on cached codes."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,15 +12,19 @@ from echoes_rt.format.tokens import MEDIA
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
+from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.tokens import TokenCache
-from echoes_training.device import autocast, step_generator
+from echoes_training.device import autocast, step_generator, to_device
 from echoes_training.ema import averages
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages import codebooks
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, heldout_questions
+
+Asked = tuple[Tensor, Tensor, Tensor]
+"""Of one medium what ``MediumEmbedding.where`` finds, and the (M,) codes that are wanted there."""
 
 MOST_GROUPS = 1000
 """With more groups than this (a user's own pairs) there is no name to learn."""
@@ -42,7 +47,7 @@ def train_transformer(
     sequences = Sequences(cache, config)
     if processes.is_main:
         codebooks.keep(run, codebooks.of_cache(cache))
-    objective = _new_objective(cache, config, start_from).to(processes.device)
+    objective = new_objective(cache, config, start_from).to(processes.device)
     if config.sharded:
         processes.shard(objective, objective.model.blocks)
     step_once = TransformerStep(config, sequences, processes, objective)
@@ -61,16 +66,18 @@ def train_transformer(
         for name, question in checks.items():
             values = []
             for part in zip(*(x.split(32) for x in question), strict=True):
-                tokens, codes, asked, sees = (x.to(processes.device) for x in part)
-                loss, _ = objective(tokens, codes, asked, sees, None, 0.0, None)
-                values.append(loss / asked.sum())
+                tokens, codes, asked, sees = part
+                wanted = asked_of(model, codes, asked, processes.device)
+                tokens, sees = (x.to(processes.device) for x in (tokens, sees))
+                loss, _ = objective(tokens, wanted, sees, None, 0.0, None)
+                values.append(loss / int(asked.sum()))
             scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
         return scalars
 
     train(run, loop, state, processes, step_once, evaluate)
 
 
-def _new_objective(
+def new_objective(
     cache: TokenCache, config: TransformerStageConfig, start_from: Path | None
 ) -> "Objective":
     model = MaskedTransformer(config.model, config.layout)
@@ -81,9 +88,25 @@ def _new_objective(
         medium.start_from_codebook(torch.from_numpy(codebook), step_generator(config.loop.seed, -1))
     if start_from is not None:
         checkpoint.load_start(start_from, "transformer", model)
+    if config.compiled:
+        for block in model.blocks:
+            block.compile()
     # With one group there is nothing to tell apart: the head stays as it is, and small.
     n_groups = len(cache.groups) if len(cache.groups) <= MOST_GROUPS else 1
     return Objective(model, nn.Linear(config.model.width, n_groups))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A ``Batch`` on the device, with its numbers of codes asked for and of known groups."""
+
+    tokens: Tensor
+    asked: list[Asked]
+    sees: Tensor
+    groups: Tensor
+    seeds: list[int]
+    n_asked: int
+    n_named: int
 
 
 class Objective(nn.Module):
@@ -97,8 +120,7 @@ class Objective(nn.Module):
     def forward(
         self,
         tokens: Tensor,
-        codes: Tensor,
-        asked: Tensor,
+        asked: Sequence[Asked],
         sees: Tensor,
         groups: Tensor | None,
         smoothing: float,
@@ -111,7 +133,7 @@ class Objective(nn.Module):
         """
         kept = None if seeds is None else self.model.draw_kept(seeds)
         hidden = self.model.hidden(tokens, kept, None if self.model.form == "joint" else sees)
-        masked = masked_loss(self.model, hidden, codes, asked, smoothing)
+        masked = masked_loss(self.model, hidden, asked, smoothing)
         if groups is None:
             return masked, torch.zeros_like(masked)
         return masked, group_loss(self.group_head, self.model.split(hidden), groups)
@@ -131,47 +153,58 @@ class TransformerStep:
         self.config = config
         self.sequences = sequences
         self.processes = processes
+        self.model = objective.model
         self.places = processes.parts(loop.batch_size, loop.accumulate)
+        self.parts = Prefetch(self._make, loop.steps, processes.device)
         self.group_steps = config.group_steps if objective.group_head.out_features > 1 else 0
         objective.group_head.requires_grad_(self.group_steps > 0)
         self.learner = Learner(objective, loop, processes, may_idle=self.group_steps > 0)
 
-    def __call__(self, step: int) -> Scalars:
+    def _make(self, step: int) -> list[Part]:
+        """What this process learns from in a step."""
+        return [self._part(self.sequences.batch(step, places)) for places in self.places]
+
+    def _part(self, batch: Batch) -> Part:
+        device = self.processes.device
+        tokens = batch.codes.masked_fill(batch.mask, self.config.layout.mask_token_id)
+        return Part(
+            tokens=to_device(tokens, device),
+            asked=asked_of(self.model, batch.codes, batch.asked, device),
+            sees=to_device(batch.sees, device),
+            groups=to_device(batch.groups, device),
+            seeds=batch.seeds,
+            n_asked=int(batch.asked.sum()),
+            n_named=int((batch.groups != NO_GROUP).sum()),
+        )
+
+    def __call__(self, step: int) -> Measures:
         loop = self.config.loop
-        parts = [self.sequences.batch(step, places) for places in self.places]
-        counts = torch.tensor([[b.asked.sum(), (b.groups != NO_GROUP).sum()] for b in parts])
-        n_asked, n_named = self.processes.sum(counts.sum(dim=0)).to(self.processes.device)
-        names_groups = step < self.group_steps and bool(n_named)
+        parts = self.parts(step)
+        counts = torch.tensor([[part.n_asked, part.n_named] for part in parts])
+        n_asked, n_named = self.processes.sum(counts.sum(dim=0)).tolist()
+        names_groups = step < self.group_steps and n_named > 0
         # The learner takes the mean of all parts, so that a sum is to be as many times larger.
         n_parts = len(parts) * self.processes.size
-        rows: list[Scalars] = []
+        rows: list[Measures] = []
 
-        def loss_of(batch: Batch) -> Tensor:
+        def loss_of(part: Part) -> Tensor:
             with autocast(loop.precision, self.processes.device):
-                masked, named = self._sums(batch, names_groups)
+                masked, named = self._sums(part, names_groups)
             loss = n_parts * masked / n_asked
-            rows.append({"train/loss": loss.item()})
+            rows.append(measured({"loss": loss}))
             if names_groups:
                 naming = n_parts * named / n_named
-                rows[-1]["train/group"] = naming.item()
+                rows[-1] |= measured({"group": naming})
                 loss = loss + self.config.group_weight * naming
             return loss
 
         norm = self.learner.update(step, parts, loss_of)
         return {**mean(rows), "train/grad_norm": norm}
 
-    def _sums(self, batch: Batch, names_groups: bool) -> tuple[Tensor, Tensor]:
-        device = self.processes.device
-        tokens = batch.codes.masked_fill(batch.mask, self.config.layout.mask_token_id)
-        groups = batch.groups.to(device) if names_groups else None
+    def _sums(self, part: Part, names_groups: bool) -> tuple[Tensor, Tensor]:
+        groups = part.groups if names_groups else None
         sums: tuple[Tensor, Tensor] = self.learner(
-            tokens.to(device),
-            batch.codes.to(device),
-            batch.asked.to(device),
-            batch.sees.to(device),
-            groups,
-            self.config.label_smoothing,
-            batch.seeds,
+            part.tokens, part.asked, part.sees, groups, self.config.label_smoothing, part.seeds
         )
         return sums
 
@@ -188,20 +221,31 @@ def group_loss(head: nn.Linear, media: Sequence[Tensor], groups: Tensor) -> Tens
     return torch.stack(losses).mean()
 
 
+def asked_of(
+    model: MaskedTransformer, codes: Tensor, asked: Tensor, device: torch.device
+) -> list[Asked]:
+    """Of each medium where ``asked`` (B, N) is true of the ``codes`` (B, N), on the device."""
+    found = []
+    for name in MEDIA:
+        medium = model.medium(name)
+        part = model.layout.image_slice if name == "image" else model.layout.audio_slice
+        where = asked[:, part]
+        wanted = medium.by_position(codes[:, part])[medium.by_position(where)]
+        positions, tokens = (to_device(x, device) for x in medium.where(where))
+        found.append((positions, tokens, to_device(wanted, device)))
+    return found
+
+
 def masked_loss(
-    model: MaskedTransformer, hidden: Tensor, codes: Tensor, asked: Tensor, smoothing: float
+    model: MaskedTransformer, hidden: Tensor, asked: Sequence[Asked], smoothing: float
 ) -> Tensor:
-    """Cross-entropy of ``codes`` where ``asked``, summed over both media.
+    """Cross-entropy of what is asked for, summed over both media.
 
     Only the asked positions go through the output tables: the others' logits are never read.
     """
     sums = []
-    for name, h in zip(MEDIA, model.split(hidden), strict=True):
-        medium = model.medium(name)
-        part = model.layout.image_slice if name == "image" else model.layout.audio_slice
-        where = asked[:, part]
-        scores = medium.logits_where(h, where)
-        wanted = medium.by_position(codes[:, part])[medium.by_position(where)]
+    for name, h, (positions, tokens, wanted) in zip(MEDIA, model.split(hidden), asked, strict=True):
+        scores = model.medium(name).logits_at(h, positions, tokens)
         sums.append(
             F.cross_entropy(scores.float(), wanted, label_smoothing=smoothing, reduction="sum")
         )

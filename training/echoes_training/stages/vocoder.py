@@ -13,7 +13,9 @@ from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
-from echoes_training.device import autocast
+from echoes_training.data.prefetch import Prefetch
+from echoes_training.data.resident_sounds import ResidentSounds, SoundView
+from echoes_training.device import autocast, to_device
 from echoes_training.ema import averages
 from echoes_training.losses import total
 from echoes_training.losses.adversarial import Judgement, fool
@@ -25,25 +27,57 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
 from echoes_training.stages.hearing import Hearing, audio_splits
-from echoes_training.stages.loop import Scalars, mean, train
+from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
 
 SILENT_PEAK = 0.003
 """Segments below this peak (-50 dBFS) teach little and are drawn again."""
 
 
+RESIDENT_TRIES = 4
+"""How often at most, where segments are cut on a GPU: there all are cut, and one is kept."""
+
+
 class Segments:
     """Random cuts of the clips; the recordings of short events are mostly silence."""
 
-    def __init__(self, clips: list[Clip], config: VocoderStageConfig | MelCodecStageConfig) -> None:
+    def __init__(
+        self,
+        clips: list[Clip],
+        config: VocoderStageConfig | MelCodecStageConfig,
+        device: torch.device,
+    ) -> None:
         splits = audio_splits(clips)
         self.draws = Draws(splits["train"], config.labelled_share)
         self.store = AudioStore(config.mel)
         self.size = config.segment_frames * config.mel.hop_length
+        self.device = device
+        self.resident = (
+            ResidentSounds(self.store, splits["train"], device) if config.data.resident else None
+        )
 
     def batch(self, seed: int, step: int, places: range) -> Tensor:
         """(b, S): the samples of a step at these places in the batch of all processes."""
-        drawn = [self.draw(np.random.default_rng((seed, step, place))) for place in places]
-        return to_batch(drawn)
+        generators = [np.random.default_rng((seed, step, place)) for place in places]
+        if self.resident is not None:
+            return self._resident(self.resident, generators)
+        return to_device(to_batch([self.draw(rng) for rng in generators]), self.device)
+
+    def _resident(self, sounds: ResidentSounds, generators: list[np.random.Generator]) -> Tensor:
+        clips, views, starts = [], [], []
+        for rng in generators:
+            for _ in range(RESIDENT_TRIES):
+                clips.append(self.draws.clip(rng))
+                views.append(SoundView.draw(ANYWHERE, sounds.spec, rng))
+                starts.append(int(rng.integers(sounds.spec.n_samples - self.size + 1)))
+        at = to_device(torch.tensor(starts), self.device)[:, None]
+        x = sounds.varied(clips, views, ANYWHERE)
+        tries = x.gather(1, at + torch.arange(self.size, device=self.device))
+        tries = tries.unflatten(0, (len(generators), RESIDENT_TRIES))
+        is_heard = tries.abs().amax(dim=2) > SILENT_PEAK
+        # The first that is heard, or else the last.
+        is_heard[:, -1] = True
+        first = is_heard.int().argmax(dim=1)
+        return tries[torch.arange(len(generators), device=self.device), first]
 
     def draw(self, rng: np.random.Generator) -> Samples:
         for _ in range(10):
@@ -81,7 +115,7 @@ def train_vocoder(
     device = processes.device
     all_places = processes.parts(loop.batch_size, loop.accumulate)
     torch.manual_seed(loop.seed)
-    segments = Segments(clips, config)
+    segments = Segments(clips, config, device)
     hearing = Hearing(clips, segments.store, ear)
     mel = MelSpectrogram(config.mel).to(device)
     model = make_vocoder(config.model, config.mel).to(device)
@@ -94,9 +128,14 @@ def train_vocoder(
         averages=averages({"vocoder": model}, loop.ema_decay),
     )
 
-    def step_once(step: int) -> Scalars:
-        parts = [segments.batch(loop.seed, step, places).to(device) for places in all_places]
-        rows: list[Scalars] = [{} for _ in parts]
+    def make(step: int) -> list[Tensor]:
+        return [segments.batch(loop.seed, step, places) for places in all_places]
+
+    parts_of = Prefetch(make, loop.steps, device)
+
+    def step_once(step: int) -> Measures:
+        parts = parts_of(step)
+        rows: list[Measures] = [{} for _ in parts]
         is_adversarial = step >= config.adversarial_start
 
         def verdict_on(number: int) -> Tensor:
@@ -105,7 +144,7 @@ def train_vocoder(
                 fake = model(mel(real))
             with autocast(loop.precision, device):
                 verdict: Tensor = judge(real, fake)
-            rows[number]["train/discriminator"] = verdict.item()
+            rows[number] |= measured({"discriminator": verdict})
             return verdict
 
         def loss_of(number: int) -> Tensor:
@@ -121,14 +160,15 @@ def train_vocoder(
             if is_adversarial:
                 with autocast(loop.precision, device):
                     losses |= fool(critic, real, fake)
-            rows[number] |= {f"train/{k}": v.item() for k, v in losses.items()}
+            rows[number] |= measured(losses)
             return total(losses, weights)
 
         numbers = range(len(parts))
+        norms = {}
         if is_adversarial:
-            judge.update(step, numbers, verdict_on)
-        norm = learner.update(step, numbers, loss_of)
-        return {**mean(rows), "train/grad_norm": norm}
+            norms["train/discriminator_grad_norm"] = judge.update(step, numbers, verdict_on)
+        norms["train/grad_norm"] = learner.update(step, numbers, loss_of)
+        return {**mean(rows), **norms}
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:

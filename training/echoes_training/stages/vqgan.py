@@ -18,6 +18,8 @@ from echoes_training.data.audio import ANYWHERE, AudioStore, Variation
 from echoes_training.data.audio import to_batch as audio_batch
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
+from echoes_training.data.resident_pictures import ResidentPictures
+from echoes_training.data.resident_sounds import ResidentSounds, SoundView
 from echoes_training.device import autocast, channels_last
 from echoes_training.ema import averages
 from echoes_training.models.codec_judges import CategoryHead, PatchDiscriminator
@@ -47,6 +49,16 @@ class Pictures:
         self.clips = _by_split([c for c in clips if c.image])
         self.spec = specs.image
         self.store = ImageStore(specs.image)
+        self.resident: ResidentPictures | None = None
+
+    def reside(self, device: torch.device) -> None:
+        paths = [str(clip.image) for clip in self.clips["train"]]
+        self.resident = ResidentPictures(self.store, paths, device)
+
+    def views(self, clips: list[Clip], generators: list[np.random.Generator]) -> Tensor:
+        if self.resident is not None:
+            return self.resident.augmented([str(clip.image) for clip in clips], generators)
+        return _one_by_one(self, clips, generators)
 
     def batch(self, clips: list[Clip], rng: np.random.Generator | None) -> Tensor:
         paths = [c.image for c in clips if c.image]
@@ -67,6 +79,17 @@ class Mels:
         self.clips = _by_split([c for c in clips if c.audio])
         self.store = AudioStore(specs.mel)
         self.mel = MelSpectrogram(specs.mel)
+        self.resident: ResidentSounds | None = None
+
+    def reside(self, device: torch.device) -> None:
+        self.resident = ResidentSounds(self.store, self.clips["train"], device)
+        self.resident_mel = MelSpectrogram(self.mel.spec).to(device)
+
+    def views(self, clips: list[Clip], generators: list[np.random.Generator]) -> Tensor:
+        if self.resident is None:
+            return _one_by_one(self, clips, generators)
+        views = [SoundView.draw(self.variation, self.mel.spec, rng) for rng in generators]
+        return self.resident_mel(self.resident.varied(clips, views, self.variation))[:, None]
 
     def batch(self, clips: list[Clip], rng: np.random.Generator | None) -> Tensor:
         if rng is None:
@@ -79,6 +102,12 @@ class Mels:
 
     def sheet(self, path: Path, real: Tensor, decoded: Tensor) -> None:
         write_mel_sheet(path, [real[:, 0], decoded[:, 0]], self.mel.spec)
+
+
+def _one_by_one(medium: Medium, clips: list[Clip], generators: list[np.random.Generator]) -> Tensor:
+    """Alone each, as a mel's last bits depend on how many are computed with it."""
+    pairs = zip(clips, generators, strict=True)
+    return torch.cat([medium.batch([clip], rng) for clip, rng in pairs])
 
 
 def _by_split(clips: list[Clip]) -> dict[str, list[Clip]]:
@@ -133,6 +162,8 @@ def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
     head = _new_head(config, len(numbers)).to(device)
     critic = PatchDiscriminator(config.model.in_channels, config.discriminator_width)
     critic = channels_last(critic.to(device))
+    if config.data.resident:
+        medium.reside(device)
     batches = Batches(medium, loop, config.labelled_share, device, numbers)
     losses = CodecLosses(model, head, config.decoded_share)
     step_once = CodecStep(config, batches, processes, losses, critic)

@@ -33,7 +33,7 @@ def read_bmp(data: bytes) -> PictureHeader:
         format="BMP",
         width=width,
         height=height,
-        decoded_bytes=width * height * (4 if depth == 32 else 3),
+        decoded_bytes=2 * width * height * (4 if depth == 32 else 3),
         fourth="alpha" if has_alpha else "unused",
         icc=_profile(data) if header_size >= _WITH_PROFILE else None,
     )

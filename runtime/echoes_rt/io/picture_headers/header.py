@@ -27,7 +27,8 @@ class PictureHeader:
         format: its name.
         width: as stored, before ``orientation`` is applied.
         height: the same.
-        decoded_bytes: the most that the decoder holds, its result included.
+        decoded_bytes: the most that is held while it is decoded: the decoder's own, its result, and
+            the copy of it that OpenCV gives out when the decoder is gone.
         orientation: 1 to 8, as in EXIF.
         white: the largest sample value, where it is not that of the samples' type.
         fourth: what a fourth channel means, if the decoder gives one.

@@ -10,6 +10,9 @@ from echoes_rt.io.picture_headers.header import DamagedPictureError, PictureHead
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
+# Measured: planes, frames of reference and the pixels of them, once more for what is beside them.
+_PIXEL_BYTES, _PIXEL_BYTES_WITH_ALPHA = 17, 31
+
 # From (quarter turns counterclockwise, axis of mirroring or None), in this order, to EXIF's number.
 _ORIENTATIONS = {
     (0, None): 1, (1, None): 8, (2, None): 3, (3, None): 6,
@@ -58,8 +61,9 @@ def read_heif(data: bytes) -> PictureHeader:
     pixels = size[0] * size[1]
     if name == "AVIF":
         pixels = max(pixels, *(largest_frame(item) for item in _items(data, inner)), 0)
-    # Measured: planes, frames of reference and the pixels of them.
-    decoded_bytes = pixels * 13 * (1 if depth == 8 else 2)
+    has_alpha = b"auxC" in data[slice(*inner)]
+    per_pixel = _PIXEL_BYTES_WITH_ALPHA if has_alpha else _PIXEL_BYTES
+    decoded_bytes = pixels * per_pixel * (1 if depth == 8 else 2)
     return PictureHeader(
         format=name,
         width=size[0],

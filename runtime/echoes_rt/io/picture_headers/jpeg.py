@@ -66,11 +66,12 @@ def read_jpeg(data: bytes) -> PictureHeader:
         raise DamagedPictureError(f"has {scans} scans of {width} x {height} pixels, too many")
     is_buffered = code in _PROGRESSIVE or scans > 1
     stored = 2 * _samples(payload, width * height, components) if is_buffered else 0
+    decoded = width * height * (1 if components == 1 else 3)
     return PictureHeader(
         format="JPEG",
         width=width,
         height=height,
-        decoded_bytes=width * height * (1 if components == 1 else 3) + stored,
+        decoded_bytes=decoded + max(stored, decoded),
         orientation=orientation,
         icc=b"".join(icc[number] for number in sorted(icc)) or None,
     )

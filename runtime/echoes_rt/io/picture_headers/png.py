@@ -51,7 +51,7 @@ def read_png(data: bytes) -> PictureHeader:
         format="PNG",
         width=width,
         height=height,
-        decoded_bytes=width * height * channels * (2 if depth == 16 else 1),
+        decoded_bytes=2 * width * height * channels * (2 if depth == 16 else 1),
         orientation=exif_orientation(chunks.get(b"eXIf", b"")),
         clear_grey=_clear_grey(chunks[b"tRNS"], depth) if has_key and kind == _GREY else None,
         icc=None if b"cICP" in chunks else _profile(chunks),

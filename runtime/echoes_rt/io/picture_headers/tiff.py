@@ -86,7 +86,7 @@ def read_tiff(data: bytes) -> PictureHeader:
         format="TIFF",
         width=width,
         height=height,
-        decoded_bytes=(width * height + part) * per_pixel,
+        decoded_bytes=(width * height + max(part, width * height)) * per_pixel,
         orientation=orientation if 1 <= orientation <= 8 else 1,
         fourth=fourth,
         icc=tags.text(_ICC),

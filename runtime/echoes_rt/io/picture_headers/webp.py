@@ -37,7 +37,7 @@ def read_webp(data: bytes) -> PictureHeader:
     if size is None:
         raise DamagedPictureError("has no picture in it")
     # Animations are composed on canvases of their own.
-    per_pixel = 12 if is_animated else 4
+    per_pixel = 12 if is_animated else 8
     return PictureHeader(
         format="WebP",
         width=size[0],

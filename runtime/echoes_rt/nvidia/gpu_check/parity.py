@@ -16,7 +16,7 @@ MEMBERS = 16
 MAX_FLIPS = {"fp32": 0.005, "fp16": 0.05, "int8": 0.30}
 
 # Of the samples of given tokens. int8 is in the transformer alone: all else is as in fp16, which
-# gives 59 dB with products summed in float32 (docs/hardware.md); a GPU may sum in float16.
+# gives 59 dB with products summed in float32 (docs/gpu.md); a GPU may sum in float16.
 MIN_SNR_DB = {"fp32": 60.0, "fp16": 30.0, "int8": 30.0}
 
 _SOUND = ("mel_decoder", "vocoder")

@@ -7,10 +7,10 @@ import { maskToken, positionsOf, type Medium } from "./manifest";
 import { levelled, type Model } from "./model";
 import { checkSeed, uniforms, VARY_STREAM } from "./noise";
 import type { Picture, Sound } from "./results";
-import { applyOptions, type Sampling } from "./sampling";
+import { applyOptions, type Dials, type Sampling } from "./sampling";
 
 /** What every task takes; what is missing is the bundle's sampling, and a seed is drawn. */
-export interface Options extends Partial<Sampling> {
+export interface Options extends Partial<Dials> {
   readonly seed?: bigint | number;
   readonly onStep?: OnStep;
 }

@@ -20,7 +20,7 @@ export type OnStep = (step: number, steps: number) => boolean | void | Promise<b
  * @throws CancelledError if `onStep` returned false.
  */
 export async function decode(
-  graph: Pick<Session, "run" | "tensor">,
+  graph: Pick<Session, "input" | "run" | "tensor">,
   tokens: Int32Array,
   context: Tensor,
   plan: Plan,
@@ -29,19 +29,21 @@ export async function decode(
 ): Promise<Int32Array> {
   const steps = plan.positions.length;
   const hasContext = context.dims[0] !== 0;
+  const isGuided = graph.input("guidance_scale") !== undefined;
   let decoded = graph.tensor(tokens, [1, tokens.length]);
   for (const [step, positions] of plan.positions.entries()) {
     const scale = plan.guidanceScale[step]!;
     // Without a context, the branch without it is the only one.
     const scales = scale !== 1 || !hasContext ? [scale] : [];
     const noise = Float32Array.from(positions, (position) => uniforms[position]!);
+    const guidance = graph.tensor(Float32Array.from(scales), [scales.length]);
     const outputs = await graph.run({
       tokens: decoded,
       context,
       positions: graph.tensor(positions, [1, positions.length]),
       uniforms: graph.tensor(noise, [1, noise.length]),
       temperature: graph.tensor(Float32Array.of(plan.temperature), [1]),
-      guidance_scale: graph.tensor(Float32Array.from(scales), [scales.length]),
+      ...(isGuided && { guidance_scale: guidance }),
     });
     decoded = outputs["decoded"]!;
     if ((await onStep?.(step, steps)) === false) {

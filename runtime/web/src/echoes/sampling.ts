@@ -13,22 +13,28 @@ export interface Sampling {
   readonly guidanceSchedule: "constant" | "annealed";
   /** Shares of the steps between which guidance counts. */
   readonly guidanceInterval: readonly [start: number, stop: number];
+  /** `folded`: it is in the weights, so that the scale is 1 and cannot be chosen. */
+  readonly guidance?: "scale" | "folded";
 }
 
+/** What can be chosen. */
+export type Dials = Omit<Sampling, "guidance">;
+
 /** The manifest's names. */
-const KEYS: Record<keyof Sampling, string> = {
+const KEYS: Record<keyof Dials, string> = {
   steps: "steps",
   guidanceScale: "guidance_scale",
   temperature: "temperature",
   guidanceSchedule: "guidance_schedule",
   guidanceInterval: "guidance_interval",
 };
-const NAMES = Object.keys(KEYS) as (keyof Sampling)[];
+const NAMES = Object.keys(KEYS) as (keyof Dials)[];
 
 /** What a manifest recommends, checked by its schema; throws a BrokenRule for what that cannot say. */
 export function readSampling(data: Readonly<Record<string, unknown>>): Sampling {
   const values = Object.fromEntries(NAMES.map((name) => [name, data[KEYS[name]]]));
-  return risingInterval(values as unknown as Sampling, "sampling.guidance_interval");
+  const sampling = { ...values, guidance: data["guidance"] } as unknown as Sampling;
+  return consistent(sampling, (name) => `sampling.${KEYS[name]}`);
 }
 
 /**
@@ -36,21 +42,29 @@ export function readSampling(data: Readonly<Record<string, unknown>>): Sampling 
  *
  * @throws InputError if a value is out of range.
  */
-export function applyOptions(defaults: Sampling, options: Partial<Sampling>): Sampling {
+export function applyOptions(defaults: Sampling, options: Partial<Dials>): Sampling {
   const given = NAMES.filter((name) => options[name] !== undefined);
   try {
     const values = given.map((name) => [
       name,
       check(options[name], ruleOf("sampling", KEYS[name]), name),
     ]);
-    return risingInterval({ ...defaults, ...Object.fromEntries(values) }, "guidanceInterval");
+    return consistent({ ...defaults, ...Object.fromEntries(values) }, (name) => name);
   } catch (error) {
     throw error instanceof BrokenRule ? new InputError(error.message) : error;
   }
 }
 
-function risingInterval(sampling: Sampling, key: string): Sampling {
-  const [start, stop] = sampling.guidanceInterval;
-  if (start > stop) throw BrokenRule.wrong(key, [start, stop], "two rising numbers");
+/** The sampling, unless it breaks a rule that the schema cannot say; `keyOf` names a dial. */
+function consistent(sampling: Sampling, keyOf: (name: keyof Dials) => string): Sampling {
+  const { guidance, guidanceInterval, guidanceScale } = sampling;
+  const [start, stop] = guidanceInterval;
+  if (start > stop) {
+    throw BrokenRule.wrong(keyOf("guidanceInterval"), [start, stop], "two rising numbers");
+  }
+  if (guidance === "folded" && guidanceScale !== 1) {
+    const allowed = "1 where guidance is folded into the model";
+    throw BrokenRule.wrong(keyOf("guidanceScale"), guidanceScale, allowed);
+  }
   return sampling;
 }

@@ -67,8 +67,10 @@ function copyButton(name: string, text: string): HTMLButtonElement {
 function described(sampling: Sampling): string {
   const [start, stop] = sampling.guidanceInterval.map((share) => `${Math.round(100 * share)} %`);
   const guidance =
-    `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
-    `from ${start} to ${stop} of the steps`;
+    sampling.guidance === "folded"
+      ? "guidance folded in"
+      : `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
+        `from ${start} to ${stop} of the steps`;
   return (
     `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; ` +
     `temperature ${sampling.temperature}`

@@ -125,6 +125,7 @@ export function showAbout(loaded: Loaded | undefined, isPageKept: boolean): void
 export function showModel({ sampling, mel, image, labels, device }: Loaded): void {
   page.steps.placeholder = String(sampling.steps);
   page.guidance.placeholder = String(sampling.guidanceScale);
+  page.guidance.disabled = sampling.guidance === "folded";
   page.temperature.placeholder = String(sampling.temperature);
   page.length.placeholder = ((mel.n_frames * mel.hop_length) / mel.sample_rate).toFixed(1);
   page.device.value = device.name;

@@ -1,0 +1,76 @@
+"""``python -m bench.gpu_run.rehearse WORK``: packs, then runs all stages from the packed folders.
+
+With the smallest presets and, but for ``--wheels``, this machine's own packages. What a stage needs
+a GPU for, it leaves out; a stage that fails makes this fail.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import soundfile
+
+from bench.gpu_run import pack
+from bench.gpu_run.pieces import collected
+from echoes_training.data.index import Clip, Split, write_index
+
+SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
+SECONDS = (600, 900, 600)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu_run.rehearse", description=__doc__)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--wheels", action="store_true", help="Pack the wheels, too: minutes.")
+    given = parser.parse_args(arguments)
+    work: Path = given.work.resolve()
+    media = make_media(work / "media")
+    options = [] if given.wheels else ["--no-wheels"]
+    pack.main([str(work / "pieces"), "--work", str(work / "pack"), "--data", str(media), *options])
+    folders = sorted((work / "pieces").iterdir(), key=lambda path: int(path.name))
+    home = work / "home"
+    home.mkdir(exist_ok=True)
+    for folder in folders[:-1]:  # the last one comes with the first stage
+        collected(folder, home)
+    ended = []
+    for number, seconds in enumerate(SECONDS, start=1):
+        pieces = str(folders[-1]) if number == 1 else "-"
+        script = Path(__file__).with_name("stage.py")
+        command = [sys.executable, str(script), str(number), str(seconds), pieces, str(home)]
+        done = subprocess.run([*command, "--preset", "tiny", "--large", "tiny"], check=False)
+        ended.append(done.returncode)
+    return max(ended)
+
+
+def make_media(folder: Path) -> Path:
+    """A folder with some pictures and sounds of two labels, and their index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    clips = []
+    for number in range(16):
+        label, split = ("low", "high")[number % 2], SPLITS[number // 2 % 4]
+        image, audio = folder / f"{number}.png", folder / f"{number}.wav"
+        cv2.imwrite(str(image), rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        tone = np.sin(np.arange(44_100) * (0.05 if label == "low" else 0.3))
+        soundfile.write(audio, 0.3 * tone + 0.01 * rng.standard_normal(44_100), 22_050)
+        clips.append(
+            Clip(
+                image=str(image),
+                audio=str(audio),
+                start=0.0,
+                label=label,
+                category=label,
+                split=split,
+                licence="CC0 1.0",
+                source="pairs",
+            )
+        )
+    write_index(folder / "index.jsonl", clips)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,279 @@
+"""``python stage.py STAGE SECONDS PIECES HOME``: one stage of the run, in that many seconds.
+
+It needs nothing but Python, for it runs before anything is installed. PIECES is the folder that
+came with this call, or - for none; HOME keeps everything from one stage to the next. Each command
+has a limit of its own, and is left out where too little time is left. HOME/out gets a summary, the
+results and all logs.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+LEAST_S = 12
+"""With less than that left no command is begun."""
+
+
+class Stage:
+    """Runs commands within a limit and writes a line about each."""
+
+    def __init__(self, name: str, limit_s: float, home: Path) -> None:
+        self.end = time.monotonic() + limit_s
+        self.name = name
+        self.out = home / "out"
+        self.logs = self.out / "logs"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        self.failed: list[str] = []
+
+    def run(
+        self, name: str, most_s: float, command: list[str], env: Mapping[str, str], where: Path
+    ) -> bool:
+        """Whether it ended with status 0; its output is in logs/NAME.log."""
+        left = self.end - time.monotonic()
+        if left < LEAST_S:
+            self.say(f"SKIPPED {name}: {left:.0f} s left")
+            return False
+        start = time.monotonic()
+        log = self.logs / f"{name}.log"
+        with log.open("wb") as file:
+            try:
+                done = subprocess.run(
+                    command,
+                    stdout=file,
+                    stderr=subprocess.STDOUT,
+                    cwd=where,
+                    env={**os.environ, **env},
+                    check=False,
+                    timeout=min(most_s, left - 5),
+                )
+                ended = "done" if done.returncode == 0 else f"FAILED({done.returncode})"
+            except subprocess.TimeoutExpired:
+                ended = "TIMEOUT"
+            except OSError as error:
+                ended = f"FAILED({error.strerror})"
+        if ended != "done":
+            self.failed.append(name)
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        said = lines[-1][:200] if lines else ""
+        self.say(f"{ended} {name}: {time.monotonic() - start:.0f} s; {said}")
+        return ended == "done"
+
+    def say(self, line: str) -> None:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        with (self.out / "summary.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{self.name} {line}\n")
+
+
+def environment(home: Path, source: Path) -> dict[str, str]:
+    """Ours before the machine's own; ONNX Runtime looks for NVIDIA's libraries beside itself."""
+    paths = [
+        home / "ort",
+        home / "site",
+        *(source / part for part in ("runtime", "training", "export", ".")),
+    ]
+    return {"PYTHONPATH": os.pathsep.join(str(path) for path in paths), "PYTHONUNBUFFERED": "1"}
+
+
+def _nvidia(home: Path) -> dict[str, str]:
+    """Where PyTorch's wheels keep cuBLAS and cuDNN, for ONNX Runtime."""
+    try:
+        import nvidia  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return {}
+    folder = Path(next(iter(nvidia.__path__)))
+    link = home / "ort/nvidia"
+    if link.parent.is_dir() and not link.exists():
+        link.symlink_to(folder)
+    libraries = sorted({str(path.parent) for path in folder.rglob("lib*.so*")})
+    before = os.environ.get("LD_LIBRARY_PATH", "")
+    return {"LD_LIBRARY_PATH": os.pathsep.join([*libraries, before])}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=["1", "2", "3"])
+    parser.add_argument("seconds", type=float)
+    parser.add_argument("pieces")
+    parser.add_argument("home", type=Path)
+    parser.add_argument("--preset", default="mini", help="Of the trainings.")
+    parser.add_argument("--large", default="base", help="Of the untrained bundle that is measured.")
+    parser.add_argument("--train", help="Stage 3: a command for the time that is left.")
+    given = parser.parse_args()
+    home: Path = given.home.resolve()
+    stage = Stage(given.stage, given.seconds, home)
+    if given.pieces != "-":
+        script = (
+            "import sys, pathlib, pieces\n"
+            "print('; '.join(pieces.collected(*map(pathlib.Path, sys.argv[1:]))))"
+        )
+        stage.run(
+            "unpack",
+            90,
+            [sys.executable, "-c", script, given.pieces, str(home)],
+            {"PYTHONPATH": str(HERE)},
+            home,
+        )
+    source = home / "source" if (home / "source").is_dir() else HERE.parents[1]
+    env = environment(home, source) | _nvidia(home)
+    steps = {"1": _first, "2": _second, "3": _third}
+    steps[given.stage](stage, home, source, env, given)
+    shutil.make_archive(str(home / f"out-{given.stage}"), "gztar", home / "out")
+    stage.say(f"{len(stage.failed)} failed{''.join(f' {name}' for name in stage.failed)}")
+    return 1 if stage.failed else 0
+
+
+def _python(*arguments: str | Path) -> list[str]:
+    return [sys.executable, *map(str, arguments)]
+
+
+def _first(
+    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
+) -> None:
+    """What the machine is, how fast it trains, and the bundles of stage 2."""
+    wheels = sorted((home / "parts").glob("*.whl"))
+    if wheels:
+        command = _python(
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--upgrade",
+            "--target",
+            home / "site",
+            *wheels,
+        )
+        stage.run("install", 60, command, env, home)
+    stage.run("facts", 30, _python("-m", "bench.gpu_run.facts"), env, home)
+    stage.run(
+        "speed",
+        150,
+        _python(
+            "-m",
+            "bench.gpu_run.speed",
+            home / "out/speed.json",
+            "--preset",
+            given.preset,
+            "--large",
+            given.large,
+        ),
+        env,
+        home,
+    )
+    bundle = home / "large"
+    if not bundle.exists():
+        stage.run(
+            "bundle",
+            240,
+            _python(
+                "-m",
+                "echoes_export.cli",
+                "bundle",
+                "--random",
+                given.large,
+                "--verify-on",
+                "1",
+                "--out",
+                bundle,
+            ),
+            env,
+            home,
+        )
+    halves = {"mini-half": source / "runtime/echoes_rt/bundles/echoes-mini", "large-half": bundle}
+    for name, whole in halves.items():
+        if not (home / name).exists() and whole.is_dir():
+            shutil.copytree(whole, home / name)
+            stage.run(
+                f"half {name}",
+                120,
+                _python("-m", "echoes_export.cli", "half", home / name, "--pictures", "1"),
+                env,
+                home,
+            )
+
+
+def _second(
+    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
+) -> None:
+    """Equal tokens and times, against PyTorch with the same weights; then ``make gpu-check``."""
+    stage.run("doctor", 40, _python("-m", "echoes_rt", "doctor"), env, home)
+    mini = source / "runtime/echoes_rt/bundles/echoes-mini"
+    for name, bundle, batches in (
+        ("mini", mini, "1,8,32"),
+        ("large", home / "large", "1"),
+        ("mini-half", home / "mini-half", "1,8,32"),
+        ("large-half", home / "large-half", "1"),
+    ):
+        command = _python(
+            "-m", "bench.gpu_run.decode", bundle, home / f"out/{name}.json", "--batches", batches
+        )
+        stage.run(f"decode {name}", 110, command, env, home)
+    check = _python(
+        "-m",
+        "echoes_rt.nvidia.gpu_check",
+        "--no-build",
+        "--seconds",
+        "5",
+        "--runs",
+        "10",
+        "--out",
+        home / "out/gpu-check",
+    )
+    stage.run("gpu-check", 150, check, env, source)
+    command = _python(
+        "-m",
+        "bench.gpu_run.decode",
+        mini,
+        home / "out/mini-compiled.json",
+        "--batches",
+        "1",
+        "--compile",
+    )
+    stage.run("decode compiled", 120, command, env, home)
+
+
+def _third(
+    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
+) -> None:
+    """Trainings on the media in HOME/data: some steps of each, as usual and with resident media."""
+    data = home / "data"
+    if not (data / "index.jsonl").is_file():
+        stage.say(f"SKIPPED training: no {data / 'index.jsonl'}")
+        return
+    for kind in ("mel-codec", "vocoder", "image-vqgan"):
+        for resident in ("False", "True"):
+            name = f"train {kind} resident={resident}"
+            command = _python(
+                "-m",
+                "echoes_training.cli",
+                kind,
+                "--index",
+                data / "index.jsonl",
+                "--out",
+                home / "runs" / name.replace(" ", "-"),
+                "--preset",
+                given.preset,
+                "--set",
+                f"data.resident={resident}",
+                "--set",
+                "loop.steps=60",
+                "--set",
+                "loop.log_every=20",
+                "--set",
+                "loop.evaluate_every=60",
+            )
+            stage.run(name, 60, command, env, home)
+    if given.train:
+        stage.run("train", given.seconds, ["bash", "-c", given.train], env, data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""The prepared run on a borrowed GPU: what travels arrives, what fails stops nothing else."""
+
+import io
+import struct
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.gpu_run import pieces
+from bench.gpu_run.pieces import collected, distributed, sliced
+from bench.gpu_run.prune import MAGIC, prune
+from bench.gpu_run.stage import Stage
+from bench.gpu_run.torch_loop import TorchLoop
+from echoes_rt.decode import reference
+from echoes_rt.decode.plan import make_plan
+from echoes_rt.format.sampling import Sampling
+
+
+def archive(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_what_travels_in_several_calls_arrives_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "SLICE", 4096)
+    noise = np.random.default_rng(0).bytes(20_000)
+    small = tmp_path / "small.whl"
+    small.write_bytes(b"wheel")
+    parts = sliced(archive(tmp_path / "big.tar", {"a/noise": noise, "b": b"text"}), tmp_path / "s")
+    assert len(parts) > 4
+    folders = distributed([small, *parts], tmp_path / "out", [6_000, 9_000])
+    assert [folder.name for folder in folders] == ["1", "2", "3"]
+    for folder, most in zip(folders, (6_000, 9_000, 9_000), strict=True):
+        assert sum(path.stat().st_size for path in folder.iterdir()) <= most
+    home = tmp_path / "home"
+    for folder in folders[:2]:
+        assert "slices" in collected(folder, home)[0]
+        assert not (home / "big").exists()
+    assert collected(folders[2], home) == ["big: unpacked"]
+    assert (home / "big/a/noise").read_bytes() == noise
+    assert (home / "parts/small.whl").read_bytes() == b"wheel"
+
+
+def test_what_no_folder_can_hold_is_said(tmp_path: Path) -> None:
+    piece = tmp_path / "piece"
+    piece.write_bytes(bytes(100))
+    with pytest.raises(ValueError, match="100 bytes, a folder may hold 50"):
+        distributed([piece], tmp_path / "out", [80, 50])
+
+
+def entry(sm: int, code: bytes) -> bytes:
+    header = struct.pack("<HHIQ", 2, 0, 64, len(code)) + bytes(12) + struct.pack("<I", sm)
+    return header.ljust(64, b"\0") + code
+
+
+def container(*entries: bytes) -> bytes:
+    body = b"".join(entries)
+    return MAGIC + struct.pack("<HQ", 16, len(body)) + body
+
+
+def test_only_one_architecture_is_left_and_nothing_moves(tmp_path: Path) -> None:
+    wanted = entry(90, b"hopper" * 20)
+    first = container(entry(80, b"ampere" * 30), wanted, entry(100, b"blackwell" * 10))
+    foreign = container(entry(80, b"alone" * 8))
+    source, target = tmp_path / "a.so", tmp_path / "b.so"
+    source.write_bytes(b"begin" + first + b"middle" + foreign + b"end")
+    assert prune(source, target, 90) == len(wanted)
+    data = target.read_bytes()
+    assert len(data) == source.stat().st_size
+    assert wanted in data
+    assert b"ampere" not in data
+    assert b"blackwell" not in data
+    assert data.endswith(b"middle" + foreign + b"end")
+    (size,) = struct.unpack_from("<Q", data, 5 + 8)
+    assert data[5 + 16 : 5 + 16 + size] == wanted
+
+
+def test_a_command_that_fails_or_hangs_stops_no_other(tmp_path: Path) -> None:
+    stage = Stage("1", 60, tmp_path)
+    python = [sys.executable, "-c"]
+    assert stage.run("good", 30, [*python, "print('first'); print('last')"], {}, tmp_path)
+    assert not stage.run("bad", 30, [*python, "raise SystemExit(3)"], {}, tmp_path)
+    assert not stage.run("slow", 0.5, [*python, "import time; time.sleep(60)"], {}, tmp_path)
+    assert not stage.run("absent", 30, [str(tmp_path / "nothing")], {}, tmp_path)
+    stage.end = 0.0
+    assert not stage.run("late", 30, [*python, ""], {}, tmp_path)
+    lines = (tmp_path / "out/summary.txt").read_text("utf-8").splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "1 done good",
+        "1 FAILED(3) bad",
+        "1 TIMEOUT slow",
+        "1 FAILED(No such file or directory) absent",
+        "1 SKIPPED late",
+    ]
+    assert lines[0].endswith("; last")
+    assert stage.failed == ["bad", "slow", "absent"]
+
+
+def test_a_stage_begins_with_nothing_but_python(tmp_path: Path) -> None:
+    for script in ("stage.py", "pieces.py"):
+        command = [sys.executable, "-S", "-E", str(Path(pieces.__file__).with_name(script)), "-h"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_loop_in_torch_is_the_reference(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    members, n_tokens, size = 3, 10, 7
+    table = rng.standard_normal((2, size + 1, n_tokens, size)).astype(np.float32)
+
+    def scores(tokens: np.ndarray, sees: bool) -> np.ndarray:
+        own = table[int(sees)][tokens, np.arange(n_tokens)]
+        return np.asarray(own + own.mean(axis=1, keepdims=True))
+
+    class Network(torch.nn.Module):
+        def forward(self, tokens: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+            rows = tokens.numpy()
+            n_seen = len(context)
+            parts = [scores(rows[:n_seen], True), scores(rows[n_seen:], False)]
+            return torch.from_numpy(np.concatenate(parts))
+
+    tokens = np.full((members, n_tokens), size, np.int32)
+    tokens[0, :4] = 2  # fewer to draw than the others have
+    sampling = Sampling(
+        steps=4, temperature=temperature, guidance_scale=3.0, guidance_interval=(0.0, 0.6)
+    )
+    plan = make_plan(tokens == size, range(n_tokens), sampling)
+    noise = rng.uniform(0.01, 0.99, (members, n_tokens)).astype(np.float32)
+    question = {"tokens": tokens, "context": np.zeros((members, 1)), "uniforms": noise}
+    found = TorchLoop.of(Network(), question, plan, torch.device("cpu"))().numpy()
+    expected = reference.decode(scores, tokens, plan, noise, has_context=True)
+    assert np.array_equal(found, expected)

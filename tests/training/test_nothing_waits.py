@@ -1,0 +1,117 @@
+"""A step reads no value back: on a GPU the host would wait for all that was launched before."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from echoes_training.checkpoint import TrainState
+from echoes_training.cli import main
+from echoes_training.config import LoopConfig
+from echoes_training.data.prefetch import Prefetch
+from echoes_training.processes import Processes
+from echoes_training.stages import mel_codec, refine, transformer, vocoder, vqgan
+from echoes_training.stages.loop import Measures
+
+# TensorBoard asks protobuf for things that newer releases call deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
+
+aten = torch.ops.aten
+WAITS = {
+    aten._local_scalar_dense.default,
+    aten.nonzero.default,
+    aten.masked_select.default,
+    aten.equal.default,
+    aten._unique2.default,
+}
+
+
+class Reads(TorchDispatchMode):
+    """Notes what would wait for a GPU: values that are read, shapes that depend on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.is_on_host = False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        by_mask = func in (aten.index.Tensor, aten.index_put_.default) and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if (func in WAITS or by_mask) and not self.is_on_host:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+    def uncounted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What is on the host wherever the rest is."""
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            self.is_on_host, before = True, self.is_on_host
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.is_on_host = before
+
+        return run
+
+
+STAGES = {
+    "image-vqgan": (vqgan, ["--set", "adversarial_start=0"]),
+    "refine-image": (refine, ["--set", "loss_weights.category=0.1"]),
+    "mel-codec": (mel_codec, ["--set", "adversarial_start=0"]),
+    "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
+    "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_nothing_of_a_step_waits(
+    stage: str,
+    media_index: Path,
+    random_tokens: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.set_num_threads(1)
+    reads = Reads()
+    made: list[Measures] = []
+
+    def one_step(
+        run: Path,
+        loop: LoopConfig,
+        state: TrainState,
+        processes: Processes,
+        step_once: Callable[[int], Measures],
+        evaluate: object,
+    ) -> None:
+        with reads:
+            made.append(step_once(1))
+
+    module, options = STAGES[stage]
+    index = ["--index", str(media_index), "--preset", "tiny"]
+    if stage == "refine-image":
+        codec = tmp_path / "codec"
+        command = ["image-vqgan", *index, "--out", str(codec), "--set", "loop.steps=1"]
+        assert CliRunner().invoke(main, command, catch_exceptions=False).exit_code == 0
+        options = ["--codec", str(codec), *options]
+    monkeypatch.setattr(module, "train", one_step)
+    # Samples are drawn ahead; the plain AdamW keeps its counts on the CPU, the fused one does not.
+    monkeypatch.setattr(Prefetch, "__call__", reads.uncounted(Prefetch.__call__))
+    monkeypatch.setattr(torch.optim.AdamW, "step", reads.uncounted(torch.optim.AdamW.step))
+    source = (
+        ["--tokens", str(random_tokens), "--preset", "tiny"] if stage == "transformer" else index
+    )
+    command = [stage, *source, *options, "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert reads.found == []
+    assert all(value.ndim == 0 and not value.requires_grad for value in made[0].values())
+    with reads:
+        made[0]["train/grad_norm"].item()
+    assert reads.found == ["aten._local_scalar_dense.default"]

@@ -1,0 +1,70 @@
+"""Pictures that lie on a GPU and are augmented there, all of a batch at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from echoes_training.data.image import ImageStore, View
+from echoes_training.data.resident import loaded, placed
+from echoes_training.device import to_device
+
+
+class ResidentPictures:
+    """The pictures of an ``ImageStore``, row after row of pixels; views are the store's own."""
+
+    def __init__(self, store: ImageStore, paths: Sequence[str], device: torch.device) -> None:
+        self.spec = store.spec
+        self.device = device
+        names = list(dict.fromkeys(paths))
+        pictures = loaded(store.get, names)
+        sizes = [picture.shape[0] * picture.shape[1] for picture in pictures]
+        self._start = dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
+        self._shape = {
+            name: (p.shape[0], p.shape[1]) for name, p in zip(names, pictures, strict=True)
+        }
+        self._pixels = placed(np.concatenate([p.reshape(-1, 3) for p in pictures]), device)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
+        self._mean, self._std = mean.to(device), std.to(device)
+
+    def augmented(self, paths: Sequence[str], generators: Sequence[np.random.Generator]) -> Tensor:
+        """(B, 3, H, W), normalised: of each picture the view that its generator draws."""
+        views, numbers = [], []
+        for path, rng in zip(paths, generators, strict=True):
+            height, stride = self._shape[path]
+            view = View.draw(height, stride, rng)
+            first = self._start[path] + view.y * stride + view.x
+            shrinks = view.height >= self.spec.height and view.width >= self.spec.width
+            sizes = (view.height, view.width, shrinks, view.is_mirrored)
+            numbers.append((first, stride, *sizes, *view.gain, view.bias))
+            views.append(view)
+        table = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
+        longest = (max(v.height for v in views), max(v.width for v in views))
+        resized = self._resized(table, longest).round().clamp(0, 255)
+        gain, bias = table[:, 6:9, None, None].float(), table[:, 9, None, None, None].float()
+        bright = (resized * gain + bias).clamp(0, 255).floor()
+        return (bright / 255 - self._mean) / self._std
+
+    def _resized(self, table: Tensor, longest: tuple[int, int]) -> Tensor:
+        """(B, 3, H, W) in [0, 255]: the crops, mirrored or not."""
+        first, stride, height, width, shrinks, is_mirrored = table[:, :6, None].unbind(dim=1)
+        y, x = (torch.arange(n, device=self.device)[None] for n in longest)
+        rows = first + y.minimum(height - 1) * stride
+        places = rows[:, :, None] + x.minimum(width - 1)[:, None]
+        pixels = self._pixels[places.long()].float()  # (B, h, w, 3)
+        down = _resizing(height, shrinks > 0, self.spec.height, longest[0])
+        across = _resizing(width, shrinks > 0, self.spec.width, longest[1])
+        across = across.flip(1).where(is_mirrored[:, :, None] > 0, across)
+        return torch.einsum("bvx,buxc->bcuv", across, torch.einsum("buy,byxc->buxc", down, pixels))
+
+
+def _resizing(size: Tensor, shrinks: Tensor, wanted: int, longest: int) -> Tensor:
+    """(B, wanted, longest): ``crop.resized`` along a side of (B, 1) sizes, as matrices."""
+    scale = (size / wanted)[:, :, None]
+    out = torch.arange(wanted, device=size.device)[:, None]
+    at = torch.arange(longest, device=size.device)
+    covered = (at + 1).minimum((out + 1) * scale) - at.maximum(out * scale)
+    centre = ((out + 0.5) * scale - 0.5).clamp(min=0).minimum(size[:, :, None] - 1)
+    linear = 1 - (at - centre).abs()
+    return (covered / scale).where(shrinks[:, :, None], linear).clamp(min=0).float()
