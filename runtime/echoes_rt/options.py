@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
 from echoes_rt.decode.steps import OnStep, report
@@ -58,6 +58,12 @@ def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: in
     except ValueError as error:
         raise InputError(str(error)) from error
     return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
+
+
+def options_of(sampling: Sampling) -> SamplingOptions:
+    """What gives the same sampling again with the same bundle."""
+    dials = {name: getattr(sampling, name) for name in SamplingOptions.__annotations__}
+    return cast(SamplingOptions, dials)
 
 
 def report_steps(on_step: OnStep | None, steps: int) -> None:

@@ -84,6 +84,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
         clock.append(time.perf_counter())
         return (clock[-1] - clock[-2]) * 1000
 
+    from echoes_rt.options import options_of
     from echoes_rt.pipeline import Echoes
 
     import_ms = lap_ms()
@@ -91,7 +92,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
     echoes.prepare("image_encoder", *echoes.decoding_graphs("audio"), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with ScratchFolder() as folder:
-        sound = echoes.image_to_audio(task.picture, seed=task.seed, **asdict(task.sampling))
+        sound = echoes.image_to_audio(task.picture, seed=task.seed, **options_of(task.sampling))
         sound.save(folder / "out.wav")
         first_sound_ms = lap_ms()
     return {

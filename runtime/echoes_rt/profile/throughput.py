@@ -1,9 +1,9 @@
 """Sounds a second, of one picture after another and of many at once."""
 
 import time
-from dataclasses import asdict
 from statistics import median
 
+from echoes_rt.options import options_of
 from echoes_rt.pipeline import Echoes
 from echoes_rt.profile.report import Subject
 
@@ -19,7 +19,7 @@ def throughput(subject: Subject, runs: int) -> dict[int, float]:
         for batch, seconds in taken_s.items():
             start = time.perf_counter()
             echoes.generate_many(
-                [question.picture] * batch, seed=question.seed, **asdict(question.sampling)
+                [question.picture] * batch, seed=question.seed, **options_of(question.sampling)
             )
             seconds.append(time.perf_counter() - start)
     # The first run warms up.
