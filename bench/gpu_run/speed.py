@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from echoes_rt.format.tokens import Grid, TokenLayout
+from echoes_training import PRESET_NAMES
 from echoes_training.config import TransformerStageConfig
 from echoes_training.cost import count_work
 from echoes_training.data.tokens import TokenCache, TokenTable
-from echoes_training.preset_names import PRESET_NAMES
 from echoes_training.presets import PRESETS
 from echoes_training.processes import Processes
 from echoes_training.stages.loop import resolve

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from echoes_training.models.codec import Codec
+from echoes_training.models.codec_judges import PatchDiscriminator
 from echoes_training.models.mel_codec import MelCodec
-from echoes_training.models.patch_discriminator import PatchDiscriminator
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import PRESETS
