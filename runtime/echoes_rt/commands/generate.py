@@ -119,8 +119,8 @@ def generate(
                     return [[_video(echoes, file, names[0], quiet, options)]]
                 if duration is not None:
                     return [[_long(echoes, file, names[0], duration, quiet, options)]]
-                asked = {"count": count, "rank": rank, "start": start, "on_step": on_step}
-                made = echoes.generate_many([file for file, _ in group], **asked, **options)
+                asked = options | {"count": count, "rank": rank, "start": start}
+                made = echoes.generate_many([file for file, _ in group], on_step=on_step, **asked)
                 return [
                     [
                         describe(result.save(name), result, echoes.choice.reason)

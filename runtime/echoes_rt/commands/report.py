@@ -37,6 +37,7 @@ def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
         "device_reason": reason,
         "seed": result.seed,
         "steps": sampling.steps,
+        "guidance": sampling.guidance,
         "guidance_scale": sampling.guidance_scale,
         "guidance_schedule": sampling.guidance_schedule,
         "guidance_interval": [*sampling.guidance_interval],
