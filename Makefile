@@ -22,6 +22,7 @@ test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime wi
 ifeq ($(shell uname -sm),Linux x86_64)
 	$(MAKE) $(GPU_VENV)/.installed
 	$(GPU_VENV)/bin/python -m pytest -q tests/runtime/test_backends.py -k gpu_build
+	$(GPU_VENV)/bin/python -m pytest -q tests/gpu/test_stand_ins.py
 endif
 	$(VENV)/bin/python -m pytest -q tests
 

@@ -63,7 +63,7 @@ class Model:
         self.choice = choice
         self._threads = threads
         self._watcher = watcher
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, WatchedSession] = {}
         self._lock = threading.Lock()
         self._gpu: Gpu | None = None
         _ENGINES.add(self)
@@ -333,6 +333,21 @@ class Model:
                 took_ms = (time.perf_counter() - start) * 1000
                 logger.info("graph %s on %s in %.0f ms", name, session.device, took_ms)
             return self._sessions[name]
+
+    def unrecorded(self) -> dict[str, str]:
+        """Of the graphs that ran on a GPU and should be CUDA graphs but are not: why."""
+        with self._lock:
+            sessions = dict(self._sessions)
+        return {name: s.unrecorded for name, s in sessions.items() if s.unrecorded is not None}
+
+    def precision(self, name: str) -> str:
+        """In which a graph computes here: ``fp32``, ``fp16`` or ``int8``."""
+        if name in self.choice.engines:
+            return self.choice.engines[name].record.key.precision
+        if self.variant(name) != name:
+            return "fp16"
+        # What is stored in float16 is read back into float32.
+        return "int8" if self.manifest.graphs[name].precision == "int8" else "fp32"
 
     def gpu(self) -> Gpu:
         """The NVIDIA GPU of the device, whose stream all engines share."""

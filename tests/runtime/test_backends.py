@@ -1,6 +1,8 @@
 import ctypes
 import importlib.util
 import re
+import shutil
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -332,6 +334,26 @@ def is_missing(library: str) -> bool:
     except OSError:
         return True
     return False
+
+
+@pytest.mark.skipif(sys.platform != "linux" or shutil.which("cc") is None, reason="needs cc, Linux")
+def test_libraries_are_found_in_nvidia_packages_of_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere" / "nvidia" / "cu13" / "lib"
+    folder.mkdir(parents=True)
+    lacked, provider = folder / "libechoes_lacked.so.7", tmp_path / "libechoes_provider.so"
+    source = tmp_path / "empty.c"
+    source.write_text("int echoes_nothing;")
+    shared = ["cc", "-shared", "-fPIC", "-Wl,--no-as-needed"]
+    named = f"-Wl,-soname,{lacked.name}"
+    subprocess.run([*shared, named, "-o", lacked, source], check=True)
+    subprocess.run([*shared, "-o", provider, source, lacked], check=True)
+    with pytest.raises(OSError, match="libechoes_lacked"):
+        probe._load_library(str(provider))
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    monkeypatch.delitem(sys.modules, "nvidia", raising=False)
+    probe._load_library(str(provider))
 
 
 def test_missing_onnxruntime_names_the_extras(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,10 @@
 """Both graphs that decode, however they are run, draw the tokens of the numpy reference."""
 
-from collections.abc import Callable
+import gc
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,6 +58,16 @@ def ask(echoes: Echoes, target: str, seed: int, members: int = 3) -> dict[str, A
         "plan": make_plan(tokens == grid.mask_token, grid.order, sampling),
         "uniforms": uniforms(range(seed, seed + members), 0, grid.n_tokens),
     }
+
+
+def whole(echoes: Echoes, members: int, n_steps: int) -> dict[str, Any]:
+    """A question of which nothing is known, whose second half has no guidance."""
+    grid = echoes.manifest.tokens.audio
+    question = ask(echoes, "audio", 1, members)
+    question["tokens"][:] = grid.mask_token
+    sampling = Sampling(steps=n_steps, guidance_interval=(0.0, 0.5))
+    question["plan"] = make_plan(question["tokens"] == grid.mask_token, grid.order, sampling)
+    return question
 
 
 def expected(echoes: Echoes, target: str, question: dict[str, Any]) -> NDArray[np.int32]:
@@ -219,19 +233,84 @@ def test_every_binding_has_its_own_recorded_graph_and_no_address_changes(
     fake = SimpleNamespace(run_with_iobinding=record, io_binding=session.io_binding)
     monkeypatch.setattr(step, "_session", fake)
     monkeypatch.setattr(step, "_is_recording", True)
-    grid = echoes.manifest.tokens.audio
-    sampling = Sampling(steps=6, guidance_interval=(0.0, 0.5))
-    places = []
     for members in (1, 2, 1):
-        question = ask(echoes, "audio", 1, members)
-        question["tokens"][:] = grid.mask_token
-        question["plan"] = make_plan(question["tokens"] == grid.mask_token, grid.order, sampling)
-        run(steps.decode, step, echoes, "audio", question)
-        places.append({key: v.data_ptr() for key, v in step._buffers.items()})
-    assert places[1] == places[2]
-    # Two turns, with guidance and without, for one member and for two.
-    assert {number for _, number in runs} == {str(i) for i in range(1, 9)}
-    assert len(set(runs)) == 8
+        run(steps.decode, step, echoes, "audio", whole(echoes, members, n_steps=6))
+    numbers = [number for _, number in runs]
+    assert numbers[:12] == [str(i) for i in range(1, 13)]
+    assert runs[12:] == runs[:6]
+    assert len({binding for binding, _ in runs}) == 12
+
+
+def test_sizes_beyond_the_limit_are_not_recorded_and_leave_nothing(
+    step: BoundStep, echoes: Echoes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, numbers = step._session, []
+
+    def record(binding: Any, options: Any) -> None:
+        numbers.append(options.get_run_config_entry("gpu_graph_id"))
+        session.run_with_iobinding(binding)
+
+    fake = SimpleNamespace(run_with_iobinding=record, io_binding=session.io_binding)
+    monkeypatch.setattr(step, "_session", fake)
+    monkeypatch.setattr(step, "_is_recording", True)
+    monkeypatch.setattr(bound, "MAX_GRAPHS", 5)
+    for members, n_steps in ((1, 3), (2, 3), (1, 2), (2, 3)):
+        question = whole(echoes, members, n_steps=n_steps)
+        decoded = run(steps.decode, step, echoes, "audio", question)
+        np.testing.assert_array_equal(decoded, expected(echoes, "audio", question))
+    assert numbers == ["1", "2", "3", *["-1"] * 3, "4", "5", *["-1"] * 3]
+    assert len(step._kept) == 2
+
+
+def test_all_calls_come_from_one_thread(step: BoundStep, echoes: Echoes) -> None:
+    """CUDA's recorded graphs are of the thread that recorded them."""
+    threads = set()
+
+    @contextmanager
+    def note() -> Iterator[None]:
+        threads.add(threading.get_ident())
+        yield
+
+    step.around = note
+    question = ask(echoes, "audio", 1)
+    with ThreadPoolExecutor(3) as pool:
+        made = [pool.submit(run, steps.decode, step, echoes, "audio", question) for _ in range(9)]
+    for future in made:
+        np.testing.assert_array_equal(future.result(), expected(echoes, "audio", question))
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+
+
+def test_a_session_that_nobody_knows_ends_with_its_thread(tiny_bundle: Path) -> None:
+    step = BoundStep(tiny_bundle / "decode_audio_step.onnx", "cpu")
+    (thread,) = (t for t in threading.enumerate() if t.name == "decode_audio_step.onnx")
+    del step
+    gc.collect()
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+
+
+def test_a_recording_that_fails_is_told_and_the_decoding_goes_on(
+    step: BoundStep, echoes: Echoes, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    session = step._session
+
+    def fail(binding: Any, options: Any) -> None:
+        if options.get_run_config_entry("gpu_graph_id") == "2":
+            raise RuntimeError("CUDA failure 900: operation not permitted\nwhile capturing")
+        session.run_with_iobinding(binding)
+
+    fake = SimpleNamespace(run_with_iobinding=fail, io_binding=session.io_binding)
+    monkeypatch.setattr(step, "_session", fake)
+    monkeypatch.setattr(step, "_is_recording", True)
+    question = whole(echoes, 2, n_steps=4)
+    for _ in range(2):
+        decoded = run(steps.decode, step, echoes, "audio", question)
+        np.testing.assert_array_equal(decoded, expected(echoes, "audio", question))
+    assert step.unrecorded == "CUDA failure 900: operation not permitted"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "decode_audio_step.onnx is not recorded" in record.message
 
 
 def test_cuda_asks_for_graphs_and_does_without_where_they_are_refused(
@@ -250,6 +329,7 @@ def test_cuda_asks_for_graphs_and_does_without_where_they_are_refused(
     step = BoundStep(tiny_bundle / "decode_audio_step.onnx", "cuda:0")
     assert asked == [{"enable_cuda_graph": "1"}, {}]
     assert (step.device, step._is_recording) == ("cuda:0", False)
+    assert step.unrecorded == "This session cannot use the graph capture feature"
 
 
 def test_temperature_zero_takes_the_first_likeliest_token() -> None:

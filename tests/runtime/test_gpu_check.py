@@ -116,6 +116,22 @@ def test_engines_are_built_where_a_bundle_has_none(
     assert check_parity(cpu, model).status == PASSED
 
 
+def test_what_a_gpu_cannot_have_is_not_built(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[tuple[str, ...]] = []
+
+    def build(bundle: Bundle, flavour: str, graphs: tuple[str, ...], say: Any) -> str:
+        built.append(graphs)
+        return "enough"
+
+    monkeypatch.setattr(start, "_MODULES", ())
+    monkeypatch.setattr(start, "_builder", lambda: ("rtx", 75))
+    monkeypatch.setattr(start, "_build", build)
+    start_device(Bundle.open(tiny_bundle), "tensorrt", tmp_path, lambda _: None)
+    assert built == [("context_image", "decode_audio", "mel_decoder")]
+
+
 def test_failing_build_fails(
     builder: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

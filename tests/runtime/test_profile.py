@@ -89,7 +89,9 @@ def test_every_stage_is_timed_and_the_whole_is_their_sum(subject: Subject) -> No
     assert [s.name for s in spans if s.name.startswith("step ")] == ["step 1", "step 2", "step 3"]
     parts = [span for span in spans if span.name in STAGES[:-1]]
     assert all(a.stop_ns <= b.start_ns for a, b in pairwise(parts))
-    assert sum(span.ms for span in parts) <= spans[-1].ms
+    total = spans[-1]
+    assert sum(span.ms for span in parts[:-1]) <= total.ms
+    assert total.stop_ns <= parts[-1].start_ns, "writing is no part of the whole"
     assert subject.question.out.stat().st_size > 44
 
 
@@ -109,6 +111,13 @@ def test_runs_alternate_and_warm_up_does_not_count(
     assert calls == [0, 100] * 5
     assert first[TOTAL] == Times(p50=3.5, p95=pytest.approx(4.4), min=2.5)
     assert second[TOTAL].min == 103
+
+
+def test_precision_is_that_of_the_computation(subject: Subject) -> None:
+    manifest = subject.model.manifest
+    stored = {name: replace(spec, precision="fp16") for name, spec in manifest.graphs.items()}
+    bundle = replace(subject.model.bundle, manifest=replace(manifest, graphs=stored))
+    assert Model(bundle, subject.model.choice).precision("vocoder") == "fp32"
 
 
 def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
@@ -157,10 +166,11 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
         watched=Generation(spans=[], nodes=nodes),
     )
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
-    assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share == pytest.approx(0.1)
+    # What ONNX Runtime tells of a GPU's nodes is the host's time.
+    assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share is None
     said = profile_text(profile, peak_gflops=100, runs=1)
     assert "warning           decode_audio_step ran on the CPU: TopK" in said
-    assert "CPU 1 nodes (10% of the time), CUDA 1 nodes (90% of the time)" in said
+    assert "CPU 1 nodes, CUDA 1 nodes\n" in said
     assert "not told by this system" in said
 
 

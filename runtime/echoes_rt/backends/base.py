@@ -1,6 +1,6 @@
 """What every backend gives: a loaded graph that can be run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -34,11 +34,16 @@ class WatchedSession(Session, Protocol):
 
     Attributes:
         around: each call runs inside of what it gives.
-        launches: how many pieces of work a call gives a GPU.
+        unrecorded: why a GPU gets them one by one although they should be recorded as one CUDA
+            graph; None: all is well.
     """
 
     around: Around
-    launches: int
+    unrecorded: str | None
+
+    @property
+    def launches(self) -> int:
+        """How many pieces of work a call gives a GPU."""
 
 
 class Watcher(Protocol):
@@ -54,8 +59,8 @@ class Watcher(Protocol):
 class StepState(Protocol):
     """A decoding in progress."""
 
-    def step(self, inputs: Arrays) -> None:
-        """One step; ``inputs`` are what the graph takes besides tokens and context."""
+    def step(self) -> None:
+        """The next one."""
 
     def tokens(self) -> NDArray[np.int32]:
         """(B, N) as they are now."""
@@ -65,6 +70,6 @@ class StepSession(Session, Protocol):
     """A loaded ``decode_*_step``."""
 
     def begin(
-        self, tokens: NDArray[np.int32], context: NDArray[Any]
+        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
     ) -> AbstractContextManager[StepState]:
-        """Starts with (B, N) tokens and what is the same in every step."""
+        """Starts with (B, N) tokens, what all steps share, and what each takes besides."""

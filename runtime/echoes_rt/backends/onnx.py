@@ -1,7 +1,7 @@
 """Graphs run by ONNX Runtime."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from echoes_rt.backends.session_start import (
     import_onnxruntime,
     start_session,
 )
+from echoes_rt.backends.worker import Worker
 from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.format.graphs import GraphSpec, Tensors, TensorSpec
 
@@ -51,6 +52,8 @@ class OnnxSession:
                 the CPU.
             BundleError: if it takes or gives what is no tensor of numbers.
         """
+        # Elsewhere a session serves many threads at once.
+        self._worker = Worker(path.name) if parse_device(device).kind == "cuda" else None
         self._session = open_graph(path, device, dials or SessionDials())
         self._path = path
         self._device = device
@@ -58,17 +61,22 @@ class OnnxSession:
         self.inputs = tensors_of(path.name, self._session.get_inputs())
         self.launches = count_on(parse_device(device), self._session)
         self.around: Around = nullcontext
+        self.unrecorded: str | None = None
 
     @property
     def device(self) -> str:
         return self._device
 
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
-        try:
-            options = import_onnxruntime().RunOptions()
-            asked = ([*self._outputs], dict(inputs), options)
+        options = import_onnxruntime().RunOptions()
+        asked = ([*self._outputs], dict(inputs), options)
+
+        def compute() -> list[Any]:
             with self.around():
-                outputs = run_watched(lambda: self._session.run(*asked), options)
+                return list(run_watched(lambda: self._session.run(*asked), options))
+
+        try:
+            outputs = compute() if self._worker is None else self._worker.run(compute)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
             raise BackendError(
                 f"{self._path.name} failed on {self._device}: {first_line(error)}"
@@ -77,9 +85,11 @@ class OnnxSession:
         return checked_outputs(self._path.name, signature, inputs, outputs)
 
     @contextmanager
-    def begin(self, tokens: NDArray[np.int32], context: NDArray[Any]) -> Iterator["HostStepState"]:
+    def begin(
+        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
+    ) -> Iterator["HostStepState"]:
         """Of a graph ``decode_*_step``: its tokens come back to the host after every step."""
-        yield HostStepState(self, tokens, context)
+        yield HostStepState(self, tokens, context, steps)
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
@@ -89,12 +99,20 @@ class OnnxSession:
 class HostStepState:
     """A decoding in progress whose tokens are on the host."""
 
-    def __init__(self, session: Session, tokens: NDArray[np.int32], context: NDArray[Any]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tokens: NDArray[np.int32],
+        context: NDArray[Any],
+        steps: Sequence[Arrays],
+    ) -> None:
         self._session = session
         self._tokens = tokens
         self._context = context
+        self._steps = iter(steps)
 
-    def step(self, inputs: Arrays) -> None:
+    def step(self) -> None:
+        inputs = next(self._steps)
         outputs = self._session.run({"tokens": self._tokens, "context": self._context, **inputs})
         self._tokens = outputs["decoded"]
 

@@ -4,13 +4,11 @@ ONNX Runtime lists a provider wherever it was built in, and gives a session on t
 not start. So a small graph is run on the device itself, with the CPU forbidden.
 """
 
-import contextlib
 import ctypes
-import io
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +20,7 @@ from echoes_rt.backends.session_start import (
     SessionDials,
     first_line,
     import_onnxruntime,
+    quiet,
     start_session,
 )
 from echoes_rt.errors import BackendError
@@ -38,8 +37,6 @@ _GRAPH = bytes.fromhex(
 )
 _X, _Y = np.full((1, 1, 1, 1), 2.0, dtype=np.float32), 10.0
 
-_FATAL_ONLY, _WARNINGS = 4, 2
-
 _CUDA_PACKAGES = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 # What the system says, and what mends it.
@@ -52,6 +49,8 @@ _MENDS = (
     (r"insufficient|unsupported toolchain", "update the NVIDIA driver, or install an older CUDA"),
     (r"out of memory|OUT_OF_MEMORY", "end what else uses the GPU, or use device cpu"),
 )
+_CUDNN = "libcudnn.so.9"
+
 _LAST_MEND = "echoes-rt doctor shows what is installed"
 
 
@@ -81,7 +80,7 @@ def missing_provider(device: Device) -> MissingDevice | None:
         reason = f"ONNX Runtime {onnxruntime.__version__} was built without CUDA"
         return MissingDevice(reason=reason, remedy=provider.remedy)
     try:
-        with _silence(onnxruntime):
+        with quiet(onnxruntime):
             if device.kind == "cuda":
                 _load_cuda(onnxruntime, device.index)
             session = start_session(_GRAPH, device, SessionDials(threads=1, is_strict=True))
@@ -100,16 +99,6 @@ def missing_provider(device: Device) -> MissingDevice | None:
     return None
 
 
-@contextlib.contextmanager
-def _silence(onnxruntime: ModuleType) -> Iterator[None]:
-    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        onnxruntime.set_default_logger_severity(_WARNINGS)
-
-
 def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
     """Loads what the CUDA provider needs: ONNX Runtime itself only logs what is missing."""
     gpu = find_gpu(CudaDriver.load(), index)
@@ -123,7 +112,10 @@ def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
         ctypes.CDLL(
             str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL
         )
-        ctypes.CDLL(str(library))
+        _load_library(str(library))
+        if not _is_loadable(_CUDNN) and (found := _packaged(_CUDNN)) is not None:
+            # Newer providers look for it only when a session starts.
+            _load_library(str(found))
     except OSError as error:
         raise BackendError(
             f"the CUDA provider of ONNX Runtime {onnxruntime.__version__} does not load: {error}"
@@ -135,6 +127,44 @@ def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
             f"ONNX Runtime {onnxruntime.__version__} has kernels for {known} and none for sm_"
             f"{gpu.sm}; install one built for it, or use device tensorrt"
         )
+
+
+def _load_library(path: str) -> None:
+    """Loads a library, and before it those of pip's NVIDIA packages that it lacks.
+
+    Raises:
+        OSError: if one is in none of them.
+    """
+    lacked = None
+    while True:
+        try:
+            ctypes.CDLL(path)
+            return
+        except OSError as error:
+            match = re.match(r"([^:/]+): cannot open shared object file", str(error))
+            found = match and _packaged(match[1])
+            if match is None or found is None or match[1] == lacked:
+                raise
+            lacked = match[1]
+        _load_library(str(found))
+
+
+def _packaged(name: str) -> Path | None:
+    """A library in one of pip's NVIDIA packages, wherever they are installed.
+
+    ONNX Runtime itself looks only beside itself; an environment may see those of another.
+    """
+    spec = find_spec("nvidia")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return next((path for folder in folders for path in Path(folder).glob(f"*/lib/{name}")), None)
+
+
+def _is_loadable(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def cuda_library(onnxruntime: ModuleType) -> Path | None:

@@ -1,6 +1,9 @@
 """Sessions of ONNX Runtime, as all of echoes-rt starts them."""
 
+import contextlib
+import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +18,7 @@ from echoes_rt.errors import BackendError
 from echoes_rt.install import install_line
 
 # Errors reach the user as exceptions; on stderr they would only say the same in many lines.
-_FATAL_ONLY = 4
+_FATAL_ONLY, _WARNINGS = 4, 2
 
 _NO_MEMORY = ("std::bad_alloc", "Failed to allocate memory")
 
@@ -74,6 +77,17 @@ class SessionDials:
     provider: dict[str, str] = field(default_factory=dict)
 
 
+@contextlib.contextmanager
+def quiet(onnxruntime: ModuleType) -> Iterator[None]:
+    """What ONNX Runtime and providers say while a session starts goes to no one."""
+    onnxruntime.set_default_logger_severity(_FATAL_ONLY)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        onnxruntime.set_default_logger_severity(_WARNINGS)
+
+
 def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> Any:
     """An ``onnxruntime.InferenceSession``; raises what ONNX Runtime raises."""
     onnxruntime = import_onnxruntime()
@@ -93,11 +107,13 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
     if dials.is_strict:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     providers: list[Any] | None = [CPU_PROVIDER]
-    if device.kind != "cpu":
-        options.add_session_config_entry(RECORDING, "1")
-        providers = add_provider(onnxruntime, options, device, **dials.provider)
-    # Without enable_fallback=0 a failing provider is replaced by the CPU's.
-    with starting():
+    with contextlib.ExitStack() as around:
+        if device.kind != "cpu":
+            around.enter_context(quiet(onnxruntime))
+            options.add_session_config_entry(RECORDING, "1")
+            providers = add_provider(onnxruntime, options, device, **dials.provider)
+        around.enter_context(starting())
+        # Without enable_fallback=0 a failing provider is replaced by the CPU's.
         return onnxruntime.InferenceSession(
             graph if isinstance(graph, bytes) else str(graph),
             sess_options=options,

@@ -79,7 +79,7 @@ def inpaint(
         with progress(quiet=quiet) as on_step:
             made = echoes.inpaint_image(given, mask, audio=sound, on_step=on_step, **options)
     save(made, out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
@@ -124,7 +124,7 @@ def continue_(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         made = echoes.continue_(given, duration=duration, image=image, on_step=on_step, **options)
     save(made, out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 
@@ -173,7 +173,7 @@ def vary(
     with progress(quiet=quiet) as on_step:
         made = echoes.vary(given, keep=keep, start=start, on_step=on_step, **options)
     save(made, out)
-    report = describe(out, made, echoes.choice.reason)
+    report = describe(out, made, echoes)
     show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
 
 

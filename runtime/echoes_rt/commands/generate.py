@@ -123,7 +123,7 @@ def generate(
                 made = echoes.generate_many([file for file, _ in group], on_step=on_step, **asked)
                 return [
                     [
-                        describe(result.save(name), result, echoes.choice.reason)
+                        describe(result.save(name), result, echoes)
                         for name, result in zip(names, results, strict=True)
                     ]
                     for (_, names), results in zip(group, made, strict=True)
@@ -176,7 +176,7 @@ def cogenerate(
     reports = []
     for name, result in zip((sound, picture), made, strict=True):
         result.save(name)
-        reports.append(describe(name, result, echoes.choice.reason))
+        reports.append(describe(name, result, echoes))
     show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=sound)
 
 
@@ -211,10 +211,10 @@ def _long(
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
         made = echoes.stream(source, duration=duration, on_step=on_step, **options)
         made.save(out)
-    return describe(out, made, echoes.choice.reason)
+    return describe(out, made, echoes)
 
 
 def _video(echoes: Echoes, source: Path, out: Path, quiet: bool, options: dict[str, Any]) -> Report:
     with progress(quiet=quiet) as on_step:
         made = echoes.add_sound(source, out, on_step=on_step, **options)
-    return describe(out, made, echoes.choice.reason)
+    return describe(out, made, echoes)

@@ -11,13 +11,14 @@ from echoes_rt.commands.files import STANDARD
 from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
+    from echoes_rt.model import Model
     from echoes_rt.results import Result
     from echoes_rt.tasks.stream import Stream
 
 Report = dict[str, object]
 
 
-def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
+def describe(file: Path, result: "Result | Stream", model: "Model") -> Report:
     """One result as JSON-ready values."""
     from echoes_rt.results import Picture, Sound
     from echoes_rt.tasks.stream import Stream
@@ -30,11 +31,13 @@ def describe(file: Path, result: "Result | Stream", reason: str) -> Report:
             report["confidence"] = round(result.confidence, 4)
     if isinstance(result, Picture):
         report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
+    if unrecorded := model.unrecorded():
+        report["unrecorded"] = unrecorded
     sampling = result.sampling
     return report | {
         "bundle": result.bundle,
         "device": result.device,
-        "device_reason": reason,
+        "device_reason": model.choice.reason,
         "seed": result.seed,
         "steps": sampling.steps,
         "guidance": sampling.guidance,

@@ -37,19 +37,22 @@ def decode(
     """
     noise = noise_of(plan, uniforms)
     members, has_context = len(tokens), len(context) > 0
-    with session.begin(tokens, context) as state:
+    inputs = []
+    for step in range(plan.steps):
+        scale = plan.guidance_scale[step]
+        # Without a context, the branch without it is the only one.
+        n_alone = members if scale != 1 or not has_context else 0
+        taken = {
+            "positions": plan.positions[step],
+            "uniforms": noise[step],
+            "temperature": plan.temperature[step : step + 1],
+        }
+        if "guidance_scale" in session.inputs:
+            taken["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
+        inputs.append(taken)
+    with session.begin(tokens, context, inputs) as state:
         for step in range(plan.steps):
-            scale = plan.guidance_scale[step]
-            # Without a context, the branch without it is the only one.
-            n_alone = members if scale != 1 or not has_context else 0
-            inputs = {
-                "positions": plan.positions[step],
-                "uniforms": noise[step],
-                "temperature": plan.temperature[step : step + 1],
-            }
-            if "guidance_scale" in session.inputs:
-                inputs["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
-            state.step(inputs)
+            state.step()
             report(on_step, step, plan.steps)
         return state.tokens()
 

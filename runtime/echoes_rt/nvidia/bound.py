@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,130 +16,146 @@ from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.lifetime import run_watched
 from echoes_rt.backends.onnx import count_on, open_graph, tensors_of
 from echoes_rt.backends.session_start import SessionDials, first_line, import_onnxruntime
+from echoes_rt.backends.worker import Worker
 from echoes_rt.errors import BackendError
+from echoes_rt.nvidia.step_buffers import CONTEXT, NEXT, STATE, StepBuffers
 
 logger = logging.getLogger(__name__)
 
-STATE, NEXT, CONTEXT = "tokens", "decoded", "context"
-"""The input that goes round, the output that it comes back as, and what all steps share."""
+MAX_GRAPHS = 96
+"""Recorded at most, since none is ever given back: twelve sizes of eight steps. Decodings of
+further sizes run without recording, on buffers of their own."""
 
-Shapes = tuple[tuple[str, tuple[int, ...]], ...]
+_NOT_RECORDED = -1
+"""As the number of a graph: ONNX Runtime neither records nor replays."""
 
 
 class BoundStep:
     """Graph ``decode_*_step`` on a CUDA device, or on the CPU.
 
-    Two buffers of tokens take turns: what one step writes the next one reads. Since no address
-    ever changes, CUDA replays a step as one recorded graph, one for each turn and for each set of
-    shapes. Decodings of several threads take turns.
+    The plan of all steps is put on the device once, and two buffers of tokens take turns: what one
+    step writes the next one reads. Since no address ever changes for decodings of one size, CUDA
+    replays each of their steps as one recorded graph. Decodings of several threads take turns.
+
+    Attributes:
+        unrecorded: why CUDA replays no recorded graph although it should; None: all is well.
     """
 
     def __init__(self, path: Path, device: str, dials: SessionDials | None = None) -> None:
         """Raises as ``OnnxSession`` does."""
-        self._name = path.name
+        self._path = path
         self._device = parse_device(device)
-        self._session, self._is_recording = self._open(path, dials or SessionDials())
-        self.inputs = tensors_of(self._name, self._session.get_inputs())
-        self._buffers: dict[tuple[str, tuple[int, ...]], Any] = {}
-        self._bindings: dict[tuple[Shapes, int], tuple[int, Any]] = {}
+        self._dials = dials or SessionDials()
+        self._worker = Worker(path.name)
         self._lock = threading.Lock()
+        self._kept: dict[Any, StepBuffers] = {}
+        self._recorded: set[int] = set()
         self.around: Around = nullcontext
-        # A recorded step is launched as one.
-        self.launches = 1 if self._is_recording else count_on(self._device, self._session)
+        self.unrecorded: str | None = None
+        self._is_recording = self._device.kind == "cuda" and self._dials.profile is None
+        self._worker.run(self._open)
+        self.inputs = tensors_of(path.name, self._session.get_inputs())
 
     @property
     def device(self) -> str:
         return str(self._device)
 
+    @property
+    def launches(self) -> int:
+        """A recorded step is launched as one."""
+        return 1 if self._is_recording else count_on(self._device, self._session)
+
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """One step, from host to host."""
-        with self.begin(inputs[STATE], inputs[CONTEXT]) as state:
-            state.step({k: v for k, v in inputs.items() if k not in (STATE, CONTEXT)})
+        rest = {name: array for name, array in inputs.items() if name not in (STATE, CONTEXT)}
+        with self.begin(inputs[STATE], inputs[CONTEXT], [rest]) as state:
+            state.step()
             return {NEXT: state.tokens()}
 
     @contextmanager
-    def begin(self, tokens: NDArray[np.int32], context: NDArray[Any]) -> Iterator["BoundStepState"]:
-        """Puts (B, N) tokens and the context on the device."""
+    def begin(
+        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
+    ) -> Iterator["BoundStepState"]:
+        """Puts (B, N) tokens, the context and the inputs of every step on the device."""
         with self._lock:
-            self._write(f"{STATE}0", tokens)
-            self._write(CONTEXT, context)
-            yield BoundStepState(self, tokens.shape, context.shape)
+            buffers = self._worker.run(lambda: self._filled(tokens, context, steps))
+            yield BoundStepState(self, buffers)
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
         return Path(self._session.end_profiling())
 
-    def _open(self, path: Path, dials: SessionDials) -> tuple[Any, bool]:
-        """The session, and whether it records CUDA graphs."""
-        if self._device.kind != "cuda" or dials.profile is not None:
-            return open_graph(path, self.device, dials), False
-        recording = SessionDials(
-            threads=dials.threads, provider={**dials.provider, "enable_cuda_graph": "1"}
+    def _open(self) -> None:
+        if self._is_recording:
+            provider = {**self._dials.provider, "enable_cuda_graph": "1"}
+            try:
+                recording = replace(self._dials, provider=provider)
+                self._session = open_graph(self._path, self.device, recording)
+                return
+            except BackendError as error:
+                self._give_up_recording(error)
+        self._session = open_graph(self._path, self.device, self._dials)
+
+    def _give_up_recording(self, error: Exception) -> None:
+        self._is_recording = False
+        self.unrecorded = first_line(error)
+        logger.warning(
+            "%s is not recorded as a CUDA graph and takes longer: %s",
+            self._path.name,
+            self.unrecorded,
         )
-        try:
-            return open_graph(path, self.device, recording), True
-        except BackendError as error:
-            logger.info("%s without a CUDA graph: %s", self._name, error)
-            return open_graph(path, self.device, dials), False
 
-    def _buffer(self, name: str, shape: tuple[int, ...]) -> Any:
-        """That of an input; ``tokens0`` and ``tokens1`` are those of the tokens."""
-        if (name, shape) not in self._buffers:
-            spec = self.inputs[STATE if name.startswith(STATE) else name]
-            self._buffers[name, shape] = import_onnxruntime().OrtValue.ortvalue_from_shape_and_type(
-                [*shape], np.dtype(spec.dtype).type, self._device.kind, self._device.index
-            )
-        return self._buffers[name, shape]
+    def _filled(
+        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
+    ) -> StepBuffers:
+        size = StepBuffers.size_of(tokens, context, steps)
+        buffers = self._kept.get(size)
+        if buffers is None:
+            used = sum(kept.n_steps for kept in self._kept.values())
+            is_kept = used + len(steps) <= MAX_GRAPHS
+            buffers = StepBuffers(self._device, tokens, context, steps, used if is_kept else None)
+            if is_kept:
+                self._kept[size] = buffers
+        buffers.fill(tokens, context, steps)
+        return buffers
 
-    def _binding(self, shapes: Shapes, turn: int) -> tuple[int, Any]:
-        """Its number, by which CUDA's recorded graph is found again, and the binding."""
-        if (shapes, turn) not in self._bindings:
-            binding = self._session.io_binding()
-            for name, shape in shapes:
-                if name == STATE:
-                    binding.bind_ortvalue_input(name, self._buffer(f"{STATE}{turn}", shape))
-                    binding.bind_ortvalue_output(NEXT, self._buffer(f"{STATE}{1 - turn}", shape))
-                else:
-                    binding.bind_ortvalue_input(name, self._buffer(name, shape))
-            self._bindings[shapes, turn] = (len(self._bindings) + 1, binding)
-        return self._bindings[shapes, turn]
-
-    def _launch(self, shapes: Shapes, turn: int) -> None:
-        number, binding = self._binding(shapes, turn)
+    def _launch(self, buffers: StepBuffers, step: int) -> None:
+        number = _NOT_RECORDED if buffers.first is None else buffers.first + step + 1
         options = import_onnxruntime().RunOptions()
         if self._is_recording:
             options.add_run_config_entry("gpu_graph_id", str(number))
         try:
+            binding = buffers.binding(self._session, step)
             with self.around():
                 run_watched(lambda: self._session.run_with_iobinding(binding, options), options)
         except Exception as error:  # ONNX Runtime's exceptions share no other parent
-            raise BackendError(f"{self._name} failed on {self.device}: {first_line(error)}") from (
-                error
-            )
-
-    def _write(self, name: str, array: NDArray[Any]) -> None:
-        buffer = self._buffer(name, array.shape)
-        if array.size:
-            buffer.update_inplace(np.ascontiguousarray(array))
+            if not self._is_recording or number in {_NOT_RECORDED, *self._recorded}:
+                raise BackendError(
+                    f"{self._path.name} failed on {self.device}: {first_line(error)}"
+                ) from error
+            # What fails only while it is recorded may still run.
+            self._give_up_recording(error)
+            self._open()
+            for kept in {id(b): b for b in (buffers, *self._kept.values())}.values():
+                kept.unbind()
+            self._launch(buffers, step)
+        else:
+            self._recorded.add(number)
 
 
 class BoundStepState:
     """A decoding in progress."""
 
-    def __init__(self, step: BoundStep, tokens: tuple[int, ...], context: tuple[int, ...]) -> None:
+    def __init__(self, step: BoundStep, buffers: StepBuffers) -> None:
         self._step = step
-        self._shapes = {STATE: tokens, CONTEXT: context}
-        self._turn = 0
+        self._buffers = buffers
+        self._n_done = 0
 
-    def step(self, inputs: Arrays) -> None:
-        """One step; ``inputs`` are what the graph takes besides tokens and context."""
-        for name, array in inputs.items():
-            self._step._write(name, array)
-            self._shapes[name] = array.shape
-        self._step._launch(tuple(self._shapes.items()), self._turn)
-        self._turn = 1 - self._turn
+    def step(self) -> None:
+        """The next one."""
+        self._step._worker.run(lambda: self._step._launch(self._buffers, self._n_done))
+        self._n_done += 1
 
     def tokens(self) -> NDArray[np.int32]:
         """(B, N) as they are now."""
-        name = f"{STATE}{self._turn}"
-        return np.array(self._step._buffer(name, self._shapes[STATE]).numpy())
+        return self._step._worker.run(lambda: self._buffers.tokens(self._n_done))

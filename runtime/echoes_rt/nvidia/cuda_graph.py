@@ -1,14 +1,10 @@
 """Work recorded once and launched as one."""
 
 import ctypes
-import logging
 from collections.abc import Callable
 
-from echoes_rt.errors import BackendError
 from echoes_rt.nvidia.cuda_driver import HANDLE
 from echoes_rt.nvidia.gpu import Gpu
-
-logger = logging.getLogger(__name__)
 
 # Only calls of the capturing thread are looked at: others may allocate meanwhile.
 _THREAD_LOCAL = 1
@@ -22,26 +18,24 @@ class CudaGraph:
         self._executable = executable
 
     @classmethod
-    def capture(cls, gpu: Gpu, record: Callable[[], None]) -> "CudaGraph | None":
-        """Records what ``record`` puts into the stream; None where that is not possible.
+    def capture(cls, gpu: Gpu, record: Callable[[], None]) -> "CudaGraph":
+        """Records what ``record`` puts into the stream.
 
-        ``record`` must have run before, so that nothing is allocated for the first time, and
-        raises BackendError where a call of its own fails.
+        ``record`` must have run before, so that nothing is allocated for the first time.
+
+        Raises:
+            BackendError: where that is not possible.
         """
         driver = gpu.driver
+        driver.call("cuStreamBeginCapture_v2", gpu.stream, _THREAD_LOCAL)
         try:
-            driver.call("cuStreamBeginCapture_v2", gpu.stream, _THREAD_LOCAL)
-            try:
-                record()
-            finally:
-                # Always ended: a stream that is being captured can do nothing else.
-                graph = HANDLE()
-                driver.call("cuStreamEndCapture", gpu.stream, ctypes.byref(graph))
-            executable = driver.get("cuGraphInstantiateWithFlags", HANDLE, graph, 0)
-            driver.call("cuGraphDestroy", graph)
-        except BackendError as error:
-            logger.info("no CUDA graph, every call is put into the stream anew: %s", error)
-            return None
+            record()
+        finally:
+            # Always ended: a stream that is being captured can do nothing else.
+            graph = HANDLE()
+            driver.call("cuStreamEndCapture", gpu.stream, ctypes.byref(graph))
+        executable = driver.get("cuGraphInstantiateWithFlags", HANDLE, graph, 0)
+        driver.call("cuGraphDestroy", graph)
         return cls(gpu, executable)
 
     def launch(self) -> None:

@@ -42,7 +42,7 @@ class GpuTime:
 
     Attributes:
         graphs: those that ran on the GPU.
-        total_ms: the whole generation, from reading the picture to the written sound.
+        total_ms: the whole generation, from reading the picture to the sound.
         memory_mb: taken by loading and running, of the GPU's.
         clocks_mhz: after the generation: now, and the highest.
     """

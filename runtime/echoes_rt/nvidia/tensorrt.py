@@ -60,6 +60,7 @@ class TensorRTSession:
         weakref.finalize(self, _free, self._buffers, self._graphs).atexit = False
         self.launches = 1
         self.around: Around = nullcontext
+        self.unrecorded: str | None = None
 
     @property
     def device(self) -> str:
@@ -125,13 +126,17 @@ class TensorRTSession:
 
     def _record(self, enqueue: Any) -> CudaGraph | None:
         can = getattr(self._context, "is_stream_capturable", None)  # newer than TensorRT 10.3
-        graph = None
-        if can is None or can(self._gpu.stream):
-            graph = CudaGraph.capture(self._gpu, enqueue)
-        if graph is None:
+        try:
+            if can is not None and not can(self._gpu.stream):
+                raise BackendError("TensorRT says that it cannot be")
+            return CudaGraph.capture(self._gpu, enqueue)
+        except BackendError as error:
             self._is_recording = False
-            logger.info("%s is put into the stream anew at every call", self._name)
-        return graph
+            self.unrecorded = str(error)
+            logger.warning(
+                "%s is not recorded as a CUDA graph and takes longer: %s", self._name, error
+            )
+            return None
 
     def _load(self, library: ModuleType, path: Path) -> Any:
         try:

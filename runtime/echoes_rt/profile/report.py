@@ -96,6 +96,11 @@ class Profile:
             if "CPUExecutionProvider" in providers
         }
 
+    @property
+    def precisions(self) -> dict[str, str]:
+        """In which each graph that ran computes."""
+        return {graph: self.subject.model.precision(graph) for graph in self.coverage}
+
     def gflops(self, stage: str) -> float:
         """GFLOP/s that the stage reaches."""
         return self.flop[stage] / self.stages[stage].p50 / 1e6
@@ -108,7 +113,7 @@ class Profile:
             "bundle": model.manifest.name,
             "device": model.choice.device,
             "device_reason": model.choice.reason,
-            "precision": {name: entry.precision for name, entry in model.manifest.graphs.items()},
+            "precision": self.precisions,
             "sampling": asdict(self.subject.question.sampling),
             "sound_s": round(self.sound_s, 4),
             "real_time_factor": round(self.real_time_factor, 5),
@@ -126,6 +131,7 @@ class Profile:
                 {"members": members, "sounds_per_second": round(rate, 3)}
                 for members, rate in self.throughput.items()
             ],
+            "unrecorded": model.unrecorded(),
             "gpu": None if self.gpu is None else self.gpu.to_dict(),
         }
 

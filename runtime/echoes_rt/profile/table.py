@@ -15,7 +15,7 @@ _SHOWN_OPERATORS = 4
 def profile_text(profile: Profile, peak_gflops: float, runs: int) -> str:
     subject, cold = profile.subject, profile.cold
     choice = subject.model.choice
-    precisions = {entry.precision for entry in subject.model.manifest.graphs.values()}
+    precisions = {*profile.precisions.values()}
     memory = "not told by this system"
     if cold.peak_memory_mb is not None:
         loaded = "" if cold.memory_mb is None else f", {cold.memory_mb:.0f} MB after loading"
@@ -129,12 +129,15 @@ def _coverage_lines(profile: Profile) -> list[str]:
     assert isinstance(report, dict)
     for graph, providers in profile.coverage.items():
         parts = ", ".join(
-            f"{name.removesuffix('ExecutionProvider')} {p.nodes} nodes ({p.share:.0%} of the time)"
+            f"{name.removesuffix('ExecutionProvider')} {p.nodes} nodes"
+            + ("" if p.share is None else f" ({p.share:.0%} of the time)")
             for name, p in providers.items()
         )
         shares = list(report[graph]["time_by_operator"].items())[:_SHOWN_OPERATORS]
         operators = ", ".join(f"{op_type} {share:.0%}" for op_type, share in shares)
-        lines.append(f"graph             {graph}: {parts}; {operators}")
+        lines.append(f"graph             {graph}: {parts}{operators and '; '}{operators}")
     for graph, operators_on_cpu in profile.fallen_to_cpu.items():
         lines.append(f"warning           {graph} ran on the CPU: {', '.join(operators_on_cpu)}")
+    for graph, why in profile.subject.model.unrecorded().items():
+        lines.append(f"warning           {graph} is not recorded as a CUDA graph: {why}")
     return lines

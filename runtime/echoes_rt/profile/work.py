@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from echoes_rt.backends.provider import CPU_PROVIDER
 from echoes_rt.io.leftovers import ScratchFolder
 from echoes_rt.model import Model
 from echoes_rt.profile.nodes import NodeRun, NodeWatcher
@@ -23,12 +24,13 @@ class Provider:
 
     Attributes:
         nodes: how many different ones.
-        share: of the time of the graph's nodes.
+        share: of the time of the graph's nodes; None where another device than the CPU ran some:
+            ONNX Runtime then tells how long the host took to launch them.
         operators: their kinds.
     """
 
     nodes: int
-    share: float
+    share: float | None
     operators: list[str]
 
 
@@ -71,20 +73,25 @@ def coverage(watched: Generation) -> dict[str, dict[str, Provider]]:
         nodes = _leaves(watched, graph)
         total = sum(node.ns for node in nodes) or 1
         found[graph] = {}
+        is_timed = _are_on_cpu(nodes)
         for provider in sorted({node.provider for node in nodes}):
             run = [node for node in nodes if node.provider == provider]
             found[graph][provider] = Provider(
                 nodes=len({node.name for node in run}),
-                share=sum(node.ns for node in run) / total,
+                share=sum(node.ns for node in run) / total if is_timed else None,
                 operators=sorted({node.op_type for node in run}),
             )
     return found
 
 
 def operator_shares(watched: Generation, graph: str) -> dict[str, float]:
-    """Shares of the time of a graph's nodes by kind of operator, the largest first."""
+    """Shares of the time of a graph's nodes by kind of operator, the largest first.
+
+    Empty where another device than the CPU ran some, as in ``Provider``.
+    """
     times: Counter[str] = Counter()
-    for node in _leaves(watched, graph):
+    nodes = _leaves(watched, graph)
+    for node in nodes if _are_on_cpu(nodes) else ():
         times[node.op_type] += node.ns
     total = times.total() or 1
     return {op_type: ns / total for op_type, ns in times.most_common()}
@@ -92,3 +99,7 @@ def operator_shares(watched: Generation, graph: str) -> dict[str, float]:
 
 def _leaves(watched: Generation, graph: str) -> list[NodeRun]:
     return [node for node in watched.nodes if node.graph == graph and not node.has_body]
+
+
+def _are_on_cpu(nodes: list[NodeRun]) -> bool:
+    return all(node.provider == CPU_PROVIDER for node in nodes)

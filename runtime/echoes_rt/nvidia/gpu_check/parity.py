@@ -54,12 +54,5 @@ def check_parity(cpu: Model, other: Model) -> Outcome:
 
 
 def _precision(model: Model, graphs: Iterable[str]) -> str:
-    """The lowest in which one of them computes: a model's own, or that of the graph's variant."""
-    engines = model.choice.engines
-    found = set()
-    for name in graphs:
-        if name in engines:
-            found.add(engines[name].record.key.precision)
-        elif model.variant(name) != name:
-            found.add("fp16")
-    return max(found, key=PRECISIONS.index, default="fp32")
+    """The lowest in which one of them computes."""
+    return max(map(model.precision, graphs), key=PRECISIONS.index)

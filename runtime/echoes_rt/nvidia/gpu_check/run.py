@@ -83,9 +83,11 @@ def _profile_outcome(profile: Profile, runs: int) -> Outcome:
         if model.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
     ]
     total = profile.stages[TOTAL]
-    said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to written sound"
+    said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to sound"
     if lost:
         said += f"; ran on the CPU: {', '.join(lost)}"
+    for graph, why in model.unrecorded().items():
+        said += f"; {graph} is not recorded as a CUDA graph ({why})"
     return Outcome(
         check="profile",
         device=model.choice.device,

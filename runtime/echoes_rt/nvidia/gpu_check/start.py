@@ -18,8 +18,8 @@ from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 GRAPHS = ("image_encoder", "context_image", "decode_audio", "mel_decoder", "vocoder")
 """What is built: all that a picture's sound needs."""
 
-# TensorRT-RTX has no float32 products for it, which the inverse DFT is.
-_WITHOUT_VOCODER = ("rtx", 75)
+# TensorRT-RTX lacks for it what the vocoder's inverse DFT and the picture encoder take.
+_LACKING = {("rtx", 75): ("image_encoder", "vocoder")}
 
 _MODULES = ("echoes_export", "onnx")
 """What building takes; a process of its own imports them, never the runtime."""
@@ -70,7 +70,7 @@ def _builder() -> tuple[str, int] | None:
 def _start_built(
     bundle: Bundle, builder: tuple[str, int], work: Path, say: Say
 ) -> tuple[Model | None, list[Outcome]]:
-    graphs = GRAPHS[:-1] if builder == _WITHOUT_VOCODER else GRAPHS
+    graphs = tuple(name for name in GRAPHS if name not in _LACKING.get(builder, ()))
     outcomes = []
     try:
         copy = _copied(bundle, work)

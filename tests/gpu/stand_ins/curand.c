@@ -1,0 +1,1 @@
+int curand_stands_in;
