@@ -1,7 +1,8 @@
 """The dials that every verb has."""
 
 import secrets
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from typing import Any, TypedDict, cast
 
@@ -34,10 +35,10 @@ class Options(SamplingOptions, total=False):
     on_step: OnStep | None
 
 
-def check_names(options: Options) -> None:
-    """Raises InputError for a keyword that no verb has."""
-    known = (*Options.__annotations__,)
-    for name in options.keys() - {*known}:
+def check_names(names: Iterable[str], among: type = Options) -> None:
+    """Raises InputError for a keyword that is not ``among`` those of a class of options."""
+    known = (*among.__annotations__,)
+    for name in {*names} - {*known}:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise InputError(f"there is no option {name!r}; {hint}")
@@ -47,12 +48,10 @@ def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: in
     """The defaults with what is not None in their place, and no more steps than unknown tokens.
 
     Raises:
-        InputError: if a value is out of range.
+        InputError: if a value is out of range, or there is no such option.
     """
     changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
-    for name in changes.keys() - SamplingOptions.__annotations__.keys():
-        allowed = ", ".join(SamplingOptions.__annotations__)
-        raise InputError(f"there is no option {name}; the options are {allowed}")
+    check_names(changes, SamplingOptions)
     try:
         asked = replace(defaults, **changes)
     except ValueError as error:
@@ -61,9 +60,9 @@ def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: in
 
 
 def options_of(sampling: Sampling) -> SamplingOptions:
-    """What gives the same sampling again with the same bundle."""
-    dials = {name: getattr(sampling, name) for name in SamplingOptions.__annotations__}
-    return cast(SamplingOptions, dials)
+    """What to ask for to get this sampling; whether guidance is folded in is not for the asking."""
+    values = asdict(sampling)
+    return cast(SamplingOptions, {name: values[name] for name in SamplingOptions.__annotations__})
 
 
 def report_steps(on_step: OnStep | None, steps: int) -> None:

@@ -9,6 +9,7 @@ from echoes_rt import __version__
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
+from echoes_rt.options import SamplingOptions
 from echoes_training import checkpoint
 from echoes_training.bundles import folded_sampling
 from echoes_training.data.index import Clip, shared_labels
@@ -86,7 +87,7 @@ def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
 
 def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
     # Whether guidance is folded in, the weights have decided.
-    allowed = [name for name in vars(defaults) if name != "guidance"]
+    allowed = SamplingOptions.__annotations__
     for assignment in assignments:
         key, separator, text = assignment.partition("=")
         if not separator or key not in allowed:

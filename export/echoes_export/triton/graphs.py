@@ -47,9 +47,10 @@ def batched_decode(bundle: Bundle, target: str) -> onnx.ModelProto:
         "positions": add("Expand", add.constant(positions[:, None], "int32"), everyone),
         "uniforms": add("Transpose", noise, perm=[1, 0, 2]),
         "temperature": add.constant(plan.temperature, "float32"),
-        "guidance_scale": add.constant(plan.guidance_scale, "float32"),
         "decoded": "decoded",
     }
+    if "guidance_scale" in signature_of(decode).inputs:
+        given["guidance_scale"] = add.constant(plan.guidance_scale, "float32")
     add.splice(context.graph.node, {"codes": "codes", "context": "seen"}, "context_")
     add.splice(decode.graph.node, given, "decode_")
     constants |= _renamed(context.graph.initializer, "context_")
