@@ -21,6 +21,7 @@ from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle, find_bundle
+from echoes_rt.cpu_limit import usable_cpus
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
@@ -106,6 +107,16 @@ class Model:
     @property
     def manifest(self) -> Manifest:
         return self.bundle.manifest
+
+    @property
+    def callers(self) -> int:
+        """How many threads should call graphs at once where there is much to do.
+
+        On a CPU of several cores two: while one waits until an operator's threads are done, the
+        other has work for them.
+        """
+        threads = self._threads or usable_cpus()
+        return 2 if threads > 1 and parse_device(self.choice.device).kind == "cpu" else 1
 
     def prepare(self, *graphs: str) -> None:
         """Loads graphs that will be needed; without it they are loaded when first run.

@@ -17,6 +17,7 @@ from echoes_rt.io.image import RgbArray
 from echoes_rt.io.source_file import MemoryFile
 from echoes_rt.io.sources import (
     AudioLike,
+    Given,
     ImageLike,
     Source,
     check_no_start,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Echoes", "Picture", "Result", "Sound", "Stream"]
+
+_Maker = Callable[[Call, IntArray, int, int | None], Sequence[Sequence[Sound | Picture]]]
 
 
 class Echoes(Model):
@@ -83,7 +86,7 @@ class Echoes(Model):
         """
         call = Call.of(self, options)
         if duration is None:
-            return self._generate(call, source, start, 1, None)[0]
+            return self._generate(call, [source], start)[0][0]
         media = given(source)
         if is_sound(media):
             raise InputError("duration is for the sound of a picture, and a sound was given")
@@ -101,7 +104,7 @@ class Echoes(Model):
         call = Call.of(self, options)
         if duration is not None:
             return self._long_sound(call, image, duration)
-        return self._sounds(call, image)[0]
+        return whole.sounds_of(call, self._image_codes(call, image))[0][0]
 
     def audio_to_image(
         self,
@@ -112,7 +115,7 @@ class Echoes(Model):
     ) -> Picture:
         """``generate`` for a sound."""
         call = Call.of(self, options)
-        return whole.pictures_of(call, self._audio_codes(call, audio, start))[0]
+        return whole.pictures_of(call, self._audio_codes(call, audio, start))[0][0]
 
     def generate_many(
         self,
@@ -123,7 +126,10 @@ class Echoes(Model):
         start: float = 0.0,
         **options: Unpack[Options],
     ) -> list[list[Sound | Picture]]:
-        """Several results of each of several sources.
+        """Several results of each of several sources, decoded together.
+
+        No member depends on the others, except in int8. Memory is that of the results and of a
+        batch of ``whole.BATCH``.
 
         Args:
             sources: as in ``generate``.
@@ -131,10 +137,7 @@ class Echoes(Model):
             rank: keep only this many, the likeliest first.
             start: as in ``generate``.
         """
-        options["seed"] = Call.of(self, options).seed
-        return [
-            self._generate(Call.of(self, options), source, start, count, rank) for source in sources
-        ]
+        return self._generate(Call.of(self, options), sources, start, count, rank)
 
     def cogenerate(
         self,
@@ -255,7 +258,7 @@ class Echoes(Model):
             )
         else:
             codes = self._image_codes(call, image)
-            confidence = call.confidence(codes)
+            confidence = call.confidences(codes)[0]
             chunks = streaming.stream(call, lambda _: codes, n_samples)
         return Stream(
             chunks=chunks,
@@ -294,28 +297,38 @@ class Echoes(Model):
         chunks = streaming.stream(call, lambda _: codes, n_samples, on_window=windows.append)
         samples = np.concatenate([*chunks])
         sampling = self.sampling(self.manifest.tokens.audio.n_tokens, call.options)
-        confidence = call.confidence(codes)
+        confidence = call.confidences(codes)[0]
         return call.sound(samples, windows[-1], sampling, confidence=confidence)
 
     def _generate(
         self,
         call: Call,
-        source: Source,
+        sources: Sequence[ImageLike | AudioLike],
         start: float,
-        count: int,
-        rank: int | None,
-    ) -> list[Sound | Picture]:
-        media = given(source)
-        if is_sound(media):
-            codes = self._audio_codes(call, media, start)
-            return [*whole.pictures_of(call, codes, count, rank)]
-        check_no_start(media, start)
-        return [*self._sounds(call, media, count, rank)]
+        count: int = 1,
+        rank: int | None = None,
+    ) -> list[list[Sound | Picture]]:
+        whole.check_count(count, rank)
+        encoded = [self._encoded(call, given(source), start) for source in sources]
+        results: list[list[Sound | Picture]] = [[] for _ in encoded]
+        makers: tuple[tuple[str, _Maker], ...] = (
+            ("image", whole.sounds_of),
+            ("audio", whole.pictures_of),
+        )
+        for medium, make in makers:
+            places = [i for i, (found, _) in enumerate(encoded) if found == medium]
+            if places:
+                codes = np.concatenate([encoded[i][1] for i in places])
+                for i, made in zip(places, make(call, codes, count, rank), strict=True):
+                    results[i] = [*made]
+        return results
 
-    def _sounds(
-        self, call: Call, image: Source, count: int = 1, rank: int | None = None
-    ) -> list[Sound]:
-        return whole.sounds_of(call, self._image_codes(call, image), count, rank)
+    def _encoded(self, call: Call, source: Given, start: float) -> tuple[str, IntArray]:
+        """The medium of a source, and its (1, N) codes."""
+        if is_sound(source):
+            return "audio", self._audio_codes(call, source, start)
+        check_no_start(source, start)
+        return "image", self._image_codes(call, source)
 
     def _image_codes(self, call: Call, image: Source) -> IntArray:
         call.load("image_encoder")

@@ -82,6 +82,7 @@ def test_generate_speaks_json(run: Run) -> None:
         "device_reason": "asked for",
         "seed": 2**64 - 1,
         "steps": 3,
+        "guidance": "scale",
         "guidance_scale": 1.5,
         "guidance_schedule": "constant",
         "guidance_interval": [0.0, 1.0],

@@ -217,7 +217,7 @@ def test_command_writes_document_and_trace(
     trace = tmp_path / "trace.json"
     result = profiled(
         *(tiny_bundle, "--runs", 1, "--steps", 2, "--image", picture, "--device", "cpu"),
-        *("--threads", 1, "--json", "--trace", trace),
+        *("--threads", 1, "--batch", "--json", "--trace", trace),
     )
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout.splitlines()[-1])
@@ -235,6 +235,8 @@ def test_command_writes_document_and_trace(
     assert profile["cold_start"]["total_ms"] > profile["cold_start"]["first_sound_ms"] > 0
     assert profile["real_time_factor"] > 0
     assert profile["fallen_to_cpu"] == {}
+    assert [point["members"] for point in profile["batches"]] == [1, 4, 16]
+    assert all(point["sounds_per_second"] > 0 for point in profile["batches"])
     stage = profile["stages"]["vocode"]
     assert stage["share_of_peak"] == pytest.approx(
         stage["gflops"] / document["gemm_peak_gflops"], rel=0.02, abs=1e-3

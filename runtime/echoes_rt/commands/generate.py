@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ from echoes_rt.errors import InputError
 if TYPE_CHECKING:
     from echoes_rt.io.source_file import SourceFile
     from echoes_rt.pipeline import Echoes
+
+    _Pair = tuple[SourceFile, list[Path]]
 
 
 @click.command()
@@ -81,7 +84,7 @@ def generate(
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.options import draw_seed
     from echoes_rt.pipeline import Echoes
-    from echoes_rt.tasks.whole import BATCH, check_count
+    from echoes_rt.tasks.whole import BATCH, check_count, parts_of
 
     begin = time.perf_counter()
     check_count(count, rank)
@@ -100,30 +103,41 @@ def generate(
     with writable(out, files, results) as target:
         outputs = output_files(files, target, results, is_several=are_several(sources))
         echoes = Echoes.load(bundle, device=device, threads=threads)
-        # What is wrong is said once, not for each source.
-        draw_seed(options["seed"])
+        # What is wrong is said once, not for each source; all sources have one seed.
+        options["seed"] = draw_seed(options["seed"])
         echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
-        with progress(quiet=quiet, runs=math.ceil(count / BATCH) * len(files)) as on_step:
-            for file, names in zip(files, outputs, strict=True):
-                try:
-                    if is_watched(file, out):
-                        reports.append(_video(echoes, file, names[0], quiet, options))
-                    elif duration is not None:
-                        reports.append(_long(echoes, file, names[0], duration, quiet, options))
-                    else:
-                        made = echoes.generate_many(
-                            [file], count=count, rank=rank, start=start, on_step=on_step, **options
-                        )[0]
-                        for name, result in zip(names, made, strict=True):
-                            result.save(name)
-                            reports.append(describe(name, result, echoes))
-                except InputError as error:
+        one_by_one = duration is not None or any(is_watched(file, out) for file in files)
+        size = 1 if one_by_one else max(1, BATCH // count)
+        pairs = [*zip(files, outputs, strict=True)]
+        groups = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+        runs = sum(len(parts_of(group * count, echoes.callers)) for group in groups)
+        with progress(quiet=quiet, runs=runs) as on_step:
+
+            def make(group: list[_Pair]) -> list[list[Report]]:
+                file, names = group[0]
+                if is_watched(file, out):
+                    return [[_video(echoes, file, names[0], quiet, options)]]
+                if duration is not None:
+                    return [[_long(echoes, file, names[0], duration, quiet, options)]]
+                asked = options | {"count": count, "rank": rank, "start": start}
+                made = echoes.generate_many([file for file, _ in group], on_step=on_step, **asked)
+                return [
+                    [
+                        describe(result.save(name), result, echoes)
+                        for name, result in zip(names, results, strict=True)
+                    ]
+                    for (_, names), results in zip(group, made, strict=True)
+                ]
+
+            for file, made in itertools.chain.from_iterable(_each(make, g) for g in groups):
+                if isinstance(made, InputError):
                     if len(files) == 1:
-                        raise
-                    failures.append(describe_failure(file, error))  # the others may be well
-                else:
-                    if warning := guess(file, reports[-1]):
-                        guesses.append(warning)
+                        raise made
+                    failures.append(describe_failure(file, made))  # the others may be well
+                    continue
+                reports += made
+                if warning := guess(file, made[-1]):
+                    guesses.append(warning)
     took_s = time.perf_counter() - begin
     if guesses and not quiet:
         say("\n".join(guesses), err=True)
@@ -164,6 +178,22 @@ def cogenerate(
         result.save(name)
         reports.append(describe(name, result, echoes))
     show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=sound)
+
+
+def _each(
+    make: Callable[[list[_Pair]], list[list[Report]]], group: list[_Pair]
+) -> Iterator[tuple[SourceFile, list[Report] | InputError]]:
+    """What is made of each source; if one of several fails, each is made alone, to know which."""
+    try:
+        made = make(group)
+    except InputError as error:
+        if len(group) == 1:
+            yield group[0][0], error
+        else:
+            for pair in group:
+                yield from _each(make, [pair])
+    else:
+        yield from zip((file for file, _ in group), made, strict=True)
 
 
 def _long(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ _DEVICES = ("auto", *KINDS)
     type=click.Choice(["steps", "tokens"]),
     help="Cost of the decoding loop against steps, or tokens at once, beside its FLOP.",
 )
+@click.option("--batch", is_flag=True, help="Sounds a second, also of 4 and 16 at once.")
 @click.option("--trace", type=FILE, help="Write one generation for Perfetto or chrome://tracing.")
 @click.option("--plot", type=FILE, help="Write a chart: .png, .svg or .pdf; needs matplotlib.")
 @click.option("--csv", type=FILE, help="Write the stages' times as a table.")
@@ -42,6 +44,7 @@ def profile(
     image: Path | None,
     compare: str | None,
     sweep: str | None,
+    batch: bool,
     trace: Path | None,
     plot: Path | None,
     csv: Path | None,
@@ -71,6 +74,7 @@ def profile(
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
+    from echoes_rt.profile.throughput import throughput
     from echoes_rt.profile.trace import write_trace
 
     if bundle_path is not None and bundle is not None:
@@ -96,6 +100,9 @@ def profile(
                 "their time; the figures are those of a slower one"
             )
         profiles = make_profiles(subjects, runs, note)
+        if batch:
+            note("batches")
+            profiles = [replace(p, throughput=throughput(p.subject, runs)) for p in profiles]
         sweeps = [run_sweep(s, sweep, runs, note) for s in subjects] if sweep else []
     if trace is not None:
         first = profiles[0].subject
@@ -138,8 +145,6 @@ def _asked(
     subject: Subject, image: Path | None, folder: Path, seed: int | None, dials: dict[str, Any]
 ) -> Subject:
     """With the question that the options ask; the same noise for the same size of picture."""
-    from dataclasses import replace
-
     import numpy as np
 
     from echoes_rt.io.image import read_image, write_image

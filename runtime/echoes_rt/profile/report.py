@@ -1,7 +1,7 @@
 """All that ``echoes-rt profile`` finds out, as one record for each subject."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
@@ -25,6 +25,7 @@ SCHEMA = "echoes-rt-profile-1"
 UNITS = {
     "p50, p95, min, *_ms": "milliseconds",
     "gflop": "10^9 operations of one run, two for each multiplication and addition",
+    "sounds_per_second": "sounds a second, where so many members are made in one call",
     "gflops, *_gflops": "10^9 operations a second",
     "*_s": "seconds",
     "*_mb": "10^6 bytes",
@@ -60,6 +61,7 @@ class Profile:
         flop: of each stage.
         watched: one generation under ONNX Runtime's profiler.
         gpu: what an NVIDIA GPU did; None on other devices.
+        throughput: sounds a second by the size of the batch, if that was asked for.
     """
 
     subject: Subject
@@ -68,6 +70,7 @@ class Profile:
     cold: ColdStart
     watched: Generation
     gpu: GpuTime | None = None
+    throughput: dict[int, float] = field(default_factory=dict)
 
     @property
     def sound_s(self) -> float:
@@ -124,6 +127,10 @@ class Profile:
                 for graph, providers in self.coverage.items()
             },
             "fallen_to_cpu": self.fallen_to_cpu,
+            "batches": [
+                {"members": members, "sounds_per_second": round(rate, 3)}
+                for members, rate in self.throughput.items()
+            ],
             "unrecorded": model.unrecorded(),
             "gpu": None if self.gpu is None else self.gpu.to_dict(),
         }

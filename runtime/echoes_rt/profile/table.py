@@ -31,6 +31,7 @@ def profile_text(profile: Profile, peak_gflops: float, runs: int) -> str:
         f"cold start        {cold.total_ms:.0f} ms (python {cold.python_ms:.0f}, import "
         f"{cold.import_ms:.0f}, load {cold.load_ms:.0f}, first sound {cold.first_sound_ms:.0f})",
         f"memory            {memory}",
+        *_throughput_lines(profile.throughput),
         *_gpu_lines(profile.gpu),
         *_coverage_lines(profile),
     ]
@@ -97,6 +98,11 @@ def _stage_rows(profile: Profile, peak_gflops: float) -> list[Row]:
         figures = (f"{times.p50:.2f}", f"{times.p95:.2f}", f"{times.min:.2f}")
         rows.append((f"{indent}{name}", *figures, *work))
     return rows
+
+
+def _throughput_lines(throughput: dict[int, float]) -> list[str]:
+    rates = [f"{rate:.2f} in batches of {batch}" for batch, rate in throughput.items()]
+    return [f"sounds a second   {', '.join(rates)}"] if rates else []
 
 
 def _gpu_lines(gpu: GpuTime | None) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -12,11 +14,11 @@ import numpy as np
 
 from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.decode.steps import OnStep
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import Options, SamplingOptions, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
+from echoes_rt.tasks.together import Made, Part, Progress, together
 
 
 class Clock:
@@ -24,14 +26,23 @@ class Clock:
 
     def __init__(self) -> None:
         self.timings_ms: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._inside: Counter[str] = Counter()
+        self._since: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Adds to the stage of that name, which may be entered many times."""
-        start = time.perf_counter()
+        """Adds to the stage of that name, which many may enter, also at once: that counts once."""
+        with self._lock:
+            if not self._inside[name]:
+                self._since[name] = time.perf_counter()
+            self._inside[name] += 1
         yield
-        took_ms = (time.perf_counter() - start) * 1000
-        self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took_ms
+        with self._lock:
+            self._inside[name] -= 1
+            if not self._inside[name]:
+                took_ms = (time.perf_counter() - self._since[name]) * 1000
+                self.timings_ms[name] = self.timings_ms.get(name, 0.0) + took_ms
 
 
 if TYPE_CHECKING:
@@ -45,7 +56,7 @@ class Call:
     model: Model
     seed: int
     options: SamplingOptions
-    on_step: OnStep | None = None
+    progress: Progress
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
@@ -56,7 +67,7 @@ class Call:
             model=model,
             seed=draw_seed(options.get("seed")),
             options=cast(SamplingOptions, dials),
-            on_step=options.get("on_step"),
+            progress=Progress(options.get("on_step")),
         )
 
     def load(self, *graphs: str, target: str | None = None) -> None:
@@ -102,8 +113,12 @@ class Call:
                 seeds=seeds,
                 sampling=self.sampling(target, tokens),
                 window=window,
-                on_step=self.on_step,
+                on_step=self.progress,
             )
+
+    def together(self, make: Callable[[Part], Made], parts: Sequence[Part]) -> list[Made]:
+        """What ``make`` gives for each part, as many at once as the device is good for."""
+        return together(make, parts, self.model.callers, self.progress)
 
     def sound(
         self,
@@ -123,10 +138,10 @@ class Call:
             **self.origin(seed),
         )
 
-    def confidence(self, image: IntArray) -> float | None:
-        """Of one picture's (1, N_i) codes."""
-        found = self.model.confidence(image)
-        return None if found is None else float(found[0])
+    def confidences(self, images: IntArray) -> list[float | None]:
+        """Of each of (S, N_i) pictures' codes."""
+        found = self.model.confidence(images)
+        return [None] * len(images) if found is None else [float(each) for each in found]
 
     def picture(
         self,
