@@ -156,7 +156,7 @@ def test_missing_library_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(engine_build, "import_tensorrt", no_library)
     with pytest.raises(
-        BackendError, match=r"tensorrt_rtx cannot be imported: .*; pip install .*\[rtx\]"$"
+        BackendError, match=r"tensorrt_rtx cannot be imported: .*; pip install .*\[rtx\]"
     ):
         make_targets("rtx", (89,))
     with pytest.raises(BackendError, match="comes with JetPack"):

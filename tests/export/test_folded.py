@@ -42,7 +42,7 @@ def test_the_bundle_says_so(folded: tuple[Path, Path]) -> None:
     echoes = Echoes.load(folded[0], device="cpu", threads=1)
     for target in ("image", "audio"):
         for graph in (f"decode_{target}", f"decode_{target}_step"):
-            assert "guidance_scale" not in echoes.model.session(graph).inputs
+            assert "guidance_scale" not in echoes.session(graph).inputs
 
 
 def test_a_guidance_scale_is_refused(folded: tuple[Path, Path]) -> None:
@@ -50,12 +50,12 @@ def test_a_guidance_scale_is_refused(folded: tuple[Path, Path]) -> None:
     picture = np.zeros((32, 32, 3), dtype=np.uint8)
     with pytest.raises(InputError, match="guidance is folded into the model"):
         echoes.generate(picture, guidance_scale=3)
-    with pytest.raises(InputError, match="no option guidance"):
+    with pytest.raises(InputError, match="no option 'guidance'"):
         echoes.generate(picture, guidance="scale")  # type: ignore[call-arg]
     grid = echoes.bundle.manifest.tokens.audio
     unknown = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
     with pytest.raises(InputError, match="guidance is folded into the model"):
-        echoes.model.decode_tokens("audio", unknown, seeds=[0], sampling=Sampling())
+        echoes.decode_tokens("audio", unknown, seeds=[0], sampling=Sampling())
     sound = echoes.generate(picture, guidance_scale=1, steps=2, seed=0)
     assert sound.sampling.steps == 2
 
