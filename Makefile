@@ -15,7 +15,7 @@ PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 .PHONY: demo test oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
-	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/watch.jpg out.wav --seed 1
+	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/dog.jpg out.wav --seed 1
 
 test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
 	$(RUNTIME_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py

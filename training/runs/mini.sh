@@ -44,7 +44,7 @@ echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
   --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
-  --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
-  --sampling guidance_scale=3 --sampling guidance_interval=0,0.5 --out "$work/echoes-mini"
+  --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=16 \
+  --sampling guidance_scale=3 --sampling temperature=0.6 --sampling guidance_interval=0,1 --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \
   --out "$work/evaluation.json" --sheet "$work/sheet.png"
