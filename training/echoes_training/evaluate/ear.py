@@ -53,7 +53,10 @@ class Ear:
     """A folder with YAMNet (``.tflite``), its class map (``.csv``) and ``groups.json``.
 
     ``groups.json`` says which classes count as hearing which label, and how their scores are
-    calibrated.
+    calibrated: ``heard`` has for each thing its YAMNet ``classes``, ``family`` and ``bias`` (one
+    thing is ``nothing``); ``labels`` the thing that each is ``heard_as``, or null where it is not
+    judged, and its ``family``; a thing's score is ``scale`` times the logit of its highest class
+    score in any window, plus ``bias``; ``peak`` is that to which sounds are scaled.
     """
 
     def __init__(self, folder: Path) -> None:
