@@ -75,17 +75,16 @@ def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_base_builds_for_every_architecture(tmp_path: Path) -> None:
+def test_base_builds(tmp_path: Path) -> None:
     about = About(name="base", description="Random weights.", sampling=Sampling())
     models = rounded(random_models(PRESETS["base"], seed=0), "fp16")
     write_bundle(tmp_path / "base", models, about, weights="fp16", accept=lambda _: None)
     bundle = Bundle.open(tmp_path / "base")
     graphs = ("decode_audio",)
     plan = Plan(graphs=graphs, precision="fp16", ranges=free_ranges(bundle, 1, 16))
-    targets = make_targets("rtx", ARCHITECTURES)
-    for made in build_engines(bundle, tmp_path, plan, targets, lambda _: None):
-        assert made.path.stat().st_size > 150e6
-        made.path.unlink()  # all together they would take two gigabytes
+    targets = make_targets("rtx", ARCHITECTURES[:1])  # mini is built for all
+    (made,) = build_engines(bundle, tmp_path, plan, targets, lambda _: None)
+    assert made.path.stat().st_size > 150e6
 
 
 def test_int8_builds(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
