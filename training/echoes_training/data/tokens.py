@@ -56,11 +56,9 @@ class TokenCache:
             tensors[f"{name}.heldout"] = table.heldout
         partial = path.with_name(path.name + ".partial")
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            tensors,
-            partial,
-            metadata={name: json.dumps(getattr(self, name)) for name in ("groups", "labels")},
-        )
+        # One entry: safetensors writes several in an order that changes from file to file.
+        names = json.dumps({"groups": self.groups, "labels": self.labels})
+        save_file(tensors, partial, metadata={"names": names})
         partial.replace(path)
 
     @classmethod
@@ -76,8 +74,7 @@ class TokenCache:
             # For torch, unlike for numpy, the tensors are views of the file, mapped into memory.
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
-                said = file.metadata()
-            groups, labels = json.loads(said["groups"]), json.loads(said.get("labels", "[]"))
+                names = json.loads(file.metadata()["names"])
             tables = {
                 name: TokenTable(
                     codes=tensors[f"{name}.codes"],
@@ -90,8 +87,8 @@ class TokenCache:
                 **tables,
                 image_codebook=tensors["image.codebook"],
                 audio_codebook=tensors["audio.codebook"],
-                groups=groups,
-                labels=labels,
+                groups=names["groups"],
+                labels=names["labels"],
             )
         except (OSError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(f"{path} is not a token cache; run echoes-train tokenize") from error
