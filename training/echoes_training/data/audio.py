@@ -51,6 +51,8 @@ class Variation:
 
 HEARD = 1e-4
 """What is not louder than this is silence."""
+WHOLE = 0.98
+"""A clip that is heard up to here is taken to go on after its end; files of 5 s end here."""
 REPEATS = ((0.6, 0.05), (1.0, 0.8))
 """Lowest and highest loudness of a sound that is heard again, and pause after it, in seconds."""
 
@@ -113,8 +115,14 @@ class AudioStore:
 
 
 def resampled(samples: Samples, speed: float) -> Samples:
-    """(S,) to (S,), played faster or slower; silence after the end."""
+    """(S,) to (S,), played faster or slower; after the end silence, or of a clip that
+    is heard to its end that end backwards: what goes on, such as rain, must not teach silence.
+    """
     places = np.arange(len(samples)) * speed
+    heard = np.flatnonzero(np.abs(samples) > HEARD)
+    last = int(heard[-1]) if len(heard) else 0
+    if last >= WHOLE * len(samples):
+        places = np.minimum(places, 2 * last - places)
     return np.interp(places, np.arange(len(samples)), samples, right=0.0).astype(np.float32)
 
 

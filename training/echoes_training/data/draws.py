@@ -12,9 +12,9 @@ class Draws:
 
     def __init__(self, clips: Sequence[Clip], labelled_share: float) -> None:
         """``labelled_share`` of the draws are of clips that have a label, if there are any."""
-        self.everything = _by_recording(clips)
+        self.everything = by_recording(clips)
         self.labels = [
-            _by_recording([clip for clip in clips if clip.label == label])
+            by_recording([clip for clip in clips if clip.label == label])
             for label in sorted({clip.label for clip in clips if clip.label})
         ]
         self.labelled_share = labelled_share if self.labels else 0.0
@@ -27,7 +27,7 @@ class Draws:
         return recording[int(rng.integers(len(recording)))]
 
 
-def _by_recording(clips: Sequence[Clip]) -> list[list[Clip]]:
+def by_recording(clips: Sequence[Clip]) -> list[list[Clip]]:
     groups: dict[str, list[Clip]] = {}
     for clip in clips:
         groups.setdefault(clip.recording, []).append(clip)

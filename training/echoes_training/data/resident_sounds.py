@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.format.mel import MelSpec
-from echoes_training.data.audio import HEARD, REPEATS, AudioStore, Variation
+from echoes_training.data.audio import HEARD, REPEATS, WHOLE, AudioStore, Variation
 from echoes_training.data.index import Clip
 from echoes_training.data.resident import loaded, placed
 from echoes_training.data.silence import events_first
@@ -82,6 +82,9 @@ def _resampled(x: Tensor, speed: Tensor) -> Tensor:
     """``audio.resampled`` of (B, S), at (B, 1) speeds."""
     last = x.shape[1] - 1
     places = torch.arange(x.shape[1], device=x.device, dtype=torch.float64) * speed
+    heard = _last_heard(x).clamp(min=0)
+    goes_on = heard >= WHOLE * x.shape[1]
+    places = torch.where(goes_on, places.minimum(2 * heard - places), places)
     before = places.floor()
     left = before.long()
     a, b = x.gather(1, left.clamp(max=last)), x.gather(1, (left + 1).clamp(max=last))
@@ -92,7 +95,7 @@ def _repeated(x: Tensor, repeats: Tensor, sample_rate: int) -> Tensor:
     """``audio.repeated`` of (B, S), with (B, K, 2) repeats."""
     size = x.shape[1]
     place = torch.arange(size, device=x.device)
-    last = place.where(x.abs() > HEARD, -1).amax(dim=1, keepdim=True)
+    last = _last_heard(x)
     length = torch.where(last < 0, size, last + 1)
     gain, pause_s = repeats.unbind(dim=2)
     after = (length + (pause_s * sample_rate).long()).cumsum(dim=1)
@@ -101,3 +104,9 @@ def _repeated(x: Tensor, repeats: Tensor, sample_rate: int) -> Tensor:
     offset = place - start.gather(1, number)
     again = x.gather(1, offset.clamp(max=size - 1)) * gain.float().gather(1, number)
     return torch.where(2 * length > size, x, again.masked_fill(offset >= length, 0.0))
+
+
+def _last_heard(x: Tensor) -> Tensor:
+    """(B, S) to (B, 1): the last sample that is no silence, -1 if all are."""
+    places = torch.arange(x.shape[1], device=x.device)
+    return places.where(x.abs() > HEARD, -1).amax(dim=1, keepdim=True)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from echoes_rt.errors import InputError
 from echoes_training.data.audio import ALIGNED
+from echoes_training.data.draws import by_recording
 from echoes_training.data.index import Clip, shared_labels
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
@@ -22,6 +23,8 @@ from echoes_training.stages.vqgan import Mels, Pictures
 logger = logging.getLogger(__name__)
 
 BATCH = 32
+RENDERED = 0.25
+"""Share of a label's views that are of a soundfont, where there are recordings, too."""
 
 
 def tokenize(
@@ -40,8 +43,8 @@ def tokenize(
         clips: pictures, sounds and pairs.
         image: the picture codec.
         mel: the mel codec.
-        image_views: views of a picture that has a partner.
-        audio_views: views of a sound that has a partner.
+        image_views: views of a picture that has a partner, in the mean of its group.
+        audio_views: views of a sound that has a partner, in the mean of its group.
         unpaired_views: views of a clip that has none.
         seed: of the augmentation.
     """
@@ -51,11 +54,15 @@ def tokenize(
     group_of = dict(zip(map(id, clips), ids, strict=True))
 
     def table(medium: Medium, codec: Codec, views: int, salt: int) -> TokenTable:
-        members = list(itertools.chain.from_iterable(medium.clips.values()))
+        members: dict[int, list[Clip]] = {}
         jobs: list[Clip] = []
-        for clip in members:
-            wanted = views if group_of[id(clip)] >= 0 else unpaired_views
-            jobs += [clip] * (1 if clip.split == "validation" else wanted)
+        for clip in itertools.chain.from_iterable(medium.clips.values()):
+            if clip.split == "validation":
+                jobs.append(clip)
+            else:
+                members.setdefault(group_of[id(clip)], []).append(clip)
+        for group, of_group in members.items():
+            jobs += spread(of_group, len(of_group) * (views if group >= 0 else unpaired_views))
         codes = np.concatenate(list(_encode(medium, codec, jobs, (seed, salt))))
         return TokenTable(
             codes=codes,
@@ -78,6 +85,26 @@ def tokenize(
         len(names),
     )
     return cache
+
+
+def spread(clips: list[Clip], n_views: int) -> list[Clip]:
+    """Of which clip each view is: a recording with many clips counts no more than one with one.
+
+    Where a label has recordings, what a soundfont plays is a quarter of it: it is there in any
+    number, and it is not what a picture of the thing makes anyone expect.
+    """
+    rendered = [clip for clip in clips if clip.source == "soundfont"]
+    recorded = [clip for clip in clips if clip.source != "soundfont"]
+    if not rendered or not recorded:
+        return _in_turns(clips, n_views)
+    n_rendered = round(n_views * RENDERED)
+    return _in_turns(recorded, n_views - n_rendered) + _in_turns(rendered, n_rendered)
+
+
+def _in_turns(clips: list[Clip], n_views: int) -> list[Clip]:
+    recordings = by_recording(clips)
+    rounds = (divmod(i, len(recordings)) for i in range(n_views))
+    return [recordings[which][turn % len(recordings[which])] for turn, which in rounds]
 
 
 def _groups(clips: list[Clip]) -> list[str | None]:
