@@ -1,10 +1,14 @@
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from echoes_rt.format.mel import MelSpec
-from echoes_training.data.audio import ANYWHERE, AudioStore
+from echoes_training.data.audio import ANYWHERE, AudioStore, resampled
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
+from echoes_training.stages.tokenize import spread
 
 
 def clip(recording: str, label: str | None, start: float = 0.0) -> Clip:
@@ -50,3 +54,21 @@ def test_a_short_sound_is_heard_again_after_pauses(monkeypatch: pytest.MonkeyPat
     assert 0.5 < sum(share > 2 for share in heard) / 40 < 0.95
     assert len({np.flatnonzero(np.abs(view) > 1e-3).size for view in views}) > 10  # speeds differ
     assert all(np.abs(view).max() <= 1 for view in views)
+
+
+def test_views_of_a_label_are_shared_among_its_recordings_and_a_quarter_is_rendered() -> None:
+    recorded = [*(clip("long", "bell", float(start)) for start in range(9)), clip("short", "bell")]
+    rendered = [replace(clip(f"tune{i}", "bell"), source="soundfont") for i in range(30)]
+    views = Counter(view.recording[:4] for view in spread([*recorded, *rendered], 400))
+    assert views == {"long": 150, "shor": 150, "tune": 100}
+    assert len({view.start for view in spread(recorded, 100) if view.recording == "long"}) == 9
+    assert Counter(map(id, spread(rendered, 60))) == {id(member): 2 for member in rendered}
+
+
+@pytest.mark.parametrize("speed", [0.94, 1.06])
+def test_a_sound_that_goes_on_does_not_end_in_silence(speed: float) -> None:
+    whole = np.sin(np.arange(20_000) * 0.1).astype(np.float32)
+    short = np.where(np.arange(20_000) < 10_000, whole, 0)
+    whole[-80:] = 0  # of a file that is a little shorter than a clip
+    assert np.abs(resampled(whole, speed)[-200:]).max() > 0.5
+    assert not resampled(short, speed)[-8000:].any()
