@@ -31,7 +31,7 @@ class Question:
 def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Question:
     """Of a pair, with at least one unknown token.
 
-    In context form either medium is the target and the other one is whole, or but for a share up
+    In context form either medium is the target, as often as it has codes, and the other one is whole, or but for a share up
     to ``context_mask`` of it. In joint form,
     ``independent`` draws a ratio for each medium: fully known, fully masked, or by the cosine
     schedule at a uniform progress. So every question that decoding asks is asked in training, the
@@ -40,7 +40,8 @@ def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Q
     """
     layout = config.layout
     if config.model.form == "context":
-        target = int(rng.integers(2))
+        # A code of either medium is asked for equally often.
+        target = int(rng.random() * layout.n_tokens >= layout.image.n_tokens)
         asked = np.zeros(layout.n_tokens, dtype=np.bool_)
         part = (layout.image_slice, layout.audio_slice)[target]
         asked[part] = hide(part.stop - part.start, _masked_ratio(config, rng), rng)
