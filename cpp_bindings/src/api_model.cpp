@@ -18,6 +18,7 @@ echoes_model_info info_of(const echoes_model &model) {
   info.license = manifest.license.c_str();
   info.device = device.name.c_str();
   info.device_reason = device.reason.c_str();
+  info.unrecorded = model.unrecorded();
   info.onnxruntime_version = device.library->version().c_str();
   info.image_width = manifest.image.width;
   info.image_height = manifest.image.height;

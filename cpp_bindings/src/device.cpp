@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "errors.h"
+#include "session.h"
 
 namespace echoes {
 namespace {
@@ -36,39 +37,22 @@ constexpr const char *kConfig[][2] = {
 
 // Convolutions are searched for by a rule, not by trying all, which takes seconds at each start.
 // Products stay float32: with TF32 tokens would differ from the CPU's. Memory grows by what is used.
-constexpr const char *kCudaKeys[] = {"device_id", "cudnn_conv_algo_search", "use_tf32",
-                                     "arena_extend_strategy"};
-constexpr const char *kCudaValues[] = {"HEURISTIC", "0", "kSameAsRequested"};  // behind the first
+constexpr const char *kCudaKeys[] = {"cudnn_conv_algo_search", "use_tf32", "arena_extend_strategy",
+                                     "device_id", "enable_cuda_graph"};
+constexpr const char *kCudaValues[] = {"HEURISTIC", "0", "kSameAsRequested"};  // of the first
 
 // Only a session that computes without the CPU's help says that a device can be used.
 void try_device(const Device &device) {
-  const OrtApi &api = device.library->api();
-  const std::string failure =
-      sentence("ONNX Runtime ", device.library->version(), " does not start on ", device.name);
-  const auto check = [&](OrtStatus *status) { device.library->check(status, failure); };
-  const Owned<OrtSessionOptions> options = session_options(device);
-  check(api.AddSessionConfigEntry(options.get(), "session.disable_cpu_ep_fallback", "1"));
-  OrtSession *session = nullptr;
-  check(api.CreateSessionFromArray(device.library->environment(), kProbeGraph, sizeof kProbeGraph,
-                                   options.get(), &session));
-  const Owned<OrtSession> owned(session, api.ReleaseSession);
-  OrtMemoryInfo *memory = nullptr;
-  check(api.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
-  const Owned<OrtMemoryInfo> owned_memory(memory, api.ReleaseMemoryInfo);
-  float two = 2;
-  constexpr int64_t kShape[] = {1, 1, 1, 1};
-  OrtValue *input = nullptr;
-  check(api.CreateTensorWithDataAsOrtValue(memory, &two, sizeof two, kShape, 4,
-                                           ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &input));
-  const Owned<OrtValue> owned_input(input, api.ReleaseValue);
-  const OrtValue *const inputs[] = {input};
-  constexpr const char *kInputs[] = {"x"}, *kOutputs[] = {"y"};
-  OrtValue *output = nullptr;
-  check(api.Run(session, nullptr, kInputs, inputs, 1, kOutputs, 1, &output));
-  const Owned<OrtValue> owned_output(output, api.ReleaseValue);
-  void *ten = nullptr;
-  check(api.GetTensorMutableData(output, &ten));
-  if (*static_cast<float *>(ten) != 10) {
+  const auto number = [](const char *name) {
+    return TensorSpec{name, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, {1, 1, 1, 1}, false};
+  };
+  SessionDials dials;
+  dials.is_strict = true;
+  const Session probe(device, "a graph that tries it",
+                      {std::begin(kProbeGraph), std::end(kProbeGraph)}, {{number("x")}, number("y")},
+                      dials);
+  const float two = 2;
+  if (*probe.run({{"x", &two, {1, 1, 1, 1}}}).data<float>() != 10) {
     throw BackendError(sentence(device.name, " computes wrong values"));
   }
 }
@@ -84,7 +68,7 @@ int device_index(const std::string &device, const std::string &kind) {
   return is_number ? std::stoi(digits) : -1;
 }
 
-Owned<OrtSessionOptions> session_options(const Device &device) {
+Owned<OrtSessionOptions> session_options(const Device &device, const SessionDials &dials) {
   const OrtApi &api = device.library->api();
   const auto check = [&](OrtStatus *status) {
     device.library->check(status, "ONNX Runtime refuses the options of a session");
@@ -104,12 +88,15 @@ Owned<OrtSessionOptions> session_options(const Device &device) {
                                     "GatherSliceToSplitFusion"));
   }
   if (device.name == "cpu") return options;
+  if (dials.is_strict) {
+    check(api.AddSessionConfigEntry(options.get(), "session.disable_cpu_ep_fallback", "1"));
+  }
   OrtCUDAProviderOptionsV2 *cuda = nullptr;
   check(api.CreateCUDAProviderOptions(&cuda));
   const Owned<OrtCUDAProviderOptionsV2> owned(cuda, api.ReleaseCUDAProviderOptions);
   const std::string index = device.name.substr(std::strlen("cuda:"));
-  std::vector<const char *> values{index.c_str()};
-  values.insert(values.end(), std::begin(kCudaValues), std::end(kCudaValues));
+  std::vector<const char *> values(std::begin(kCudaValues), std::end(kCudaValues));
+  values.insert(values.end(), {index.c_str(), dials.is_recording ? "1" : "0"});
   check(api.UpdateCUDAProviderOptions(cuda, kCudaKeys, values.data(), values.size()));
   check(api.SessionOptionsAppendExecutionProvider_CUDA_V2(options.get(), cuda));
   return options;

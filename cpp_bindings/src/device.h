@@ -28,8 +28,14 @@ int device_index(const std::string &device, const std::string &kind);
 template <typename T>
 using Owned = std::unique_ptr<T, void(ORT_API_CALL *)(T *)>;
 
+// How a session on a GPU is started.
+struct SessionDials {
+  bool is_recording = false;  // what it runs is recorded as CUDA graphs, by number
+  bool is_strict = false;     // a graph of which a node would run on the CPU is refused
+};
+
 // The options of every session on a device.
-Owned<OrtSessionOptions> session_options(const Device &device);
+Owned<OrtSessionOptions> session_options(const Device &device, const SessionDials &dials);
 
 // CPUs of the strictest control group around a process; 0 without a quota. `process` is a folder
 // with its `cgroup` and `mountinfo`.

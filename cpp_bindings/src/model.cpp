@@ -46,17 +46,38 @@ constexpr uint64_t kMelStream = uint64_t{1} << 63;
 
 }  // namespace
 
+std::filesystem::path Model::variant(const std::string &graph) const {
+  const std::filesystem::path whole = bundle_.graph_path(graph);  // says if there is none
+  const bool is_half = device_.name != "cpu" && manifest().has_graph(graph + kHalf);
+  return is_half ? bundle_.graph_path(graph + kHalf) : whole;
+}
+
 const Session &Model::session(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<const Session> &session = sessions_[graph];
   if (session == nullptr) {
-    const std::filesystem::path whole = bundle_.graph_path(graph);  // says if there is none
-    const bool is_half = device_.name != "cpu" && manifest().has_graph(graph + kHalf);
-    session = std::make_unique<const Session>(
-        device_, is_half ? bundle_.graph_path(graph + kHalf) : whole,
-        graph_spec(manifest(), graph));
+    session =
+        std::make_unique<const Session>(device_, variant(graph), graph_spec(manifest(), graph));
   }
   return *session;
+}
+
+BoundStep &Model::bound_step(const std::string &graph) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_ptr<BoundStep> &step = bound_[graph];
+  if (step == nullptr) {
+    step = std::make_unique<BoundStep>(device_, variant(graph), graph_spec(manifest(), graph));
+  }
+  return *step;
+}
+
+const char *Model::unrecorded() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const char *reason = "";
+  for (const auto &entry : bound_) {
+    if (entry.second != nullptr && *reason == '\0') reason = entry.second->unrecorded();
+  }
+  return reason;
 }
 
 Codes Model::checked_codes(Codes codes, const Grid &grid, const std::string &graph) const {
@@ -124,17 +145,20 @@ Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *cont
   const Plan plan = make_plan(tokens, grid, clipped);
   const std::vector<float> drawn = uniforms(noise.seed, noise.window, tokens.size());
   const std::string loop = sentence("decode_", name_of(target));
-  // Only the host's loop can call back, and ONNX Runtime's costs more on a GPU than it saves.
-  const bool is_at_once = !on_step && device_.name == "cpu" && manifest().has_graph(loop);
+  // On the CPU only the host's loop can call back; on a GPU steps are recorded one by one.
+  const bool is_cpu = device_.name == "cpu";
+  const bool is_at_once = !on_step && is_cpu && manifest().has_graph(loop);
   const std::string graph = is_at_once ? loop : loop + "_step";
-  const Session &decoder = session(graph);
+  BoundStep *const bound = is_cpu ? nullptr : &bound_step(graph);
+  const Session &decoder = is_cpu ? session(graph) : bound->session();
   const Output seen =
       context == nullptr
           ? decoder.no_rows_of("context")
           : session(sentence("context_", name_of(other(target))))
                 .run({{"codes", *context, {1, static_cast<int64_t>(context->size())}}});
   return checked_codes(is_at_once ? decode_at_once(decoder, tokens, seen, plan, drawn)
-                                  : decode_by_steps(decoder, tokens, seen, plan, drawn, on_step),
+                       : is_cpu   ? decode_by_steps(decoder, tokens, seen, plan, drawn, on_step)
+                                  : bound->decode(tokens, seen, plan, drawn, on_step),
                        grid, graph);
 }
 

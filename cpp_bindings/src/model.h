@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "bound_step.h"
 #include "bundle.h"
-#include "decode.h"
 #include "device.h"
 #include "image.h"
 #include "session.h"
@@ -63,16 +63,22 @@ class Model {
   Samples vocode(const Mel &mel);
   // In [-1, 1].
   Samples decode_audio(const Codes &codes, const Noise &noise);
+  // Why a GPU gets steps one by one that it should get as CUDA graphs, as long as the model lives;
+  // empty: all is well.
+  const char *unrecorded() const;
 
  private:
   const Session &session(const std::string &graph);
+  BoundStep &bound_step(const std::string &graph);
+  std::filesystem::path variant(const std::string &graph) const;
   Codes checked_codes(Codes codes, const Grid &grid, const std::string &graph) const;
   void check_output(const Output &output, size_t size, const char *graph) const;
 
   Bundle bundle_;
   Device device_;
-  std::mutex mutex_;  // guards sessions_
+  mutable std::mutex mutex_;  // guards both maps
   std::map<std::string, std::unique_ptr<const Session>> sessions_;
+  std::map<std::string, std::unique_ptr<BoundStep>> bound_;  // on a GPU
 };
 
 }  // namespace echoes

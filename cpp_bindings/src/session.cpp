@@ -50,23 +50,64 @@ size_t Output::size() const {
   return size;
 }
 
-Session::Session(const Device &device, const std::filesystem::path &path, GraphSpec spec)
+size_t Output::num_bytes() const {
+  switch (type_) {
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
+      return size();
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
+      return 2 * size();
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
+      return 8 * size();
+    default:
+      return 4 * size();
+  }
+}
+
+Session::Session(const Device &device, std::string name)
     : library_(device.library),
       api_(library_->api()),
       session_(nullptr, api_.ReleaseSession),
       memory_(nullptr, api_.ReleaseMemoryInfo),
-      name_(path.filename().u8string()),
-      device_(device.name),
-      output_name_(spec.output.name) {
-  const Owned<OrtSessionOptions> options = session_options(device);
-  OrtSession *session = nullptr;
-  library_->check(
-      api_.CreateSession(library_->environment(), path.c_str(), options.get(), &session),
-      sentence("ONNX Runtime ", library_->version(), " cannot load ", path.u8string()));
-  session_.reset(session);
+      device_memory_(nullptr, api_.ReleaseMemoryInfo),
+      allocator_(nullptr, api_.ReleaseAllocator),
+      name_(std::move(name)),
+      device_(device.name) {
   OrtMemoryInfo *memory = nullptr;
   check(api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
+  const int index = device_index(device.name, "cuda");
+  if (index < 0) return;
+  check(api_.CreateMemoryInfo("Cuda", OrtDeviceAllocator, index, OrtMemTypeDefault, &memory));
+  device_memory_.reset(memory);
+  worker_ = std::make_unique<Worker>();
+}
+
+Session::Session(const Device &device, const std::filesystem::path &path, const GraphSpec &spec,
+                 const SessionDials &dials)
+    : Session(device, path.filename().u8string()) {
+  open(device, path.u8string(), spec, dials,
+       [&](const OrtSessionOptions *options, OrtSession **made) {
+         return api_.CreateSession(library_->environment(), path.c_str(), options, made);
+       });
+}
+
+Session::Session(const Device &device, const char *name, const std::vector<uint8_t> &graph,
+                 const GraphSpec &spec, const SessionDials &dials)
+    : Session(device, name) {
+  open(device, name, spec, dials, [&](const OrtSessionOptions *options, OrtSession **made) {
+    return api_.CreateSessionFromArray(library_->environment(), graph.data(), graph.size(), options,
+                                       made);
+  });
+}
+
+void Session::open(const Device &device, const std::string &place, const GraphSpec &spec,
+                   const SessionDials &dials, const Create &create) {
+  const Owned<OrtSessionOptions> options = session_options(device, dials);
+  OrtSession *session = nullptr;
+  library_->check(create(options.get(), &session),
+                  sentence("ONNX Runtime ", library_->version(), " cannot load ", place));
+  session_.reset(session);
+  output_name_ = spec.output.name;
   inputs_ = tensors(api_.SessionGetInputCount, api_.SessionGetInputName,
                     api_.SessionGetInputTypeInfo);
   check_tensors("input", inputs_, spec.inputs);
@@ -74,22 +115,58 @@ Session::Session(const Device &device, const std::filesystem::path &path, GraphS
                 tensors(api_.SessionGetOutputCount, api_.SessionGetOutputName,
                         api_.SessionGetOutputTypeInfo),
                 {spec.output});
+  if (worker_ == nullptr) return;
+  OrtAllocator *allocator = nullptr;
+  check(api_.CreateAllocator(session, device_memory_.get(), &allocator));
+  allocator_.reset(allocator);
 }
 
 Output Session::run(const std::vector<Input> &inputs) const {
+  OrtValue *output = nullptr;
+  compute(inputs, nullptr, &output);
+  return output_of(output);
+}
+
+void Session::run_into(const std::vector<Input> &inputs, OrtValue *output, int number) const {
+  OrtRunOptions *made = nullptr;
+  check(api_.CreateRunOptions(&made));
+  const Owned<OrtRunOptions> options(made, api_.ReleaseRunOptions);
+  check(api_.AddRunConfigEntry(made, "gpu_graph_id", std::to_string(number).c_str()));
+  compute(inputs, made, &output);
+}
+
+void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *options,
+                      OrtValue **output) const {
   std::vector<Owned<OrtValue>> made;
   std::vector<const char *> names;
   std::vector<const OrtValue *> values;
   for (const Input &input : inputs) {
     names.push_back(input.name);
-    if (input.value == nullptr) made.push_back(tensor_of(input));
+    if (input.value == nullptr) {
+      made.push_back(tensor_at(memory_, const_cast<void *>(input.data), input));
+    }
     values.push_back(input.value != nullptr ? input.value : made.back().get());
   }
   const char *output_name = output_name_.c_str();
-  OrtValue *output = nullptr;
-  check(api_.Run(session_.get(), nullptr, names.data(), values.data(), values.size(), &output_name,
-                 1, &output));
-  return output_of(output);
+  const auto run = [&] {
+    check(api_.Run(session_.get(), options, names.data(), values.data(), values.size(),
+                   &output_name, 1, output));
+  };
+  worker_ != nullptr ? worker_->run(run) : run();
+}
+
+Owned<OrtValue> Session::allocate(size_t num_bytes) const {
+  const auto size = static_cast<int64_t>(num_bytes);
+  OrtValue *value = nullptr;
+  check(api_.CreateTensorAsOrtValue(allocator_.get(), &size, 1, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+                                    &value));
+  return Owned<OrtValue>(value, api_.ReleaseValue);
+}
+
+Owned<OrtValue> Session::part_of(OrtValue *bytes, size_t begin, const Input &like) const {
+  void *start = nullptr;
+  check(api_.GetTensorMutableData(bytes, &start));
+  return tensor_at(device_memory_, static_cast<uint8_t *>(start) + begin, like);
 }
 
 bool Session::takes(const std::string &input) const { return find_input(input) != nullptr; }
@@ -128,11 +205,11 @@ void Session::check(OrtStatus *status) const {
 }
 
 // Copies nothing.
-Owned<OrtValue> Session::tensor_of(const Input &input) const {
+Owned<OrtValue> Session::tensor_at(const Owned<OrtMemoryInfo> &memory, void *data,
+                                   const Input &like) const {
   OrtValue *made = nullptr;
-  check(api_.CreateTensorWithDataAsOrtValue(memory_.get(), const_cast<void *>(input.data),
-                                            input.num_bytes, input.shape.data(),
-                                            input.shape.size(), input.type, &made));
+  check(api_.CreateTensorWithDataAsOrtValue(memory.get(), data, like.num_bytes, like.shape.data(),
+                                            like.shape.size(), like.type, &made));
   return Owned<OrtValue>(made, api_.ReleaseValue);
 }
 
@@ -145,9 +222,11 @@ Output Session::output_of(OrtValue *value) const {
   check(api_.GetDimensionsCount(info.get(), &rank));
   std::vector<int64_t> shape(rank);
   check(api_.GetDimensions(info.get(), shape.data(), rank));
+  ONNXTensorElementDataType type = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+  check(api_.GetTensorElementType(info.get(), &type));
   void *data = nullptr;
   check(api_.GetTensorMutableData(value, &data));
-  return Output(owner, data, std::move(shape));
+  return Output(owner, data, type, std::move(shape));
 }
 
 std::vector<TensorSpec> Session::tensors(Count count_of, Name name_of, TypeInfo type_of) const {

@@ -1,5 +1,6 @@
 // ONNX Runtime with a CUDA that is not there: that of the environment's FAKE_CUDA_ORT, whose CUDA
-// sessions start and run on the CPU.
+// sessions start and run on the CPU, and whose memory is the host's. FAKE_CUDA_REFUSES, where it is
+// set, is the number of the CUDA graph that cannot be recorded; 0: no session that records starts.
 #include <dlfcn.h>
 
 #include <cstddef>
@@ -18,6 +19,11 @@ const OrtApiBase *true_base() {
   return reinterpret_cast<GetApiBase>(dlsym(library, "OrtGetApiBase"))();
 }
 
+bool refuses(const char *number) {
+  const char *refused = std::getenv("FAKE_CUDA_REFUSES");
+  return refused != nullptr && std::strcmp(refused, number) == 0;
+}
+
 const OrtApi *ORT_API_CALL get_api(uint32_t version) noexcept {
   const OrtApi *api = true_base()->GetApi(version);
   if (api == nullptr) return nullptr;
@@ -32,10 +38,25 @@ const OrtApi *ORT_API_CALL get_api(uint32_t version) noexcept {
   fake.UpdateCUDAProviderOptions = [](OrtCUDAProviderOptionsV2 *, const char *const *keys,
                                       const char *const *values,
                                       size_t count) noexcept -> OrtStatus * {
+    bool is_exact = false;
     for (size_t i = 0; i < count; ++i) {
-      if (std::strcmp(keys[i], "use_tf32") == 0 && std::strcmp(values[i], "0") == 0) return nullptr;
+      is_exact |= std::strcmp(keys[i], "use_tf32") == 0 && std::strcmp(values[i], "0") == 0;
+      const bool records =
+          std::strcmp(keys[i], "enable_cuda_graph") == 0 && std::strcmp(values[i], "1") == 0;
+      if (records && refuses("0")) return fake.CreateStatus(ORT_FAIL, "no session records");
     }
+    if (is_exact) return nullptr;
     return fake.CreateStatus(ORT_FAIL, "TF32 is on, tokens would differ from the CPU's");
+  };
+  fake.AddRunConfigEntry = [](OrtRunOptions *options, const char *key,
+                              const char *value) noexcept -> OrtStatus * {
+    const bool numbers = std::strcmp(key, "gpu_graph_id") == 0;
+    if (numbers && refuses(value)) return fake.CreateStatus(ORT_FAIL, "no graph is recorded");
+    return true_api->AddRunConfigEntry(options, key, value);
+  };
+  fake.CreateMemoryInfo = [](const char *, OrtAllocatorType type, int, OrtMemType memory,
+                             OrtMemoryInfo **made) noexcept -> OrtStatus * {
+    return true_api->CreateMemoryInfo("Cpu", type, 0, memory, made);
   };
   fake.SessionOptionsAppendExecutionProvider_CUDA_V2 =
       [](OrtSessionOptions *, const OrtCUDAProviderOptionsV2 *) noexcept -> OrtStatus * {

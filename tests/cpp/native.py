@@ -40,7 +40,10 @@ class ModelInfo(ctypes.Structure):
         ("struct_size", c_size_t),
         *[
             (name, ctypes.c_char_p)
-            for name in ("name", "license", "device", "device_reason", "onnxruntime_version")
+            for name in (
+                *("name", "license", "device", "device_reason", "unrecorded"),
+                "onnxruntime_version",
+            )
         ],
         ("image_width", c_int32),
         ("image_height", c_int32),
@@ -111,11 +114,15 @@ class Native:
             ctypes.byref(model_options),
             ctypes.byref(self.model),
         )
-        self.info = ModelInfo(struct_size=ctypes.sizeof(ModelInfo))
-        self.call("echoes_model_get_info", self.model, ctypes.byref(self.info))
+        self.info = self.now()
 
     def close(self) -> None:
         self.lib.echoes_model_destroy(self.model)
+
+    def now(self) -> ModelInfo:
+        info = ModelInfo(struct_size=ctypes.sizeof(ModelInfo))
+        self.call("echoes_model_get_info", self.model, ctypes.byref(info))
+        return info
 
     def call(self, function: str, *arguments: Any) -> None:
         status = getattr(self.lib, function)(*arguments)

@@ -5,6 +5,7 @@ stand-ins stay loaded.
 """
 
 import ctypes
+import json
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from echoes_rt.nvidia.gpu_check.soak import check_soak
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 
+_ROOT = Path(__file__).parents[2]
 _SOURCES = Path(__file__).parent / "stand_ins"
 _DRIVER = Path(__file__).parents[1] / "runtime" / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")
@@ -66,7 +68,8 @@ class StandIns:
 
 
 @pytest.fixture(scope="module")
-def libraries(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The libraries, in the order in which they are loaded."""
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("needs onnxruntime-gpu")
     compiler = shutil.which("cc")
@@ -78,7 +81,6 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
         folder = tmp_path_factory.mktemp("stand_ins")
     else:
         pytest.skip("there is a driver here")
-    loaded = {}
     for name, sources in _LIBRARIES.items():
         script = folder / f"{name}.map"
         script.write_text(f"{name} {{ global: *; }};")
@@ -88,7 +90,12 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
             command.append(f"-Wl,--version-script={script}")
         command += ["-o", str(folder / name), *map(str, sources), "-ldl"]
         subprocess.run(command, check=True)
-        loaded[name] = ctypes.CDLL(str(folder / name), ctypes.RTLD_GLOBAL)
+    return [folder / name for name in _LIBRARIES]
+
+
+@pytest.fixture(scope="module")
+def libraries(compiled: list[Path]) -> ctypes.CDLL:
+    loaded = {path.name: ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL) for path in compiled}
     return loaded["libcudart.so.13"]
 
 
@@ -176,3 +183,27 @@ def test_the_ways_of_gpu_check(model: Model, monkeypatch: pytest.MonkeyPatch) ->
     assert isinstance(gpu, dict)
     step = gpu["graphs"]["decode_audio_step"]
     assert step["launches"] == step["calls"] > 0
+
+
+def test_the_library_for_c_records_once_and_then_copies_twice_without_a_context(
+    compiled: list[Path], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """In a process without Python's ONNX Runtime, whose host functions the provider would take."""
+    missing = [name for name in ("cmake", "ninja", "c++") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"the C++ library is NOT TESTED: there is no {', '.join(missing)}")
+    made = tmp_path / "build"
+    configure = ["cmake", "-S", str(_ROOT / "cpp_bindings"), "-B", str(made), "-G", "Ninja"]
+    configure.append("-DCMAKE_BUILD_TYPE=Debug")  # is built in half the time
+    for command in (configure, ["cmake", "--build", str(made), "--target", "echoes_rt"]):
+        subprocess.run(command, check=True, capture_output=True)
+    ort = Path(onnxruntime.__file__).parent / "capi"
+    command = [sys.executable, str(_SOURCES / "native_decoding.py"), str(made), str(ort)]
+    command += [str(tiny_bundle), *map(str, compiled)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, again, other_thread, refused = map(json.loads, done.stdout.splitlines())
+    assert first["recorded"] == 3
+    assert again == {"launches": 0, "to_device": 2, "to_host": 1, "recorded": 0, "replayed": 3}
+    assert other_thread == again, "each thread records again"
+    assert refused["recorded"] == refused["replayed"] == 0

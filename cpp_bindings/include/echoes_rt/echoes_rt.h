@@ -101,11 +101,12 @@ ECHOES_API void echoes_model_destroy(echoes_model *model);
 /* What a model is; the sizes of all buffers follow from it. */
 typedef struct echoes_model_info {
   size_t struct_size;
-  /* These five live as long as the model. */
+  /* These six live as long as the model. */
   const char *name;
   const char *license;
   const char *device;                /* "cpu" or "cuda:<index>" */
   const char *device_reason;         /* why that device */
+  const char *unrecorded;            /* why a GPU gets single steps, not CUDA graphs; else empty */
   const char *onnxruntime_version;   /* of the library that was opened */
   int32_t image_width, image_height; /* of generated pictures, pixels */
   int32_t sample_rate;               /* Hz, of every sound given and made */

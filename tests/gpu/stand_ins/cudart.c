@@ -14,6 +14,7 @@
 int fake_launches, fake_to_device, fake_to_host, fake_recorded, fake_replayed, fake_mistakes;
 int fake_refuses_recording;
 int fake_gives_zeroes; /* whatever a kernel would have computed */
+int fake_number;       /* then what a copy of four bytes gives instead */
 
 static __thread int is_recording;
 static intptr_t last_handle = 0x1000;
@@ -63,7 +64,11 @@ static cudaError_t copy(void *to, const void *from, size_t size, enum cudaMemcpy
     } else if (kind == cudaMemcpyDeviceToHost) {
         fake_to_host++;
         fake_mistakes += size && (to_device || !from_device);
-        if (fake_gives_zeroes) return memset(to, 0, size), cudaSuccess;
+        if (fake_gives_zeroes) {
+            memset(to, 0, size);
+            if (size == sizeof fake_number) memcpy(to, &fake_number, size);
+            return cudaSuccess;
+        }
     }
     fake_mistakes += waits && is_recording;
     return memcpy(to, from, size), cudaSuccess;

@@ -1,17 +1,18 @@
-"""Graphs in float16, which a GPU runs; the GPU is not there: its sessions run on the CPU."""
+"""What a GPU runs, bound and in float16; the GPU is not there: its sessions run on the CPU."""
 
 import hashlib
 import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from native import Native, NativeError
+from native import Native, NativeError, StepCallback
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake CUDA needs dlopen")
 
@@ -61,7 +62,61 @@ def sound_of(model: Native) -> np.ndarray:
     return model.image_to_audio(PIXELS, model.options()[0])
 
 
-def test_a_gpu_runs_them_and_the_cpu_does_not(
+def test_steps_on_fixed_buffers_give_the_codes_of_the_cpu(
+    tiny_bundle: Path, opened: Opened
+) -> None:
+    """For sizes in turns, on kept buffers and beyond their limit, and from several threads."""
+    cpu, cuda = opened(tiny_bundle, b"cpu"), opened(tiny_bundle, b"cuda")
+
+    def decoded(model: Native, seed: int) -> list[int]:
+        n_tokens = model.info.audio_columns * model.info.audio_rows
+        context = model.info.image_columns * model.info.image_rows
+        options, _ = model.options(seed=seed, steps=1 + seed % n_tokens)
+        tokens = np.full(n_tokens, model.info.audio_codebook_size, np.int32)
+        tokens[: seed % 3] = 1
+        seen = None if seed % 4 == 3 else np.full(context, seed % 5, np.int32)
+        return [*model.decode_tokens("audio", tokens, seen, options)]
+
+    expected = [decoded(cpu, seed) for seed in range(40)]
+    for _ in range(2):
+        assert [decoded(cuda, seed) for seed in range(40)] == expected
+    found: dict[int, list[int]] = {}
+
+    def decode_all(first: int) -> None:
+        found.update((seed, decoded(cuda, seed)) for seed in range(first, 40, 4))
+
+    threads = [threading.Thread(target=decode_all, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[seed] for seed in range(40)] == expected
+    assert cuda.now().unrecorded == b""
+
+
+def test_a_cancelled_decoding_leaves_the_next_one_whole(tiny_bundle: Path, opened: Opened) -> None:
+    cuda = opened(tiny_bundle, b"cuda")
+    expected = sound_of(cuda)
+    stop = StepCallback(lambda step, *_: step < 1)
+    with pytest.raises(NativeError) as caught:
+        cuda.image_to_audio(PIXELS, cuda.options(on_step=stop)[0])
+    assert caught.value.status == "cancelled"
+    assert (sound_of(cuda) == expected).all()
+
+
+@pytest.mark.parametrize("refused", ["0", "1", "2"])
+def test_a_failing_recording_is_told_and_the_decoding_goes_on(
+    refused: str, tiny_bundle: Path, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = sound_of(opened(tiny_bundle, b"cpu"))
+    monkeypatch.setenv("FAKE_CUDA_REFUSES", refused)
+    cuda = opened(tiny_bundle, b"cuda")
+    for _ in range(2):
+        assert (sound_of(cuda) == expected).all()
+    assert b"record" in cuda.now().unrecorded
+
+
+def test_a_gpu_runs_halves_and_the_cpu_does_not(
     copy: Path, tiny_manifest: Fresh, opened: Opened
 ) -> None:
     expected = sound_of(opened(copy, b"cpu"))
@@ -79,7 +134,7 @@ def test_a_gpu_runs_them_and_the_cpu_does_not(
 
 
 @pytest.mark.parametrize(("graph", "output"), [("mel_decoder", "mel"), ("vocoder", "waveform")])
-def test_their_signature_is_that_of_the_graph(
+def test_the_signature_of_a_half_is_that_of_the_graph(
     graph: str, output: str, copy: Path, tiny_manifest: Fresh, opened: Opened
 ) -> None:
     """Else half as many bytes would be there as are read."""
@@ -99,7 +154,7 @@ def test_their_signature_is_that_of_the_graph(
     assert caught.value.status == "bundle"
 
 
-def test_there_is_none_of_a_graph_that_is_not_there(
+def test_there_is_no_half_of_a_graph_that_is_not_there(
     copy: Path, tiny_manifest: Fresh, opened: Opened
 ) -> None:
     data = tiny_manifest()
