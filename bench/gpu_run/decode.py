@@ -32,14 +32,15 @@ Question = dict[str, NDArray[Any]]
 
 
 def timed(run: Callable[[], object], runs: int) -> dict[str, float]:
-    """Milliseconds, after two runs that do not count."""
+    """Milliseconds, on a GPU after two runs that do not count."""
     times = []
-    for number in range(runs + 2):
+    warm_up = 2 if CUDA else 0
+    for number in range(warm_up + runs):
         start = time.perf_counter()
         run()
         if CUDA:
             torch.cuda.synchronize()
-        if number >= 2:
+        if number >= warm_up:
             times.append((time.perf_counter() - start) * 1000)
     p50, p95 = np.percentile(times, (50, 95))
     return {"p50_ms": round(float(p50), 3), "p95_ms": round(float(p95), 3)}
