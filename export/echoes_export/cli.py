@@ -14,6 +14,8 @@ from echoes_rt.install import missing_extra
 from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from echoes_export.bundle.models import Models
     from echoes_export.inputs import Inputs
     from echoes_rt.bundle import Bundle
@@ -205,24 +207,30 @@ def verify(
 @main.command()
 @click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.option("--pictures", type=click.IntRange(1, 1000), default=8, show_default=True)
-def half(bundle_path: Path, pictures: int) -> None:
+@click.option(
+    "--device",
+    help="cuda or webgpu: keep only what it runs faster in float16. Default: keep all.",
+)
+def half(bundle_path: Path, pictures: int, device: str | None) -> None:
     """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
 
     Prints how far they move what each graph gives, on noise. Devices cuda and webgpu
     run them from then on. Build TensorRT engines afterwards: older ones are then stale.
 
-    Example: echoes-export half my-bundle
+    Example: echoes-export half my-bundle --device cuda
     """
-    from echoes_export.precision.half_bundle import add_half_graphs, half_bundle
-    from echoes_rt.bundle import Bundle
+    from echoes_export.precision.half_bundle import add_half_graphs
+    from echoes_export.precision.half_speed import faster
     from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
-    def accept(folder: Path) -> None:
-        bundle = Bundle.open(folder)
-        asked = noise_pictures(bundle.manifest.image, pictures)
-        click.echo(table(compare_bundles(bundle, half_bundle(bundle), asked)))
+    def choose(whole: "Bundle", halves: "Bundle") -> "Collection[str]":
+        asked = noise_pictures(whole.manifest.image, pictures)
+        click.echo(table(compare_bundles(whole, halves, asked)))
+        if device is None:
+            return halves.manifest.graphs
+        return faster(whole, halves, device, click.echo)
 
-    manifest = add_half_graphs(bundle_path, accept=accept)
+    manifest = add_half_graphs(bundle_path, choose)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
 
 

@@ -1,6 +1,8 @@
 """Graphs in float16 beside the others, and the devices that run them."""
 
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +13,17 @@ from click.testing import CliRunner
 from onnx import TensorProto
 
 from echoes_export.cli import main
-from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs, half_bundle
+from echoes_export.precision import half_speed
+from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs
+from echoes_export.precision.half_speed import faster, speeds
 from echoes_export.precision.quantize import quantize_bundle
 from echoes_rt import model as engine_module
+from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import compare_bundles, noise_pictures
-from echoes_rt.errors import BundleError
+from echoes_rt.errors import BundleError, InputError
+from echoes_rt.format.graphs import HALF
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check.parity import check_parity
 
@@ -30,8 +36,19 @@ def accept(_: Path) -> None:
 def bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     folder = tmp_path_factory.mktemp("half") / "bundle"
     shutil.copytree(tiny_bundle, folder)
-    add_half_graphs(folder, accept=accept)
+    add_half_graphs(folder)
     return Bundle.open(folder)
+
+
+@pytest.fixture(scope="module")
+def halves(bundle: Bundle) -> Bundle:
+    """The same folder, as if its float16 graphs were all that it had."""
+    graphs = {
+        name.removesuffix(HALF): entry
+        for name, entry in bundle.manifest.graphs.items()
+        if name.endswith(HALF)
+    }
+    return replace(bundle, manifest=replace(bundle.manifest, graphs=graphs))
 
 
 def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bundle: Path) -> None:
@@ -50,12 +67,10 @@ def test_products_compute_in_float16_and_all_else_stays(bundle: Bundle, tiny_bun
     assert {kinds.get(node.output[0]) for node in products} <= {TensorProto.FLOAT16, None}
 
 
-def test_effect_is_small_and_told_of_every_graph(bundle: Bundle) -> None:
+def test_effect_is_small_and_told_of_every_graph(bundle: Bundle, halves: Bundle) -> None:
     checks = {
         (c.graph, c.metric): c.value
-        for c in compare_bundles(
-            bundle, half_bundle(bundle), noise_pictures(bundle.manifest.image, 4)
-        )
+        for c in compare_bundles(bundle, halves, noise_pictures(bundle.manifest.image, 4))
     }
     assert 0 < checks["logits_audio", "relative error"] < 3e-3
     assert checks["vocoder", "lowest SNR, dB"] > 50
@@ -99,7 +114,7 @@ def test_an_int8_bundle_has_none_and_gets_none(bundle: Bundle, tmp_path: Path) -
     manifest = quantize_bundle(bundle, tmp_path / "int8", "tiny-int8", accept=accept)
     assert not any(name.endswith("_half") for name in manifest.graphs)
     with pytest.raises(BundleError, match="computes in int8 for CPUs; give the bundle that it was"):
-        add_half_graphs(tmp_path / "int8", accept=accept)
+        add_half_graphs(tmp_path / "int8")
 
 
 def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -110,3 +125,50 @@ def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> N
         assert result.exit_code == 0, result.output
         assert "decode_audio_step  equal tokens of one step" in result.stdout
     assert np.all([(folder / f"{name}_half.onnx").is_file() for name in GRAPHS])
+
+
+def test_every_graph_is_timed_in_both(bundle: Bundle, halves: Bundle) -> None:
+    cpu = DeviceChoice(device="cpu", reason="")
+    found = speeds(Model(bundle, cpu, threads=1), Model(halves, cpu, threads=1), rounds=1)
+    assert found.keys() == set(GRAPHS)
+    assert all(min(times) > 0 for times in found.values())
+
+
+def test_only_what_is_faster_on_a_device_is_kept(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device is the CPU, on which some graphs are made slow: in float16 and without it."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, folder)
+    slow = {"vocoder_half.onnx", "decode_audio_step_half.onnx", "mel_decoder.onnx"}
+
+    class Device(OnnxSession):
+        def __init__(self, path: Path, *arguments: Any) -> None:
+            super().__init__(path, *arguments)
+            if path.name in slow:
+                self._session = Slow(self._session)
+
+    class Slow:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def run(self, *arguments: Any) -> Any:
+            time.sleep(0.02)
+            return self._session.run(*arguments)
+
+    monkeypatch.setattr(engine_module, "OnnxSession", Device)
+    monkeypatch.setattr(half_speed, "HALF_KINDS", ("cpu",))
+    monkeypatch.setattr(half_speed, "ROUNDS", 3)
+    result = CliRunner().invoke(main, ["half", str(folder), "--pictures", "1", "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert all(f"\n{name}: " in result.stdout for name in GRAPHS)
+    graphs = Bundle.open(folder).manifest.graphs
+    assert "mel_decoder_half" in graphs
+    assert graphs.keys().isdisjoint({"vocoder_half", "decode_audio_step_half"})
+    written = {path.stem for path in folder.glob("*_half.onnx")}
+    assert written == {name for name in graphs if name.endswith(HALF)}
+
+
+def test_a_device_that_runs_none_of_them_is_refused(bundle: Bundle, halves: Bundle) -> None:
+    with pytest.raises(InputError):
+        faster(bundle, halves, "cpu", lambda _: None)

@@ -1,7 +1,7 @@
 """Graphs that compute in float16, for GPUs, in a bundle that already has them in float32."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,12 +22,16 @@ GRAPHS = (
 """Those without control flow: with it, ONNX Runtime's GPUs lose more than float16 gains."""
 
 
-def add_half_graphs(folder: Path, *, accept: Callable[[Path], None]) -> Manifest:
+def add_half_graphs(
+    folder: Path,
+    choose: Callable[[Bundle, Bundle], Collection[str]] = lambda _, half: half.manifest.graphs,
+) -> Manifest:
     """Writes them beside the others, with the same weights; all else stays as it is.
 
     Args:
         folder: of the bundle, which changes as a whole or not at all.
-        accept: is given the finished folder before it takes the old one's place; may refuse it.
+        choose: is given the bundle without them and with them alone, and names those to keep; may
+            refuse.
 
     Raises:
         BundleError: if the bundle is damaged, or an int8 one.
@@ -36,7 +40,7 @@ def add_half_graphs(folder: Path, *, accept: Callable[[Path], None]) -> Manifest
     bundle = Bundle.open(folder)
     if bundle.folder != bundle.source:
         raise InputError(f"{folder} is a zip; unpack it and give the folder")
-    graphs = bundle.manifest.graphs
+    graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(HALF)}
     if any(entry.precision == "int8" for entry in graphs.values()):
         raise BundleError(
             f"bundle {bundle.manifest.name} computes in int8 for CPUs; give the bundle that it was "
@@ -44,23 +48,16 @@ def add_half_graphs(folder: Path, *, accept: Callable[[Path], None]) -> Manifest
         )
     with appearing(folder) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
-        entries = {
-            f"{name}{HALF}": _write(partial, bundle, name) for name in GRAPHS if name in graphs
-        }
-        manifest = replace(bundle.manifest, graphs=graphs | entries)
+        entries = {name: _write(partial, bundle, name) for name in GRAPHS if name in graphs}
+        whole = replace(bundle, manifest=replace(bundle.manifest, graphs=graphs))
+        made = replace(bundle.manifest, graphs=entries)
+        kept = choose(whole, replace(bundle, folder=partial, manifest=made))
+        for name in entries.keys() - kept:
+            (partial / entries[name].file).unlink()
+        halves = {f"{name}{HALF}": entry for name, entry in entries.items() if name in kept}
+        manifest = replace(bundle.manifest, graphs=graphs | halves)
         manifest.write(partial / MANIFEST_NAME)
-        accept(partial)
     return manifest
-
-
-def half_bundle(bundle: Bundle) -> Bundle:
-    """The same folder, as if its float16 graphs were all that it had."""
-    graphs = {
-        name.removesuffix(HALF): entry
-        for name, entry in bundle.manifest.graphs.items()
-        if name.endswith(HALF)
-    }
-    return replace(bundle, manifest=replace(bundle.manifest, graphs=graphs))
 
 
 def _write(folder: Path, bundle: Bundle, name: str) -> GraphEntry:
