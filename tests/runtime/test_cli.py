@@ -19,6 +19,7 @@ from echoes_rt import bundle as bundle_module
 from echoes_rt.backends.device import KINDS
 from echoes_rt.cli import main
 from echoes_rt.install import install_line
+from echoes_rt.model import Model
 
 Run = Callable[..., Result]
 
@@ -64,7 +65,9 @@ def test_generate_writes_by_suffix(suffix: str, run: Run, tmp_path: Path) -> Non
     assert (info.format.lower(), info.samplerate) == (suffix, 22_050)
 
 
-def test_generate_speaks_json(run: Run) -> None:
+def test_generate_speaks_json(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    unrecorded = {"decode_audio_step": "CUDA failure 900"}
+    monkeypatch.setattr(Model, "unrecorded", lambda _: unrecorded)
     result = run(
         *("generate", "picture.jpg", "out.wav", "--json", "--seed", 2**64 - 1, "--steps", 3),
         *("--guidance-scale", 1.5, "--temperature", 0.5),
@@ -77,6 +80,7 @@ def test_generate_speaks_json(run: Run) -> None:
         "file": "out.wav",
         "duration_s": 0.093,
         "sample_rate": 22_050,
+        "unrecorded": unrecorded,
         "bundle": "echoes-tiny",
         "device": "cpu",
         "device_reason": "asked for",

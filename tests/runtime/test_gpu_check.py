@@ -62,6 +62,7 @@ def test_every_check_of_a_device_that_starts_is_made(
     # A fresh process knows no fakes.
     cold = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 1.0))
     monkeypatch.setattr(report, "cold_start", lambda _: cold)
+    monkeypatch.setattr(Model, "unrecorded", lambda _: {"decode_audio": "CUDA failure 900"})
     bundle = Bundle.open(add_engine("decode_audio", precision="fp32"))
     checks = run_checks(bundle, 0.0, 1, lambda _: None, is_building=True)
     made = [outcome for outcome in checks if outcome.status != SKIPPED]
@@ -71,6 +72,7 @@ def test_every_check_of_a_device_that_starts_is_made(
     # How long the last quarter takes is up to the machine that runs the tests.
     assert [o.status for o in made if o.check != "soak"] == [PASSED] * 2, [o.line for o in made]
     assert made[0].figures["flips_all_steps"] == 0
+    assert "CUDA failure 900" in made[2].said
     assert json.dumps([o.to_dict() for o in made])
 
 

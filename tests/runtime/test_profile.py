@@ -214,6 +214,8 @@ def test_command_writes_document_and_trace(
     tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gemm_peak, "SIZE", 64)
+    unrecorded = {"decode_audio_step": "CUDA failure 900"}
+    monkeypatch.setattr(Model, "unrecorded", lambda _: unrecorded)
     trace = tmp_path / "trace.json"
     result = profiled(
         *(tiny_bundle, "--runs", 1, "--steps", 2, "--image", picture, "--device", "cpu"),
@@ -235,6 +237,8 @@ def test_command_writes_document_and_trace(
     assert profile["cold_start"]["total_ms"] > profile["cold_start"]["first_sound_ms"] > 0
     assert profile["real_time_factor"] > 0
     assert profile["fallen_to_cpu"] == {}
+    assert profile["unrecorded"] == unrecorded
+    assert any(l.startswith("warning") and "CUDA failure 900" in l for l in result.stderr.splitlines())
     assert [point["members"] for point in profile["batches"]] == [1, 4, 16]
     assert all(point["sounds_per_second"] > 0 for point in profile["batches"])
     stage = profile["stages"]["vocode"]

@@ -13,8 +13,9 @@ from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.data.prefetch import Prefetch
+from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.processes import Processes
-from echoes_training.stages import mel_codec, refine, transformer, vocoder, vqgan
+from echoes_training.stages import image_codec, mel_codec, refine, transformer, vocoder, vqgan
 from echoes_training.stages.loop import Measures
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
@@ -66,6 +67,8 @@ STAGES = {
     "refine-image": (refine, ["--set", "loss_weights.category=0.1"]),
     "mel-codec": (mel_codec, ["--set", "adversarial_start=0"]),
     "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
+    "image-codec": (image_codec, ["--set", "adversarial_start=0"]),
+    "image-codec, decoder": (image_codec, ["--set", "adversarial_start=0", "--set", "code_steps=1"]),
     "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
 }
 
@@ -100,6 +103,7 @@ def test_nothing_of_a_step_waits(
         command = ["image-vqgan", *index, "--out", str(codec), "--set", "loop.steps=1"]
         assert CliRunner().invoke(main, command, catch_exceptions=False).exit_code == 0
         options = ["--codec", str(codec), *options]
+    monkeypatch.setattr(EfficientNetLite0Teacher, "load_published", lambda _: None)
     monkeypatch.setattr(module, "train", one_step)
     # Samples are drawn ahead; the plain AdamW keeps its counts on the CPU, the fused one does not.
     monkeypatch.setattr(Prefetch, "__call__", reads.uncounted(Prefetch.__call__))
@@ -107,7 +111,7 @@ def test_nothing_of_a_step_waits(
     source = (
         ["--tokens", str(random_tokens), "--preset", "tiny"] if stage == "transformer" else index
     )
-    command = [stage, *source, *options, "--out", str(tmp_path / "run")]
+    command = [stage.split(",")[0], *source, *options, "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert reads.found == []
