@@ -73,6 +73,7 @@ def test_every_check_of_a_device_that_starts_is_made(
     assert [o.status for o in made if o.check != "soak"] == [PASSED] * 2, [o.line for o in made]
     assert made[0].figures["flips_all_steps"] == 0
     assert "CUDA failure 900" in made[2].said
+    assert "warning           decode_audio is not recorded" in str(made[2].figures["text"])
     assert json.dumps([o.to_dict() for o in made])
 
 

@@ -238,7 +238,6 @@ def test_command_writes_document_and_trace(
     assert profile["real_time_factor"] > 0
     assert profile["fallen_to_cpu"] == {}
     assert profile["unrecorded"] == unrecorded
-    assert any(l.startswith("warning") and "CUDA failure 900" in l for l in result.stderr.splitlines())
     assert [point["members"] for point in profile["batches"]] == [1, 4, 16]
     assert all(point["sounds_per_second"] > 0 for point in profile["batches"])
     stage = profile["stages"]["vocode"]

@@ -68,7 +68,10 @@ STAGES = {
     "mel-codec": (mel_codec, ["--set", "adversarial_start=0"]),
     "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
     "image-codec": (image_codec, ["--set", "adversarial_start=0"]),
-    "image-codec, decoder": (image_codec, ["--set", "adversarial_start=0", "--set", "code_steps=1"]),
+    "image-codec, decoder": (
+        image_codec,
+        ["--set", "adversarial_start=0", "--set", "code_steps=1"],
+    ),
     "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
 }
 
