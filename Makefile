@@ -10,21 +10,44 @@ GPU_VENV := .venv-gpu
 GPU_PYTHON ?= $(RUNTIME_VENV)/bin/python
 ORT_FOLDER := import onnxruntime, pathlib; \
 	print(pathlib.Path(onnxruntime.__file__).parent / 'capi')
+# Tests that have passed in the runtime's environment and need not run in the other one.
+PASSED := $(RUNTIME_VENV)/passed
 PIP := -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
+# Two checks at a time; Make before 4.0, which macOS has, would mix up what they print.
+ifeq ($(MAKECMDGOALS)$(filter output-sync,$(.FEATURES)),testoutput-sync)
+MAKEFLAGS += -j2 --output-sync=target
+endif
+
+.PHONY: demo test test-runtime test-gpu test-training test-rest oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/dog.jpg out.wav --seed 1
 
-test: check $(RUNTIME_VENV)/.installed  ## every check: style, types, runtime without torch, the rest
-	$(RUNTIME_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
+test: check test-runtime test-gpu test-training test-rest  ## every check, two at a time
+
+test-runtime: $(RUNTIME_VENV)/.installed
+	rm -f $(PASSED)
+	$(RUNTIME_VENV)/bin/python -m pytest -q --passed $(PASSED) \
+		tests/format tests/runtime tests/test_import_rules.py
+
 ifeq ($(shell uname -sm),Linux x86_64)
-	$(MAKE) $(GPU_VENV)/.installed
+test-gpu: $(GPU_VENV)/.installed
 	$(GPU_VENV)/bin/python -m pytest -q tests/runtime/test_backends.py -k gpu_build
 	$(GPU_VENV)/bin/python -m pytest -q tests/gpu/test_stand_ins.py
+else
+test-gpu:
 endif
-	$(VENV)/bin/python -m pytest -q tests
+
+test-training: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q tests/training tests/parity
+
+test-rest: $(VENV)/.installed test-runtime
+	$(VENV)/bin/python -m pytest -q --passed $(PASSED) \
+		--ignore tests/training --ignore tests/parity tests
+
+# Two of these run side by side, so each has one core.
+test-training test-rest: export OMP_NUM_THREADS = 1
 
 oldest:  ## the runtime's tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(OLDEST_VENV)

@@ -14,6 +14,33 @@ import pytest
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--passed",
+        metavar="FILE",
+        type=Path,
+        help="leaves out the tests that FILE names, and adds to it those that pass",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    path = config.option.passed
+    if path is not None and path.exists():
+        passed = set(path.read_text("utf-8").splitlines())
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid in passed])
+        items[:] = [item for item in items if item.nodeid not in passed]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.option.passed is not None:
+        with config.option.passed.open("a", encoding="utf-8") as file:
+            file.writelines(
+                f"{report.nodeid}\n" for report in terminalreporter.getreports("passed")
+            )
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle() -> Path:
     """A whole bundle with random weights; read it, never write to it."""

@@ -1,5 +1,6 @@
 """TensorRT-RTX really builds our graphs, for GPUs that are not here."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,17 +75,23 @@ def test_mini_builds_for_every_architecture(graph: str, tmp_path: Path) -> None:
         made.record.check(made.path, made.record.key)
 
 
-@pytest.mark.slow
 def test_base_builds(tmp_path: Path) -> None:
+    """Its grids and widths: two layers need the kernels of twelve, and the codecs' are others."""
+    base = PRESETS["base"]
+    parts = {"transformer": replace(base.transformer.model, layers=2)}
+    for name in base.codecs:
+        codec = getattr(base, name).model
+        parts[name] = replace(codec, channels=(32,) * 5, decoder_channels=(32,) * 5)
+    stages = {name: replace(getattr(base, name), model=model) for name, model in parts.items()}
     about = About(name="base", description="Random weights.", sampling=Sampling())
-    models = rounded(random_models(PRESETS["base"], seed=0), "fp16")
+    models = rounded(random_models(replace(base, **stages), seed=0), "fp16")
     write_bundle(tmp_path / "base", models, about, weights="fp16", accept=lambda _: None)
     bundle = Bundle.open(tmp_path / "base")
     graphs = ("decode_audio",)
     plan = Plan(graphs=graphs, precision="fp16", ranges=free_ranges(bundle, 1, 16))
     targets = make_targets("rtx", ARCHITECTURES[:1])  # mini is built for all
     (made,) = build_engines(bundle, tmp_path, plan, targets, lambda _: None)
-    assert made.path.stat().st_size > 150e6
+    assert made.path.stat().st_size > 30e6
 
 
 def test_int8_builds(tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
+from echoes_export.bundle.about import about_bundle
 from echoes_rt import Echoes, InputError
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
@@ -61,15 +62,22 @@ def test_a_guidance_scale_is_refused(folded: tuple[Path, Path]) -> None:
 
 
 def test_the_next_transformer_says_anew_how_it_is_guided(
+    folded: tuple[Path, Path], runs: dict[str, Path]
+) -> None:
+    base = Bundle.open(folded[0]).manifest
+    texts = {"name": None, "license_name": None, "description": "", "card": "", "base_card": ""}
+    for run, is_folded in ((runs["transformer"], False), (folded[1], True), (None, True)):
+        about = about_bundle(base, None, transformer=run, labels=[], sampling=(), **texts)
+        assert about.sampling.is_folded == is_folded
+
+
+def test_another_vocoder_leaves_the_guidance_folded(
     folded: tuple[Path, Path], export: Export, runs: dict[str, Path], tmp_path: Path
 ) -> None:
-    options = ("--base", folded[0], "--verify-on", 1)
-    for name, run, is_folded in (("plain", runs["transformer"], False), ("same", None, True)):
-        given = {"vocoder": runs["vocoder"]} if run is None else {"transformer": run}
-        result = export("bundle", *options, "--out", tmp_path / name, **given)
-        assert result.exit_code == 0, result.output
-        sampling = Bundle.open(tmp_path / name).manifest.sampling
-        assert sampling.is_folded == is_folded
+    options = ("--base", folded[0], "--verify-on", 1, "--out", tmp_path / "same")
+    result = export("bundle", *options, vocoder=runs["vocoder"])
+    assert result.exit_code == 0, result.output
+    assert Bundle.open(tmp_path / "same").manifest.sampling.is_folded
 
 
 def test_export_takes_no_guidance_scale_either(

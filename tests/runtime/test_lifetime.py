@@ -44,18 +44,28 @@ DAEMON = """
 import sys, threading, time
 import numpy as np
 from echoes_rt import Echoes
+from echoes_rt.io.audio import resample
+from echoes_rt.io.image import resize
 picture = np.zeros((40, 50, 3), np.uint8)
+samples = np.zeros((1000, 1), np.float32)
 echoes = Echoes.load(sys.argv[1], device="cpu", threads=1)
-echoes.generate(picture, seed=1)
+calls = [
+    lambda: echoes.generate(picture, seed=1),
+    lambda: Echoes.load(sys.argv[1], device="cpu", threads=1).generate(picture, seed=1),
+    lambda: resize(picture, echoes.bundle.manifest.image),
+    lambda: resample(samples, 48000, 22050),
+]
+done = set()
 
-def work(load):
+def work(number):
     while True:
-        model = Echoes.load(sys.argv[1], device="cpu", threads=1) if load else echoes
-        model.generate(picture, seed=1)
+        calls[number]()
+        done.add(number)
 
-for i in range(4):
-    threading.Thread(target=work, args=(i == 3,), daemon=True).start()
-time.sleep(0.3)
+for number in (0, *range(len(calls))):
+    threading.Thread(target=work, args=(number,), daemon=True).start()
+while len(done) < len(calls):
+    time.sleep(0.01)
 """
 
 

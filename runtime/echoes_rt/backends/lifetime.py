@@ -1,4 +1,8 @@
-"""Keeps ONNX Runtime clear of forks and of Python's end, which its threads do not survive."""
+"""Keeps ONNX Runtime, OpenCV and soxr clear of forks and of Python's end, which abort in them.
+
+A thread that Python ends while it waits to come back from C++ is unwound through frames that do not
+let it: ``terminate called without an active exception``, or ``FATAL: exception not rethrown``.
+"""
 
 import atexit
 import ctypes
@@ -23,7 +27,7 @@ _is_over = False
 @contextmanager
 def starting() -> Iterator[None]:
     """Round the making of a session: a fork waits until it is made, and so does Python's end."""
-    with _working(object()), _starting:
+    with at_work(), _starting:
         yield
 
 
@@ -34,7 +38,7 @@ def run_watched(run: Callable[[], T], options: Any) -> T:
     """
     if threading.current_thread() is threading.main_thread():
         return ended_by_signals(run, options)
-    with _working(options):
+    with at_work(options):
         return run()
 
 
@@ -44,7 +48,13 @@ def never_free(value: object) -> None:
 
 
 @contextmanager
-def _working(work: Any) -> Iterator[None]:
+def at_work(options: Any = None) -> Iterator[None]:
+    """Round a call into C++ during which other threads run: Python's end waits for it.
+
+    Args:
+        options: ONNX Runtime's ``RunOptions``, by which the end terminates what runs.
+    """
+    work = object() if options is None else options
     with _ending:
         is_late = _is_too_late()
         if not is_late:
@@ -63,7 +73,7 @@ def _working(work: Any) -> Iterator[None]:
 
 
 def _is_too_late() -> bool:
-    """Whether Python would end this thread, unwinding it through ONNX Runtime, which aborts."""
+    """Whether Python would end this thread."""
     return _is_over and threading.current_thread() is not threading.main_thread()
 
 

@@ -16,6 +16,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from echoes_rt.backends.lifetime import at_work
 from echoes_rt.errors import InputError
 from echoes_rt.io.av_file import said
 from echoes_rt.io.output_file import check_place, check_suffix, replacing
@@ -113,7 +114,8 @@ def to_mono(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArr
 def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
     """(S,) or (S, C) at another rate, by soxr's high quality."""
     if sample_rate != wanted_rate:
-        samples = soxr.resample(samples, sample_rate, wanted_rate)
+        with at_work():
+            samples = soxr.resample(samples, sample_rate, wanted_rate)
     return np.asarray(samples, dtype=np.float32)
 
 

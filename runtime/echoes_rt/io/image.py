@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.lifetime import at_work
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.av_file import said
@@ -139,7 +140,8 @@ def encode_image(rgb: RgbArray, format: str = "png", icc: bytes | None = None) -
     if suffix == ".bmp" and icc is not None:
         rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
     try:
-        is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        with at_work():
+            is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
         raise InputError(f"cannot encode {format}: {said(error)}") from error
     if not is_done:
@@ -172,7 +174,8 @@ def resize(rgb: RgbArray, spec: ImageSpec) -> RgbArray:
     # Area averaging is only defined for shrinking.
     is_shrinking = crop_height > spec.height
     interpolation = cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR
-    resized = cv2.resize(crop, (spec.width, spec.height), interpolation=interpolation)
+    with at_work():
+        resized = cv2.resize(crop, (spec.width, spec.height), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.lifetime import at_work
 from echoes_rt.errors import BackendError
 from echoes_rt.install import install_line
 from echoes_rt.io.colour import Profile
@@ -73,7 +74,7 @@ def decode(data: bytes, header: PictureHeader) -> Pixels | None:
         )
     stored = data if header.pixels is None else header.pixels
     # Left to itself OpenCV writes to stderr what we say in our own sentence.
-    with _silence():
+    with _silence(), at_work():
         try:
             # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
             # because OpenCV's versions differ in the formats for which they do it.
@@ -112,7 +113,8 @@ def _strip_to_rgb(
     elif strip.shape[2] == 4 and is_clear:
         alpha = strip[..., 3:].astype(np.float32) / white
     code = _TO_RGB[strip.shape[2]]
-    colours: Pixels = np.asarray(cv2.cvtColor(strip, code))
+    with at_work():
+        colours: Pixels = np.asarray(cv2.cvtColor(strip, code))
     if alpha is not None and header.fourth == "premultiplied":
         straight = np.minimum(colours / np.maximum(alpha, 1e-6), white)
         colours = np.rint(straight).astype(strip.dtype)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.lifetime import at_work
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.image import RgbArray, crop_box
@@ -53,9 +54,10 @@ def inpaint_picture(
     codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
         made = call.model.decode_image(codes)[0]
-    made = np.asarray(cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    with at_work():
+        resized = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
     pixels = original.copy()
-    pixels[box] = _blended(crop, made, mask[box])
+    pixels[box] = _blended(crop, np.asarray(resized, np.uint8), mask[box])
     return call.picture(pixels, codes[0], sampling)
 
 
@@ -85,8 +87,10 @@ def _blended(crop: RgbArray, made: RgbArray, mask: NDArray[np.bool_]) -> RgbArra
     """``made`` where ``mask`` is True, softened inwards from its edge; ``crop`` elsewhere."""
     fade = max(1.0, FADE_SHARE * max(mask.shape))
     # The border of the crop is no edge of the mask.
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1] if not mask.all() else fade
+    with at_work():
+        padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    depth = fade if mask.all() else depth
     share = np.clip(np.asarray(depth, dtype=np.float32) / fade, 0, 1)
     share = np.broadcast_to(share, mask.shape)[..., None]
     mixed = np.rint(crop * (1 - share) + made * share)
