@@ -198,19 +198,3 @@ def test_untrained_models_of_a_preset(export: Export, tmp_path: Path) -> None:
     assert "NO" not in result.stdout
     manifest = open_source(str(out)).manifest
     assert (manifest.name, manifest.sampling.steps) == ("echoes-tiny-random", 3)
-
-
-@pytest.mark.parametrize("command", ["refine-image", "refine-mel"])
-def test_a_bundle_cannot_be_refined_and_leaves_no_settings(
-    command: str, table: Path, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    """The table stands for an index, which is not read so far."""
-    result = train(
-        *(command, "--codec", tiny_bundle, "--index", table, "--out", tmp_path / "run"),
-        *("--preset", "tiny", "--set", "loop.precision=fp32"),
-    )
-    assert result.exit_code == 1
-    assert result.stderr == (
-        f"Error: {tiny_bundle} is not a training run: cannot read its config.json\n"
-    )
-    assert not (tmp_path / "run").exists()

@@ -22,9 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 FORKED = Path(__file__).parent / "forked.py"
 CODECS = ("image-vqgan", "mel-vqgan")
-STAGES = (*CODECS, "refine-mel", "mel-codec", "vocoder", "transformer", "distill")
+STAGES = (*CODECS, "mel-codec", "vocoder", "transformer", "distill")
 SETTINGS = {
-    "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
     "mel-codec": ("adversarial_start=0", "loop.steps=2"),
@@ -48,8 +47,6 @@ class World:
     def command(self, stage: str, run: str, *settings: str, resume: bool = False) -> list[str]:
         """A training of four steps of four samples, all logged, into ``folder/run``."""
         source = ["--index", str(self.index)]
-        if stage == "refine-mel":
-            source += ["--codec", str(self.folder / "one-mel-vqgan")]
         if stage in ("transformer", "distill"):
             source = ["--tokens", str(self.tokens)]
         if stage == "distill":
@@ -113,7 +110,7 @@ def world(
 def losses(run: Path) -> list[dict[str, float]]:
     """The logged scalars of each step and evaluation, without those that jump at a tie."""
     lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    jumps = ("elapsed_s", "validation/code", "validation/category")
+    jumps = ("elapsed_s", "validation/code")
     rows = [json.loads(line) for line in lines]
     return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
 
@@ -124,7 +121,7 @@ def weights(run: Path, name: str) -> dict[str, Tensor]:
     Such a gradient is rounding alone, and Adam enlarges it.
     """
     tensors = load_file(run / f"{name}.safetensors")
-    hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
+    hidden = (".bias", "running_mean") if name.startswith("codec") else ()
     hidden += ("attention.qkv.bias",)
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 

@@ -8,12 +8,12 @@ from echoes_rt.format.mel import MelSpec, log_scale, mel_filterbank
 from echoes_rt.format.tokens import MEDIA, Grid
 from echoes_training.evaluate.pitch import kept_within_a_semitone
 from echoes_training.losses.spectral import phase_advance
+from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]

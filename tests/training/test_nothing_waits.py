@@ -14,7 +14,7 @@ from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.data.prefetch import Prefetch
 from echoes_training.processes import Processes
-from echoes_training.stages import mel_codec, refine, transformer, vocoder, vqgan
+from echoes_training.stages import mel_codec, transformer, vocoder, vqgan
 from echoes_training.stages.loop import Measures
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
@@ -63,7 +63,6 @@ class Reads(TorchDispatchMode):
 
 STAGES = {
     "image-vqgan": (vqgan, ["--set", "adversarial_start=0"]),
-    "refine-image": (refine, ["--set", "loss_weights.category=0.1"]),
     "mel-codec": (mel_codec, ["--set", "adversarial_start=0"]),
     "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
     "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
@@ -95,11 +94,6 @@ def test_nothing_of_a_step_waits(
 
     module, options = STAGES[stage]
     index = ["--index", str(media_index), "--preset", "tiny"]
-    if stage == "refine-image":
-        codec = tmp_path / "codec"
-        command = ["image-vqgan", *index, "--out", str(codec), "--set", "loop.steps=1"]
-        assert CliRunner().invoke(main, command, catch_exceptions=False).exit_code == 0
-        options = ["--codec", str(codec), *options]
     monkeypatch.setattr(module, "train", one_step)
     # Samples are drawn ahead; the plain AdamW keeps its counts on the CPU, the fused one does not.
     monkeypatch.setattr(Prefetch, "__call__", reads.uncounted(Prefetch.__call__))

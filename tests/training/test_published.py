@@ -24,7 +24,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.published import layouts
 from echoes_training.published.layouts import LAYOUTS, convert
 from echoes_training.published.read_tensors import read_tensors
-from echoes_training.stages.codecs import load_vqgan
+from echoes_training.stages.codecs import codec_of_run
 
 TINY = PRESETS["tiny"]
 NAMES = Path(__file__).parents[1] / "fixtures" / "published"
@@ -144,8 +144,9 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
         "file": path.name,
         "left_out": 0,
     }
-    ours, loaded = load_vqgan(run)
-    assert loaded == config
+    ours = codec_of_run(run).model
+    assert ours.config == config.model
+    assert isinstance(ours, VQGAN)
     x = torch.randn(2, 3, 32, 32)
     codes = ours.encode(x)
     assert len(codes.unique()) > 4
@@ -167,7 +168,7 @@ def test_an_imported_run_is_not_resumed(
     before = checkpoint.load_config(run)
     arguments = ["image-vqgan", "--index", media_index, "--out", run, "--resume"]
     line = error(CliRunner().invoke(main, [str(a) for a in arguments]))
-    assert line == f"Error: {run} was imported, so there is no training to resume; refine it"
+    assert line == f"Error: {run} was imported, so there is no training to resume"
     assert checkpoint.load_config(run) == before
 
 
@@ -282,22 +283,3 @@ def test_other_formats(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x.safetensors")
     with pytest.raises(InputError, match=r"must end in one of .safetensors, .ckpt, .pt, .pth"):
         read_tensors(tmp_path / "x.h5")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-def test_imported_codec_can_be_refined(
-    media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = TINY.mel_vqgan
-    monkeypatch.setitem(layouts.LAYOUTS, "specvqgan", layouts.codec("mel_vqgan", config))
-    torch.manual_seed(0)
-    save_file(weights(VQGAN(config.model)), tmp_path / "mel.safetensors")
-    run, refined = tmp_path / "run", tmp_path / "refined"
-    assert run_import("specvqgan", tmp_path / "mel.safetensors", run).exit_code == 0
-    arguments = ["--codec", run, "--index", media_index, "--out", refined, "--preset", "tiny"]
-    result = CliRunner().invoke(main, ["refine-mel", *map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    before, after = load_vqgan(run)[0].state_dict(), load_vqgan(refined)[0].state_dict()
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"post_quant_conv", "decoder"}
-    assert checkpoint.load_config(refined)["imported"]["layout"] == "specvqgan"

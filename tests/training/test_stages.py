@@ -14,7 +14,6 @@ from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.codecs import load_vqgan
 
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
@@ -63,51 +62,6 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     last = metrics(run)[-1]
     assert 0 < last["validation/reconstruction"] < 2
     assert 1 <= last["validation/codes_used"] <= 32
-
-
-def test_refining_changes_the_decoder_and_nothing_else(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    old, new = codec_runs["mel-vqgan"], tmp_path / "refined"
-    source = ("--codec", old, "--index", media_index)
-    result = train("refine-mel", *source, "--out", new, "--preset", "tiny")
-    assert f"{new} is trained; next: echoes-export bundle" in result.stderr
-    before, after = load_vqgan(old)[0].state_dict(), load_vqgan(new)[0].state_dict()
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"post_quant_conv", "decoder"}
-    assert metrics(new)[-1]["validation/perceptual"] > 0
-
-
-def test_a_new_decoder_leaves_the_codes_as_they_are(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    old, new = codec_runs["image-vqgan"], tmp_path / "refined"
-    settings = ("decoder_channels=8,12", "shift=3", "adversarial_start=3", "loop.log_every=1")
-    flags = [part for setting in settings for part in ("--set", setting)]
-    tiny = ("--preset", "tiny")
-    train("refine-image", "--codec", old, "--index", media_index, "--out", new, *tiny, *flags)
-    (before, _), (after, config) = load_vqgan(old), load_vqgan(new)
-    assert config.model.decoder_channels == (8, 12)
-    assert after.decoder.conv_out.in_channels == 8
-    for name in ("encoder", "quant_conv", "quantize"):
-        states = [getattr(model, name).state_dict() for model in (before, after)]
-        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    rows = [row for row in metrics(new) if "train/perceptual" in row]
-    assert ["train/discriminator" in row for row in rows] == [False, False, False, True]
-
-
-def test_decoder_widths_must_fit_the_levels(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    codec = str(codec_runs["image-vqgan"])
-    flags = ["--index", str(media_index), "--codec", codec, "--preset", "tiny"]
-    flags += ["--out", str(tmp_path / "new"), "--set", "decoder_channels=(8,)"]
-    result = CliRunner().invoke(main, ["refine-image", *flags])
-    assert result.exit_code == 1
-    assert (
-        "--set decoder_channels: channels and decoder_channels need the same number"
-        in result.output
-    )
 
 
 def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:

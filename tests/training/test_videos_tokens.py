@@ -27,7 +27,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import PRESETS
 from echoes_training.stages import tokenize_shards
-from echoes_training.stages.codecs import load_vqgan
+from echoes_training.stages.codecs import codec_of_run
 
 FORKED = Path(__file__).with_name("forked.py")
 TINY = PRESETS["tiny"]
@@ -111,8 +111,8 @@ def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
     cache = TokenCache.load(out)
     good = [number for number in range(N_CLIPS) if number != SPOILT]
     assert sorted(cache.groups) == sorted(f"pair:v{number}@0" for number in good)
-    image_codec, mel_codec = (load_vqgan(run)[0] for run in codecs.values())
-    np.testing.assert_array_equal(cache.image_codebook, image_codec.quantize.codebook)
+    image_codec, mel_codec = (codec_of_run(run).model for run in codecs.values())
+    np.testing.assert_array_equal(cache.image_codebook, image_codec.codebook)
     mel = MelSpectrogram(TINY.mel)
     for group, name in enumerate(cache.groups):
         number = int(name.removeprefix("pair:v").removesuffix("@0"))

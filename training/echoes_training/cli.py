@@ -116,14 +116,13 @@ index_option = click.option(
 def _train_codec(command: str, medium_name: str, index: Path, options: dict[str, Any]) -> None:
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
-    from echoes_training.stages import categories, vqgan
+    from echoes_training.stages import media, vqgan
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command=command, **options)
     config = configure(asked)
-    medium = getattr(vqgan, medium_name)(read_index(index), config)
-    names = categories.names(medium.clips["train"])
-    save_settings(asked, config.loop, {"config": to_dict(config), "categories": names})
+    medium = getattr(media, medium_name)(read_index(index), config)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
     vqgan.train_vqgan(asked.run, medium, config)
 
 
@@ -169,61 +168,7 @@ def mel_vqgan(index: Path, **options: Any) -> None:
     _train_codec("mel-vqgan", "Mels", index, options)
 
 
-def _refine(
-    command: str, medium_name: str, codec_run: Path, index: Path, options: dict[str, Any]
-) -> None:
-    from echoes_training.checkpoint import load_config
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages import categories, vqgan
-    from echoes_training.stages.codecs import load_vqgan
-    from echoes_training.stages.refine import refine, with_new_decoder
-    from echoes_training.stages.settings import Asked, configure, save_settings
-
-    asked = Asked(command=command, **options)
-    config = configure(asked)
-    model, codec = load_vqgan(codec_run)
-    medium = getattr(vqgan, medium_name)(read_index(index), codec)
-    head, numbers = None, {}
-    if config.loss_weights["category"]:
-        numbers = categories.numbers(codec_run, medium.clips["train"])
-        head = vqgan.load_head(codec_run, codec, len(numbers))
-    if config.decoder_channels:
-        model, codec = with_new_decoder(model, codec, config)
-    # The result is a codec like any other, and its settings say so.
-    settings = {"config": to_dict(codec), "refine": to_dict(config)}
-    save_settings(asked, config.loop, {**load_config(codec_run), **settings})
-    refine(asked.run, medium, model, head, numbers, codec, config)
-
-
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
-
-codec_option = click.option("--codec", type=_RUN, required=True, help="Training run of the codec.")
-
-
-@main.command("refine-image")
-@index_option
-@codec_option
-@run_options
-def refine_image(index: Path, codec: Path, **options: Any) -> None:
-    """Train only the decoder of a picture codec, with a discriminator; the codes stay.
-
-    Example: echoes-train refine-image --codec runs/image --index data/index.jsonl --out runs/image2
-    """
-    _refine("refine-image", "Pictures", codec, index, options)
-
-
-@main.command("refine-mel")
-@index_option
-@codec_option
-@run_options
-def refine_mel(index: Path, codec: Path, **options: Any) -> None:
-    """Train only the decoder of a mel codec, with a discriminator; the codes stay.
-
-    Example: echoes-train refine-mel --codec runs/mel --index data/index.jsonl --out runs/mel2
-    """
-    _refine("refine-mel", "Mels", codec, index, options)
-
 
 ear_option = click.option(
     "--ear",

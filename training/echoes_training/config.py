@@ -25,8 +25,7 @@ class LoopConfig:
     """What every training loop needs.
 
     Attributes:
-        batch_size: of a step, over all processes: how many there are changes no result, but
-            for the rounding of a codec's ``decoded_share`` in the part of each.
+        batch_size: of a step, over all processes: how many there are changes no result.
         accumulate: into how many parts each process divides its share of a batch, to save memory.
         learning_rate: peak, after ``warmup_steps`` and before a cosine fall to zero at ``steps``.
         ema_decay: of the moving average of the weights that is evaluated and exported; 0 for none.
@@ -85,27 +84,16 @@ class DataConfig:
 NEVER = 10**9
 """A step that no run reaches."""
 
-DEFAULT_VQGAN_WEIGHTS = {
-    "reconstruction": 1.0,
-    "vq/codebook": 1.0,
-    "vq/commitment": 0.25,
-    "category": 0.2,
-    "adversarial": 0.05,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class VQGANStageConfig:
     """One codec's training.
 
     Attributes:
-        loss_weights: by name of the loss; a loss without a weight is an error.
-        adversarial_start: step at which the discriminator joins; ``NEVER`` leaves it to ``refine``.
+        labelled_share: of the clips, how many are drawn by label; the rest from all.
+        adversarial_start: the first step with the discriminator.
         usage_decay: of the running code usage that decides which codes are dead.
-        category_steps: the first steps, in which only the encoder learns, and only categories:
-            much cheaper than a full step, and it decides what the codes will tell.
-        decoded_share: share of a batch that is decoded; the rest only learns categories.
-        labelled_share: at least this share of a batch is clips that have a label.
+        loss_weights: by name of the loss; a loss without a weight is an error.
     """
 
     loop: LoopConfig
@@ -116,37 +104,13 @@ class VQGANStageConfig:
     discriminator_width: int = 32
     adversarial_start: int
     usage_decay: float = 0.95
-    category_steps: int = 0
-    decoded_share: float = 1.0
     labelled_share: float = 0.5
-    loss_weights: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_VQGAN_WEIGHTS))
-
-
-@dataclass(frozen=True, kw_only=True)
-class RefineStageConfig:
-    """Training of a codec's decoder alone; the codec itself comes from another run.
-
-    Attributes:
-        decoder_channels: widths of a new decoder, trained from nothing; empty goes on with the
-            codec's own.
-        adversarial_start: the first step with the discriminator.
-        shift: the encoder judges what is decoded moved by up to this many positions, wrapped
-            round, the same for the real thing: an encoder that begins with patches would else
-            be pleased by a pattern on their grid.
-    """
-
-    loop: LoopConfig
-    data: DataConfig = field(default_factory=DataConfig)
-    discriminator_width: int
-    decoder_channels: tuple[int, ...] = ()
-    adversarial_start: int = 0
-    shift: int = 0
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "reconstruction": 1.0,
-            "perceptual": 0.5,
-            "category": 0.1,
-            "adversarial": 1.5,
+            "vq/codebook": 1.0,
+            "vq/commitment": 0.25,
+            "adversarial": 0.05,
         }
     )
 
@@ -362,8 +326,14 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], values: dict[str, Any]) -> T:
-    """The inverse of ``to_dict``, by the dataclass's type hints."""
+    """The inverse of ``to_dict``, by the dataclass's type hints.
+
+    Raises:
+        ValueError: if there is no such setting, or the dataclass refuses a value.
+    """
     hints = typing.get_type_hints(cls)
+    if unknown := values.keys() - hints.keys():
+        raise ValueError(f"there is no setting {min(unknown)}")
     arguments = {}
     for key, value in values.items():
         hint = hints[key]

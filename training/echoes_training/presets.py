@@ -7,13 +7,10 @@ from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.config import (
-    DEFAULT_VQGAN_WEIGHTS,
-    NEVER,
     DistillStageConfig,
     ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
-    RefineStageConfig,
     TransformerStageConfig,
     VocoderStageConfig,
     VQGANStageConfig,
@@ -40,7 +37,6 @@ class Preset:
     mel_vqgan: VQGANStageConfig
     image_codec: ImageCodecStageConfig
     mel_codec: MelCodecStageConfig
-    refine: RefineStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
     distill: DistillStageConfig
@@ -128,7 +124,6 @@ def _tiny() -> Preset:
             discriminator_width=4,
             adversarial_start=2,
         ),
-        refine=RefineStageConfig(loop=loop, discriminator_width=4),
         vocoder=VocoderStageConfig(
             loop=loop,
             model=VocoderConfig(width=16, layers=1, noise=True),
@@ -172,18 +167,14 @@ def _mini() -> Preset:
             model=dataclasses.replace(codec, in_channels=3, encoder_norm="batch"),
             image=image,
             mel=mel,
-            adversarial_start=NEVER,
-            category_steps=1000,
-            decoded_share=0.25,
-            labelled_share=0.75,
-            loss_weights={**DEFAULT_VQGAN_WEIGHTS, "category": 0.5},
+            adversarial_start=1000,
         ),
         mel_vqgan=VQGANStageConfig(
             loop=LoopConfig(steps=1800, batch_size=8, learning_rate=1e-3, warmup_steps=60),
             model=codec,
             image=image,
             mel=mel,
-            adversarial_start=NEVER,
+            adversarial_start=1000,
         ),
         image_codec=ImageCodecStageConfig(
             loop=LoopConfig(
@@ -229,12 +220,6 @@ def _mini() -> Preset:
             segment_frames=208,
             discriminator_width=24,
             adversarial_start=300,
-        ),
-        refine=RefineStageConfig(
-            loop=LoopConfig(
-                steps=1400, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
-            ),
-            discriminator_width=32,
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(
@@ -306,14 +291,14 @@ def _base() -> Preset:
         mel=mel,
         layout=layout,
         image_vqgan=VQGANStageConfig(
-            loop=codec_loop, model=codec, image=image, mel=mel, adversarial_start=NEVER
+            loop=codec_loop, model=codec, image=image, mel=mel, adversarial_start=250_000
         ),
         mel_vqgan=VQGANStageConfig(
             loop=codec_loop,
             model=dataclasses.replace(codec, in_channels=1),
             image=image,
             mel=mel,
-            adversarial_start=NEVER,
+            adversarial_start=250_000,
         ),
         image_codec=ImageCodecStageConfig(
             loop=LoopConfig(steps=300_000, batch_size=32, learning_rate=3e-4, warmup_steps=1000),
@@ -344,12 +329,6 @@ def _base() -> Preset:
             loop=LoopConfig(
                 steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
             ),
-        ),
-        refine=RefineStageConfig(
-            loop=LoopConfig(
-                steps=50_000, batch_size=16, learning_rate=1e-4, betas=(0.5, 0.9), warmup_steps=500
-            ),
-            discriminator_width=64,
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),

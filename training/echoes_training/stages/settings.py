@@ -40,7 +40,7 @@ class Asked:
     """What the command line asks of a run.
 
     Attributes:
-        command: e.g. ``refine-mel``.
+        command: e.g. ``mel-codec``.
         preset: None where the option was left out, as with ``start_from``.
         resume: ``run``: go on with the run that is there; ``auto``: begin it if there is none;
             None: there must be none.
@@ -58,7 +58,7 @@ class Asked:
     @property
     def stage(self) -> str:
         """The preset's settings that it takes."""
-        return "refine" if self.command.startswith("refine") else self.command.replace("-", "_")
+        return self.command.replace("-", "_")
 
 
 def configure(asked: Asked, start: Source | None = None) -> Any:
@@ -110,9 +110,9 @@ def start_of(asked: Asked) -> str | None:
 def _key(asked: Asked) -> str:
     """Under which name the settings of the stage are saved, beside those of the model it changes.
 
-    A refined run has its codec's, too, and a distilled one its transformer's.
+    A distilled run has its transformer's, too.
     """
-    return asked.stage if asked.stage in ("refine", "distill") else "config"
+    return "distill" if asked.stage == "distill" else "config"
 
 
 def _saved(asked: Asked) -> dict[str, Any] | None:
@@ -132,7 +132,7 @@ def _saved(asked: Asked) -> dict[str, Any] | None:
     if asked.resume is None:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
     if folder.name == checkpoint.step_name(0):
-        raise InputError(f"{run} was imported, so there is no training to resume; refine it")
+        raise InputError(f"{run} was imported, so there is no training to resume")
     return _checked(asked, checkpoint.load_config(run))
 
 
@@ -164,14 +164,18 @@ def _command(saved: Mapping[str, Any]) -> str:
     stage = str(saved.get("stage"))
     if "distill" in saved:
         return "distill"
-    if "refine" in saved:
-        return f"refine-{stage.removesuffix('_vqgan')}"
     return stage.replace("_", "-")
 
 
 def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
     cls = type(getattr(PRESETS[DEFAULT_PRESET], asked.stage))
-    before = from_dict(cls, saved[_key(asked)])
+    try:
+        before = from_dict(cls, saved[_key(asked)])
+    except ValueError as error:
+        raise InputError(
+            f"{asked.run} began with another version ({error}); go on with that one, or pass "
+            "another --out"
+        ) from error
     # The machine may be another one.
     here = dataclasses.replace(before, loop=dataclasses.replace(before.loop, device="auto"))
     config = override(here, asked.assignments)
