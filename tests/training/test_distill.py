@@ -182,9 +182,9 @@ def test_a_student_comes_to_what_its_guided_teacher_answers(tmp_path: Path, dist
         "steps=(2,)",
     )
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    measured = [row for row in rows if "heldout/audio_alone" in row]
+    measured = [row for row in rows if "validation/audio_alone" in row]
     for medium in MEDIA:
-        name = f"heldout/{medium}_given_{OTHER[medium]}"
+        name = f"validation/{medium}_given_{OTHER[medium]}"
         assert measured[-1][name] < 0.6 * measured[0][name]
     settings = checkpoint.load_config(run)
     assert settings["stage"] == "transformer"

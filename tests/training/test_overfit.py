@@ -33,7 +33,7 @@ def random_pairs() -> TokenCache:
         return TokenTable(
             codes=np.concatenate([codes, codes]),
             group=np.tile(np.arange(PAIRS, dtype=np.int32), 2),
-            heldout=np.arange(2 * PAIRS) >= PAIRS,
+            validation=np.arange(2 * PAIRS) >= PAIRS,
         )
 
     return TokenCache(

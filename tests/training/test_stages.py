@@ -64,12 +64,12 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     assert 1 <= last["validation/codes_used"] <= 32
 
 
-def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:
+def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) -> None:
     cache = TokenCache.load(token_cache)
     assert cache.groups == ["label:high", "label:low"]
     for table, views in ((cache.image, 3), (cache.audio, 2)):
-        assert (~table.heldout).sum() == 2 * 4 * views
-        assert table.heldout.sum() == 2
+        assert (~table.validation).sum() == 2 * 4 * views
+        assert table.validation.sum() == 2
         assert table.codes.min() >= 0
         assert table.codes.max() < 32
 
@@ -107,7 +107,7 @@ def _constant_world() -> TokenCache:
 
     def table(n_tokens: int, offset: int) -> TokenTable:
         codes = np.repeat((group + offset)[:, None], n_tokens, axis=1).astype(np.int16)
-        return TokenTable(codes=codes, group=group, heldout=np.arange(8) % 2 == 1)
+        return TokenTable(codes=codes, group=group, validation=np.arange(8) % 2 == 1)
 
     codebook = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
     return TokenCache(

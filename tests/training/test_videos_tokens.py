@@ -127,7 +127,7 @@ def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
         images = cache.image.group == group
         np.testing.assert_array_equal(cache.image.codes[images], pictures)
         np.testing.assert_array_equal(cache.audio.codes[cache.audio.group == group], sound)
-        assert cache.image.heldout[images].tolist() == [number % 4 == 3] * 2
+        assert cache.image.validation[images].tolist() == [number % 4 == 3] * 2
 
 
 def test_a_run_that_was_broken_off_goes_on_with_the_next_shard(
@@ -204,7 +204,7 @@ def test_the_transformer_trains_on_them(
     result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert rows[-1]["heldout/all_audio_given_image"] > 0
+    assert rows[-1]["validation/all_audio_given_image"] > 0
 
 
 def test_shards_of_another_size_or_not_whole_are_refused(
@@ -255,13 +255,13 @@ def test_rows_are_found_by_group_as_a_search_would_find_them() -> None:
     table = TokenTable(
         codes=np.zeros((60, 1), np.int16),
         group=rng.integers(-1, 9, 60).astype(np.int32),
-        heldout=rng.random(60) < 0.3,
+        validation=rng.random(60) < 0.3,
     )
-    for heldout in (False, True):
-        rows = table.rows_by_group(heldout=heldout)
+    for validation in (False, True):
+        rows = table.rows_by_group(validation=validation)
         for group in range(9):
-            expected = np.flatnonzero((table.group == group) & (table.heldout == heldout))
+            expected = np.flatnonzero((table.group == group) & (table.validation == validation))
             np.testing.assert_array_equal(rows.get(group, []), expected)
         assert -1 not in rows
-    nothing = dataclasses.replace(table, heldout=np.ones(60, np.bool_))
-    assert nothing.rows_by_group(heldout=False) == {}
+    nothing = dataclasses.replace(table, validation=np.ones(60, np.bool_))
+    assert nothing.rows_by_group(validation=False) == {}

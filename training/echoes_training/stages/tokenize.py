@@ -66,7 +66,7 @@ def tokenize(
         return TokenTable(
             codes=codes,
             group=np.array([group_of[id(c)] for c in jobs], np.int32),
-            heldout=np.array([c.split == "validation" for c in jobs], np.bool_),
+            validation=np.array([c.split == "validation" for c in jobs], np.bool_),
         )
 
     cache = TokenCache(
