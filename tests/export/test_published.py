@@ -30,7 +30,7 @@ def published() -> Models:
     """MaskGIT's codec for 8 x 8 pictures and MelGAN."""
     image = replace(TINY.image, height=8, width=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     shape = replace(
-        PRESETS["base"].image_vqgan.model,
+        PRESETS["base"].image_codec.model,
         channels=(4, 6),
         decoder_channels=(4, 6),
         res_blocks=1,
@@ -45,7 +45,7 @@ def published() -> Models:
         TINY,
         image=image,
         layout=layout,
-        image_vqgan=replace(TINY.image_vqgan, model=shape, image=image),
+        image_codec=replace(TINY.image_codec, model=shape, image=image),
         vocoder=replace(TINY.vocoder, model=vocoder),
     )
     return random_models(preset, seed=0)

@@ -12,7 +12,7 @@ from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.presets import PRESETS
 from echoes_training.stages.mel_codec import Reconstruction
 
-TINY = PRESETS["tiny"]
+TINY = PRESETS["edge-tiny"]
 MEL = TINY.mel
 
 

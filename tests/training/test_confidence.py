@@ -21,7 +21,7 @@ from echoes_training.stages.codecs import CODEC, codec_of_run
 from echoes_training.stages.confidence import load_confidence
 from echoes_training.stages.picture_codes import codes_of
 
-STAGE = PRESETS["tiny"].image_vqgan
+STAGE = PRESETS["tiny"].image_codec
 COLOURS = {
     "dark": (0, 0, 0),
     "bright": (200, 200, 200),
@@ -66,7 +66,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     codec = make_codec(STAGE.model).eval()
     codec.spread_codes(torch.rand(8, 3, 32, 32) * 2 - 1)
-    checkpoint.save_config(run, {"stage": "image_vqgan", "config": to_dict(STAGE)})
+    checkpoint.save_config(run, {"stage": "image_codec", "config": to_dict(STAGE)})
     checkpoint.save(run, 1, TrainState(modules={CODEC: codec}, optimizers={}))
     return run
 

@@ -30,7 +30,7 @@ from echoes_training.stages.codecs import codec_of_run
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
-TINY = PRESETS["tiny"]
+TINY = PRESETS["edge-tiny"]
 
 
 class Dummy(Teacher):
@@ -87,7 +87,7 @@ def train(index: Path, run: Path, *arguments: str) -> Result:
     torch.set_num_threads(1)
     settings = ("model.teacher=dummy", "loop.checkpoint_minutes=0")
     options = [part for setting in settings for part in ("--set", setting)]
-    command = ["image-codec", "--index", str(index), "--out", str(run), "--preset", "tiny"]
+    command = ["image-codec", "--index", str(index), "--out", str(run), "--preset", "edge-tiny"]
     return CliRunner().invoke(main, [*command, *options, *arguments])
 
 

@@ -48,22 +48,22 @@ def folder(
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
     tokens = ["--tokens", str(random_tokens)]
-    resident = ["--set", "data.resident=True"]
+    resident, edge = ["--set", "data.resident=True"], ["--preset", "edge-tiny"]
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
-        "image-vqgan": ["image-vqgan", *index],
-        "mel-vqgan": ["mel-vqgan", *index],
-        "mel-codec": ["mel-codec", *index],
+        "image-vqgan": ["image-codec", *index],
+        "mel-vqgan": ["mel-codec", *index],
+        "mel-codec": ["mel-codec", *index, *edge],
         "vocoder": ["vocoder", *index],
-        "image-vqgan-resident": ["image-vqgan", *index, *resident],
-        "mel-codec-resident": ["mel-codec", *index, *resident],
+        "image-vqgan-resident": ["image-codec", *index, *resident],
+        "mel-codec-resident": ["mel-codec", *index, *edge, *resident],
         "transformer": ["transformer", *tokens],
         "fine-tuning": ["transformer", *tokens, "--start-from", whole["transformer"]],
         "distill": ["distill", *tokens, "--teacher", whole["transformer"]],
     }
     settings = ("loop.steps=4", "loop.checkpoint_minutes=0", "loop.ema_decay=0.9")
     options = ["--preset", "tiny", *(part for s in settings for part in ("--set", s))]
-    commands = {name: [*stages[name], *options] for name in DEATHS}
+    commands = {name: [stages[name][0], *options, *stages[name][1:]] for name in DEATHS}
     for name, command in commands.items():
         train(*command, "--out", whole[name])
     jobs = [

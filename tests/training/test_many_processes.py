@@ -21,7 +21,7 @@ from echoes_training.cli import main
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 FORKED = Path(__file__).parent / "forked.py"
-CODECS = ("image-vqgan", "mel-vqgan")
+CODECS = {"image-vqgan": "image-codec", "mel-vqgan": "mel-codec"}
 STAGES = (*CODECS, "mel-codec", "vocoder", "transformer", "distill")
 SETTINGS = {
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
@@ -54,8 +54,9 @@ class World:
         always = ("loop.batch_size=4", "loop.log_every=1", "loop.ema_decay=0.5")
         always += ("loop.precision=fp32",)  # bf16 rounds by more than these runs may differ
         sets = [part for s in (*always, *settings) for part in ("--set", s)]
-        out = ["--preset", "tiny", "--out", str(self.folder / run)]
-        return [stage, *source, *out, *sets, *(["--resume"] if resume else [])]
+        preset = "edge-tiny" if stage == "mel-codec" else "tiny"
+        out = ["--preset", preset, "--out", str(self.folder / run)]
+        return [CODECS.get(stage, stage), *source, *out, *sets, *(["--resume"] if resume else [])]
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ from echoes_training.stages.vocoder import vocoder_of_run
 # TensorBoard asks protobuf for things that newer releases call deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
-CONFIG = PRESETS["tiny"].mel_codec.model
+CONFIG = PRESETS["edge-tiny"].mel_codec.model
 MEL = PRESETS["tiny"].mel
 
 
@@ -120,7 +120,7 @@ def test_noise_and_silence_have_no_pitch() -> None:
 
 def train(*arguments: object) -> None:
     torch.set_num_threads(1)
-    result = CliRunner().invoke(main, [str(a) for a in (*arguments, "--preset", "tiny")])
+    result = CliRunner().invoke(main, [str(a) for a in (*arguments, "--preset", "edge-tiny")])
     assert result.exit_code == 0, result.output
 
 

@@ -51,10 +51,10 @@ def test_dead_codes_move_onto_latents_and_used_ones_stay() -> None:
     assert torch.equal(before, quantizer.embedding.weight)
 
 
-@pytest.mark.parametrize("stage", ["image_vqgan", "mel_vqgan"])
+@pytest.mark.parametrize("stage", ["image_codec", "mel_codec"])
 def test_codec_shapes(stage: str) -> None:
     config = getattr(TINY, stage)
-    grid = TINY.layout.image if stage == "image_vqgan" else TINY.layout.audio
+    grid = TINY.layout.image if stage == "image_codec" else TINY.layout.audio
     size = (grid.height * config.model.factor, grid.width * config.model.factor)
     x = torch.randn(2, config.model.in_channels, *size)
     model = VQGAN(config.model)

@@ -62,8 +62,8 @@ class Reads(TorchDispatchMode):
 
 
 STAGES = {
-    "image-vqgan": (vqgan, ["--set", "adversarial_start=0"]),
-    "mel-codec": (mel_codec, ["--set", "adversarial_start=0"]),
+    "image-codec": (vqgan, ["--set", "adversarial_start=0"]),
+    "mel-codec": (mel_codec, ["--preset", "edge-tiny", "--set", "adversarial_start=0"]),
     "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
     "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
 }

@@ -19,7 +19,7 @@ from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
 from echoes_training.stages.codecs import CODEC
 
-STAGE = PRESETS["tiny"].image_vqgan
+STAGE = PRESETS["tiny"].image_codec
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
 
 
@@ -56,7 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     codec = make_codec(STAGE.model).eval()
     codec.spread_codes(torch.rand(8, 3, 32, 32) * 2 - 1)
-    checkpoint.save_config(run, {"stage": "image_vqgan", "config": to_dict(STAGE)})
+    checkpoint.save_config(run, {"stage": "image_codec", "config": to_dict(STAGE)})
     checkpoint.save(run, 1, TrainState(modules={CODEC: codec}, optimizers={}))
     return run
 

@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_named(
 
 def small_codec(variant: str) -> Any:
     model = replace(
-        PRESETS["base"].image_vqgan.model,
+        PRESETS["base"].image_codec.model,
         channels=(4, 6),
         decoder_channels=(4, 6),
         res_blocks=1,
@@ -109,7 +109,7 @@ def small_codec(variant: str) -> Any:
         codebook_dim=4,
         variant=variant,
     )
-    return replace(TINY.image_vqgan, model=model)
+    return replace(TINY.image_codec, model=model)
 
 
 def random_codec(config: Any) -> VQGAN:
@@ -129,7 +129,7 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
     kind: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_codec(kind)
-    monkeypatch.setitem(layouts.LAYOUTS, kind, layouts.codec("image_vqgan", config))
+    monkeypatch.setitem(layouts.LAYOUTS, kind, layouts.codec("image_codec", config))
     model = random_codec(config)
     path, run = tmp_path / f"last{suffix}", tmp_path / "run"
     if suffix == ".ckpt":
@@ -161,19 +161,19 @@ def test_an_imported_run_is_not_resumed(
     media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_codec("taming")
-    monkeypatch.setitem(layouts.LAYOUTS, "taming", layouts.codec("image_vqgan", config))
+    monkeypatch.setitem(layouts.LAYOUTS, "taming", layouts.codec("image_codec", config))
     path, run = tmp_path / "last.safetensors", tmp_path / "run"
     save_file(weights(random_codec(config)), path)
     assert run_import("taming", path, run).exit_code == 0
     before = checkpoint.load_config(run)
-    arguments = ["image-vqgan", "--index", media_index, "--out", run, "--resume"]
+    arguments = ["image-codec", "--index", media_index, "--out", run, "--resume"]
     line = error(CliRunner().invoke(main, [str(a) for a in arguments]))
     assert line == f"Error: {run} was imported, so there is no training to resume"
     assert checkpoint.load_config(run) == before
 
 
 def test_names_of_the_other_maskgit_port_are_known() -> None:
-    layout = layouts.codec("image_vqgan", small_codec("maskgit"))
+    layout = layouts.codec("image_codec", small_codec("maskgit"))
     model = random_codec(small_codec("maskgit"))
     other = {
         name.replace(".mid.block_1.", ".mid.0.")

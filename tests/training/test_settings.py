@@ -20,7 +20,7 @@ from echoes_training.stages.settings import Asked, Resume, configure, save_setti
 def asked(
     run: Path,
     *assignments: str,
-    command: str = "mel-vqgan",
+    command: str = "mel-codec",
     preset: str | None = None,
     start_from: str | None = None,
     resume: Resume | None = "auto",
@@ -39,7 +39,7 @@ def trained(run: Path) -> None:
     checkpoint.save(run, 2, TrainState(modules={"it": nn.Linear(1, 1)}, optimizers={}))
 
 
-def begun(run: Path, *assignments: str, command: str = "mel-vqgan") -> Any:
+def begun(run: Path, *assignments: str, command: str = "mel-codec") -> Any:
     """The settings of a run of the tiny preset with a checkpoint."""
     request = asked(run, *assignments, command=command, preset="tiny")
     config = configure(request)
@@ -52,7 +52,7 @@ def begun(run: Path, *assignments: str, command: str = "mel-vqgan") -> Any:
     return config
 
 
-@pytest.mark.parametrize("command", ["mel-vqgan", "distill"])
+@pytest.mark.parametrize("command", ["mel-codec", "distill"])
 def test_a_run_goes_on_with_the_settings_that_it_began_with(command: str, tmp_path: Path) -> None:
     began = begun(tmp_path, "loop.batch_size=6", "loop.precision=bf16", command=command)
     before = (tmp_path / "config.json").read_text("utf-8")
@@ -82,7 +82,7 @@ def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path
         ({}, "model.stem=4", "began with model.stem=8 and cannot go on with 4; leave it out, or"),
         ({}, "loop.seed=1", "began with loop.seed=0 and cannot go on with 1; leave it out, or"),
         ({"preset": "base"}, None, "began with --preset tiny and cannot go on with base; leave"),
-        ({"command": "image-vqgan"}, None, "is a run of mel-vqgan, not of image-vqgan; pass an"),
+        ({"command": "image-codec"}, None, "is a run of mel-codec, not of image-codec; pass an"),
     ],
 )
 def test_a_run_never_goes_on_as_another_one(
@@ -101,7 +101,7 @@ def test_a_student_is_no_training_of_a_transformer(tmp_path: Path) -> None:
 
 
 def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> None:
-    config = to_dict(PRESETS["tiny"].mel_vqgan) | {"category_steps": 1}
+    config = to_dict(PRESETS["tiny"].mel_codec) | {"category_steps": 1}
     checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
     trained(tmp_path)
     with pytest.raises(InputError, match=r"no setting category_steps.*pass another --out"):
@@ -164,10 +164,10 @@ def test_only_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
 
 
 def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:
-    config = to_dict(PRESETS["tiny"].mel_vqgan)
-    del config["labelled_share"]
+    config = to_dict(PRESETS["tiny"].mel_codec)
+    del config["labelled_share"], config["model"]["architecture"]
     checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
     trained(tmp_path)
     for preset in (None, "tiny", "mini"):
         model = configure(asked(tmp_path, preset=preset)).model
-        assert model == PRESETS["tiny"].mel_vqgan.model
+        assert model == PRESETS["tiny"].mel_codec.model

@@ -29,7 +29,7 @@ def train(*arguments: object) -> Result:
 @pytest.fixture(scope="session")
 def codec_runs(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("codecs")
-    runs = {stage: folder / stage for stage in ("image-vqgan", "mel-vqgan")}
+    runs = {stage: folder / stage for stage in ("image-codec", "mel-codec")}
     for stage, run in runs.items():
         train(stage, "--index", media_index, "--preset", "tiny", "--out", run)
     return runs
@@ -40,7 +40,7 @@ def token_cache(
     media_index: Path, codec_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
-    codecs = [f"--{stage}={run}" for stage, run in codec_runs.items()]
+    codecs = [f"--{stage.split('-')[0]}-vqgan={run}" for stage, run in codec_runs.items()]
     views = ["--image-views", 3, "--audio-views", 2]
     train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
     return out
@@ -50,7 +50,7 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("stage", ["image-vqgan", "mel-vqgan"])
+@pytest.mark.parametrize("stage", ["image-codec", "mel-codec"])
 def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, Path]) -> None:
     run = codec_runs[stage]
     assert json.loads((run / "config.json").read_text("utf-8"))["config"]["loop"]["steps"] == 4
@@ -75,9 +75,9 @@ def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) 
 
 
 def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:
-    run = codec_runs["image-vqgan"]
+    run = codec_runs["image-codec"]
     result = CliRunner().invoke(
-        main, ["image-vqgan", "--index", str(media_index), "--out", str(run), "--preset", "tiny"]
+        main, ["image-codec", "--index", str(media_index), "--out", str(run), "--preset", "tiny"]
     )
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
@@ -88,14 +88,14 @@ def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str
 def test_a_run_is_not_resumed_as_one_of_another_stage(
     media_index: Path, codec_runs: dict[str, Path]
 ) -> None:
-    run = codec_runs["image-vqgan"]
+    run = codec_runs["image-codec"]
     before = (run / "config.json").read_bytes()
-    command = ["mel-vqgan", "--index", str(media_index), "--out", str(run), "--resume"]
+    command = ["mel-codec", "--index", str(media_index), "--out", str(run), "--resume"]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
-        f"Error: {run} is a run of image-vqgan, not of mel-vqgan; pass another --out, or resume it "
-        "with echoes-train image-vqgan"
+        f"Error: {run} is a run of image-codec, not of mel-codec; pass another --out, or resume it "
+        "with echoes-train image-codec"
     )
     assert (run / "config.json").read_bytes() == before
 

@@ -61,7 +61,7 @@ main.add_command(import_command)
 
 _TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
 _TO_BUNDLE = "echoes-export bundle, when all four models are trained"
-_NEXT = dict.fromkeys(("image_vqgan", "image_codec", "mel_vqgan", "mel_codec"), _TO_TOKENS)
+_NEXT = dict.fromkeys(("image_codec", "mel_codec"), _TO_TOKENS)
 """By command; after the others comes the bundle."""
 
 
@@ -113,59 +113,39 @@ index_option = click.option(
 )
 
 
-def _train_codec(command: str, medium_name: str, index: Path, options: dict[str, Any]) -> None:
+def _begin(command: str, index: Path, options: dict[str, Any]) -> "tuple[Path, list[Clip], Any]":
+    """The run, whose settings are written, the clips of the index, and the settings."""
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
-    from echoes_training.stages import media, vqgan
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command=command, **options)
     config = configure(asked)
-    medium = getattr(media, medium_name)(read_index(index), config)
+    clips = read_index(index)
     save_settings(asked, config.loop, {"config": to_dict(config)})
-    vqgan.train_vqgan(asked.run, medium, config)
-
-
-@main.command("image-vqgan")
-@index_option
-@run_options
-def image_vqgan(index: Path, **options: Any) -> None:
-    """Train the picture codec.
-
-    Example: echoes-train image-vqgan --index data/index.jsonl --out runs/image
-    """
-    _train_codec("image-vqgan", "Pictures", index, options)
+    return asked.run, clips, config
 
 
 @main.command("image-codec")
 @index_option
 @run_options
 def image_codec(index: Path, **options: Any) -> None:
-    """Train the picture codec with a pretrained teacher.
+    """Train the picture codec.
+
+    With a pretrained teacher, or with the presets tiny, base and large a VQGAN.
 
     Example: echoes-train image-codec --index data/index.jsonl --out runs/image
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.image_codec import train_image_codec
-    from echoes_training.stages.settings import Asked, configure, save_settings
+    run, clips, config = _begin("image-codec", index, options)
+    if config.model.architecture == "vqgan":
+        from echoes_training.stages.media import Pictures
+        from echoes_training.stages.vqgan import train_vqgan
 
-    asked = Asked(command="image-codec", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_image_codec(asked.run, clips, config)
+        train_vqgan(run, Pictures(clips, config), config)
+    else:
+        from echoes_training.stages.image_codec import train_image_codec
 
-
-@main.command("mel-vqgan")
-@index_option
-@run_options
-def mel_vqgan(index: Path, **options: Any) -> None:
-    """Train the log-mel codec.
-
-    Example: echoes-train mel-vqgan --index data/index.jsonl --out runs/mel
-    """
-    _train_codec("mel-vqgan", "Mels", index, options)
+        train_image_codec(run, clips, config)
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
@@ -182,20 +162,23 @@ ear_option = click.option(
 @ear_option
 @run_options
 def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
-    """Train the codec of log-mels, whose decoder draws texture.
+    """Train the codec of log-mels.
+
+    Its decoder draws texture; with the presets tiny, base and large it is a VQGAN, and no ear
+    listens.
 
     Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.mel_codec import train_mel_codec
-    from echoes_training.stages.settings import Asked, configure, save_settings
+    run, clips, config = _begin("mel-codec", index, options)
+    if config.model.architecture == "vqgan":
+        from echoes_training.stages.media import Mels
+        from echoes_training.stages.vqgan import train_vqgan
 
-    asked = Asked(command="mel-codec", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_mel_codec(asked.run, clips, config, ear)
+        train_vqgan(run, Mels(clips, config), config)
+    else:
+        from echoes_training.stages.mel_codec import train_mel_codec
+
+        train_mel_codec(run, clips, config, ear)
 
 
 @main.command()
@@ -207,16 +190,10 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 
     Example: echoes-train vocoder --index data/index.jsonl --out runs/vocoder
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.settings import Asked, configure, save_settings
     from echoes_training.stages.vocoder import train_vocoder
 
-    asked = Asked(command="vocoder", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_vocoder(asked.run, clips, config, ear)
+    run, clips, config = _begin("vocoder", index, options)
+    train_vocoder(run, clips, config, ear)
 
 
 @main.command("tokenize")

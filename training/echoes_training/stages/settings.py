@@ -9,7 +9,14 @@ from typing import Any, Literal
 from echoes_rt.errors import InputError
 from echoes_training import DEFAULT_PRESET, checkpoint
 from echoes_training.bundles import Source
-from echoes_training.config import LoopConfig, TransformerStageConfig, from_dict, override, to_dict
+from echoes_training.config import (
+    LoopConfig,
+    TransformerStageConfig,
+    VQGANStageConfig,
+    from_dict,
+    override,
+    to_dict,
+)
 from echoes_training.presets import PRESETS
 from echoes_training.processes import Processes
 from echoes_training.stages.loop import resolve
@@ -31,6 +38,9 @@ CHANGEABLE = (
 )
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
 
+
+CODECS = ("image_codec", "mel_codec")
+"""The stages of which there are two kinds; the preset says which."""
 
 Resume = Literal["run", "auto"]
 
@@ -161,16 +171,16 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
-    stage = str(saved.get("stage"))
     if "distill" in saved:
         return "distill"
-    return stage.replace("_", "-")
+    # Older versions had other commands for VQGANs.
+    return str(saved.get("stage")).replace("_vqgan", "_codec").replace("_", "-")
 
 
 def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
-    cls = type(getattr(PRESETS[DEFAULT_PRESET], asked.stage))
+    values = saved[_key(asked)]
     try:
-        before = from_dict(cls, saved[_key(asked)])
+        before = from_dict(_config_class(asked.stage, values), values)
     except ValueError as error:
         raise InputError(
             f"{asked.run} began with another version ({error}); go on with that one, or pass "
@@ -186,6 +196,13 @@ def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
                 f"pass another --out (what may change: {', '.join(CHANGEABLE)})"
             )
     return config
+
+
+def _config_class(stage: str, values: Mapping[str, Any]) -> type[Any]:
+    # Runs of older versions hold VQGANs and do not say so.
+    if stage in CODECS and values["model"].get("architecture", "vqgan") == "vqgan":
+        return VQGANStageConfig
+    return type(getattr(PRESETS[DEFAULT_PRESET], stage))
 
 
 def _differences(

@@ -61,7 +61,7 @@ def train_transformer(
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Cross-entropy of validation sounds given the picture, and given nothing but themselves."""
+        """Cross-entropy of validation sounds given the picture, and given themselves alone."""
         scalars = {}
         for name, question in checks.items():
             values = []
