@@ -86,23 +86,34 @@ NEVER = 10**9
 
 
 @dataclass(frozen=True, kw_only=True)
-class VQGANStageConfig:
-    """One codec's training.
+class _AdversarialStageConfig:
+    """What trainings against discriminators have in common.
 
     Attributes:
-        labelled_share: of the clips, how many are drawn by label; the rest from all.
-        adversarial_start: the first step with the discriminator.
-        usage_decay: of the running code usage that decides which codes are dead.
+        adversarial_start: the first step with the discriminators.
         loss_weights: by name of the loss; a loss without a weight is an error.
     """
 
     loop: LoopConfig
-    model: VQGANConfig
-    image: ImageSpec
     mel: MelSpec
     data: DataConfig = field(default_factory=DataConfig)
-    discriminator_width: int = 32
+    discriminator_width: int
     adversarial_start: int
+    loss_weights: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VQGANStageConfig(_AdversarialStageConfig):
+    """A VQGAN's training.
+
+    Attributes:
+        labelled_share: of the clips, how many are drawn by label; the rest from all.
+        usage_decay: of the running code usage that decides which codes are dead.
+    """
+
+    model: VQGANConfig
+    image: ImageSpec
+    discriminator_width: int = 32
     usage_decay: float = 0.95
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
@@ -116,7 +127,7 @@ class VQGANStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCodecStageConfig:
+class ImageCodecStageConfig(_AdversarialStageConfig):
     """Training of the picture codec: its codes, then its decoder.
 
     Attributes:
@@ -125,22 +136,16 @@ class ImageCodecStageConfig:
         code_steps: the first steps, in which the codes learn and the decoder does not.
         code_batch_size: of these steps.
         usage_decay: of the running code usage that decides which codes are dead.
-        adversarial_start: the first step with the discriminator.
         loss_weights: ``map0`` and on are the teacher's maps, finest first; ``whole`` is the mean
             of the last map of the centred crop.
     """
 
-    loop: LoopConfig
     model: ImageCodecConfig
     image: ImageSpec
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     views: int
     code_steps: int
     code_batch_size: int
     usage_decay: float = 0.97
-    discriminator_width: int
-    adversarial_start: int
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "map0": 0.2,
@@ -163,27 +168,21 @@ class ImageCodecStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MelCodecStageConfig:
+class MelCodecStageConfig(_AdversarialStageConfig):
     """Training of the codec of log-mels, on random segments of ``segment_frames`` frames.
 
     Attributes:
         labelled_share: of the segments, how many are drawn by label; the rest from all clips.
-        adversarial_start: the first step with the discriminators.
         discriminator_rate: their learning rate, as a multiple of the codec's: at the same rate they
             fall behind it, and no texture is asked for.
         codes_fixed_from: the first step in which only the decoder learns, so that a transformer
             may be trained on the codes meanwhile.
     """
 
-    loop: LoopConfig
     model: MelCodecConfig
     image: ImageSpec
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     labelled_share: float = 0.5
-    discriminator_width: int
-    adversarial_start: int
     discriminator_rate: float = 2.5
     codes_fixed_from: int = NEVER
     loss_weights: dict[str, float] = field(
@@ -210,20 +209,15 @@ class MelCodecStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocoderStageConfig:
+class VocoderStageConfig(_AdversarialStageConfig):
     """The vocoder's training, on random segments of ``segment_frames`` frames.
 
     Attributes:
         labelled_share: of the segments, how many are drawn by label; the rest from all clips.
     """
 
-    loop: LoopConfig
     model: VocoderConfig
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
-    adversarial_start: int
-    discriminator_width: int
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {

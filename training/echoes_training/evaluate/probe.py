@@ -13,8 +13,7 @@ from echoes_training.data import image as image_data
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.linear import fit_linear
-from echoes_training.stages.picture_codes import BATCH, codes_of
+from echoes_training.stages.picture_codes import BATCH, codes_of, fit_linear
 
 WEIGHT_DECAY = 0.1
 """Picked on validation among powers of ten."""

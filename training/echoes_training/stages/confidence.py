@@ -18,8 +18,7 @@ from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
 from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.linear import fit_linear
-from echoes_training.stages.picture_codes import codes_of
+from echoes_training.stages.picture_codes import codes_of, fit_linear
 
 SPARED_EVERY = 3
 """One in so many categories without a label, by name, is never shown to the head: it is measured
