@@ -92,9 +92,8 @@ class Bundle:
                 f"it has {', '.join(self.manifest.graphs)}"
             )
         path = self.folder / entry.file
-        _compare(
-            self.folder, entry.files[0], file_sha256(path, BundleError)
-        )  # it may be loaded long after
+        # It may be loaded long after it was opened.
+        _compare(self.folder, entry.files[0], file_sha256(path, BundleError))
         return path
 
 
