@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from tests.training.runs import train
 
 from echoes_rt.errors import InputError
 from echoes_training.bundles import open_source
@@ -19,9 +19,6 @@ from echoes_training.stages import codebooks
 from echoes_training.stages.codebooks import check_tokens
 from echoes_training.stages.sequences import Sequences
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
 TOKENS = Path("tokens.safetensors")
 
 
@@ -31,11 +28,8 @@ def with_sound_codes_of(cache: TokenCache, codebook: np.ndarray) -> TokenCache:
 
 @pytest.fixture(scope="module")
 def run(random_tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("transformer") / "run"
-    source = ["--tokens", str(random_tokens), "--preset", "tiny"]
-    result = CliRunner().invoke(main, ["transformer", *source, "--out", str(out)])
-    assert result.exit_code == 0, result.output
+    train("transformer", "--tokens", random_tokens, "--preset", "tiny", "--out", out)
     return out
 
 

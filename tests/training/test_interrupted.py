@@ -8,17 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training.runs import metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
 from echoes_training.metrics import MetricsLog
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 FORKED = Path(__file__).parent / "forked.py"
 DEATHS = {
@@ -32,12 +28,6 @@ DEATHS = {
     "fine-tuning": "within a step",
     "distill": "while writing",
 }
-
-
-def train(*arguments: str) -> None:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +105,6 @@ def test_a_checkpoint_of_other_shapes_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_a_step_is_logged_once_however_often_it_is_made(tmp_path: Path) -> None:
     with MetricsLog(tmp_path, 0) as log:
         for step in (1, 2, 3):
@@ -124,5 +113,4 @@ def test_a_step_is_logged_once_however_often_it_is_made(tmp_path: Path) -> None:
         file.write('{"step": 4, "lo')  # as a kill may leave it
     with MetricsLog(tmp_path, 1) as log:
         log.write(2, {"loss": 22.0})
-    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert [(row["step"], row["loss"]) for row in rows] == [(1, 11.0), (2, 22.0)]
+    assert [(row["step"], row["loss"]) for row in metrics(tmp_path)] == [(1, 11.0), (2, 22.0)]

@@ -10,15 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training.runs import metrics, train
 from torch import Tensor
 
 from echoes_training import checkpoint
-from echoes_training.cli import main
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 FORKED = Path(__file__).parent / "forked.py"
 CODECS = {"image-vqgan": "image-codec", "mel-vqgan": "mel-codec"}
@@ -30,12 +26,6 @@ SETTINGS = {
     "distill": ("partly_known=0.5", "unpaired=0.5"),
     "transformer": ("group_steps=2", "model.dropout=0.1", "model.audio_group=2"),
 }
-
-
-def train(arguments: list[str]) -> None:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +62,7 @@ def world(
     """Every stage by one process (``one-STAGE``) and by two (``two-STAGE``)."""
     world = World(folder=tmp_path_factory.mktemp("many"), index=media_index, tokens=random_tokens)
     for stage in STAGES:
-        train(world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
+        train(*world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
     plain = SETTINGS["transformer"]
     sharded, parts = (*plain, "sharded=True"), (*plain, "loop.accumulate=2")
 
@@ -110,10 +100,8 @@ def world(
 
 def losses(run: Path) -> list[dict[str, float]]:
     """The logged scalars of each step and evaluation, without those that jump at a tie."""
-    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
     jumps = ("elapsed_s", "validation/code")
-    rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
+    return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in metrics(run)]
 
 
 def weights(run: Path, name: str) -> dict[str, Tensor]:
@@ -164,7 +152,7 @@ def test_a_run_goes_on_with_another_number_of_processes(run: str, world: World) 
 
 
 def test_parts_equal_the_whole_batch(world: World) -> None:
-    train(world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
+    train(*world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
     assert_alike(world.folder / "one-transformer", world.folder / "parts")
     assert_alike(world.folder / "one-transformer", world.folder / "two-parts")
 

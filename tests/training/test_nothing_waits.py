@@ -6,19 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.training.runs import train
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.data.prefetch import Prefetch
 from echoes_training.processes import Processes
 from echoes_training.stages import mel_codec, transformer, vocoder, vqgan
 from echoes_training.stages.loop import Measures
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 aten = torch.ops.aten
 WAITS = {
@@ -77,7 +73,6 @@ def test_nothing_of_a_step_waits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    torch.set_num_threads(1)
     reads = Reads()
     made: list[Measures] = []
 
@@ -102,8 +97,7 @@ def test_nothing_of_a_step_waits(
         ["--tokens", str(random_tokens), "--preset", "tiny"] if stage == "transformer" else index
     )
     command = [stage, *source, *options, "--out", str(tmp_path / "run")]
-    result = CliRunner().invoke(main, command, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
+    train(*command)
     assert reads.found == []
     assert all(value.ndim == 0 and not value.requires_grad for value in made[0].values())
     with reads:

@@ -7,23 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from tests.training.runs import invoke, metrics, train
 
 from echoes_training import checkpoint
-from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-
-def train(*arguments: object) -> Result:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(scope="session")
@@ -44,10 +33,6 @@ def token_cache(
     views = ["--image-views", 3, "--audio-views", 2]
     train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
     return out
-
-
-def metrics(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("stage", ["image-codec", "mel-codec"])
@@ -76,9 +61,7 @@ def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) 
 
 def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:
     run = codec_runs["image-codec"]
-    result = CliRunner().invoke(
-        main, ["image-codec", "--index", str(media_index), "--out", str(run), "--preset", "tiny"]
-    )
+    result = invoke("image-codec", "--index", media_index, "--out", run, "--preset", "tiny")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
         f"Error: {run} holds a run already; pass --resume or another --out"
@@ -90,8 +73,7 @@ def test_a_run_is_not_resumed_as_one_of_another_stage(
 ) -> None:
     run = codec_runs["image-codec"]
     before = (run / "config.json").read_bytes()
-    command = ["mel-codec", "--index", str(media_index), "--out", str(run), "--resume"]
-    result = CliRunner().invoke(main, command)
+    result = invoke("mel-codec", "--index", media_index, "--out", run, "--resume")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
         f"Error: {run} is a run of image-codec, not of mel-codec; pass another --out, or resume it "

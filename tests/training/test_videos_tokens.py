@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from tests.training.runs import invoke, metrics, train
 
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
@@ -97,8 +98,7 @@ def command(folder: Path, codecs: dict[str, Path], out: Path) -> list[str]:
 
 
 def tokenize(folder: Path, codecs: dict[str, Path], out: Path) -> Result:
-    torch.set_num_threads(1)
-    return CliRunner().invoke(main, command(folder, codecs, out))
+    return invoke(*command(folder, codecs, out))
 
 
 def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
@@ -193,18 +193,14 @@ def test_parts_of_other_codecs_are_made_again(
     assert out.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_the_transformer_trains_on_them(
     folder: Path, codecs: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "tokens.safetensors"
     assert tokenize(folder, codecs, out).exit_code == 0
     run = tmp_path / "run"
-    arguments = ["transformer", "--tokens", out, "--out", run, "--preset", "tiny"]
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert rows[-1]["validation/all_audio_given_image"] > 0
+    train("transformer", "--tokens", out, "--out", run, "--preset", "tiny")
+    assert metrics(run)[-1]["validation/all_audio_given_image"] > 0
 
 
 def test_shards_of_another_size_or_not_whole_are_refused(
