@@ -18,6 +18,7 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
+from echoes_training.evaluate.dials import index_option
 from echoes_training.evaluate.probe_command import probe
 from echoes_training.published.command import import_command
 
@@ -103,14 +104,6 @@ def run_options(train: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(options):
         function = option(function)
     return function
-
-
-index_option = click.option(
-    "--index",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The index.jsonl written by echoes-train prepare.",
-)
 
 
 def _begin(command: str, index: Path, options: dict[str, Any]) -> "tuple[Path, list[Clip], Any]":
@@ -273,13 +266,16 @@ def _codecs(image_vqgan: Path | None, mel_vqgan: Path | None, bundle: str | None
     raise click.UsageError("pass --image-vqgan and --mel-vqgan, or --codecs alone")
 
 
-@main.command()
-@click.option(
+tokens_option = click.option(
     "--tokens",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
     help="The cache written by echoes-train tokenize.",
 )
+
+
+@main.command()
+@tokens_option
 @click.option(
     "--start-from",
     help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens. "
@@ -310,12 +306,7 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
 
 
 @main.command()
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The cache written by echoes-train tokenize.",
-)
+@tokens_option
 @click.option(
     "--teacher",
     required=True,
