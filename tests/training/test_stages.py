@@ -68,6 +68,13 @@ def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str
     )
 
 
+def test_no_ear_hears_a_vqgan(media_index: Path, tmp_path: Path) -> None:
+    asked = ("--index", media_index, "--ear", tmp_path, "--preset", "tiny")
+    result = invoke("mel-codec", *asked, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "leave --ear out" in result.output
+
+
 def test_a_run_is_not_resumed_as_one_of_another_stage(
     media_index: Path, codec_runs: dict[str, Path]
 ) -> None:

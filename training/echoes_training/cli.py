@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echoes_rt.errors import EchoesError
+from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.install import missing_extra
 from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
@@ -157,13 +157,14 @@ ear_option = click.option(
 def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
     """Train the codec of log-mels.
 
-    Its decoder draws texture; with the presets tiny, base and large it is a VQGAN, and no ear
-    listens.
+    Its decoder draws texture; with the presets tiny, base and large it is a VQGAN, without --ear.
 
     Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
     """
     run, clips, config = _begin("mel-codec", index, options)
     if config.model.architecture == "vqgan":
+        if ear is not None:
+            raise InputError("the ear hears no VQGAN; leave --ear out, or pass another --preset")
         from echoes_training.stages.media import Mels
         from echoes_training.stages.vqgan import train_vqgan
 
