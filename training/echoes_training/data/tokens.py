@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,10 @@ class TokenCache:
             tensors[f"{name}.codes"] = table.codes
             tensors[f"{name}.group"] = table.group
             tensors[f"{name}.validation"] = table.validation
-        partial = path.with_name(path.name + ".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
         # One entry: safetensors writes several in an order that changes from file to file.
         names = json.dumps({"groups": self.groups, "labels": self.labels})
-        save_file(tensors, partial, metadata={"names": names})
-        partial.replace(path)
+        with written(path) as partial:
+            save_file(tensors, partial, metadata={"names": names})
 
     @classmethod
     def load(cls, path: Path) -> "TokenCache":
