@@ -1,6 +1,9 @@
 """What many tests of training do: describe a clip, run a command, read what it left."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +40,21 @@ def train(*arguments: object) -> Result:
 
 def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def forked(jobs: list[dict[str, Any]], folder: Path) -> list[list[int]]:
+    """The exit statuses of the processes of each job, as forked.py takes them."""
+    file = folder / "jobs.json"
+    file.write_text(json.dumps(jobs), "utf-8")
+    result = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("forked.py")), str(file)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    sys.stderr.write(result.stderr)
+    return list(json.loads(result.stdout))
 
 
 def untrained_codec(run: Path, stage: Any) -> Path:

@@ -1,22 +1,18 @@
 """A training that is killed (SIGKILL) and resumed ends with the weights of one that was not."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.runs import metrics, train
+from tests.training.runs import forked, metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.metrics import MetricsLog
 
-FORKED = Path(__file__).parent / "forked.py"
 DEATHS = {
     "image-vqgan": "within a step",
     "mel-vqgan": "while writing",
@@ -61,15 +57,7 @@ def folder(
         for name, command in commands.items()
     ]
     (folder / "commands.json").write_text(json.dumps(commands), "utf-8")
-    (folder / "jobs.json").write_text(json.dumps(jobs), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(folder / "jobs.json")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9]] * len(jobs), result.stderr
+    assert forked(jobs, folder) == [[-9]] * len(jobs)
     return folder
 
 

@@ -1,6 +1,5 @@
 """Two processes, or a batch in parts, end where one process with the whole batch does."""
 
-import json
 import os
 import socket
 import subprocess
@@ -11,12 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.training.runs import metrics, train
+from tests.training.runs import forked, metrics, train
 from torch import Tensor
 
 from echoes_training import checkpoint
 
-FORKED = Path(__file__).parent / "forked.py"
 CODECS = {"image-vqgan": "image-codec", "mel-vqgan": "mel-codec"}
 STAGES = (*CODECS, "mel-codec", "vocoder", "transformer", "distill")
 SETTINGS = {
@@ -85,16 +83,8 @@ def world(
         {**two, "commands": commands},
         {"commands": [transformer("fewer", *plain, resume=True)]},
     ]
-    file = world.folder / "jobs.json"
-    file.write_text(json.dumps([{"port": free_port(), **job} for job in jobs]), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(file)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9], [-9, -9], [0, 0], [0]], result.stderr
+    statuses = forked([{"port": free_port(), **job} for job in jobs], world.folder)
+    assert statuses == [[-9], [-9, -9], [0, 0], [0]]
     return world
 
 

@@ -37,6 +37,20 @@ def published(kind: str) -> Tensors:
     return {name: torch.full((), 0.5).expand(shape) for name, shape in shapes.items()}
 
 
+def small_melgan() -> tuple[layouts.Layout, Tensors]:
+    """With random weights by their published names."""
+    config = VocoderConfig(architecture="melgan", width=2, layers=1, ratios=(8, 4, 2))
+    layout = layouts.melgan(replace(TINY.vocoder, model=config))
+    with torch.device("meta"):
+        wanted = layout.module().state_dict()
+    tensors = {}
+    for name, tensor in wanted.items():
+        *norm, last = layout.sources(name)
+        tensors[last] = torch.randn(tensor.shape)
+        tensors |= {n: torch.rand(tensor.shape[0], 1, 1) for n in norm}
+    return layout, tensors
+
+
 def run_import(kind: str, path: Path, out: Path) -> Result:
     return CliRunner().invoke(main, ["import", kind, str(path), "--out", str(out)])
 
@@ -187,15 +201,7 @@ def test_names_of_the_other_maskgit_port_are_known() -> None:
 
 
 def test_weight_norm_is_folded() -> None:
-    config = VocoderConfig(architecture="melgan", width=2, layers=1, ratios=(8, 4, 2))
-    layout = layouts.melgan(replace(TINY.vocoder, model=config))
-    with torch.device("meta"):
-        wanted = layout.module().state_dict()
-    tensors = {}
-    for name, tensor in wanted.items():
-        *norm, last = layout.sources(name)
-        tensors[last] = torch.randn(tensor.shape)
-        tensors |= {n: torch.rand(tensor.shape[0], 1, 1) for n in norm}
+    layout, tensors = small_melgan()
     vocoder = convert(tensors, layout).module
     for name, place in (("levels.1.upsample", 6), ("conv_out", 13)):
         expected = torch._weight_norm(

@@ -1,17 +1,13 @@
 """Shards become codes in pairs, and the transformer trains on them."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from tests.training.runs import invoke, metrics, train
+from tests.training.runs import forked, invoke, metrics, train
 
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
@@ -30,7 +26,6 @@ from echoes_training.presets import PRESETS
 from echoes_training.stages import tokenize_shards
 from echoes_training.stages.codecs import codec_of_run
 
-FORKED = Path(__file__).with_name("forked.py")
 TINY = PRESETS["tiny"]
 N_CLIPS, N_FRAMES, SPOILT, SHORT = 11, 3, 2, 5
 FORM = ClipForm(
@@ -160,17 +155,8 @@ def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
 ) -> None:
     whole, out = tmp_path / "whole.safetensors", tmp_path / "tokens.safetensors"
     assert tokenize(folder, codecs, whole).exit_code == 0
-    jobs = tmp_path / "jobs.json"
     job = {"commands": [command(folder, codecs, out)], "death": "while writing a shard"}
-    jobs.write_text(json.dumps([job]), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(jobs)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9]], result.stderr
+    assert forked([job], tmp_path) == [[-9]]
     assert not out.exists()
     left = sorted(path.suffix for path in out.with_name("tokens.safetensors.parts").iterdir())
     assert left == [".partial", ".safetensors"]
