@@ -92,7 +92,7 @@ def measure_draws(work: Path, n_pairs: int, results: dict[str, object]) -> None:
         shape = (each * n_pairs, n_tokens)
         group = np.repeat(numbers, each)
         codes = rng.integers(0, codebook_size, shape, dtype=np.int16)
-        return TokenTable(codes=codes, group=group, heldout=group % 10 == 0)
+        return TokenTable(codes=codes, group=group, validation=group % 10 == 0)
 
     path = work / "tokens.safetensors"
     TokenCache(

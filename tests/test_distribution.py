@@ -1,6 +1,9 @@
-"""Wheel and sdist hold the page and the model, and work where they are installed."""
+"""Wheel and sdist have what they need and work where they are installed; so does hashes.txt."""
 
+import ast
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +14,7 @@ import pytest
 from tests.check_tag import problems, versions
 
 ROOT = Path(__file__).parents[1]
+NAME_AND_VERSION = re.compile(r"^([\w-]+)==([\w.]+)", re.M)
 FILES = ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "constraints.txt")
 
 USE = """
@@ -66,3 +70,45 @@ def test_a_tag_must_be_the_version_everywhere() -> None:
     project = versions()["pyproject.toml"]
     assert problems(f"v{project}") == []
     assert len(problems("v99.0.0")) == len(versions())
+
+
+def versions_in(name: str) -> dict[str, str]:
+    return dict(NAME_AND_VERSION.findall((ROOT / name).read_text("utf-8")))
+
+
+def test_hashes_are_of_the_versions_of_the_constraints() -> None:
+    hashed, tested = versions_in("hashes.txt"), versions_in("constraints.txt")
+    both = hashed.keys() & tested.keys()
+    assert {name: hashed[name] for name in both} == {name: tested[name] for name in both}
+
+
+def test_nothing_that_the_runtime_needs_is_without_a_hash() -> None:
+    hashed = versions_in("hashes.txt")
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    lists = re.findall(r"^(?:dependencies|cpu|video) = (\[.*?\])\n", project, re.M | re.S)
+    assert len(lists) == 3
+    assert {*re.findall(r'"([\w-]+)', "".join(lists))} <= hashed.keys()
+
+
+def included() -> set[str]:
+    """First parts of the paths; the build adds pyproject.toml, the readme and the licence."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r"^\[tool\.hatch\.build\.targets\.sdist\]\ninclude = (\[.*?\])", text, re.M)
+    assert found
+    return {path.strip("/") for path in json.loads(found[1])} | {"pyproject.toml"}
+
+
+def test_every_file_that_a_make_target_needs_is_in_it() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    makefile = re.sub(r"\$\(\w+\)/\S+", "", makefile)  # of environments
+    needed = set(re.findall(r"[\w./-]+\.(?:toml|txt|py|jpg)\b", makefile))
+    assert {"constraints.txt", "bench/requirements.txt", "docs/demo/dog.jpg"} <= needed
+    assert {Path(path).parts[0] for path in needed} <= included()
+
+
+def test_every_package_of_the_repository_that_a_test_imports_is_in_it() -> None:
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").rglob("*.py")]
+    modules = [n.module or "" for t in trees for n in ast.walk(t) if isinstance(n, ast.ImportFrom)]
+    names = {module.split(".")[0] for module in modules}
+    assert "bench" in names
+    assert {name for name in names if (ROOT / name).is_dir()} <= included()

@@ -31,7 +31,7 @@ def random_cache(layout: TokenLayout) -> TokenCache:
         return TokenTable(
             codes=rng.integers(0, grid.codebook_size, (ROWS, grid.n_tokens)).astype(np.int16),
             group=(np.arange(ROWS) % GROUPS).astype(np.int32),
-            heldout=np.arange(ROWS) % 4 == 3,
+            validation=np.arange(ROWS) % 4 == 3,
         )
 
     image, audio = (

@@ -263,7 +263,7 @@ def _third(
     if not (data / "index.jsonl").is_file():
         stage.say(f"SKIPPED training: no {data / 'index.jsonl'}")
         return
-    for kind in ("mel-codec", "vocoder", "image-vqgan"):
+    for kind in ("mel-codec", "vocoder", "image-codec"):
         for resident in ("False", "True"):
             name = f"train {kind} resident={resident}"
             command = _python(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from echoes_rt.bundle_zip import unpack
 from echoes_rt.errors import BundleError
+from echoes_rt.format.engine_file import file_sha256
 from echoes_rt.format.external_data import external_locations
 from echoes_rt.format.graphs import DataFile
 from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
@@ -20,7 +21,6 @@ BUNDLE_VARIABLE = "ECHOES_RT_BUNDLE"
 BUNDLED_FOLDER = Path(__file__).parent / "bundles"
 
 MAX_GRAPH_BYTES = 1 << 31
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ class Bundle:
                 f"it has {', '.join(self.manifest.graphs)}"
             )
         path = self.folder / entry.file
-        _compare(self.folder, entry.files[0], _sha256(path))  # it may be loaded long after
+        # It may be loaded long after it was opened.
+        _compare(self.folder, entry.files[0], file_sha256(path, BundleError))
         return path
 
 
@@ -163,7 +164,7 @@ def _verify(folder: Path, manifest: Manifest) -> None:
         if part.file in graphs:
             _verify_graph(folder, part, manifest.files.keys())
         else:
-            _compare(folder, part, _sha256(path))
+            _compare(folder, part, file_sha256(path, BundleError))
 
 
 def _verify_graph(folder: Path, part: DataFile, listed: Collection[str]) -> None:
@@ -198,14 +199,3 @@ def _compare(folder: Path, part: DataFile, digest: str) -> None:
             f"file {part.file} of bundle {folder} has the checksum {digest[:12]}..., the "
             f"manifest says {part.sha256[:12]}...; get the bundle again"
         )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}") from error
-    return digest.hexdigest()

@@ -13,13 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from native import Native, NativeError
-from tests.manifest_texts import CASES as TEXTS
-from tests.manifest_texts import text_of
+from tests.manifests import BROKEN, TEXTS, change, text_of
 from tests.runtime.test_external_data import PLACES
-
-CASES = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
-)
 
 Fresh = Callable[[], dict[str, Any]]
 
@@ -63,16 +58,10 @@ def refused(library: Path) -> Callable[..., tuple[str, str]]:
 def test_every_broken_rule_is_named(
     copy: Path, tiny_manifest: Fresh, refused: Callable[..., tuple[str, str]]
 ) -> None:
-    for case in CASES:
-        data = root = tiny_manifest()
-        *parents, last = case["key"].split(".")
-        for name in parents:
-            data = data[name]
-        if "value" in case:
-            data[last] = case["value"]
-        else:
-            del data[last]
-        (copy / "manifest.json").write_text(json.dumps(root))
+    for case in BROKEN:
+        data = tiny_manifest()
+        change(data, case)
+        (copy / "manifest.json").write_text(json.dumps(data))
         status, sentence = refused(copy)
         assert status == "bundle"
         assert f": manifest key {case['names']} " in sentence, (sentence, case)

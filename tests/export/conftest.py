@@ -48,11 +48,12 @@ def models() -> Models:
 def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What training leaves, without the training."""
     folder = tmp_path_factory.mktemp("runs")
-    files = {"image_vqgan": "codec", "mel_vqgan": "codec"}
     for name, module in models.modules.items():
-        config = to_dict(getattr(TINY, name))
-        checkpoint.save_config(folder / name, {"stage": name, "config": config})
-        state = TrainState(modules={files.get(name, name): module}, optimizers={})
+        stage = name.replace("vqgan", "codec")
+        config = to_dict(getattr(TINY, stage))
+        checkpoint.save_config(folder / name, {"stage": stage, "config": config})
+        file = "codec" if stage.endswith("codec") else stage
+        state = TrainState(modules={file: module}, optimizers={})
         checkpoint.save(folder / name, 4, state)
     return {name: folder / name for name in models.modules}
 

@@ -136,7 +136,7 @@ def refused(export: Export, tmp_path: Path, *arguments: object, **runs: Path) ->
 def test_swapped_runs_are_refused(export: Export, runs: dict[str, Path], tmp_path: Path) -> None:
     swapped = runs | {"image_vqgan": runs["mel_vqgan"]}
     said = refused(export, tmp_path, "--out", tmp_path / "out", **swapped)
-    assert "is a run of mel_vqgan, expected one of image_vqgan" in said
+    assert "is a run of mel_codec, expected one of image_codec" in said
 
 
 def test_run_without_checkpoint_is_refused(

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from tests.export.test_decode_graphs import SAMPLINGS
 
 from echoes_export.tensorrt.bundle import write_engine_bundle
 from echoes_export.tensorrt.command import COMPARED, GRAPHS
@@ -20,7 +21,6 @@ from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.errors import BundleError
-from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA
 from echoes_rt.model import Model
 
@@ -33,13 +33,6 @@ UNSUPPORTED = {
     *("BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitwiseNot", "ArgMax"),
 }
 """The last one is there, but TensorRT promises no order of equals."""
-
-SAMPLINGS = [
-    Sampling(steps=1),
-    Sampling(steps=5, guidance_scale=4.0, guidance_interval=(0.0, 0.5)),
-    Sampling(steps=8, guidance_scale=1.0, temperature=0.7),
-    Sampling(steps=3, guidance_scale=2.0, temperature=0.0),
-]
 
 
 @pytest.fixture(scope="module")

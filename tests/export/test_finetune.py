@@ -10,25 +10,17 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from safetensors.torch import load_file
+from tests.training.runs import invoke, metrics
 
 from echoes_rt import Echoes
 from echoes_training.bundles import open_source, read_weights
 from echoes_training.checkpoint import newest
-from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 Export = Callable[..., Result]
 N_PAIRS = 6
-
-
-def train(*arguments: object) -> Result:
-    torch.set_num_threads(1)
-    return CliRunner().invoke(main, [str(a) for a in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +45,7 @@ def table(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tokens(table: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
-    result = train("tokenize", "--pairs", table, "--codecs", tiny_bundle, "--out", out)
+    result = invoke("tokenize", "--pairs", table, "--codecs", tiny_bundle, "--out", out)
     assert result.exit_code == 0, result.output
     assert "missing.png" in result.stderr
     return out
@@ -73,13 +65,13 @@ def test_three_commands_make_a_bundle(
     table: Path, tokens: Path, tiny_bundle: Path, export: Export, tmp_path: Path
 ) -> None:
     run, out = tmp_path / "run", tmp_path / "mine"
-    result = train(
+    result = invoke(
         *("transformer", "--tokens", tokens, "--start-from", tiny_bundle, "--out", run),
         *("--preset", "tiny", "--set", "loop.steps=40", "--set", "loop.log_every=1"),
         *("--set", "loop.learning_rate=0.01"),
     )
     assert result.exit_code == 0, result.output
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    lines = metrics(run)
     losses = [line["train/loss"] for line in lines if "train/loss" in line]
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 
@@ -106,7 +98,7 @@ def test_training_begins_with_the_weights_of_the_bundle(
     tokens: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
     """At a learning rate of 0 they stay what they were; the shape is the bundle's, too."""
-    result = train(
+    result = invoke(
         *("transformer", "--tokens", tokens, "--start-from", tiny_bundle, "--out", tmp_path / "r"),
         *("--preset", "tiny", "--set", "loop.learning_rate=0.0"),
     )
@@ -135,7 +127,7 @@ def test_unusable_codecs_are_one_line(
     options: list[str], sentence: str, table: Path, runs: dict[str, Path], tmp_path: Path
 ) -> None:
     filled = [option.format(run=runs["transformer"]) for option in options]
-    result = train("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
+    result = invoke("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert not (tmp_path / "t.safetensors").exists()
@@ -153,7 +145,7 @@ def test_sources_that_contradict_are_a_usage_error(
     options: list[str], sentence: str, table: Path, tmp_path: Path
 ) -> None:
     filled = [option.format(table=table) for option in options]
-    result = train("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
+    result = invoke("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
     assert result.exit_code == 2
     assert sentence in result.stderr
 
@@ -198,19 +190,3 @@ def test_untrained_models_of_a_preset(export: Export, tmp_path: Path) -> None:
     assert "NO" not in result.stdout
     manifest = open_source(str(out)).manifest
     assert (manifest.name, manifest.sampling.steps) == ("echoes-tiny-random", 3)
-
-
-@pytest.mark.parametrize("command", ["refine-image", "refine-mel"])
-def test_a_bundle_cannot_be_refined_and_leaves_no_settings(
-    command: str, table: Path, tiny_bundle: Path, tmp_path: Path
-) -> None:
-    """The table stands for an index, which is not read so far."""
-    result = train(
-        *(command, "--codec", tiny_bundle, "--index", table, "--out", tmp_path / "run"),
-        *("--preset", "tiny", "--set", "loop.precision=fp32"),
-    )
-    assert result.exit_code == 1
-    assert result.stderr == (
-        f"Error: {tiny_bundle} is not a training run: cannot read its config.json\n"
-    )
-    assert not (tmp_path / "run").exists()

@@ -29,7 +29,6 @@ from echoes_rt.comparison import table
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA
 from echoes_rt.model import Model
-from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -167,11 +166,11 @@ def test_inverse_dft_of_the_graph_is_the_vocoders(models: Models) -> None:
 def test_attention_and_fp32_weights_export_too(tmp_path: Path) -> None:
     """The published codecs attend and start with a plain convolution; the tiny one does neither."""
     codec = dataclasses.replace(
-        TINY.image_vqgan.model, stem=1, channels=(6,), decoder_channels=(6,), attention=True
+        TINY.image_codec.model, stem=1, channels=(6,), decoder_channels=(6,), attention=True
     )
     image = dataclasses.replace(TINY.image, height=4, width=4)
-    stage = dataclasses.replace(TINY.image_vqgan, model=codec, image=image)
-    models = random_models(dataclasses.replace(TINY, image=image, image_vqgan=stage), seed=0)
+    stage = dataclasses.replace(TINY.image_codec, model=codec, image=image)
+    models = random_models(dataclasses.replace(TINY, image=image, image_codec=stage), seed=0)
     part = graph_parts(models)["image_encoder"]
     stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp32")
     assert {tensor.dtype for tensor in stored.values()} == {"F32", "I64"}
@@ -185,10 +184,7 @@ def test_attention_and_fp32_weights_export_too(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def drawing() -> Models:
     """With a mel decoder that takes noise."""
-    grid = make_codec(TINY.mel_codec.model).grid(TINY.mel.n_mels, TINY.mel.n_frames)
-    layout = dataclasses.replace(TINY.layout, audio=grid)
-    preset = dataclasses.replace(TINY, mel_vqgan=TINY.mel_codec, layout=layout)
-    return rounded(random_models(preset, seed=0), "fp16")
+    return rounded(random_models(PRESETS["edge-tiny"], seed=0), "fp16")
 
 
 def test_bundle_with_a_decoder_that_draws_is_verified_and_follows_seeds(

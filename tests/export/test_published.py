@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests.training.test_published import small_melgan
 
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.bundle.run_models import Runs, load_models
@@ -30,7 +31,7 @@ def published() -> Models:
     """MaskGIT's codec for 8 x 8 pictures and MelGAN."""
     image = replace(TINY.image, height=8, width=8, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
     shape = replace(
-        PRESETS["base"].image_vqgan.model,
+        PRESETS["base"].image_codec.model,
         channels=(4, 6),
         decoder_channels=(4, 6),
         res_blocks=1,
@@ -45,7 +46,7 @@ def published() -> Models:
         TINY,
         image=image,
         layout=layout,
-        image_vqgan=replace(TINY.image_vqgan, model=shape, image=image),
+        image_codec=replace(TINY.image_codec, model=shape, image=image),
         vocoder=replace(TINY.vocoder, model=vocoder),
     )
     return random_models(preset, seed=0)
@@ -54,16 +55,8 @@ def published() -> Models:
 def test_imported_vocoder_joins_trained_models(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = VocoderConfig(architecture="melgan", width=2, layers=1, ratios=(8, 4, 2))
-    layout = layouts.melgan(replace(TINY.vocoder, model=config))
+    layout, tensors = small_melgan()
     monkeypatch.setitem(layouts.LAYOUTS, "melgan", layout)
-    with torch.device("meta"):
-        wanted = layout.module().state_dict()
-    tensors = {}
-    for name, tensor in wanted.items():
-        *norm, last = layout.sources(name)
-        tensors[last] = torch.randn(tensor.shape)
-        tensors |= {n: torch.ones(tensor.shape[0], 1, 1) for n in norm}
     save_file(tensors, tmp_path / "melgan.safetensors")
     import_checkpoint("melgan", tmp_path / "melgan.safetensors", tmp_path / "run")
     models = load_models(Runs(**{**runs, "vocoder": tmp_path / "run"}))

@@ -14,8 +14,8 @@ from echoes_training.stages import codebooks
 
 
 def codec_run(like: Path, models: Models, folder: Path) -> Path:
-    """A run of a mel codec of the same sizes as ``like``."""
-    checkpoint.save_config(folder, checkpoint.load_config(like))
+    """A run of a mel codec of the same sizes as ``like``, named as in older versions."""
+    checkpoint.save_config(folder, {**checkpoint.load_config(like), "stage": "mel_vqgan"})
     checkpoint.save(folder, 4, TrainState(modules={"codec": models.mel_vqgan}, optimizers={}))
     return folder
 

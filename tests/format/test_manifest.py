@@ -5,32 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.manifest_texts import CASES as TEXTS
-from tests.manifest_texts import text_of
+from tests.manifests import BROKEN, TEXTS, change, text_of
 
 from echoes_rt.errors import BundleError, ManifestError
 from echoes_rt.format.json_fields import parse_json
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.schema import schema
 
-CASES = json.loads(
-    (Path(__file__).parents[1] / "fixtures" / "manifests" / "invalid.json").read_text("utf-8")
-)
-
 Fresh = Callable[[], dict[str, Any]]
 
 
-def change(data: dict[str, Any], case: dict[str, Any]) -> None:
-    *parents, last = case["key"].split(".")
-    for name in parents:
-        data = data[name]
-    if "value" in case:
-        data[last] = case["value"]
-    else:
-        del data[last]
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['key']}={case.get('value', '')}")
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: f"{case['key']}={case.get('value', '')}")
 def test_broken_rule_is_named(case: dict[str, Any], tiny_manifest: Fresh) -> None:
     data = tiny_manifest()
     change(data, case)

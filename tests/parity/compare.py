@@ -153,7 +153,7 @@ def save_lightning(model: nn.Module, path: Path) -> None:
 
 
 def compare_codec(kind: str, folder: Path) -> Iterable[Row]:
-    from echoes_training.stages.codecs import load_vqgan
+    from echoes_training.stages.codecs import codec_of_run
 
     model = reference(kind)
     x = torch.rand(1, 1, 80, 848) if kind == "specvqgan" else torch.rand(1, 3, 256, 256)
@@ -161,7 +161,7 @@ def compare_codec(kind: str, folder: Path) -> Iterable[Row]:
     randomize_codec(model, x)
     save_lightning(model, folder / "last.ckpt")
     n_tensors, n_dropped = import_checkpoint(kind, folder / "last.ckpt", folder / "run")
-    ours, _ = load_vqgan(folder / "run")
+    ours = codec_of_run(folder / "run").model
     z_q, _, info = model.encode(x)
     theirs = info[2].flatten()
     codes = ours.encode(x)

@@ -6,36 +6,24 @@ import struct
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnxruntime
 import pytest
 import soundfile
-from click.testing import CliRunner, Result
+from tests.runtime.commands import Run, program, refused, runner
 
 from echoes_rt import bundle as bundle_module
 from echoes_rt.backends.device import KINDS
-from echoes_rt.cli import main
 from echoes_rt.install import install_line
 from echoes_rt.model import Model
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: Path) -> Run:
     """Runs a command in the folder of ``picture`` with the tiny bundle as the default."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
-
-
-def refused(result: Result, line: str, exit_code: int = 1) -> None:
-    """One line on stderr, nothing on stdout, no traceback."""
-    assert (result.stderr, result.stdout) == (f"Error: {line}\n", "")
-    assert result.exit_code == exit_code
+    return runner(tiny_bundle, tmp_path, monkeypatch)
 
 
 def test_generate_writes_a_sound_and_says_what_was_used(run: Run, tmp_path: Path) -> None:
@@ -310,33 +298,18 @@ def test_help_has_an_example(verb: str, run: Run) -> None:
     assert f"Example: echoes-rt {verb}" in result.stdout
 
 
-def test_module_runs_as_a_program(tiny_bundle: Path, picture: Path) -> None:
+def test_module_runs_as_a_program(run: Run) -> None:
     """Without a terminal there is no progress bar, and stdout holds the result alone."""
-    done = subprocess.run(
-        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "--seed", "1"],
-        cwd=picture.parent,
-        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = program("generate", "picture.jpg", "out.wav", "--seed", 1)
     assert done.stderr == ""
     assert done.stdout.startswith("out.wav: 0.09 s of sound\n")
 
 
-def test_progress_is_shown_on_a_terminal(
-    run: Run, monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, picture: Path
-) -> None:
+def test_progress_is_shown_on_a_terminal(run: Run) -> None:
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "--seed", "1"],
-        cwd=picture.parent,
-        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        check=True,
-    )
+    asked = ("generate", "picture.jpg", "out.wav", "--seed", 1)
+    done = program(*asked, stdout=subprocess.PIPE, stderr=theirs)
     os.close(theirs)
     shown = os.read(ours, 10_000).decode()
     os.close(ours)
@@ -345,13 +318,6 @@ def test_progress_is_shown_on_a_terminal(
     assert done.stdout.startswith(b"out.wav: ")
 
 
-def test_verbose_speaks_on_stderr(tiny_bundle: Path, picture: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "echoes_rt", "generate", str(picture), "out.wav", "-v"],
-        cwd=picture.parent,
-        env=os.environ | {"ECHOES_RT_BUNDLE": str(tiny_bundle)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+def test_verbose_speaks_on_stderr(run: Run) -> None:
+    done = program("generate", "picture.jpg", "out.wav", "-v")
     assert re.search(r"echoes_rt\.model: graph decode_audio_step on \S+ in \d+ ms", done.stderr)

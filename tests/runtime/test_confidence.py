@@ -1,18 +1,14 @@
 """A bundle may tell whether a picture shows what it knows."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from tests.runtime.commands import Run, runner
 
 from echoes_rt import BundleError, Echoes, Sound
-from echoes_rt.cli import main
-
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -37,9 +33,7 @@ def pictures(echoes: Echoes, tmp_path: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def run(confident_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(confident_bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+    return runner(confident_bundle, tmp_path, monkeypatch)
 
 
 def test_a_sound_says_how_well_its_picture_is_known(

@@ -12,7 +12,7 @@ import pytest
 from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.io import leftovers, output_file
 from echoes_rt.io.leftovers import ScratchFolder
-from echoes_rt.io.output_file import check_place, replacing
+from echoes_rt.io.output_file import check_place, replacing, written
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="permissions and locks of POSIX")
 
@@ -241,3 +241,15 @@ def test_no_place_for_temporary_files_is_one_line(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     with pytest.raises(EchoesError, match="no temporary folder can be made: No such file"):
         ScratchFolder()
+
+
+def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"cannot write .*x: "),
+        written(tmp_path / "file" / "x") as partial,
+    ):
+        partial.touch()
+    with written(tmp_path / "new" / "x") as partial:
+        partial.write_text("y")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["x"]

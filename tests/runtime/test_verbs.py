@@ -3,7 +3,6 @@
 import inspect
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 from click.core import ParameterSource
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from tests.runtime.commands import Run, refused, refused_with, runner
 
 from echoes_rt import Echoes
 from echoes_rt.cli import main
 from echoes_rt.options import Options, SamplingOptions
-
-Run = Callable[..., Result]
 
 VERBS = {
     "generate": ("generate", "in.wav", "out.png"),
@@ -34,15 +32,7 @@ def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pict
     """Runs a command beside picture.jpg and in.wav with the tiny bundle as the default."""
     noise = np.random.default_rng(0).normal(0, 0.1, 11_025).astype(np.float32)
     soundfile.write(tmp_path / "in.wav", noise, 22_050)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
-
-
-def refused(result: Result, line: str) -> None:
-    """One line on stderr, nothing on stdout, no traceback."""
-    assert (result.stderr, result.stdout) == (f"Error: {line}\n", "")
-    assert result.exit_code == 1
+    return runner(tiny_bundle, tmp_path, monkeypatch)
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -141,9 +131,7 @@ def test_verb_takes_the_dials(verb: str, run: Run, tmp_path: Path) -> None:
     ):
         before = written(tmp_path)
         result = run(*VERBS[verb], dial, *value.split())
-        assert result.exit_code == 1
-        assert result.stderr.startswith(f"Error: {line}")
-        assert result.stderr.count("\n") == 1
+        refused_with(result, line)
         assert written(tmp_path) == before
 
 
@@ -163,9 +151,7 @@ def test_bad_sound_is_one_line(
         (tmp_path / "bad.wav").write_bytes(content)
     arguments = ["bad.wav" if part == "in.wav" else part for part in VERBS[verb]]
     result = run(*arguments)
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {line}")
-    assert result.stderr.count("\n") == 1
+    refused_with(result, line)
     assert not written(tmp_path)
 
 
@@ -444,9 +430,7 @@ def test_unknown_kind_of_input_is_the_inputs_fault(
 ) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     result = run(verb, "notes.txt", out)
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: notes.txt is of no kind that is read; give a picture (")
-    assert result.stderr.count("\n") == 1
+    refused_with(result, "notes.txt is of no kind that is read; give a picture (")
 
 
 @pytest.mark.parametrize("name", ["folder", "missing", "a" * 300])

@@ -4,7 +4,6 @@ import json
 import re
 import struct
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from numpy.typing import NDArray
+from tests.runtime.commands import Run, refused_with, runner
 
 from echoes_rt import Echoes, InputError
 from echoes_rt.cli import main
 from echoes_rt.io.video import FramesByTime, _decoding_times
 
-Run = Callable[..., Result]
 FPS = 10
 TITLE = "A walk"
 
@@ -107,9 +106,7 @@ def times(av: Any, path: Path) -> dict[str, tuple[float, float]]:
 
 @pytest.fixture
 def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+    return runner(tiny_bundle, tmp_path, monkeypatch)
 
 
 def pictures(av: Any, path: Path) -> list[NDArray[np.uint8]]:
@@ -264,9 +261,7 @@ def test_bad_video_is_one_line(
 ) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     result = run("generate", *arguments)
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {line}")
-    assert result.stderr.count("\n") == 1
+    refused_with(result, line)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "text.mp4"]
 
 

@@ -126,7 +126,7 @@ def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def random_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A token cache of the tiny preset: four groups of two views a medium, one of them held out."""
+    """A token cache of the tiny preset: four groups of two views a medium, one for validation."""
     rng = np.random.default_rng(0)
     layout = PRESETS["tiny"].layout
 
@@ -134,7 +134,7 @@ def random_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return TokenTable(
             codes=rng.integers(0, 32, (8, n_tokens), dtype=np.int16),
             group=np.repeat(np.arange(4, dtype=np.int32), 2),
-            heldout=np.arange(8) % 2 == 1,
+            validation=np.arange(8) % 2 == 1,
         )
 
     path = tmp_path_factory.mktemp("random_tokens") / "tokens.safetensors"

@@ -20,10 +20,10 @@ from echoes_training import checkpoint
 from echoes_training.cli import main
 from echoes_training.stages import (  # noqa: F401
     distill,
-    refine,
     tokenize_shards,
     transformer,
     vocoder,
+    vqgan,
 )
 
 

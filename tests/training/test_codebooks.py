@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from tests.training.runs import train
 
 from echoes_rt.errors import InputError
 from echoes_training.bundles import open_source
@@ -17,9 +19,6 @@ from echoes_training.stages import codebooks
 from echoes_training.stages.codebooks import check_tokens
 from echoes_training.stages.sequences import Sequences
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
 TOKENS = Path("tokens.safetensors")
 
 
@@ -29,11 +28,8 @@ def with_sound_codes_of(cache: TokenCache, codebook: np.ndarray) -> TokenCache:
 
 @pytest.fixture(scope="module")
 def run(random_tokens: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     out = tmp_path_factory.mktemp("transformer") / "run"
-    source = ["--tokens", str(random_tokens), "--preset", "tiny"]
-    result = CliRunner().invoke(main, ["transformer", *source, "--out", str(out)])
-    assert result.exit_code == 0, result.output
+    train("transformer", "--tokens", random_tokens, "--preset", "tiny", "--out", out)
     return out
 
 
@@ -92,3 +88,13 @@ def test_another_number_of_codes_is_one_sentence(random_tokens: Path) -> None:
     larger = with_sound_codes_of(cache, np.tile(cache.audio_codebook, (2, 1)))
     with pytest.raises(InputError, match=r"codes of 32 \+ 64 kinds, the preset needs 32 \+ 32; "):
         Sequences(larger, PRESETS["tiny"].transformer)
+
+
+def test_caches_of_older_versions_are_read(random_tokens: Path, tmp_path: Path) -> None:
+    with safe_open(random_tokens, framework="numpy") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    renamed = {name.replace("validation", "heldout"): x for name, x in tensors.items()}
+    save_file(renamed, tmp_path / "old.safetensors", metadata=metadata)
+    expected, found = TokenCache.load(random_tokens), TokenCache.load(tmp_path / "old.safetensors")
+    assert (found.audio.validation == expected.audio.validation).all()

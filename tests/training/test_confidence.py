@@ -6,22 +6,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
+from tests.training.runs import clip, invoke, untrained_codec
 
 from echoes_rt.errors import InputError
-from echoes_training import checkpoint
-from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
-from echoes_training.config import to_dict
 from echoes_training.data.image import ImageStore
-from echoes_training.data.index import Clip, read_index, write_index
-from echoes_training.models.codecs import make_codec
+from echoes_training.data.index import read_index, write_index
 from echoes_training.presets import PRESETS
-from echoes_training.stages.codecs import CODEC, codec_of_run
+from echoes_training.stages.codecs import codec_of_run
 from echoes_training.stages.confidence import load_confidence
 from echoes_training.stages.picture_codes import codes_of
 
-STAGE = PRESETS["tiny"].image_vqgan
+STAGE = PRESETS["tiny"].image_codec
 COLOURS = {
     "dark": (0, 0, 0),
     "bright": (200, 200, 200),
@@ -45,15 +41,11 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
             noise = rng.integers(0, 55, (32, 32, 3), dtype=np.uint8)
             cv2.imwrite(str(path), noise + np.array(colour, np.uint8))
             clips.append(
-                Clip(
+                clip(
                     image=str(path),
-                    audio=None,
-                    start=0.0,
                     label=category if category in LABELLED else None,
                     category=category,
                     split="validation" if number % 4 == 3 else "train",
-                    licence="CC0 1.0",
-                    source="pairs",
                 )
             )
     write_index(folder / "index.jsonl", clips)
@@ -62,19 +54,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    codec = make_codec(STAGE.model).eval()
-    codec.spread_codes(torch.rand(8, 3, 32, 32) * 2 - 1)
-    checkpoint.save_config(run, {"stage": "image_vqgan", "config": to_dict(STAGE)})
-    checkpoint.save(run, 1, TrainState(modules={CODEC: codec}, optimizers={}))
-    return run
+    return untrained_codec(tmp_path_factory.mktemp("run"), STAGE)
 
 
 def fit(run: Path, index: Path, out: Path) -> Result:
-    torch.set_num_threads(1)
-    command = ["confidence", "--codec", str(run), "--index", str(index), "--out", str(out)]
-    return CliRunner().invoke(main, [*command, "--views", "1"])
+    command = ("confidence", "--codec", run, "--index", index, "--out", out)
+    return invoke(*command, "--views", 1)
 
 
 def test_the_threshold_lies_between_what_has_a_label_and_what_has_none(

@@ -25,27 +25,28 @@ def test_a_preset_agrees_with_itself(name: str) -> None:
     preset = PRESETS[name]
     grids = (preset.layout.image, preset.layout.audio)
     sizes = (preset.image.height, preset.image.width), (preset.mel.n_mels, preset.mel.n_frames)
-    for stage, size, grid in zip(preset.codecs, sizes, grids, strict=True):
+    stages = (preset.image_codec, preset.mel_codec)
+    for stage, size, grid in zip(stages, sizes, grids, strict=True):
         with torch.device("meta"):
-            codec = make_codec(getattr(preset, stage).model)
+            codec = make_codec(stage.model)
         assert codec.grid(*size) == grid
 
 
 def test_configs_survive_json() -> None:
-    preset = PRESETS["mini"]
-    assert from_dict(VQGANStageConfig, to_dict(preset.mel_vqgan)) == preset.mel_vqgan
+    preset = PRESETS["base"]
+    assert from_dict(VQGANStageConfig, to_dict(preset.mel_codec)) == preset.mel_codec
     assert from_dict(TransformerStageConfig, to_dict(preset.transformer)) == preset.transformer
 
 
 def test_override_reaches_nested_fields_and_losses() -> None:
     config = override(
-        PRESETS["tiny"].image_vqgan,
+        PRESETS["tiny"].image_codec,
         ("loop.steps=7", "loss_weights.vq/commitment=2", "model.channels=(4, 4)"),
     )
     assert config.loop.steps == 7
     assert config.loss_weights["vq/commitment"] == 2.0
     assert config.model.channels == (4, 4)
-    assert PRESETS["tiny"].image_vqgan.loop.steps != 7
+    assert PRESETS["tiny"].image_codec.loop.steps != 7
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_override_reaches_nested_fields_and_losses() -> None:
 )
 def test_a_bad_setting_is_one_clear_line(assignment: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
-        override(PRESETS["tiny"].image_vqgan, (assignment,))
+        override(PRESETS["tiny"].image_codec, (assignment,))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.training import runs
 
 from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import ANYWHERE, AudioStore, resampled
@@ -12,17 +13,8 @@ from echoes_training.stages.tokenize import spread
 
 
 def clip(recording: str, label: str | None, start: float = 0.0) -> Clip:
-    return Clip(
-        image=None,
-        audio=f"{recording}.wav",
-        start=start,
-        label=label,
-        category="any",
-        split="train",
-        licence="CC0 1.0",
-        source="pairs",
-        recording=recording,
-    )
+    facts = {"label": label, "category": "any", "start": start}
+    return runs.clip(audio=f"{recording}.wav", recording=recording, **facts)
 
 
 def test_a_long_recording_counts_no_more_than_a_short_one() -> None:

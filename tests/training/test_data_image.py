@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.training import runs
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
@@ -19,16 +20,7 @@ SPEC = ImageSpec(height=32, width=32)
 
 
 def clip(picture: Path) -> Clip:
-    return Clip(
-        image=str(picture),
-        audio=None,
-        start=0.0,
-        label=None,
-        category="pairs",
-        split="train",
-        licence="CC0 1.0",
-        source="pairs",
-    )
+    return runs.clip(image=str(picture), category="pairs")
 
 
 def pictures() -> dict[str, np.ndarray]:

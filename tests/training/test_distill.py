@@ -1,14 +1,13 @@
 """A student that takes fewer steps than its guided teacher, and comes to the same."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from tests.training.runs import invoke, metrics
 
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.decode.reference import decode
@@ -16,14 +15,10 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
 from echoes_training.config import to_dict
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
 from echoes_training.stages.rollouts import Task, draw_unknown, lesson_of, roll_out, states
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 
 STAGE = PRESETS["tiny"].transformer
 
@@ -155,14 +150,13 @@ Distil = Callable[..., Path]
 @pytest.fixture
 def distil(tmp_path: Path, random_tokens: Path) -> Distil:
     """Runs the command; returns the student's run."""
-    torch.set_num_threads(1)
 
     def run(teacher: Path, *settings: str, out: str = "student", expect: str = "") -> Path:
         folder = tmp_path / out
         always = ("loop.log_every=1", "loop.precision=fp32", *settings)
         arguments = ["--preset", "tiny", *(part for s in always for part in ("--set", s))]
-        command = ["distill", "--teacher", str(teacher), "--tokens", str(random_tokens)]
-        result = CliRunner().invoke(main, [*command, "--out", str(folder), *arguments])
+        command = ("distill", "--teacher", teacher, "--tokens", random_tokens)
+        result = invoke(*command, "--out", folder, *arguments)
         assert bool(result.exit_code) == bool(expect), result.output
         assert expect in result.output
         return folder
@@ -181,10 +175,9 @@ def test_a_student_comes_to_what_its_guided_teacher_answers(tmp_path: Path, dist
         "teacher.steps=4",
         "steps=(2,)",
     )
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    measured = [row for row in rows if "heldout/audio_alone" in row]
+    measured = [row for row in metrics(run) if "validation/audio_alone" in row]
     for medium in MEDIA:
-        name = f"heldout/{medium}_given_{OTHER[medium]}"
+        name = f"validation/{medium}_given_{OTHER[medium]}"
         assert measured[-1][name] < 0.6 * measured[0][name]
     settings = checkpoint.load_config(run)
     assert settings["stage"] == "transformer"

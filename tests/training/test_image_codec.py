@@ -1,7 +1,6 @@
 """The picture codec with a teacher really trains for a few steps, on any teacher."""
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from safetensors.torch import load_file
+from tests.training.runs import clip, invoke, metrics
 from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_training import checkpoint
-from echoes_training.cli import main
-from echoes_training.data.index import Clip, write_index
+from echoes_training.data.index import write_index
 from echoes_training.data.views import view
 from echoes_training.models.efficientnet import EfficientNetLite0
 from echoes_training.models.image_codec import ImageCodec
@@ -27,10 +26,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.stages import image_codec
 from echoes_training.stages.codecs import codec_of_run
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-TINY = PRESETS["tiny"]
+TINY = PRESETS["edge-tiny"]
 
 
 class Dummy(Teacher):
@@ -67,28 +63,17 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / f"{number}.png"
         cv2.imwrite(str(path), rng.integers(0, 40 * (number + 1), (40, 50, 3), dtype=np.uint8))
         clips.append(
-            Clip(
-                image=str(path),
-                audio=None,
-                start=0.0,
-                label=None,
-                category="noise",
-                split="train" if number else "validation",
-                licence="CC0 1.0",
-                source="pairs",
-                recording=path.name,
-            )
+            clip(image=str(path), category="noise", split="train" if number else "validation")
         )
     write_index(folder / "index.jsonl", clips)
     return folder / "index.jsonl"
 
 
 def train(index: Path, run: Path, *arguments: str) -> Result:
-    torch.set_num_threads(1)
     settings = ("model.teacher=dummy", "loop.checkpoint_minutes=0")
     options = [part for setting in settings for part in ("--set", setting)]
-    command = ["image-codec", "--index", str(index), "--out", str(run), "--preset", "tiny"]
-    return CliRunner().invoke(main, [*command, *options, *arguments])
+    source = ("--index", index, "--preset", "edge-tiny")
+    return invoke("image-codec", *source, "--out", run, *options, *arguments)
 
 
 def weights(run: Path) -> dict[str, Tensor]:
@@ -104,8 +89,7 @@ def weights(run: Path) -> dict[str, Tensor]:
 def test_a_run_leaves_a_codec(index: Path, tmp_path: Path) -> None:
     result = train(index, tmp_path)
     assert result.exit_code == 0, result.output
-    lines = (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()
-    last: dict[str, float] = json.loads(lines[-1])
+    last = metrics(tmp_path)[-1]
     assert 0 < last["validation/reconstruction"] < 2
     assert 1 <= last["validation/codes_used"] <= 32
     codec = codec_of_run(tmp_path).model

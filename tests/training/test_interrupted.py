@@ -1,45 +1,29 @@
 """A training that is killed (SIGKILL) and resumed ends with the weights of one that was not."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training.runs import forked, metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
 from echoes_training.metrics import MetricsLog
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-FORKED = Path(__file__).parent / "forked.py"
 DEATHS = {
     "image-vqgan": "within a step",
     "mel-vqgan": "while writing",
-    "refine-mel": "within a step",
-    "refine-image": "while writing",
     "mel-codec": "while writing",
     "vocoder": "within a step",
-    "refine-image-resident": "within a step",
+    "image-vqgan-resident": "within a step",
     "mel-codec-resident": "while writing",
     "transformer": "while writing",
     "fine-tuning": "within a step",
     "distill": "while writing",
 }
-
-
-def train(*arguments: str) -> None:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @pytest.fixture(scope="module")
@@ -50,30 +34,22 @@ def folder(
     folder = tmp_path_factory.mktemp("interrupted")
     index = ["--index", str(media_index)]
     tokens = ["--tokens", str(random_tokens)]
-    resident = ["--set", "data.resident=True"]
+    resident, edge = ["--set", "data.resident=True"], ["--preset", "edge-tiny"]
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
-        "image-vqgan": ["image-vqgan", *index],
-        "mel-vqgan": ["mel-vqgan", *index],
-        "refine-mel": ["refine-mel", *index, "--codec", whole["mel-vqgan"]],
-        "refine-image": ["refine-image", *index, "--codec", whole["image-vqgan"]],
-        "mel-codec": ["mel-codec", *index],
+        "image-vqgan": ["image-codec", *index],
+        "mel-vqgan": ["mel-codec", *index],
+        "mel-codec": ["mel-codec", *index, *edge],
         "vocoder": ["vocoder", *index],
-        "refine-image-resident": [
-            "refine-image",
-            *index,
-            "--codec",
-            whole["image-vqgan"],
-            *resident,
-        ],
-        "mel-codec-resident": ["mel-codec", *index, *resident],
+        "image-vqgan-resident": ["image-codec", *index, *resident],
+        "mel-codec-resident": ["mel-codec", *index, *edge, *resident],
         "transformer": ["transformer", *tokens],
         "fine-tuning": ["transformer", *tokens, "--start-from", whole["transformer"]],
         "distill": ["distill", *tokens, "--teacher", whole["transformer"]],
     }
     settings = ("loop.steps=4", "loop.checkpoint_minutes=0", "loop.ema_decay=0.9")
     options = ["--preset", "tiny", *(part for s in settings for part in ("--set", s))]
-    commands = {name: [*stages[name], *options] for name in DEATHS}
+    commands = {name: [stages[name][0], *options, *stages[name][1:]] for name in DEATHS}
     for name, command in commands.items():
         train(*command, "--out", whole[name])
     jobs = [
@@ -81,15 +57,7 @@ def folder(
         for name, command in commands.items()
     ]
     (folder / "commands.json").write_text(json.dumps(commands), "utf-8")
-    (folder / "jobs.json").write_text(json.dumps(jobs), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(folder / "jobs.json")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9]] * len(jobs), result.stderr
+    assert forked(jobs, folder) == [[-9]] * len(jobs)
     return folder
 
 
@@ -125,7 +93,6 @@ def test_a_checkpoint_of_other_shapes_is_one_sentence(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_a_step_is_logged_once_however_often_it_is_made(tmp_path: Path) -> None:
     with MetricsLog(tmp_path, 0) as log:
         for step in (1, 2, 3):
@@ -134,5 +101,4 @@ def test_a_step_is_logged_once_however_often_it_is_made(tmp_path: Path) -> None:
         file.write('{"step": 4, "lo')  # as a kill may leave it
     with MetricsLog(tmp_path, 1) as log:
         log.write(2, {"loss": 22.0})
-    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert [(row["step"], row["loss"]) for row in rows] == [(1, 11.0), (2, 22.0)]
+    assert [(row["step"], row["loss"]) for row in metrics(tmp_path)] == [(1, 11.0), (2, 22.0)]

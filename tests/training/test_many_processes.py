@@ -1,6 +1,5 @@
 """Two processes, or a batch in parts, end where one process with the whole batch does."""
 
-import json
 import os
 import socket
 import subprocess
@@ -10,33 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training.runs import forked, metrics, train
 from torch import Tensor
 
 from echoes_training import checkpoint
-from echoes_training.cli import main
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-FORKED = Path(__file__).parent / "forked.py"
-CODECS = ("image-vqgan", "mel-vqgan")
-STAGES = (*CODECS, "refine-mel", "mel-codec", "vocoder", "transformer", "distill")
+CODECS = {"image-vqgan": "image-codec", "mel-vqgan": "mel-codec"}
+STAGES = (*CODECS, "mel-codec", "vocoder", "transformer", "distill")
 SETTINGS = {
-    "image-vqgan": ("decoded_share=0.5", "category_steps=1"),
     # Two steps: the gradient of a log of next to nothing soon makes much of a rounding error.
     "vocoder": ("adversarial_start=0", "loop.steps=2"),
     "mel-codec": ("adversarial_start=0", "loop.steps=2"),
     "distill": ("partly_known=0.5", "unpaired=0.5"),
     "transformer": ("group_steps=2", "model.dropout=0.1", "model.audio_group=2"),
 }
-
-
-def train(arguments: list[str]) -> None:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +35,6 @@ class World:
     def command(self, stage: str, run: str, *settings: str, resume: bool = False) -> list[str]:
         """A training of four steps of four samples, all logged, into ``folder/run``."""
         source = ["--index", str(self.index)]
-        if stage == "refine-mel":
-            source += ["--codec", str(self.folder / "one-mel-vqgan")]
         if stage in ("transformer", "distill"):
             source = ["--tokens", str(self.tokens)]
         if stage == "distill":
@@ -57,8 +42,9 @@ class World:
         always = ("loop.batch_size=4", "loop.log_every=1", "loop.ema_decay=0.5")
         always += ("loop.precision=fp32",)  # bf16 rounds by more than these runs may differ
         sets = [part for s in (*always, *settings) for part in ("--set", s)]
-        out = ["--preset", "tiny", "--out", str(self.folder / run)]
-        return [stage, *source, *out, *sets, *(["--resume"] if resume else [])]
+        preset = "edge-tiny" if stage == "mel-codec" else "tiny"
+        out = ["--preset", preset, "--out", str(self.folder / run)]
+        return [CODECS.get(stage, stage), *source, *out, *sets, *(["--resume"] if resume else [])]
 
 
 def free_port() -> int:
@@ -74,7 +60,7 @@ def world(
     """Every stage by one process (``one-STAGE``) and by two (``two-STAGE``)."""
     world = World(folder=tmp_path_factory.mktemp("many"), index=media_index, tokens=random_tokens)
     for stage in STAGES:
-        train(world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
+        train(*world.command(stage, f"one-{stage}", *SETTINGS.get(stage, ())))
     plain = SETTINGS["transformer"]
     sharded, parts = (*plain, "sharded=True"), (*plain, "loop.accumulate=2")
 
@@ -97,25 +83,15 @@ def world(
         {**two, "commands": commands},
         {"commands": [transformer("fewer", *plain, resume=True)]},
     ]
-    file = world.folder / "jobs.json"
-    file.write_text(json.dumps([{"port": free_port(), **job} for job in jobs]), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(file)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9], [-9, -9], [0, 0], [0]], result.stderr
+    statuses = forked([{"port": free_port(), **job} for job in jobs], world.folder)
+    assert statuses == [[-9], [-9, -9], [0, 0], [0]]
     return world
 
 
 def losses(run: Path) -> list[dict[str, float]]:
     """The logged scalars of each step and evaluation, without those that jump at a tie."""
-    lines = (run / "metrics.jsonl").read_text("utf-8").splitlines()
-    jumps = ("elapsed_s", "validation/code", "validation/category")
-    rows = [json.loads(line) for line in lines]
-    return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in rows]
+    jumps = ("elapsed_s", "validation/code")
+    return [{k: v for k, v in row.items() if not k.startswith(jumps)} for row in metrics(run)]
 
 
 def weights(run: Path, name: str) -> dict[str, Tensor]:
@@ -124,7 +100,7 @@ def weights(run: Path, name: str) -> dict[str, Tensor]:
     Such a gradient is rounding alone, and Adam enlarges it.
     """
     tensors = load_file(run / f"{name}.safetensors")
-    hidden = (".bias", "running_mean") if name.startswith(("codec", "category_head")) else ()
+    hidden = (".bias", "running_mean") if name.startswith("codec") else ()
     hidden += ("attention.qkv.bias",)
     return {key: value for key, value in tensors.items() if not key.endswith(hidden)}
 
@@ -166,7 +142,7 @@ def test_a_run_goes_on_with_another_number_of_processes(run: str, world: World) 
 
 
 def test_parts_equal_the_whole_batch(world: World) -> None:
-    train(world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
+    train(*world.command("transformer", "parts", *SETTINGS["transformer"], "loop.accumulate=2"))
     assert_alike(world.folder / "one-transformer", world.folder / "parts")
     assert_alike(world.folder / "one-transformer", world.folder / "two-parts")
 

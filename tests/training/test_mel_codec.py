@@ -1,15 +1,13 @@
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training.runs import metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import newest
-from echoes_training.cli import main
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.evaluate.pitch import kept_within_a_semitone, pitches
 from echoes_training.losses.adversarial import feature_statistics
@@ -20,10 +18,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.stages.mel_codec import Reconstruction, unevenness
 from echoes_training.stages.vocoder import vocoder_of_run
 
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-CONFIG = PRESETS["tiny"].mel_codec.model
+CONFIG = PRESETS["edge-tiny"].mel_codec.model
 MEL = PRESETS["tiny"].mel
 
 
@@ -118,39 +113,23 @@ def test_noise_and_silence_have_no_pitch() -> None:
     assert np.isnan(pitches(np.zeros(11_025, np.float32), 22_050)).all()
 
 
-def train(*arguments: object) -> None:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, [str(a) for a in (*arguments, "--preset", "tiny")])
-    assert result.exit_code == 0, result.output
-
-
-def metrics(run: Path) -> list[dict[str, float]]:
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
 def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
     media_index: Path, ear_folder: Path, tmp_path: Path
 ) -> None:
     codec, vocoder = tmp_path / "codec", tmp_path / "vocoder"
     for command, run in (("mel-codec", codec), ("vocoder", vocoder)):
-        train(command, "--index", media_index, "--ear", ear_folder, "--out", run)
+        sources = ("--index", media_index, "--ear", ear_folder)
+        train(command, *sources, "--out", run, "--preset", "edge-tiny")
         last = metrics(run)[-1]
         assert 0 <= last["validation/ear_exact"] <= last["validation/ear_coarse"] <= 1
         assert list((run / "samples").glob("*.png"))
     with pytest.raises(InputError, match="no run of a vocoder"):
         vocoder_of_run(codec)
     sheet = tmp_path / "sheet.png"
-    result = CliRunner().invoke(
-        main,
-        [
-            "listen",
-            *("--index", str(media_index), "--cache", str(tmp_path), "--ear", str(ear_folder)),
-            *("--mel-codec", str(codec), "--vocoder", str(vocoder), "--out", str(sheet)),
-        ],
-        catch_exceptions=False,
+    result = train(
+        *("listen", "--index", media_index, "--cache", tmp_path, "--ear", ear_folder),
+        *("--mel-codec", codec, "--vocoder", vocoder, "--out", sheet),
     )
-    assert result.exit_code == 0, result.output
     rows = {line.split("|")[1].strip(): line for line in result.stdout.splitlines() if "|" in line}
     assert "1.000" in rows["real"]
     assert {"mel, Griffin-Lim", "mel, vocoder", "codec, Griffin-Lim", "codec, vocoder"} < {*rows}
@@ -177,7 +156,8 @@ def test_once_fixed_the_codes_are_those_of_the_averaged_encoder(
     run = tmp_path / "run"
     for steps in ("3", "6"):
         train(
-            *("mel-codec", "--index", media_index, "--out", run, "--set", "codes_fixed_from=3"),
+            *("mel-codec", "--index", media_index, "--out", run, "--preset", "edge-tiny"),
+            *("--set", "codes_fixed_from=3"),
             *("--set", f"loop.steps={steps}", "--set", "loop.ema_decay=0.9", "--resume=auto"),
         )
         folder = newest(run)

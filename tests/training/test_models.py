@@ -8,12 +8,12 @@ from echoes_rt.format.mel import MelSpec, log_scale, mel_filterbank
 from echoes_rt.format.tokens import MEDIA, Grid
 from echoes_training.evaluate.pitch import kept_within_a_semitone
 from echoes_training.losses.spectral import phase_advance
+from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
 from echoes_training.models.vqgan import VQGAN
-from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -51,10 +51,10 @@ def test_dead_codes_move_onto_latents_and_used_ones_stay() -> None:
     assert torch.equal(before, quantizer.embedding.weight)
 
 
-@pytest.mark.parametrize("stage", ["image_vqgan", "mel_vqgan"])
+@pytest.mark.parametrize("stage", ["image_codec", "mel_codec"])
 def test_codec_shapes(stage: str) -> None:
     config = getattr(TINY, stage)
-    grid = TINY.layout.image if stage == "image_vqgan" else TINY.layout.audio
+    grid = TINY.layout.image if stage == "image_codec" else TINY.layout.audio
     size = (grid.height * config.model.factor, grid.width * config.model.factor)
     x = torch.randn(2, config.model.in_channels, *size)
     model = VQGAN(config.model)

@@ -1,19 +1,17 @@
 """How large a step is: its rate over the run, its gradient's norm, its precision."""
 
-import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import CliRunner
 from safetensors.torch import load_file
+from tests.training import runs
 from torch import nn
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint, device
 from echoes_training.checkpoint import TrainState
-from echoes_training.cli import main
 from echoes_training.config import LoopConfig
 from echoes_training.optim import Learner, learning_rate
 from echoes_training.processes import Processes
@@ -63,22 +61,17 @@ def test_only_a_gradient_over_the_limit_is_cut_to_it(scale: float, clipped: bool
     torch.testing.assert_close(left / left.norm(), direction / direction.norm())
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_steps_in_bf16_are_those_in_fp32_to_its_rounding(
     random_tokens: Path, tmp_path: Path
 ) -> None:
-    torch.set_num_threads(1)
     losses, weights = {}, {}
     for precision in ("fp32", "bf16"):
         run = tmp_path / precision
         settings = (f"loop.precision={precision}", "loop.log_every=1", "loop.batch_size=8")
         sets = [part for setting in settings for part in ("--set", setting)]
-        source = ["--tokens", str(random_tokens), "--preset", "tiny"]
-        command = ["transformer", *source, "--out", str(run), *sets]
-        result = CliRunner().invoke(main, command, catch_exceptions=False)
-        assert result.exit_code == 0, result.output
-        rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
-        losses[precision] = [row["train/loss"] for row in rows if "train/loss" in row]
+        source = ("--tokens", random_tokens, "--preset", "tiny")
+        runs.train("transformer", *source, "--out", run, *sets)
+        losses[precision] = [row["train/loss"] for row in runs.metrics(run) if "train/loss" in row]
         newest = checkpoint.newest(run)
         assert newest is not None
         weights[precision] = load_file(newest / "transformer.safetensors")
@@ -96,7 +89,6 @@ def test_one_slow_moment_does_not_choose_the_precision(
     assert device.pick_precision("auto", torch.device("cpu")) == expected
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("log_every", [1, 3, 50])
 def test_a_training_that_diverges_stops_before_it_is_kept(

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
@@ -33,7 +32,7 @@ def random_pairs() -> TokenCache:
         return TokenTable(
             codes=np.concatenate([codes, codes]),
             group=np.tile(np.arange(PAIRS, dtype=np.int32), 2),
-            heldout=np.arange(2 * PAIRS) >= PAIRS,
+            validation=np.arange(2 * PAIRS) >= PAIRS,
         )
 
     return TokenCache(
@@ -45,7 +44,6 @@ def random_pairs() -> TokenCache:
     )
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     base = PRESETS["base"].transformer

@@ -6,20 +6,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
+from tests.training.runs import clip, train, untrained_codec
 
 from echoes_rt.errors import InputError
-from echoes_training import checkpoint
-from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
-from echoes_training.config import to_dict
-from echoes_training.data.index import Clip, Split, write_index
-from echoes_training.models.codecs import make_codec
+from echoes_training.data.index import Split, write_index
 from echoes_training.presets import PRESETS
-from echoes_training.stages.codecs import CODEC
 
-STAGE = PRESETS["tiny"].image_vqgan
+STAGE = PRESETS["tiny"].image_codec
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
 
 
@@ -33,39 +28,19 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number, split in enumerate(SPLITS):
             path = folder / f"{label}{number}.png"
             cv2.imwrite(str(path), rng.integers(level, level + 55, (32, 32, 3), dtype=np.uint8))
-            clips.append(
-                Clip(
-                    image=str(path),
-                    audio=None,
-                    start=0.0,
-                    label=label,
-                    category=label,
-                    split=split,
-                    licence="CC0 1.0",
-                    source="pairs",
-                    recording=path.name,
-                )
-            )
+            clips.append(clip(image=str(path), label=label, split=split))
     write_index(folder / "index.jsonl", clips)
     return folder / "index.jsonl"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    codec = make_codec(STAGE.model).eval()
-    codec.spread_codes(torch.rand(8, 3, 32, 32) * 2 - 1)
-    checkpoint.save_config(run, {"stage": "image_vqgan", "config": to_dict(STAGE)})
-    checkpoint.save(run, 1, TrainState(modules={CODEC: codec}, optimizers={}))
-    return run
+    return untrained_codec(tmp_path_factory.mktemp("run"), STAGE)
 
 
 def probe(*arguments: object) -> dict[str, object]:
-    torch.set_num_threads(1)
     out = str(arguments[-1])
-    result = CliRunner().invoke(main, ["probe", *map(str, arguments[:-1]), "--out", out])
-    assert result.exit_code == 0, result.output
+    train("probe", *arguments[:-1], "--out", out)
     figures: dict[str, object] = json.loads(Path(out).read_text("utf-8"))
     return figures
 

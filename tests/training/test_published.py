@@ -24,7 +24,7 @@ from echoes_training.presets import PRESETS
 from echoes_training.published import layouts
 from echoes_training.published.layouts import LAYOUTS, convert
 from echoes_training.published.read_tensors import read_tensors
-from echoes_training.stages.codecs import load_vqgan
+from echoes_training.stages.codecs import codec_of_run
 
 TINY = PRESETS["tiny"]
 NAMES = Path(__file__).parents[1] / "fixtures" / "published"
@@ -35,6 +35,20 @@ def published(kind: str) -> Tensors:
     """Every tensor of the original network by its name; each has only one number in memory."""
     shapes = json.loads((NAMES / f"{kind}.json").read_text("utf-8"))
     return {name: torch.full((), 0.5).expand(shape) for name, shape in shapes.items()}
+
+
+def small_melgan() -> tuple[layouts.Layout, Tensors]:
+    """With random weights by their published names."""
+    config = VocoderConfig(architecture="melgan", width=2, layers=1, ratios=(8, 4, 2))
+    layout = layouts.melgan(replace(TINY.vocoder, model=config))
+    with torch.device("meta"):
+        wanted = layout.module().state_dict()
+    tensors = {}
+    for name, tensor in wanted.items():
+        *norm, last = layout.sources(name)
+        tensors[last] = torch.randn(tensor.shape)
+        tensors |= {n: torch.rand(tensor.shape[0], 1, 1) for n in norm}
+    return layout, tensors
 
 
 def run_import(kind: str, path: Path, out: Path) -> Result:
@@ -100,7 +114,7 @@ def test_what_does_not_fit_is_named(
 
 def small_codec(variant: str) -> Any:
     model = replace(
-        PRESETS["base"].image_vqgan.model,
+        PRESETS["base"].image_codec.model,
         channels=(4, 6),
         decoder_channels=(4, 6),
         res_blocks=1,
@@ -109,7 +123,7 @@ def small_codec(variant: str) -> Any:
         codebook_dim=4,
         variant=variant,
     )
-    return replace(TINY.image_vqgan, model=model)
+    return replace(TINY.image_codec, model=model)
 
 
 def random_codec(config: Any) -> VQGAN:
@@ -129,7 +143,7 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
     kind: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_codec(kind)
-    monkeypatch.setitem(layouts.LAYOUTS, kind, layouts.codec("image_vqgan", config))
+    monkeypatch.setitem(layouts.LAYOUTS, kind, layouts.codec("image_codec", config))
     model = random_codec(config)
     path, run = tmp_path / f"last{suffix}", tmp_path / "run"
     if suffix == ".ckpt":
@@ -144,8 +158,9 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
         "file": path.name,
         "left_out": 0,
     }
-    ours, loaded = load_vqgan(run)
-    assert loaded == config
+    ours = codec_of_run(run).model
+    assert ours.config == config.model
+    assert isinstance(ours, VQGAN)
     x = torch.randn(2, 3, 32, 32)
     codes = ours.encode(x)
     assert len(codes.unique()) > 4
@@ -160,19 +175,19 @@ def test_an_imported_run_is_not_resumed(
     media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_codec("taming")
-    monkeypatch.setitem(layouts.LAYOUTS, "taming", layouts.codec("image_vqgan", config))
+    monkeypatch.setitem(layouts.LAYOUTS, "taming", layouts.codec("image_codec", config))
     path, run = tmp_path / "last.safetensors", tmp_path / "run"
     save_file(weights(random_codec(config)), path)
     assert run_import("taming", path, run).exit_code == 0
     before = checkpoint.load_config(run)
-    arguments = ["image-vqgan", "--index", media_index, "--out", run, "--resume"]
+    arguments = ["image-codec", "--index", media_index, "--out", run, "--resume"]
     line = error(CliRunner().invoke(main, [str(a) for a in arguments]))
-    assert line == f"Error: {run} was imported, so there is no training to resume; refine it"
+    assert line == f"Error: {run} was imported, so there is no training to resume"
     assert checkpoint.load_config(run) == before
 
 
 def test_names_of_the_other_maskgit_port_are_known() -> None:
-    layout = layouts.codec("image_vqgan", small_codec("maskgit"))
+    layout = layouts.codec("image_codec", small_codec("maskgit"))
     model = random_codec(small_codec("maskgit"))
     other = {
         name.replace(".mid.block_1.", ".mid.0.")
@@ -186,15 +201,7 @@ def test_names_of_the_other_maskgit_port_are_known() -> None:
 
 
 def test_weight_norm_is_folded() -> None:
-    config = VocoderConfig(architecture="melgan", width=2, layers=1, ratios=(8, 4, 2))
-    layout = layouts.melgan(replace(TINY.vocoder, model=config))
-    with torch.device("meta"):
-        wanted = layout.module().state_dict()
-    tensors = {}
-    for name, tensor in wanted.items():
-        *norm, last = layout.sources(name)
-        tensors[last] = torch.randn(tensor.shape)
-        tensors |= {n: torch.rand(tensor.shape[0], 1, 1) for n in norm}
+    layout, tensors = small_melgan()
     vocoder = convert(tensors, layout).module
     for name, place in (("levels.1.upsample", 6), ("conv_out", 13)):
         expected = torch._weight_norm(
@@ -282,22 +289,3 @@ def test_other_formats(tmp_path: Path) -> None:
         read_tensors(tmp_path / "x.safetensors")
     with pytest.raises(InputError, match=r"must end in one of .safetensors, .ckpt, .pt, .pth"):
         read_tensors(tmp_path / "x.h5")
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-def test_imported_codec_can_be_refined(
-    media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = TINY.mel_vqgan
-    monkeypatch.setitem(layouts.LAYOUTS, "specvqgan", layouts.codec("mel_vqgan", config))
-    torch.manual_seed(0)
-    save_file(weights(VQGAN(config.model)), tmp_path / "mel.safetensors")
-    run, refined = tmp_path / "run", tmp_path / "refined"
-    assert run_import("specvqgan", tmp_path / "mel.safetensors", run).exit_code == 0
-    arguments = ["--codec", run, "--index", media_index, "--out", refined, "--preset", "tiny"]
-    result = CliRunner().invoke(main, ["refine-mel", *map(str, arguments)], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    before, after = load_vqgan(run)[0].state_dict(), load_vqgan(refined)[0].state_dict()
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"post_quant_conv", "decoder"}
-    assert checkpoint.load_config(refined)["imported"]["layout"] == "specvqgan"

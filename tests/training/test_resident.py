@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from tests.training.runs import clip
 
 from echoes_rt.errors import InputError
 from echoes_training.config import DataConfig, VocoderStageConfig
@@ -68,16 +69,7 @@ def sounds(tmp_path: Path) -> list[Clip]:
         path = tmp_path / f"{number}.wav"
         soundfile.write(path, samples, spec.sample_rate)
         clips.append(
-            Clip(
-                image=None,
-                audio=str(path),
-                start=0.0,
-                label=None,
-                category="any",
-                split="train" if number else "validation",
-                licence="CC0 1.0",
-                source="pairs",
-            )
+            clip(audio=str(path), category="any", split="train" if number else "validation")
         )
     return clips
 

@@ -12,7 +12,7 @@ from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.bundles import open_source
 from echoes_training.checkpoint import TrainState
-from echoes_training.config import RefineStageConfig, to_dict
+from echoes_training.config import to_dict
 from echoes_training.presets import PRESETS
 from echoes_training.stages.settings import Asked, Resume, configure, save_settings, start_of
 
@@ -20,7 +20,7 @@ from echoes_training.stages.settings import Asked, Resume, configure, save_setti
 def asked(
     run: Path,
     *assignments: str,
-    command: str = "mel-vqgan",
+    command: str = "mel-codec",
     preset: str | None = None,
     start_from: str | None = None,
     resume: Resume | None = "auto",
@@ -39,27 +39,27 @@ def trained(run: Path) -> None:
     checkpoint.save(run, 2, TrainState(modules={"it": nn.Linear(1, 1)}, optimizers={}))
 
 
-def begun(run: Path, *assignments: str, command: str = "mel-vqgan") -> Any:
+def begun(run: Path, *assignments: str, command: str = "mel-codec") -> Any:
     """The settings of a run of the tiny preset with a checkpoint."""
     request = asked(run, *assignments, command=command, preset="tiny")
     config = configure(request)
-    facts = {"config": to_dict(config), "categories": ["high", "low"]}
-    if command.startswith("refine"):
-        codec = to_dict(PRESETS["tiny"].mel_vqgan)
-        facts |= {"stage": "mel_vqgan", "config": codec, "refine": to_dict(config)}
+    facts = {"config": to_dict(config), "labels": ["high", "low"]}
+    if command == "distill":
+        student = to_dict(PRESETS["tiny"].transformer)
+        facts |= {"stage": "transformer", "config": student, "distill": to_dict(config)}
     save_settings(request, config.loop, facts)
     trained(run)
     return config
 
 
-@pytest.mark.parametrize("command", ["mel-vqgan", "refine-mel"])
+@pytest.mark.parametrize("command", ["mel-codec", "distill"])
 def test_a_run_goes_on_with_the_settings_that_it_began_with(command: str, tmp_path: Path) -> None:
     began = begun(tmp_path, "loop.batch_size=6", "loop.precision=bf16", command=command)
     before = (tmp_path / "config.json").read_text("utf-8")
     request = asked(tmp_path, command=command)
     config = configure(request)
     assert config == began
-    key = "refine" if isinstance(config, RefineStageConfig) else "config"
+    key = "distill" if command == "distill" else "config"
     save_settings(request, config.loop, {key: to_dict(config)})
     assert (tmp_path / "config.json").read_text("utf-8") == before
 
@@ -70,10 +70,10 @@ def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path
     config = configure(request)
     changed = {"steps": 9, "learning_rate": 0.5, "precision": "fp32"}
     assert config == dataclasses.replace(began, loop=dataclasses.replace(began.loop, **changed))
-    save_settings(request, config.loop, {"config": to_dict(config), "categories": ["other"]})
+    save_settings(request, config.loop, {"config": to_dict(config), "labels": ["other"]})
     saved = json.loads((tmp_path / "config.json").read_text("utf-8"))
     assert saved["config"]["loop"]["steps"] == 9
-    assert saved["categories"] == ["high", "low"]
+    assert saved["labels"] == ["high", "low"]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,7 @@ def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path
         ({}, "model.stem=4", "began with model.stem=8 and cannot go on with 4; leave it out, or"),
         ({}, "loop.seed=1", "began with loop.seed=0 and cannot go on with 1; leave it out, or"),
         ({"preset": "base"}, None, "began with --preset tiny and cannot go on with base; leave"),
-        ({"command": "image-vqgan"}, None, "is a run of mel-vqgan, not of image-vqgan; pass an"),
-        ({"command": "refine-mel"}, None, "is a run of mel-vqgan, not of refine-mel; pass an"),
+        ({"command": "image-codec"}, None, "is a run of mel-codec, not of image-codec; pass an"),
     ],
 )
 def test_a_run_never_goes_on_as_another_one(
@@ -95,9 +94,17 @@ def test_a_run_never_goes_on_as_another_one(
     assert f"{tmp_path} {sentence}" in str(caught.value)
 
 
-def test_a_refined_codec_is_no_longer_a_training_of_all_of_it(tmp_path: Path) -> None:
-    begun(tmp_path, command="refine-mel")
-    with pytest.raises(InputError, match=r"is a run of refine-mel, not of mel-vqgan;"):
+def test_a_student_is_no_training_of_a_transformer(tmp_path: Path) -> None:
+    begun(tmp_path, command="distill")
+    with pytest.raises(InputError, match=r"is a run of distill, not of transformer;"):
+        configure(asked(tmp_path, command="transformer"))
+
+
+def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> None:
+    config = to_dict(PRESETS["tiny"].mel_codec) | {"category_steps": 1}
+    checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
+    trained(tmp_path)
+    with pytest.raises(InputError, match=r"no setting category_steps.*pass another --out"):
         configure(asked(tmp_path))
 
 
@@ -157,10 +164,10 @@ def test_only_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
 
 
 def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:
-    config = to_dict(PRESETS["tiny"].mel_vqgan)
-    del config["labelled_share"]
+    config = to_dict(PRESETS["tiny"].mel_codec)
+    del config["labelled_share"], config["model"]["architecture"]
     checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
     trained(tmp_path)
     for preset in (None, "tiny", "mini"):
         model = configure(asked(tmp_path, preset=preset)).model
-        assert model == PRESETS["tiny"].mel_vqgan.model
+        assert model == PRESETS["tiny"].mel_codec.model

@@ -7,30 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from tests.training.runs import invoke, metrics, train
 
 from echoes_training import checkpoint
-from echoes_training.cli import main
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.codecs import load_vqgan
-
-# TensorBoard asks protobuf for things that newer releases call deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
-
-
-def train(*arguments: object) -> Result:
-    torch.set_num_threads(1)
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result
 
 
 @pytest.fixture(scope="session")
 def codec_runs(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("codecs")
-    runs = {stage: folder / stage for stage in ("image-vqgan", "mel-vqgan")}
+    runs = {stage: folder / stage for stage in ("image-codec", "mel-codec")}
     for stage, run in runs.items():
         train(stage, "--index", media_index, "--preset", "tiny", "--out", run)
     return runs
@@ -41,17 +29,13 @@ def token_cache(
     media_index: Path, codec_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
-    codecs = [f"--{stage}={run}" for stage, run in codec_runs.items()]
+    codecs = [f"--{stage.split('-')[0]}-vqgan={run}" for stage, run in codec_runs.items()]
     views = ["--image-views", 3, "--audio-views", 2]
     train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
     return out
 
 
-def metrics(run: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-
-
-@pytest.mark.parametrize("stage", ["image-vqgan", "mel-vqgan"])
+@pytest.mark.parametrize("stage", ["image-codec", "mel-codec"])
 def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, Path]) -> None:
     run = codec_runs[stage]
     assert json.loads((run / "config.json").read_text("utf-8"))["config"]["loop"]["steps"] == 4
@@ -65,83 +49,42 @@ def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, P
     assert 1 <= last["validation/codes_used"] <= 32
 
 
-def test_refining_changes_the_decoder_and_nothing_else(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    old, new = codec_runs["mel-vqgan"], tmp_path / "refined"
-    source = ("--codec", old, "--index", media_index)
-    result = train("refine-mel", *source, "--out", new, "--preset", "tiny")
-    assert f"{new} is trained; next: echoes-export bundle" in result.stderr
-    before, after = load_vqgan(old)[0].state_dict(), load_vqgan(new)[0].state_dict()
-    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
-    assert changed == {"post_quant_conv", "decoder"}
-    assert metrics(new)[-1]["validation/perceptual"] > 0
-
-
-def test_a_new_decoder_leaves_the_codes_as_they_are(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    old, new = codec_runs["image-vqgan"], tmp_path / "refined"
-    settings = ("decoder_channels=8,12", "shift=3", "adversarial_start=3", "loop.log_every=1")
-    flags = [part for setting in settings for part in ("--set", setting)]
-    tiny = ("--preset", "tiny")
-    train("refine-image", "--codec", old, "--index", media_index, "--out", new, *tiny, *flags)
-    (before, _), (after, config) = load_vqgan(old), load_vqgan(new)
-    assert config.model.decoder_channels == (8, 12)
-    assert after.decoder.conv_out.in_channels == 8
-    for name in ("encoder", "quant_conv", "quantize"):
-        states = [getattr(model, name).state_dict() for model in (before, after)]
-        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    rows = [row for row in metrics(new) if "train/perceptual" in row]
-    assert ["train/discriminator" in row for row in rows] == [False, False, False, True]
-
-
-def test_decoder_widths_must_fit_the_levels(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path: Path
-) -> None:
-    codec = str(codec_runs["image-vqgan"])
-    flags = ["--index", str(media_index), "--codec", codec, "--preset", "tiny"]
-    flags += ["--out", str(tmp_path / "new"), "--set", "decoder_channels=(8,)"]
-    result = CliRunner().invoke(main, ["refine-image", *flags])
-    assert result.exit_code == 1
-    assert (
-        "--set decoder_channels: channels and decoder_channels need the same number"
-        in result.output
-    )
-
-
-def test_tokens_hold_every_view_and_hide_the_heldout_ones(token_cache: Path) -> None:
+def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) -> None:
     cache = TokenCache.load(token_cache)
     assert cache.groups == ["label:high", "label:low"]
     for table, views in ((cache.image, 3), (cache.audio, 2)):
-        assert (~table.heldout).sum() == 2 * 4 * views
-        assert table.heldout.sum() == 2
+        assert (~table.validation).sum() == 2 * 4 * views
+        assert table.validation.sum() == 2
         assert table.codes.min() >= 0
         assert table.codes.max() < 32
 
 
 def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:
-    run = codec_runs["image-vqgan"]
-    result = CliRunner().invoke(
-        main, ["image-vqgan", "--index", str(media_index), "--out", str(run), "--preset", "tiny"]
-    )
+    run = codec_runs["image-codec"]
+    result = invoke("image-codec", "--index", media_index, "--out", run, "--preset", "tiny")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
         f"Error: {run} holds a run already; pass --resume or another --out"
     )
 
 
+def test_no_ear_hears_a_vqgan(media_index: Path, tmp_path: Path) -> None:
+    asked = ("--index", media_index, "--ear", tmp_path, "--preset", "tiny")
+    result = invoke("mel-codec", *asked, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "leave --ear out" in result.output
+
+
 def test_a_run_is_not_resumed_as_one_of_another_stage(
     media_index: Path, codec_runs: dict[str, Path]
 ) -> None:
-    run = codec_runs["image-vqgan"]
+    run = codec_runs["image-codec"]
     before = (run / "config.json").read_bytes()
-    command = ["mel-vqgan", "--index", str(media_index), "--out", str(run), "--resume"]
-    result = CliRunner().invoke(main, command)
+    result = invoke("mel-codec", "--index", media_index, "--out", run, "--resume")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
-        f"Error: {run} is a run of image-vqgan, not of mel-vqgan; pass another --out, or resume it "
-        "with echoes-train image-vqgan"
+        f"Error: {run} is a run of image-codec, not of mel-codec; pass another --out, or resume it "
+        "with echoes-train image-codec"
     )
     assert (run / "config.json").read_bytes() == before
 
@@ -153,7 +96,7 @@ def _constant_world() -> TokenCache:
 
     def table(n_tokens: int, offset: int) -> TokenTable:
         codes = np.repeat((group + offset)[:, None], n_tokens, axis=1).astype(np.int16)
-        return TokenTable(codes=codes, group=group, heldout=np.arange(8) % 2 == 1)
+        return TokenTable(codes=codes, group=group, validation=np.arange(8) % 2 == 1)
 
     codebook = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
     return TokenCache(

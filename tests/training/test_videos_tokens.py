@@ -1,16 +1,13 @@
 """Shards become codes in pairs, and the transformer trains on them."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from tests.training.runs import forked, invoke, metrics, train
 
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
@@ -27,9 +24,8 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import PRESETS
 from echoes_training.stages import tokenize_shards
-from echoes_training.stages.codecs import load_vqgan
+from echoes_training.stages.codecs import codec_of_run
 
-FORKED = Path(__file__).with_name("forked.py")
 TINY = PRESETS["tiny"]
 N_CLIPS, N_FRAMES, SPOILT, SHORT = 11, 3, 2, 5
 FORM = ClipForm(
@@ -82,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Untrained: their codes are as good as any."""
     runs = {}
-    for stage, config in (("image-vqgan", TINY.image_vqgan), ("mel-vqgan", TINY.mel_vqgan)):
+    for stage, config in (("image-vqgan", TINY.image_codec), ("mel-vqgan", TINY.mel_codec)):
         run = runs[stage] = tmp_path_factory.mktemp("codecs") / stage
         torch.manual_seed(len(runs))
         checkpoint.save_config(run, {"stage": stage, "config": to_dict(config)})
@@ -97,8 +93,7 @@ def command(folder: Path, codecs: dict[str, Path], out: Path) -> list[str]:
 
 
 def tokenize(folder: Path, codecs: dict[str, Path], out: Path) -> Result:
-    torch.set_num_threads(1)
-    return CliRunner().invoke(main, command(folder, codecs, out))
+    return invoke(*command(folder, codecs, out))
 
 
 def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
@@ -111,8 +106,8 @@ def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
     cache = TokenCache.load(out)
     good = [number for number in range(N_CLIPS) if number != SPOILT]
     assert sorted(cache.groups) == sorted(f"pair:v{number}@0" for number in good)
-    image_codec, mel_codec = (load_vqgan(run)[0] for run in codecs.values())
-    np.testing.assert_array_equal(cache.image_codebook, image_codec.quantize.codebook)
+    image_codec, mel_codec = (codec_of_run(run).model for run in codecs.values())
+    np.testing.assert_array_equal(cache.image_codebook, image_codec.codebook)
     mel = MelSpectrogram(TINY.mel)
     for group, name in enumerate(cache.groups):
         number = int(name.removeprefix("pair:v").removesuffix("@0"))
@@ -127,7 +122,7 @@ def test_each_clip_is_a_pair_of_its_frames_and_its_sound(
         images = cache.image.group == group
         np.testing.assert_array_equal(cache.image.codes[images], pictures)
         np.testing.assert_array_equal(cache.audio.codes[cache.audio.group == group], sound)
-        assert cache.image.heldout[images].tolist() == [number % 4 == 3] * 2
+        assert cache.image.validation[images].tolist() == [number % 4 == 3] * 2
 
 
 def test_a_run_that_was_broken_off_goes_on_with_the_next_shard(
@@ -160,17 +155,8 @@ def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
 ) -> None:
     whole, out = tmp_path / "whole.safetensors", tmp_path / "tokens.safetensors"
     assert tokenize(folder, codecs, whole).exit_code == 0
-    jobs = tmp_path / "jobs.json"
     job = {"commands": [command(folder, codecs, out)], "death": "while writing a shard"}
-    jobs.write_text(json.dumps([job]), "utf-8")
-    result = subprocess.run(
-        [sys.executable, str(FORKED), str(jobs)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert json.loads(result.stdout) == [[-9]], result.stderr
+    assert forked([job], tmp_path) == [[-9]]
     assert not out.exists()
     left = sorted(path.suffix for path in out.with_name("tokens.safetensors.parts").iterdir())
     assert left == [".partial", ".safetensors"]
@@ -193,18 +179,14 @@ def test_parts_of_other_codecs_are_made_again(
     assert out.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:google")
 def test_the_transformer_trains_on_them(
     folder: Path, codecs: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "tokens.safetensors"
     assert tokenize(folder, codecs, out).exit_code == 0
     run = tmp_path / "run"
-    arguments = ["transformer", "--tokens", out, "--out", run, "--preset", "tiny"]
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    rows = [json.loads(row) for row in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    assert rows[-1]["heldout/all_audio_given_image"] > 0
+    train("transformer", "--tokens", out, "--out", run, "--preset", "tiny")
+    assert metrics(run)[-1]["validation/all_audio_given_image"] > 0
 
 
 def test_shards_of_another_size_or_not_whole_are_refused(
@@ -255,13 +237,13 @@ def test_rows_are_found_by_group_as_a_search_would_find_them() -> None:
     table = TokenTable(
         codes=np.zeros((60, 1), np.int16),
         group=rng.integers(-1, 9, 60).astype(np.int32),
-        heldout=rng.random(60) < 0.3,
+        validation=rng.random(60) < 0.3,
     )
-    for heldout in (False, True):
-        rows = table.rows_by_group(heldout=heldout)
+    for validation in (False, True):
+        rows = table.rows_by_group(validation=validation)
         for group in range(9):
-            expected = np.flatnonzero((table.group == group) & (table.heldout == heldout))
+            expected = np.flatnonzero((table.group == group) & (table.validation == validation))
             np.testing.assert_array_equal(rows.get(group, []), expected)
         assert -1 not in rows
-    nothing = dataclasses.replace(table, heldout=np.ones(60, np.bool_))
-    assert nothing.rows_by_group(heldout=False) == {}
+    nothing = dataclasses.replace(table, validation=np.ones(60, np.bool_))
+    assert nothing.rows_by_group(validation=False) == {}

@@ -7,7 +7,7 @@ others than without: where that is never, a difference has another cause.
 """
 
 import sys
-from collections.abc import Sequence
+from typing import Any
 
 import make_expected
 import numpy as np
@@ -15,8 +15,6 @@ import numpy as np
 from echoes_rt.decode import reference
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.options import OnStep
 from echoes_rt.pipeline import Echoes
 
 NOISE = 2.5e-6
@@ -31,19 +29,11 @@ class Noisy(Echoes):
     rng = np.random.default_rng(0)
 
     def decode_tokens(
-        self,
-        target: str,
-        tokens: IntArray,
-        context: IntArray | None = None,
-        *,
-        seeds: Sequence[int],
-        sampling: Sampling | None = None,
-        window: int = 0,
-        on_step: OnStep | None = None,
+        self, target: str, tokens: IntArray, context: IntArray | None = None, **asked: Any
     ) -> IntArray:
         grid = self.manifest.tokens.grids[target]
         mask = tokens == grid.mask_token
-        sampling = sampling or self.sampling(int(mask.sum()))
+        sampling = asked.get("sampling") or self.sampling(int(mask.sum()))
 
         def logits_of(tokens: IntArray, sees_context: bool) -> FloatArray:
             logits = self.logits(target, tokens, context if sees_context else None)
@@ -54,7 +44,7 @@ class Noisy(Echoes):
             logits_of,
             tokens,
             make_plan(mask, grid.order, sampling),
-            uniforms(seeds, window, grid.n_tokens),
+            uniforms(asked["seeds"], asked.get("window", 0), grid.n_tokens),
             has_context=context is not None,
         )
 

@@ -1,4 +1,4 @@
 """Trains the models of echoes-rt: codecs, vocoder and transformer, from media to checkpoints."""
 
-PRESET_NAMES = ("tiny", "mini", "edge-small", "edge", "base", "large")
+PRESET_NAMES = ("tiny", "edge-tiny", "mini", "edge-small", "edge", "base", "large")
 DEFAULT_PRESET = "mini"

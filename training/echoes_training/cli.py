@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echoes_rt.errors import EchoesError
+from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.install import missing_extra
 from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
@@ -18,6 +18,7 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
+from echoes_training.evaluate.dials import index_option
 from echoes_training.evaluate.probe_command import probe
 from echoes_training.published.command import import_command
 
@@ -61,7 +62,7 @@ main.add_command(import_command)
 
 _TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
 _TO_BUNDLE = "echoes-export bundle, when all four models are trained"
-_NEXT = dict.fromkeys(("image_vqgan", "image_codec", "mel_vqgan", "mel_codec"), _TO_TOKENS)
+_NEXT = dict.fromkeys(("image_codec", "mel_codec"), _TO_TOKENS)
 """By command; after the others comes the bundle."""
 
 
@@ -105,125 +106,42 @@ def run_options(train: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-index_option = click.option(
-    "--index",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The index.jsonl written by echoes-train prepare.",
-)
-
-
-def _train_codec(command: str, medium_name: str, index: Path, options: dict[str, Any]) -> None:
+def _begin(command: str, index: Path, options: dict[str, Any]) -> "tuple[Path, list[Clip], Any]":
+    """The run, whose settings are written, the clips of the index, and the settings."""
     from echoes_training.config import to_dict
     from echoes_training.data.index import read_index
-    from echoes_training.stages import categories, vqgan
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command=command, **options)
     config = configure(asked)
-    medium = getattr(vqgan, medium_name)(read_index(index), config)
-    names = categories.names(medium.clips["train"])
-    save_settings(asked, config.loop, {"config": to_dict(config), "categories": names})
-    vqgan.train_vqgan(asked.run, medium, config)
-
-
-@main.command("image-vqgan")
-@index_option
-@run_options
-def image_vqgan(index: Path, **options: Any) -> None:
-    """Train the picture codec.
-
-    Example: echoes-train image-vqgan --index data/index.jsonl --out runs/image
-    """
-    _train_codec("image-vqgan", "Pictures", index, options)
+    clips = read_index(index)
+    save_settings(asked, config.loop, {"config": to_dict(config)})
+    return asked.run, clips, config
 
 
 @main.command("image-codec")
 @index_option
 @run_options
 def image_codec(index: Path, **options: Any) -> None:
-    """Train the picture codec with a pretrained teacher.
+    """Train the picture codec.
+
+    With a pretrained teacher, or with the presets tiny, base and large a VQGAN.
 
     Example: echoes-train image-codec --index data/index.jsonl --out runs/image
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.image_codec import train_image_codec
-    from echoes_training.stages.settings import Asked, configure, save_settings
+    run, clips, config = _begin("image-codec", index, options)
+    if config.model.architecture == "vqgan":
+        from echoes_training.stages.media import Pictures
+        from echoes_training.stages.vqgan import train_vqgan
 
-    asked = Asked(command="image-codec", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_image_codec(asked.run, clips, config)
+        train_vqgan(run, Pictures(clips, config), config)
+    else:
+        from echoes_training.stages.image_codec import train_image_codec
 
-
-@main.command("mel-vqgan")
-@index_option
-@run_options
-def mel_vqgan(index: Path, **options: Any) -> None:
-    """Train the log-mel codec.
-
-    Example: echoes-train mel-vqgan --index data/index.jsonl --out runs/mel
-    """
-    _train_codec("mel-vqgan", "Mels", index, options)
-
-
-def _refine(
-    command: str, medium_name: str, codec_run: Path, index: Path, options: dict[str, Any]
-) -> None:
-    from echoes_training.checkpoint import load_config
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages import categories, vqgan
-    from echoes_training.stages.codecs import load_vqgan
-    from echoes_training.stages.refine import refine, with_new_decoder
-    from echoes_training.stages.settings import Asked, configure, save_settings
-
-    asked = Asked(command=command, **options)
-    config = configure(asked)
-    model, codec = load_vqgan(codec_run)
-    medium = getattr(vqgan, medium_name)(read_index(index), codec)
-    head, numbers = None, {}
-    if config.loss_weights["category"]:
-        numbers = categories.numbers(codec_run, medium.clips["train"])
-        head = vqgan.load_head(codec_run, codec, len(numbers))
-    if config.decoder_channels:
-        model, codec = with_new_decoder(model, codec, config)
-    # The result is a codec like any other, and its settings say so.
-    settings = {"config": to_dict(codec), "refine": to_dict(config)}
-    save_settings(asked, config.loop, {**load_config(codec_run), **settings})
-    refine(asked.run, medium, model, head, numbers, codec, config)
+        train_image_codec(run, clips, config)
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
-
-codec_option = click.option("--codec", type=_RUN, required=True, help="Training run of the codec.")
-
-
-@main.command("refine-image")
-@index_option
-@codec_option
-@run_options
-def refine_image(index: Path, codec: Path, **options: Any) -> None:
-    """Train only the decoder of a picture codec, with a discriminator; the codes stay.
-
-    Example: echoes-train refine-image --codec runs/image --index data/index.jsonl --out runs/image2
-    """
-    _refine("refine-image", "Pictures", codec, index, options)
-
-
-@main.command("refine-mel")
-@index_option
-@codec_option
-@run_options
-def refine_mel(index: Path, codec: Path, **options: Any) -> None:
-    """Train only the decoder of a mel codec, with a discriminator; the codes stay.
-
-    Example: echoes-train refine-mel --codec runs/mel --index data/index.jsonl --out runs/mel2
-    """
-    _refine("refine-mel", "Mels", codec, index, options)
-
 
 ear_option = click.option(
     "--ear",
@@ -237,20 +155,24 @@ ear_option = click.option(
 @ear_option
 @run_options
 def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
-    """Train the codec of log-mels, whose decoder draws texture.
+    """Train the codec of log-mels.
+
+    Its decoder draws texture; with the presets tiny, base and large it is a VQGAN, without --ear.
 
     Example: echoes-train mel-codec --index data/index.jsonl --out runs/mel
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.mel_codec import train_mel_codec
-    from echoes_training.stages.settings import Asked, configure, save_settings
+    run, clips, config = _begin("mel-codec", index, options)
+    if config.model.architecture == "vqgan":
+        if ear is not None:
+            raise InputError("the ear hears no VQGAN; leave --ear out, or pass another --preset")
+        from echoes_training.stages.media import Mels
+        from echoes_training.stages.vqgan import train_vqgan
 
-    asked = Asked(command="mel-codec", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_mel_codec(asked.run, clips, config, ear)
+        train_vqgan(run, Mels(clips, config), config)
+    else:
+        from echoes_training.stages.mel_codec import train_mel_codec
+
+        train_mel_codec(run, clips, config, ear)
 
 
 @main.command()
@@ -262,16 +184,10 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 
     Example: echoes-train vocoder --index data/index.jsonl --out runs/vocoder
     """
-    from echoes_training.config import to_dict
-    from echoes_training.data.index import read_index
-    from echoes_training.stages.settings import Asked, configure, save_settings
     from echoes_training.stages.vocoder import train_vocoder
 
-    asked = Asked(command="vocoder", **options)
-    config = configure(asked)
-    clips = read_index(index)
-    save_settings(asked, config.loop, {"config": to_dict(config)})
-    train_vocoder(asked.run, clips, config, ear)
+    run, clips, config = _begin("vocoder", index, options)
+    train_vocoder(run, clips, config, ear)
 
 
 @main.command("tokenize")
@@ -351,13 +267,16 @@ def _codecs(image_vqgan: Path | None, mel_vqgan: Path | None, bundle: str | None
     raise click.UsageError("pass --image-vqgan and --mel-vqgan, or --codecs alone")
 
 
-@main.command()
-@click.option(
+tokens_option = click.option(
     "--tokens",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
     help="The cache written by echoes-train tokenize.",
 )
+
+
+@main.command()
+@tokens_option
 @click.option(
     "--start-from",
     help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens. "
@@ -388,12 +307,7 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
 
 
 @main.command()
-@click.option(
-    "--tokens",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The cache written by echoes-train tokenize.",
-)
+@tokens_option
 @click.option(
     "--teacher",
     required=True,

@@ -4,19 +4,12 @@ from pathlib import Path
 
 import click
 
-from echoes_training.evaluate.dials import OUT_FILE, count_option
+from echoes_training.evaluate.dials import OUT_FILE, codec_option, count_option, index_option
 
 
 @click.command()
-@click.option(
-    "--codec", required=True, help="Run of a picture codec, or a bundle: its folder, .zip or name."
-)
-@click.option(
-    "--index",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The index.jsonl written by echoes-train prepare.",
-)
+@codec_option
+@index_option
 @count_option("--views", 3, "Views of each training picture that the head learns from.")
 @click.option("--out", type=OUT_FILE, required=True, help="A .safetensors file for the exporter.")
 def confidence(codec: str, index: Path, views: int, out: Path) -> None:

@@ -25,8 +25,7 @@ class LoopConfig:
     """What every training loop needs.
 
     Attributes:
-        batch_size: of a step, over all processes: how many there are changes no result, but
-            for the rounding of a codec's ``decoded_share`` in the part of each.
+        batch_size: of a step, over all processes: how many there are changes no result.
         accumulate: into how many parts each process divides its share of a batch, to save memory.
         learning_rate: peak, after ``warmup_steps`` and before a cosine fall to zero at ``steps``.
         ema_decay: of the moving average of the weights that is evaluated and exported; 0 for none.
@@ -85,74 +84,50 @@ class DataConfig:
 NEVER = 10**9
 """A step that no run reaches."""
 
-DEFAULT_VQGAN_WEIGHTS = {
-    "reconstruction": 1.0,
-    "vq/codebook": 1.0,
-    "vq/commitment": 0.25,
-    "category": 0.2,
-    "adversarial": 0.05,
-}
-
 
 @dataclass(frozen=True, kw_only=True)
-class VQGANStageConfig:
-    """One codec's training.
+class _AdversarialStageConfig:
+    """What trainings against discriminators have in common.
 
     Attributes:
+        adversarial_start: the first step with the discriminators.
         loss_weights: by name of the loss; a loss without a weight is an error.
-        adversarial_start: step at which the discriminator joins; ``NEVER`` leaves it to ``refine``.
-        usage_decay: of the running code usage that decides which codes are dead.
-        category_steps: the first steps, in which only the encoder learns, and only categories:
-            much cheaper than a full step, and it decides what the codes will tell.
-        decoded_share: share of a batch that is decoded; the rest only learns categories.
-        labelled_share: at least this share of a batch is clips that have a label.
     """
 
     loop: LoopConfig
-    model: VQGANConfig
-    image: ImageSpec
     mel: MelSpec
     data: DataConfig = field(default_factory=DataConfig)
-    discriminator_width: int = 32
+    discriminator_width: int
     adversarial_start: int
-    usage_decay: float = 0.95
-    category_steps: int = 0
-    decoded_share: float = 1.0
-    labelled_share: float = 0.5
-    loss_weights: dict[str, float] = field(default_factory=lambda: dict(DEFAULT_VQGAN_WEIGHTS))
+    loss_weights: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RefineStageConfig:
-    """Training of a codec's decoder alone; the codec itself comes from another run.
+class VQGANStageConfig(_AdversarialStageConfig):
+    """A VQGAN's training.
 
     Attributes:
-        decoder_channels: widths of a new decoder, trained from nothing; empty goes on with the
-            codec's own.
-        adversarial_start: the first step with the discriminator.
-        shift: the encoder judges what is decoded moved by up to this many positions, wrapped
-            round, the same for the real thing: an encoder that begins with patches would else
-            be pleased by a pattern on their grid.
+        labelled_share: of the clips, how many are drawn by label; the rest from all.
+        usage_decay: of the running code usage that decides which codes are dead.
     """
 
-    loop: LoopConfig
-    data: DataConfig = field(default_factory=DataConfig)
-    discriminator_width: int
-    decoder_channels: tuple[int, ...] = ()
-    adversarial_start: int = 0
-    shift: int = 0
+    model: VQGANConfig
+    image: ImageSpec
+    discriminator_width: int = 32
+    usage_decay: float = 0.95
+    labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "reconstruction": 1.0,
-            "perceptual": 0.5,
-            "category": 0.1,
-            "adversarial": 1.5,
+            "vq/codebook": 1.0,
+            "vq/commitment": 0.25,
+            "adversarial": 0.05,
         }
     )
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageCodecStageConfig:
+class ImageCodecStageConfig(_AdversarialStageConfig):
     """Training of the picture codec: its codes, then its decoder.
 
     Attributes:
@@ -161,22 +136,16 @@ class ImageCodecStageConfig:
         code_steps: the first steps, in which the codes learn and the decoder does not.
         code_batch_size: of these steps.
         usage_decay: of the running code usage that decides which codes are dead.
-        adversarial_start: the first step with the discriminator.
         loss_weights: ``map0`` and on are the teacher's maps, finest first; ``whole`` is the mean
             of the last map of the centred crop.
     """
 
-    loop: LoopConfig
     model: ImageCodecConfig
     image: ImageSpec
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     views: int
     code_steps: int
     code_batch_size: int
     usage_decay: float = 0.97
-    discriminator_width: int
-    adversarial_start: int
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "map0": 0.2,
@@ -199,27 +168,21 @@ class ImageCodecStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MelCodecStageConfig:
+class MelCodecStageConfig(_AdversarialStageConfig):
     """Training of the codec of log-mels, on random segments of ``segment_frames`` frames.
 
     Attributes:
         labelled_share: of the segments, how many are drawn by label; the rest from all clips.
-        adversarial_start: the first step with the discriminators.
         discriminator_rate: their learning rate, as a multiple of the codec's: at the same rate they
             fall behind it, and no texture is asked for.
         codes_fixed_from: the first step in which only the decoder learns, so that a transformer
             may be trained on the codes meanwhile.
     """
 
-    loop: LoopConfig
     model: MelCodecConfig
     image: ImageSpec
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
     labelled_share: float = 0.5
-    discriminator_width: int
-    adversarial_start: int
     discriminator_rate: float = 2.5
     codes_fixed_from: int = NEVER
     loss_weights: dict[str, float] = field(
@@ -246,20 +209,15 @@ class MelCodecStageConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VocoderStageConfig:
+class VocoderStageConfig(_AdversarialStageConfig):
     """The vocoder's training, on random segments of ``segment_frames`` frames.
 
     Attributes:
         labelled_share: of the segments, how many are drawn by label; the rest from all clips.
     """
 
-    loop: LoopConfig
     model: VocoderConfig
-    mel: MelSpec
-    data: DataConfig = field(default_factory=DataConfig)
     segment_frames: int
-    adversarial_start: int
-    discriminator_width: int
     labelled_share: float = 0.5
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
@@ -362,8 +320,14 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(cls: type[T], values: dict[str, Any]) -> T:
-    """The inverse of ``to_dict``, by the dataclass's type hints."""
+    """The inverse of ``to_dict``, by the dataclass's type hints.
+
+    Raises:
+        ValueError: if there is no such setting, or the dataclass refuses a value.
+    """
     hints = typing.get_type_hints(cls)
+    if unknown := values.keys() - hints.keys():
+        raise ValueError(f"there is no setting {min(unknown)}")
     arguments = {}
     for key, value in values.items():
         hint = hints[key]

@@ -42,19 +42,18 @@ def count_work(preset: Preset, clips: int, pictures: int) -> list[Work]:
     """
     image, mel, layout = preset.image, preset.mel, preset.layout
     stage = preset.transformer
-    image_codec, mel_codec = (getattr(preset, name).model for name in preset.codecs)
     tokens = torch.zeros(1, layout.n_tokens, dtype=torch.long, device="meta")
     with torch.device("meta"):
         transformer = MaskedTransformer(stage.model, layout)
     return [
         Work(
             name="encode pictures",
-            flops=_encoding(image_codec, image.height, image.width),
+            flops=_encoding(preset.image_codec.model, image.height, image.width),
             count=clips * pictures,
         ),
         Work(
             name="encode sounds",
-            flops=_encoding(mel_codec, mel.n_mels, mel.n_frames),
+            flops=_encoding(preset.mel_codec.model, mel.n_mels, mel.n_frames),
             count=clips,
         ),
         Work(

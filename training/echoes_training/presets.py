@@ -7,13 +7,10 @@ from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid, TokenLayout
 from echoes_training.config import (
-    DEFAULT_VQGAN_WEIGHTS,
-    NEVER,
     DistillStageConfig,
     ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
-    RefineStageConfig,
     TransformerStageConfig,
     VocoderStageConfig,
     VQGANStageConfig,
@@ -27,24 +24,16 @@ from echoes_training.models.vqgan import VQGANConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Everything that has a size: the contracts and the stages.
-
-    Attributes:
-        codecs: the stages of the picture's and of the sound's codec that ``layout`` is of.
-    """
+    """Everything that has a size: the contracts and the stages."""
 
     image: ImageSpec
     mel: MelSpec
     layout: TokenLayout
-    image_vqgan: VQGANStageConfig
-    mel_vqgan: VQGANStageConfig
-    image_codec: ImageCodecStageConfig
-    mel_codec: MelCodecStageConfig
-    refine: RefineStageConfig
+    image_codec: ImageCodecStageConfig | VQGANStageConfig
+    mel_codec: MelCodecStageConfig | VQGANStageConfig
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
     distill: DistillStageConfig
-    codecs: tuple[str, str] = ("image_vqgan", "mel_vqgan")
 
 
 def _tiny() -> Preset:
@@ -72,10 +61,10 @@ def _tiny() -> Preset:
         image=image,
         mel=mel,
         layout=layout,
-        image_vqgan=VQGANStageConfig(
+        image_codec=VQGANStageConfig(
             loop=loop, model=codec, image=image, mel=mel, adversarial_start=2, discriminator_width=4
         ),
-        mel_vqgan=VQGANStageConfig(
+        mel_codec=VQGANStageConfig(
             loop=loop,
             model=dataclasses.replace(
                 codec,
@@ -90,6 +79,29 @@ def _tiny() -> Preset:
             adversarial_start=2,
             discriminator_width=4,
         ),
+        vocoder=VocoderStageConfig(
+            loop=loop,
+            model=VocoderConfig(width=16, layers=1, noise=True),
+            mel=mel,
+            segment_frames=32,
+            adversarial_start=2,
+            discriminator_width=4,
+        ),
+        transformer=TransformerStageConfig(
+            loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
+        ),
+        distill=DistillStageConfig(loop=loop),
+    )
+
+
+def _edge_tiny() -> Preset:
+    """``tiny`` with the codecs of ``mini``."""
+    tiny = _tiny()
+    image, mel, loop = tiny.image, tiny.mel, tiny.vocoder.loop
+    layout = dataclasses.replace(tiny.layout, audio=Grid(height=2, width=2, codebook_size=32))
+    return dataclasses.replace(
+        tiny,
+        layout=layout,
         image_codec=ImageCodecStageConfig(
             loop=loop,
             model=ImageCodecConfig(
@@ -128,19 +140,7 @@ def _tiny() -> Preset:
             discriminator_width=4,
             adversarial_start=2,
         ),
-        refine=RefineStageConfig(loop=loop, discriminator_width=4),
-        vocoder=VocoderStageConfig(
-            loop=loop,
-            model=VocoderConfig(width=16, layers=1, noise=True),
-            mel=mel,
-            segment_frames=32,
-            adversarial_start=2,
-            discriminator_width=4,
-        ),
-        transformer=TransformerStageConfig(
-            loop=loop, model=TransformerConfig(width=16, layers=1, heads=2), layout=layout
-        ),
-        distill=DistillStageConfig(loop=loop),
+        transformer=dataclasses.replace(tiny.transformer, layout=layout),
     )
 
 
@@ -152,39 +152,10 @@ def _mini() -> Preset:
         image=Grid(height=8, width=8, codebook_size=1024),
         audio=Grid(height=10, width=27, codebook_size=1024),
     )
-    codec = VQGANConfig(
-        in_channels=1,
-        stem=4,
-        channels=(48, 96, 192),
-        decoder_channels=(32, 64, 128),
-        res_blocks=1,
-        attention=False,
-        codebook_size=1024,
-        codebook_dim=32,
-        normalize=True,
-    )
     return Preset(
         image=image,
         mel=mel,
         layout=layout,
-        image_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=1700, batch_size=32, learning_rate=1.5e-3, warmup_steps=60),
-            model=dataclasses.replace(codec, in_channels=3, encoder_norm="batch"),
-            image=image,
-            mel=mel,
-            adversarial_start=NEVER,
-            category_steps=1000,
-            decoded_share=0.25,
-            labelled_share=0.75,
-            loss_weights={**DEFAULT_VQGAN_WEIGHTS, "category": 0.5},
-        ),
-        mel_vqgan=VQGANStageConfig(
-            loop=LoopConfig(steps=1800, batch_size=8, learning_rate=1e-3, warmup_steps=60),
-            model=codec,
-            image=image,
-            mel=mel,
-            adversarial_start=NEVER,
-        ),
         image_codec=ImageCodecStageConfig(
             loop=LoopConfig(
                 steps=6000, batch_size=16, learning_rate=1.5e-3, betas=(0.9, 0.98), warmup_steps=50
@@ -230,12 +201,6 @@ def _mini() -> Preset:
             discriminator_width=24,
             adversarial_start=300,
         ),
-        refine=RefineStageConfig(
-            loop=LoopConfig(
-                steps=1400, batch_size=8, learning_rate=5e-4, betas=(0.5, 0.9), warmup_steps=20
-            ),
-            discriminator_width=32,
-        ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(
                 steps=12_000,
@@ -272,7 +237,6 @@ def _mini() -> Preset:
             ),
             context_mask=0.5,
         ),
-        codecs=("image_codec", "mel_codec"),
     )
 
 
@@ -305,51 +269,15 @@ def _base() -> Preset:
         image=image,
         mel=mel,
         layout=layout,
-        image_vqgan=VQGANStageConfig(
-            loop=codec_loop, model=codec, image=image, mel=mel, adversarial_start=NEVER
+        image_codec=VQGANStageConfig(
+            loop=codec_loop, model=codec, image=image, mel=mel, adversarial_start=250_000
         ),
-        mel_vqgan=VQGANStageConfig(
+        mel_codec=VQGANStageConfig(
             loop=codec_loop,
             model=dataclasses.replace(codec, in_channels=1),
             image=image,
             mel=mel,
-            adversarial_start=NEVER,
-        ),
-        image_codec=ImageCodecStageConfig(
-            loop=LoopConfig(steps=300_000, batch_size=32, learning_rate=3e-4, warmup_steps=1000),
-            model=ImageCodecConfig(
-                teacher="efficientnet-lite0",
-                maps=2,
-                rows=16,
-                columns=16,
-                cell=2,
-                width=256,
-                heads=8,
-                blocks=4,
-                decoder_channels=(256, 256, 128, 64),
-                codebook_size=1024,
-                codebook_dim=32,
-            ),
-            image=image,
-            mel=mel,
-            views=6,
-            code_steps=100_000,
-            code_batch_size=128,
-            discriminator_width=64,
-            adversarial_start=150_000,
-        ),
-        mel_codec=dataclasses.replace(
-            _mini().mel_codec,
-            mel=mel,
-            loop=LoopConfig(
-                steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
-            ),
-        ),
-        refine=RefineStageConfig(
-            loop=LoopConfig(
-                steps=50_000, batch_size=16, learning_rate=1e-4, betas=(0.5, 0.9), warmup_steps=500
-            ),
-            discriminator_width=64,
+            adversarial_start=250_000,
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(steps=500_000, batch_size=16, learning_rate=5e-4, betas=(0.8, 0.99)),
@@ -396,16 +324,46 @@ def _edge(model: TransformerConfig) -> Preset:
     return dataclasses.replace(
         base,
         layout=layout,
+        image_codec=ImageCodecStageConfig(
+            loop=LoopConfig(steps=300_000, batch_size=32, learning_rate=3e-4, warmup_steps=1000),
+            model=ImageCodecConfig(
+                teacher="efficientnet-lite0",
+                maps=2,
+                rows=16,
+                columns=16,
+                cell=2,
+                width=256,
+                heads=8,
+                blocks=4,
+                decoder_channels=(256, 256, 128, 64),
+                codebook_size=1024,
+                codebook_dim=32,
+            ),
+            image=base.image,
+            mel=base.mel,
+            views=6,
+            code_steps=100_000,
+            code_batch_size=128,
+            discriminator_width=64,
+            adversarial_start=150_000,
+        ),
+        mel_codec=dataclasses.replace(
+            mini.mel_codec,
+            mel=base.mel,
+            loop=LoopConfig(
+                steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
+            ),
+        ),
         vocoder=dataclasses.replace(base.vocoder, model=mini.vocoder.model),
         transformer=dataclasses.replace(
             base.transformer, model=model, layout=layout, context_mask=0.5
         ),
-        codecs=mini.codecs,
     )
 
 
 PRESETS = {
     "tiny": _tiny(),
+    "edge-tiny": _edge_tiny(),
     "mini": _mini(),
     "edge-small": _edge(
         TransformerConfig(width=512, layers=8, heads=8, dropout=0.1, image_group=2, audio_group=2)

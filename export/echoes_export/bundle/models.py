@@ -63,7 +63,7 @@ def random_models(preset: Preset, seed: int) -> Models:
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        image, mel = (getattr(preset, name).model for name in preset.codecs)
+        image, mel = preset.image_codec.model, preset.mel_codec.model
         models = Models(
             image_vqgan=make_codec(image),
             mel_vqgan=make_codec(mel),

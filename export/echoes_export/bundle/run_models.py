@@ -20,20 +20,14 @@ from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import codec_of_run
 from echoes_training.stages.confidence import load_confidence
 
-_STAGES = {
-    "image_vqgan": ("image_vqgan", "image_codec"),
-    "mel_vqgan": ("mel_vqgan", "mel_codec"),
-}
-"""What trains a model, where it is not the stage of its name alone."""
-
 _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 
 _STAGES = {
-    "image_vqgan": ("image_vqgan", "image_codec"),
-    "mel_vqgan": ("mel_vqgan", "mel_codec"),
+    "image_vqgan": ("image_codec", "image_vqgan"),
+    "mel_vqgan": ("mel_codec", "mel_vqgan"),
 }
-"""Whose runs hold a codec; a vocoder and a transformer come from the stage of their name."""
+"""Whose runs hold a codec, in older versions, too; others come from the stage of their name."""
 
 
 @dataclass(frozen=True, kw_only=True)

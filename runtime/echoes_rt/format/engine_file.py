@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from echoes_rt.errors import BackendError
+from echoes_rt.errors import BackendError, EchoesError
 from echoes_rt.format.graphs import DataFile, TensorSpec
 
 SCHEMA = 2
@@ -148,11 +148,11 @@ def model_sha256(files: Iterable[DataFile]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, error_kind: type[EchoesError] = BackendError) -> str:
     """In hexadecimal digits.
 
     Raises:
-        BackendError: if the file cannot be read.
+        error_kind: if the file cannot be read.
     """
     digest = hashlib.sha256()
     try:
@@ -160,7 +160,7 @@ def file_sha256(path: Path) -> str:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
-        raise BackendError(f"{path} cannot be read: {error.strerror}") from error
+        raise error_kind(f"{path} cannot be read: {error.strerror}") from error
     return digest.hexdigest()
 
 

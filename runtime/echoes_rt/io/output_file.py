@@ -105,6 +105,21 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """``replacing``, in a folder that is made if there is none.
+
+    Raises:
+        InputError: if the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
+            yield partial
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {_reason(error)}") from error
+
+
+@contextmanager
 def _partial(target: Path) -> Iterator[tuple[Path, int]]:
     """A new file beside the target, so that renaming never crosses file systems, and its lock.
 

@@ -5,8 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from echoes_rt.errors import InputError
-from echoes_rt.io.output_file import replacing
+from echoes_rt.io.output_file import written
 from echoes_rt.profile.report import Profile
 
 COLUMNS = ("subject", "stage", "p50_ms", "p95_ms", "min_ms", "gflop")
@@ -26,8 +25,5 @@ def csv_text(profiles: Sequence[Profile]) -> str:
 
 def write_csv(path: Path, profiles: Sequence[Profile]) -> None:
     """Raises InputError if the file cannot be written."""
-    try:
-        with replacing(path) as partial:
-            partial.write_text(csv_text(profiles), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with written(path) as partial:
+        partial.write_text(csv_text(profiles), encoding="utf-8")

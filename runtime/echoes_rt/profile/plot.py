@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.errors import InputError
-from echoes_rt.io.output_file import check_suffix, replacing
+from echoes_rt.io.output_file import check_suffix, written
 from echoes_rt.profile.report import Profile
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point
@@ -46,11 +46,8 @@ def write_plot(
     _draw_stages(axes[0], profiles)
     for profile, points in zip(profiles, sweeps, strict=False):
         _draw_sweep(axes[1], points, profile.subject.label, kind)
-    try:
-        with replacing(path) as partial:
-            figure.savefig(partial, dpi=150)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with written(path) as partial:
+        figure.savefig(partial, dpi=150)
 
 
 def _draw_stages(axes: Any, profiles: Sequence[Profile]) -> None:

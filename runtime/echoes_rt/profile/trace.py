@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from echoes_rt.errors import InputError
-from echoes_rt.io.output_file import replacing
+from echoes_rt.io.output_file import written
 from echoes_rt.profile.work import Generation
 
 _STAGES, _STEPS, _NODES = 1, 2, 3
@@ -38,8 +37,5 @@ def trace_events(generation: Generation, process: str) -> list[dict[str, object]
 def write_trace(path: Path, generation: Generation, process: str) -> None:
     """Raises InputError if the file cannot be written."""
     document = {"displayTimeUnit": "ms", "traceEvents": trace_events(generation, process)}
-    try:
-        with replacing(path) as partial:
-            partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    with written(path) as partial:
+        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
-from echoes_rt.io.output_file import replacing
+from echoes_rt.io.output_file import written
 from echoes_training.av_metrics.features import Features, make_features
 
 SUFFIXES = (".npz", ".safetensors")
@@ -43,16 +43,9 @@ def write_features(path: Path, features: Features) -> None:
 
     tensors = {f"{name}/embedding": rows for name, rows in features.embeddings.items()}
     tensors |= {f"{name}/logits": scores for name, scores in features.logits.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            save_file(
-                {key: np.ascontiguousarray(x, np.float32) for key, x in tensors.items()},
-                partial,
-                metadata=dict(features.origin),
-            )
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    tensors = {key: np.ascontiguousarray(x, np.float32) for key, x in tensors.items()}
+    with written(path) as partial:
+        save_file(tensors, partial, metadata=dict(features.origin))
 
 
 def _read(path: Path) -> tuple[Tensors, Mapping[str, str]]:

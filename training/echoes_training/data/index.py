@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 
 Split = Literal["train", "validation", "heldout"]
 """Weights learn from ``train``; every choice is made on ``validation``; figures that are published
@@ -94,15 +95,10 @@ def write_index(path: Path, clips: Iterable[Clip]) -> None:
         below = absolute.is_relative_to(folder)
         return absolute.relative_to(folder).as_posix() if below else absolute.as_posix()
 
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for clip in clips:
-                row = dataclasses.asdict(_with_paths(clip, shorten))
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
+        for clip in clips:
+            row = dataclasses.asdict(_with_paths(clip, shorten))
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def with_recordings_whole(clips: Iterable[Clip]) -> list[Clip]:

@@ -236,10 +236,7 @@ def _finish(out: Path, clips: "Sequence[Clip]", skipped: Sequence[str]) -> None:
     if not clips:
         raise InputError("no usable media were found, so no index was written")
     path = out / INDEX_NAME
-    try:
-        write_index(path, clips)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
+    write_index(path, clips)
     for line in _summary(clips):
         click.echo(line)
     click.echo(f"{path}: {len(clips)} rows, {len(skipped)} files skipped")

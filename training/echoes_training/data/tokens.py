@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,15 +19,15 @@ class TokenTable:
     Attributes:
         codes: (M, n) int16, one view a row.
         group: (M,) int32; pictures and sounds of the same group belong together, -1 is unpaired.
-        heldout: (M,) bool.
+        validation: (M,) bool: not trained on.
     """
 
     codes: NDArray[np.int16]
     group: NDArray[np.int32]
-    heldout: NDArray[np.bool_]
+    validation: NDArray[np.bool_]
 
-    def rows_by_group(self, *, heldout: bool) -> dict[int, NDArray[np.int64]]:
-        chosen = np.flatnonzero((self.heldout == heldout) & (self.group >= 0))
+    def rows_by_group(self, *, validation: bool) -> dict[int, NDArray[np.int64]]:
+        chosen = np.flatnonzero((self.validation == validation) & (self.group >= 0))
         chosen = chosen[np.argsort(self.group[chosen], kind="stable")]
         groups, first = np.unique(self.group[chosen], return_index=True)
         # One sort for all groups: with a group a clip there may be hundreds of thousands.
@@ -53,13 +54,11 @@ class TokenCache:
         for name, table in (("image", self.image), ("audio", self.audio)):
             tensors[f"{name}.codes"] = table.codes
             tensors[f"{name}.group"] = table.group
-            tensors[f"{name}.heldout"] = table.heldout
-        partial = path.with_name(path.name + ".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
+            tensors[f"{name}.validation"] = table.validation
         # One entry: safetensors writes several in an order that changes from file to file.
         names = json.dumps({"groups": self.groups, "labels": self.labels})
-        save_file(tensors, partial, metadata={"names": names})
-        partial.replace(path)
+        with written(path) as partial:
+            save_file(tensors, partial, metadata={"names": names})
 
     @classmethod
     def load(cls, path: Path) -> "TokenCache":
@@ -75,11 +74,13 @@ class TokenCache:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
                 names = json.loads(file.metadata()["names"])
+            # Caches of older versions say heldout.
+            split = "validation" if "image.validation" in tensors else "heldout"
             tables = {
                 name: TokenTable(
                     codes=tensors[f"{name}.codes"],
                     group=tensors[f"{name}.group"],
-                    heldout=tensors[f"{name}.heldout"],
+                    validation=tensors[f"{name}.{split}"],
                 )
                 for name in ("image", "audio")
             }

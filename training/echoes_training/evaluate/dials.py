@@ -1,4 +1,4 @@
-"""The options that the commands of an evaluation share."""
+"""The options that commands share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +12,22 @@ F = TypeVar("F", bound=Callable[..., None])
 
 OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
+index_option = click.option(
+    "--index",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    required=True,
+    help="The index.jsonl written by echoes-train prepare.",
+)
+codec_option = click.option(
+    "--codec", required=True, help="Run of a picture codec, or a bundle: its folder, .zip or name."
+)
+
 
 def media_options(function: F) -> F:
     """Where the held-out media and the judges are."""
     return _decorated(
         function,
-        click.option(
-            "--index",
-            type=click.Path(path_type=Path, exists=True, dir_okay=False),
-            required=True,
-            help="The index.jsonl written by echoes-train prepare.",
-        ),
+        index_option,
         click.option(
             "--cache",
             type=click.Path(path_type=Path, file_okay=False),

@@ -1,6 +1,5 @@
 """Pictures of a report: bars, the confusion matrix, and spectrograms side by side."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from echoes_rt.errors import InputError
 from echoes_rt.format.mel import MelSpec, mel_filterbank
 from echoes_rt.io.image import RgbArray, read_image
+from echoes_rt.io.output_file import written
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.evaluation import Evaluation
@@ -166,12 +165,6 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         InputError: if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with written(path) as partial:
         # Without the software's name, so that the same report is the same file.
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

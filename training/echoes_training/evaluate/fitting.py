@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.evaluate.network import SmallResNet
 
 logger = logging.getLogger(__name__)
@@ -92,17 +91,5 @@ def load_kept(path: Path) -> dict[str, Tensor] | None:
 
 
 def save_kept(tensors: dict[str, Tensor], path: Path) -> None:
-    """The file appears whole or not at all.
-
-    Raises:
-        InputError: if it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with written(path) as partial:
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
-        partial.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; give another --cache") from error
-    finally:
-        partial.unlink(missing_ok=True)

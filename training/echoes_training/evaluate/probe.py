@@ -12,9 +12,9 @@ from echoes_rt.errors import InputError
 from echoes_training.data import image as image_data
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
+from echoes_training.stages.codec_step import code_use
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.linear import fit_linear
-from echoes_training.stages.picture_codes import BATCH, codes_of
+from echoes_training.stages.picture_codes import BATCH, codes_of, fit_linear
 
 WEIGHT_DECAY = 0.1
 """Picked on validation among powers of ten."""
@@ -70,14 +70,13 @@ def probe(codec: TrainedCodec, clips: Sequence[Clip], split: str, *, views: int)
         counts = hits.setdefault(str(clip.label), [0, 0])
         counts[0] += labels[answer] == clip.label
         counts[1] += 1
-    used = torch.bincount(found.flatten()).double()
-    share = used[used > 0] / used.sum()
+    use = code_use(found, len(book))
     return Probed(
         n_pictures=len(asked),
         accuracy=sum(right for right, _ in hits.values()) / len(asked),
         by_label={label: right / count for label, (right, count) in hits.items() if count},
-        codes_used=len(share),
-        code_perplexity=float(torch.exp(-(share * share.log()).sum())),
+        codes_used=int(use["validation/codes_used"]),
+        code_perplexity=use["validation/code_perplexity"],
         pixel_error=_pixel_error(codec, asked, found, store),
     )
 

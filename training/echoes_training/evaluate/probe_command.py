@@ -4,26 +4,19 @@ from pathlib import Path
 
 import click
 
-from echoes_training.evaluate.dials import OUT_FILE, count_option
+from echoes_training.evaluate.dials import (
+    OUT_FILE,
+    codec_option,
+    count_option,
+    index_option,
+    split_option,
+)
 
 
 @click.command()
-@click.option(
-    "--codec", required=True, help="Run of a picture codec, or a bundle: its folder, .zip or name."
-)
-@click.option(
-    "--index",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    required=True,
-    help="The index.jsonl written by echoes-train prepare.",
-)
-@click.option(
-    "--split",
-    type=click.Choice(("validation", "heldout")),
-    default="validation",
-    show_default=True,
-    help="What is judged; choices are made on validation.",
-)
+@codec_option
+@index_option
+@split_option("validation")
 @click.option("--label", "labels", multiple=True, help="Only this label; may be repeated.")
 @count_option("--views", 3, "Views of each training picture that the probe learns from.")
 @click.option("--out", type=OUT_FILE, help="Also write the figures to this .json file.")

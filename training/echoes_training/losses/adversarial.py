@@ -21,24 +21,24 @@ class Judgement(nn.Module):
 
 
 def fool(
-    critic: nn.Module, real: Tensor, fake: Tensor, *, texture: bool = False
+    critic: nn.Module, fake: Tensor, real: Tensor | None = None, *, texture: bool = False
 ) -> dict[str, Tensor]:
     """What the discriminators ask of ``fake``; they learn nothing from it.
 
-    With ``texture`` also that statistics of their features match, whose last dimension is time.
+    With ``real`` also that their features of both match, and with ``texture`` the statistics of
+    these, whose last dimension is time.
     """
     critic.requires_grad_(False)
-    with torch.no_grad():
-        real_verdicts: list[Verdict] = critic(real)
     fake_verdicts: list[Verdict] = critic(fake)
+    losses = {"adversarial": [generator_hinge(scores) for scores, _ in fake_verdicts]}
+    if real is not None:
+        with torch.no_grad():
+            real_verdicts: list[Verdict] = critic(real)
+        pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
+        losses["feature_matching"] = [feature_matching(*pair) for pair in pairs]
+        if texture:
+            losses["feature_statistics"] = [feature_statistics(*pair) for pair in pairs]
     critic.requires_grad_(True)
-    pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
-    losses = {
-        "adversarial": [generator_hinge(f[0]) for f in fake_verdicts],
-        "feature_matching": [feature_matching(*pair) for pair in pairs],
-    }
-    if texture:
-        losses["feature_statistics"] = [feature_statistics(*pair) for pair in pairs]
     return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 
@@ -78,8 +78,7 @@ def _deviation(x: Tensor) -> Tensor:
 def perceptual(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Mean over levels of the squared distance between unit-length feature vectors.
 
-    The form of LPIPS (arXiv 1801.03924) without its learnt weights; the features are those of our
-    own encoder, so no foreign network is needed.
+    The form of LPIPS (arXiv 1801.03924) without its learnt weights.
     """
     terms = [
         (F.normalize(r.detach(), dim=1) - F.normalize(f, dim=1)).square().sum(dim=1).mean()

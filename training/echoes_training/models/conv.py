@@ -45,7 +45,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 def norm_layer(channels: int, kind: str) -> nn.Module:
-    """``group``, or ``batch``, which learns categories much faster from few pictures."""
+    """``group``, or ``batch``, which learns faster from few pictures."""
     return GlobalBatchNorm2d(channels) if kind == "batch" else group_norm(channels)
 
 

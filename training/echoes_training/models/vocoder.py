@@ -125,26 +125,43 @@ class InverseSTFTHead(nn.Module):
             frames = mel.float().transpose(1, 2)
             level = self.level(frames)
             if self.noise:
-                # Random, and yet the same wherever a long sound is cut: a mixture of the frame's
-                # bands, which even in steady noise are never twice the same.
-                random = _polar(more[0] + level, frames @ self.turns)
-                real, imaginary = real + random[0], imaginary + random[1]
+                noise = self._noise(more[0] + level, frames)
+                real, imaginary = real + noise[0], imaginary + noise[1]
             if self.tones:
-                strength = more[-2] + level[..., : self.sizes[-1]]
                 advance = math.pi * torch.tanh(more[-1])
-                # A spectrogram does not say whether a phase is right, so its frequency learns
-                # from real phases alone.
-                tonal = _polar(strength, self._running(strength.detach(), advance.detach()))
-                rest = (0, self.n_bins - self.sizes[-1])
-                real, imaginary = real + F.pad(tonal[0], rest), imaginary + F.pad(tonal[1], rest)
+                tones = self._tones(more[-2] + level[..., : self.sizes[-1]], advance)
+                real, imaginary = real + tones[0], imaginary + tones[1]
+        return self._samples(real, imaginary), advance
+
+    def _noise(self, log_magnitude: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Random phases, and yet the same wherever a long sound is cut.
+
+        They are a mixture of the frame's bands, which even in steady noise are never twice the
+        same.
+        """
+        return _polar(log_magnitude, frames @ self.turns)
+
+    def _tones(self, strength: Tensor, advance: Tensor) -> tuple[Tensor, Tensor]:
+        """Phases that run on.
+
+        A spectrogram does not say whether a phase is right, so its frequency learns from real
+        phases alone.
+        """
+        real, imaginary = _polar(strength, self._running(strength.detach(), advance.detach()))
+        rest = (0, self.n_bins - self.sizes[-1])
+        return F.pad(real, rest), F.pad(imaginary, rest)
+
+    def _samples(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """(B, T, n_bins) spectra to (B, T * hop_length) samples."""
         even, odd = real @ self.even, imaginary @ self.odd
         # Sample n_fft - n has the even part of sample n, and its odd part with the other sign.
         mirrored = (even - odd)[..., 1:-1].flip(-1)
         parts = torch.cat([even + odd, mirrored], dim=-1) * self.window  # (B, T, n_fft)
-        weight = self.window.square().expand(1, h.shape[1], -1)
+        n_frames = parts.shape[1]
+        weight = self.window.square().expand(1, n_frames, -1)
         samples = self._overlap_add(parts) / self._overlap_add(weight).clamp(min=1e-8)
         start = self.n_fft // 2
-        return samples[:, start : start + h.shape[1] * self.hop_length], advance
+        return samples[:, start : start + n_frames * self.hop_length]
 
     def _running(self, strength: Tensor, advance: Tensor) -> Tensor:
         """(B, T, n) phases that run on, those of a tone's bins locked to its strongest one.

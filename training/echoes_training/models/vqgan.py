@@ -132,24 +132,14 @@ class Encoder(nn.Module):
         side = 1 if config.is_maskgit else 3
         self.conv_out = nn.Conv2d(width, config.codebook_dim, side, padding=side // 2)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to what the last convolution reads, (B, channels[-1], h, w)."""
-        return self.pyramid(x)[-1]
-
-    def pyramid(self, x: Tensor) -> list[Tensor]:
-        """What each level makes of (B, in_channels, H, W), and the features at the end."""
+    def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
-        found = []
         for level in self.down:
             assert isinstance(level, _Level)
             h = level.run(h)
-            found.append(h)
             if level.downsample is not None:
                 h = level.downsample(h)
-        return [*found, F.silu(self.norm_out(self.mid(h)))]
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.conv_out(self.features(x))
+        return self.conv_out(F.silu(self.norm_out(self.mid(h))))
 
 
 class Decoder(nn.Module):
@@ -229,12 +219,7 @@ class VQGAN(Codec):
 
     def encode(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to codes (B, h, w) int64."""
-        return self.codes_of(self.encoder.features(x))
-
-    def codes_of(self, features: Tensor) -> Tensor:
-        """The encoder's last features to codes (B, h, w) int64."""
-        latents = self.quant_conv(self.encoder.conv_out(features))
-        return self.quantize.nearest(latents.permute(0, 2, 3, 1).float())
+        return self.quantize.nearest(self.latents(x).permute(0, 2, 3, 1).float())
 
     def decode_latents(self, z_q: Tensor) -> Tensor:
         return self.decoder(self.post_quant_conv(z_q))

@@ -20,7 +20,7 @@ LAYOUT_NAMES = ("taming", "maskgit", "specvqgan", "melgan")
     help="Folder of the new run.",
 )
 def import_command(layout: str, checkpoint: Path, run: Path) -> None:
-    """Turn a published CHECKPOINT into a run that tokenize, refine and export take.
+    """Turn a published CHECKPOINT into a run that tokenize and export take.
 
     taming is the picture codec vqgan_imagenet_f16_1024, maskgit that of MaskGIT and MAGE,
     specvqgan the sound codec of SpecVQGAN's VGGSound models, melgan their vocoder. Nothing in the

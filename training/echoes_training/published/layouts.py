@@ -157,17 +157,20 @@ def codec(stage: str, config: VQGANStageConfig) -> Layout:
 
 def _published() -> dict[str, Layout]:
     base = PRESETS["base"]
+    image, mel = base.image_codec, base.mel_codec
+    assert isinstance(image, VQGANStageConfig)
+    assert isinstance(mel, VQGANStageConfig)
     maskgit = replace(
-        base.image_vqgan,
-        model=replace(base.image_vqgan.model, variant="maskgit", attention=False),
+        image,
+        model=replace(image.model, variant="maskgit", attention=False),
         # It reads and writes [0, 1].
         image=ImageSpec(height=256, width=256, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
     )
     generator = VocoderConfig(architecture="melgan", width=32, layers=3, ratios=(8, 8, 2, 2))
     return {
-        "taming": codec("image_vqgan", base.image_vqgan),
-        "maskgit": codec("image_vqgan", maskgit),
-        "specvqgan": codec("mel_vqgan", base.mel_vqgan),
+        "taming": codec("image_codec", image),
+        "maskgit": codec("image_codec", maskgit),
+        "specvqgan": codec("mel_codec", mel),
         "melgan": melgan(replace(base.vocoder, model=generator)),
     }
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training import checkpoint
 from echoes_training.bundles import Source
 from echoes_training.data.tokens import TokenCache
@@ -49,10 +50,8 @@ def of_source(source: Source) -> Codebooks:
 
 def keep(run: Path, codebooks: Codebooks) -> None:
     """Writes them into the run's folder, complete or not at all."""
-    run.mkdir(parents=True, exist_ok=True)
-    partial = run / f"{FILE}.partial"
-    save_file(dict(codebooks), partial)
-    partial.replace(run / FILE)
+    with written(run / FILE) as partial:
+        save_file(dict(codebooks), partial)
 
 
 def others(ours: Codebooks, theirs: Codebooks) -> list[str]:

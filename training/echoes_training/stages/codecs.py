@@ -8,10 +8,9 @@ from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.bundles import Source, open_source, read_weights
-from echoes_training.config import VQGANStageConfig, from_dict
+from echoes_training.config import from_dict
 from echoes_training.models.codec import Codec
 from echoes_training.models.codecs import codec_config, make_codec
-from echoes_training.models.vqgan import VQGAN
 
 CODEC = "codec"
 """Name of the module that every stage of a codec keeps in its checkpoints."""
@@ -42,13 +41,6 @@ def image_codec_of(place: str) -> TrainedCodec:
     """The picture codec of its run, or of a bundle: a folder, .zip or name."""
     source = open_source(place)
     return codec_of_run(source.folder) if source.bundle is None else codecs_of_bundle(source)[0]
-
-
-def load_vqgan(run: Path) -> tuple[VQGAN, VQGANStageConfig]:
-    """A trained VQGAN for the stages that train its layers further, with its settings."""
-    model = codec_of_run(run).model
-    assert isinstance(model, VQGAN)
-    return model, from_dict(VQGANStageConfig, checkpoint.load_config(run)["config"])
 
 
 def codecs_of_bundle(source: Source) -> tuple[TrainedCodec, TrainedCodec]:

@@ -13,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.config import from_dict
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
 from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.linear import fit_linear
-from echoes_training.stages.picture_codes import codes_of
+from echoes_training.stages.picture_codes import codes_of, fit_linear
 
 SPARED_EVERY = 3
 """One in so many categories without a label, by name, is never shown to the head: it is measured
@@ -112,10 +112,8 @@ def save_confidence(path: Path, head: Confidence, codec: TrainedCodec, measured:
     tensors = {**head.state_dict(), _CODEBOOK: codec.model.codebook.detach().float()}
     about = {"config": asdict(head.config), "validation": asdict(measured)}
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    partial = path.with_name(f"{path.name}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(contiguous, partial, metadata={"confidence": json.dumps(about)})
-    partial.replace(path)
+    with written(path) as partial:
+        save_file(contiguous, partial, metadata={"confidence": json.dumps(about)})
 
 
 def load_confidence(path: Path) -> tuple[Confidence, NDArray[np.float32]]:

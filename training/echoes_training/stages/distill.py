@@ -42,7 +42,7 @@ from echoes_training.stages.rollouts import (
 )
 from echoes_training.stages.sequences import Sequences
 
-HELDOUT = 32
+VALIDATED = 32
 """Pairs that are measured on."""
 
 
@@ -104,14 +104,14 @@ def distill(
     )
     lessons = {
         name: lesson_of(teacher, task.to(processes.device), config.teacher, config.steps)
-        for name, task in tasks.heldout().items()
+        for name, task in tasks.validation().items()
     }
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Divergence from the teacher on held-out pairs, of a code in nats."""
+        """Divergence from the teacher on validation pairs, of a code in nats."""
         return {
-            f"heldout/{name}": (divergence(model, lesson) / len(lesson.wanted)).item()
+            f"validation/{name}": (divergence(model, lesson) / len(lesson.wanted)).item()
             for name, lesson in lessons.items()
         }
 
@@ -131,15 +131,15 @@ class Tasks:
             np.random.default_rng((self.config.loop.seed, step, place)) for place in places
         ]
         sees = [rng.random() >= self.config.unpaired for rng in generators]
-        return self._tasks(generators, sees, self.config, heldout=False)
+        return self._tasks(generators, sees, self.config, validation=False)
 
-    def heldout(self) -> dict[str, Task]:
+    def validation(self) -> dict[str, Task]:
         """All unknown, of either medium, with the other one and without."""
         whole = replace(self.config, context_mask=0.0, partly_known=0.0)
         tasks = {}
         for is_paired in (True, False):
             rng = np.random.default_rng((self.config.loop.seed, 1))
-            drawn = self._tasks([rng] * HELDOUT, [is_paired] * HELDOUT, whole, heldout=True)
+            drawn = self._tasks([rng] * VALIDATED, [is_paired] * VALIDATED, whole, validation=True)
             for task in drawn:
                 name = f"given_{OTHER[task.medium]}" if is_paired else "alone"
                 tasks[f"{task.medium}_{name}"] = task
@@ -151,10 +151,10 @@ class Tasks:
         sees: Sequence[bool],
         config: DistillStageConfig,
         *,
-        heldout: bool,
+        validation: bool,
     ) -> list[Task]:
         layout = self.sequences.config.layout
-        pairs = np.stack([self.sequences.pair(rng, heldout=heldout)[0] for rng in generators])
+        pairs = np.stack([self.sequences.pair(rng, validation=validation)[0] for rng in generators])
         codes = torch.from_numpy(pairs).long()
         sizes = [grid.n_tokens for grid in layout.grids.values()]
         media = dict(zip(MEDIA, codes.split(sizes, dim=1), strict=True))

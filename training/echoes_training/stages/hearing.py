@@ -5,31 +5,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from echoes_rt.errors import InputError
 from echoes_training.data.audio import AudioStore, to_batch
 from echoes_training.data.index import Clip
 from echoes_training.evaluate.ear import Ear
+from echoes_training.stages.media import by_split
 
 PER_LABEL = 4
 """Validation sounds of each label that are listened to."""
-
-
-def audio_splits(clips: list[Clip]) -> dict[str, list[Clip]]:
-    """The clips with sound, by split.
-
-    Raises:
-        InputError: if none is for training or none for validation.
-    """
-    splits = {
-        name: [clip for clip in clips if clip.audio and clip.split == name]
-        for name in ("train", "validation")
-    }
-    if not all(splits.values()):
-        raise InputError(
-            "the index needs train and validation clips with audio; prepare more data, or give "
-            "rows of your table the split validation"
-        )
-    return splits
 
 
 class Hearing:
@@ -41,7 +23,7 @@ class Hearing:
         Raises:
             InputError: if the ear cannot be read, or does not know the labels, or there are none.
         """
-        members = audio_splits(clips)["validation"]
+        members = by_split(clips, "audio")["validation"]
         labels = sorted({clip.label for clip in members if clip.label})
         chosen = [
             clip

@@ -15,17 +15,16 @@ from echoes_training.config import ImageCodecStageConfig
 from echoes_training.data.index import Clip
 from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.view_cache import Maps, Seen, ViewCache, make_views
-from echoes_training.device import autocast, channels_last, full_precision, step_generator
-from echoes_training.losses import total
-from echoes_training.losses.adversarial import perceptual
-from echoes_training.models.codec_judges import PatchDiscriminator
+from echoes_training.device import autocast, channels_last, full_precision
+from echoes_training.losses.adversarial import Judgement, fool, perceptual
+from echoes_training.models.discriminators import PatchDiscriminator
 from echoes_training.models.image_codec import ImageCodec, Restorer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
-from echoes_training.stages.codec_step import Judgement, fool
+from echoes_training.stages.codec_step import evaluate_codec, learn, revive, teach
 from echoes_training.stages.codecs import CODEC
-from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
-from echoes_training.stages.vqgan import Pictures
+from echoes_training.stages.loop import Measures, Scalars, train
+from echoes_training.stages.media import Pictures
 
 MEASURED = 256
 """Pictures from which the mean and the deviation of the teacher's channels are taken."""
@@ -148,64 +147,53 @@ def train_image_codec(run: Path, clips: list[Clip], config: ImageCodecStageConfi
     pictures_of = Prefetch(make_pictures, loop.steps, device)
 
     def learn_codes(step: int) -> Measures:
-        found: list[dict[str, Tensor]] = []
-
-        def loss_of(seen: Seen) -> Tensor:
+        def losses_of(seen: Seen) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
             maps = codec.standardised(seen.maps)
             whole = seen.whole.mean(dim=(2, 3))
             with autocast(loop.precision, device):
                 losses = learner(seen.x, maps, (whole - pooled_mean) / pooled_spread)
-            kept = {name: losses.pop(name) for name in ("z", "codes")}
-            found.append({name: value.detach() for name, value in {**losses, **kept}.items()})
-            return total(losses, config.loss_weights)
+            return losses, (losses.pop("z").detach(), losses.pop("codes"))
 
-        norm = learner.update(step, seen_of(step), loss_of)
-        losses = [{k: v for k, v in f.items() if k not in ("z", "codes")} for f in found]
-        measures = {**mean(map(measured, losses)), "train/grad_norm": norm}
+        measures, found = learn(learner, step, seen_of(step), config.loss_weights, losses_of)
         # At the end codes are left where they are: what reads them must find its peace.
         if step < 0.8 * config.code_steps:
-            z, codes = (processes.whole_batch([f[k] for f in found]) for k in ("z", "codes"))
-            generator = step_generator(loop.seed, step)
-            revived = codec.quantize.revive(z, codes, generator, config.usage_decay)
-            measures["train/revived"] = revived
+            measures["train/revived"] = revive(
+                codec.quantize, found, processes, loop, step, config.usage_decay
+            )
         return measures
 
     def learn_decoder(step: int) -> Measures:
         is_adversarial = step >= config.adversarial_start
         at = step - config.code_steps
-        rows: list[Measures] = []
-        decoded: list[tuple[Tensor, Tensor]] = []
 
-        def loss_of(x: Tensor) -> Tensor:
+        def losses_of(x: Tensor) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
             with autocast(loop.precision, device):
                 losses = decoder(x)
                 fake = losses.pop("decoded")
                 if is_adversarial:
-                    losses["adversarial"] = fool(critic, fake)
-            decoded.append((x, fake.detach()))
-            rows.append(measured(losses))
-            return total(losses, config.loss_weights)
+                    losses |= fool(critic, fake)
+            return losses, (x, fake.detach())
 
-        def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
-            with autocast(loop.precision, device):
-                verdict: Tensor = judge(*pair)
-            verdicts.append(measured({"discriminator": verdict}))
-            return verdict
-
-        verdicts: list[Measures] = []
-        norm = decoder.update(at, pictures_of(step), loss_of)
-        measures = {**mean(rows), "train/grad_norm": norm}
-        if not is_adversarial:
-            return measures
-        norm = judge.update(at, decoded, verdict_on)
-        return {**measures, **mean(verdicts), "train/discriminator_grad_norm": norm}
+        measures, pairs = learn(decoder, at, pictures_of(step), config.loss_weights, losses_of)
+        return {**measures, **teach(judge, at, pairs)} if is_adversarial else measures
 
     def step_once(step: int) -> Measures:
         return learn_codes(step) if step < config.code_steps else learn_decoder(step)
 
+    def through(x: Tensor) -> tuple[Tensor, Tensor, Scalars]:
+        maps = codec.standardised(codec.seen(x))
+        quantized = codec.quantize(codec.latents(maps, x))
+        restored, _, _ = distillation.restorer(quantized.z_q)
+        distances = {
+            f"validation/map{i}": _cosine_distance(a, b).item()
+            for i, (a, b) in enumerate(zip(restored, maps, strict=True))
+        }
+        return quantized.codes, codec.decode(quantized.codes).clamp(-1, 1), distances
+
     def evaluate(step: int) -> Scalars:
         sheet = run / "samples" / f"{step:07d}.png" if processes.is_main else None
-        return _evaluate(sheet, pictures, distillation, device)
+        size = config.model.codebook_size
+        return evaluate_codec(pictures, device, size, sheet, through)
 
     train(run, loop, state, processes, step_once, evaluate)
 
@@ -230,42 +218,6 @@ def _views(
     processes.wait()
     device = processes.device
     return ViewCache(run / "views", config.image, device, is_resident=config.data.resident)
-
-
-@torch.no_grad()
-def _evaluate(
-    sheet: Path | None, pictures: Pictures, distillation: Distillation, device: torch.device
-) -> Scalars:
-    """What the codes tell of up to 511 validation pictures, evenly spread, and what is decoded."""
-    codec = distillation.codec
-    members = pictures.clips["validation"]
-    members = members[:: max(1, len(members) // 256)]
-    rows: list[Scalars] = []
-    used = torch.zeros(codec.config.codebook_size)
-    for at in range(0, len(members), 32):
-        x = pictures.batch(members[at : at + 32], None).to(device)
-        seen = codec.seen(x)
-        maps = codec.standardised(seen)
-        quantized = codec.quantize(codec.latents(maps, x))
-        restored, _, _ = distillation.restorer(quantized.z_q)
-        decoded = codec.decode(quantized.codes)
-        used += torch.bincount(quantized.codes.flatten().cpu(), minlength=len(used))
-        distances = {
-            f"validation/map{i}": _cosine_distance(a, b).item()
-            for i, (a, b) in enumerate(zip(restored, maps, strict=True))
-        }
-        error = (decoded.clamp(-1, 1) - x).abs().mean().item()
-        rows.append({**distances, "validation/reconstruction": error})
-    if sheet is not None:
-        shown = pictures.batch(members[:: max(1, len(members) // 8)][:8], None).to(device)
-        pictures.sheet(sheet, shown, codec.decode(codec.encode(shown)))
-    share = used / used.sum()
-    perplexity = float(torch.exp(-(share * (share + 1e-12).log()).sum()))
-    return {
-        **mean(rows),
-        "validation/codes_used": float((used > 0).sum()),
-        "validation/code_perplexity": perplexity,
-    }
 
 
 def _cosine_distance(a: Tensor, b: Tensor) -> Tensor:

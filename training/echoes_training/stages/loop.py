@@ -69,7 +69,7 @@ def train(
 ) -> None:
     """Runs ``step_once`` from the newest checkpoint to ``loop.steps``.
 
-    ``evaluate(step)`` measures the held-out split and writes the sample sheet of that step. All
+    ``evaluate(step)`` measures the validation split and writes the sample sheet of that step. All
     processes evaluate, and the main one writes: the others would only wait.
 
     What a step measures is read when it is logged, and before it is evaluated or kept.

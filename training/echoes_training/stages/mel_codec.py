@@ -21,7 +21,6 @@ from echoes_training.device import (
 )
 from echoes_training.ema import Average, averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
-from echoes_training.losses import total
 from echoes_training.losses.adversarial import Judgement, fool
 from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
@@ -29,9 +28,10 @@ from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes, mean_over_processes
 from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.stages.codec_step import code_use, learn, teach
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
-from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
+from echoes_training.stages.loop import Measures, Scalars, train
 from echoes_training.stages.vocoder import Segments
 
 BLURS = (4, 8)
@@ -120,33 +120,20 @@ def train_mel_codec(
         codes_fixed = step >= config.codes_fixed_from
         if step == config.codes_fixed_from and CODEC in state.averages:
             _take_average(codec.encoder, "encoder.", state.averages[CODEC])
-        rows: list[Measures] = []
-        decoded: list[tuple[Tensor, Tensor]] = []
 
-        def loss_of(part: tuple[Tensor, Tensor]) -> Tensor:
+        def losses_of(
+            part: tuple[Tensor, Tensor],
+        ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
             x, noise = part
             with autocast(loop.precision, device):
                 fake, losses = learner(x, noise, codes_fixed)
                 losses |= _distances(x, fake.float())
                 if is_adversarial:
-                    losses |= fool(critic, x, fake, texture=True)
-            decoded.append((x, fake.detach().float()))
-            rows.append(measured(losses))
-            return total(losses, config.loss_weights)
+                    losses |= fool(critic, fake, x, texture=True)
+            return losses, (x, fake.detach().float())
 
-        def verdict_on(pair: tuple[Tensor, Tensor]) -> Tensor:
-            with autocast(loop.precision, device):
-                verdict: Tensor = judge(*pair)
-            verdicts.append(measured({"discriminator": verdict}))
-            return verdict
-
-        verdicts: list[Measures] = []
-        norm = learner.update(step, parts_of(step), loss_of)
-        measures = {**mean(rows), "train/grad_norm": norm}
-        if not is_adversarial:
-            return measures
-        norm = judge.update(step, decoded, verdict_on)
-        return {**measures, **mean(verdicts), "train/discriminator_grad_norm": norm}
+        measures, pairs = learn(learner, step, parts_of(step), config.loss_weights, losses_of)
+        return {**measures, **teach(judge, step, pairs)} if is_adversarial else measures
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
@@ -166,8 +153,7 @@ def train_mel_codec(
         sounds = [griffin_lim(part[:, 0], config.mel) for part in fake.split(8)]
         return {
             **distances,
-            "validation/codes_used": float(codes.unique().numel()),
-            "validation/code_perplexity": _perplexity(codes, grid.codebook_size),
+            **code_use(codes, grid.codebook_size),
             **hearing.heard(torch.cat(sounds)),
         }
 
@@ -184,8 +170,3 @@ def _take_average(module: nn.Module, prefix: str, average: Average) -> None:
 def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
     return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}
-
-
-def _perplexity(codes: Tensor, size: int) -> float:
-    share = torch.bincount(codes.flatten(), minlength=size).float() / codes.numel()
-    return float(torch.exp(-(share * share.clamp(min=1e-12).log()).sum()))

@@ -59,27 +59,27 @@ class Sequences:
         self.cache = cache
         self.config = config
         self.rows = {
-            heldout: (
-                cache.image.rows_by_group(heldout=heldout),
-                cache.audio.rows_by_group(heldout=heldout),
+            validation: (
+                cache.image.rows_by_group(validation=validation),
+                cache.audio.rows_by_group(validation=validation),
             )
-            for heldout in (False, True)
+            for validation in (False, True)
         }
         self.groups = {
-            heldout: sorted(set(images) & set(sounds))
-            for heldout, (images, sounds) in self.rows.items()
+            validation: sorted(set(images) & set(sounds))
+            for validation, (images, sounds) in self.rows.items()
         }
-        for heldout, groups in self.groups.items():
+        for validation, groups in self.groups.items():
             if not groups:
-                split = "heldout" if heldout else "train"
+                split = "validation" if validation else "train"
                 raise InputError(f"the token cache has no {split} pair; prepare more data")
-        self.alone = tuple(np.flatnonzero(~t.heldout) for t in (cache.image, cache.audio))
+        self.alone = tuple(np.flatnonzero(~t.validation) for t in (cache.image, cache.audio))
 
-    def pair(self, rng: np.random.Generator, *, heldout: bool) -> tuple[NDArray[np.int16], int]:
+    def pair(self, rng: np.random.Generator, *, validation: bool) -> tuple[NDArray[np.int16], int]:
         """(N,) codes and their group; groups are drawn evenly, whatever their size."""
-        groups = self.groups[heldout]
+        groups = self.groups[validation]
         group = groups[int(rng.integers(len(groups)))]
-        images, sounds = self.rows[heldout]
+        images, sounds = self.rows[validation]
         codes = (
             self.cache.image.codes[rng.choice(images[group])],
             self.cache.audio.codes[rng.choice(sounds[group])],
@@ -103,7 +103,7 @@ class Sequences:
 
     def _draw(self, rng: np.random.Generator) -> tuple[NDArray[np.int16], Question, int]:
         """One row of a batch, and its group."""
-        sequence, group = self.pair(rng, heldout=False)
+        sequence, group = self.pair(rng, validation=False)
         if rng.random() >= self.config.unpaired:
             return sequence, draw_question(self.config, rng), group
         question, media = draw_alone(self.config, rng)
@@ -114,16 +114,16 @@ class Sequences:
         return sequence, question, NO_GROUP
 
 
-def heldout_questions(
+def validation_questions(
     sequences: Sequences, config: TransformerStageConfig
 ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Fixed held-out pairs with half or all of the sound hidden, with and without the picture.
+    """Fixed validation pairs with half or all of the sound hidden, with and without the picture.
 
     Tokens, codes, asked and sees, as in ``Batch``.
     """
     layout = config.layout
     rng = np.random.default_rng((config.loop.seed, 1))
-    codes = np.stack([sequences.pair(rng, heldout=True)[0] for _ in range(128)])
+    codes = np.stack([sequences.pair(rng, validation=True)[0] for _ in range(128)])
     all_codes = torch.from_numpy(codes).long()
     hidden = torch.zeros_like(all_codes, dtype=torch.bool)
     hidden[:, layout.audio_slice] = torch.from_numpy(

@@ -9,7 +9,14 @@ from typing import Any, Literal
 from echoes_rt.errors import InputError
 from echoes_training import DEFAULT_PRESET, checkpoint
 from echoes_training.bundles import Source
-from echoes_training.config import LoopConfig, TransformerStageConfig, from_dict, override, to_dict
+from echoes_training.config import (
+    LoopConfig,
+    TransformerStageConfig,
+    VQGANStageConfig,
+    from_dict,
+    override,
+    to_dict,
+)
 from echoes_training.presets import PRESETS
 from echoes_training.processes import Processes
 from echoes_training.stages.loop import resolve
@@ -32,6 +39,9 @@ CHANGEABLE = (
 """What may be set anew when a run goes on: all else belongs to its weights or its data."""
 
 
+CODECS = ("image_codec", "mel_codec")
+"""The stages of which there are two kinds; the preset says which."""
+
 Resume = Literal["run", "auto"]
 
 
@@ -40,7 +50,7 @@ class Asked:
     """What the command line asks of a run.
 
     Attributes:
-        command: e.g. ``refine-mel``.
+        command: e.g. ``mel-codec``.
         preset: None where the option was left out, as with ``start_from``.
         resume: ``run``: go on with the run that is there; ``auto``: begin it if there is none;
             None: there must be none.
@@ -58,7 +68,7 @@ class Asked:
     @property
     def stage(self) -> str:
         """The preset's settings that it takes."""
-        return "refine" if self.command.startswith("refine") else self.command.replace("-", "_")
+        return self.command.replace("-", "_")
 
 
 def configure(asked: Asked, start: Source | None = None) -> Any:
@@ -110,9 +120,9 @@ def start_of(asked: Asked) -> str | None:
 def _key(asked: Asked) -> str:
     """Under which name the settings of the stage are saved, beside those of the model it changes.
 
-    A refined run has its codec's, too, and a distilled one its transformer's.
+    A distilled run has its transformer's, too.
     """
-    return asked.stage if asked.stage in ("refine", "distill") else "config"
+    return "distill" if asked.stage == "distill" else "config"
 
 
 def _saved(asked: Asked) -> dict[str, Any] | None:
@@ -132,7 +142,7 @@ def _saved(asked: Asked) -> dict[str, Any] | None:
     if asked.resume is None:
         raise InputError(f"{run} holds a run already; pass --resume or another --out")
     if folder.name == checkpoint.step_name(0):
-        raise InputError(f"{run} was imported, so there is no training to resume; refine it")
+        raise InputError(f"{run} was imported, so there is no training to resume")
     return _checked(asked, checkpoint.load_config(run))
 
 
@@ -161,17 +171,21 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
-    stage = str(saved.get("stage"))
     if "distill" in saved:
         return "distill"
-    if "refine" in saved:
-        return f"refine-{stage.removesuffix('_vqgan')}"
-    return stage.replace("_", "-")
+    # Older versions had other commands for VQGANs.
+    return str(saved.get("stage")).replace("_vqgan", "_codec").replace("_", "-")
 
 
 def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
-    cls = type(getattr(PRESETS[DEFAULT_PRESET], asked.stage))
-    before = from_dict(cls, saved[_key(asked)])
+    values = saved[_key(asked)]
+    try:
+        before = from_dict(_config_class(asked.stage, values), values)
+    except ValueError as error:
+        raise InputError(
+            f"{asked.run} began with another version ({error}); go on with that one, or pass "
+            "another --out"
+        ) from error
     # The machine may be another one.
     here = dataclasses.replace(before, loop=dataclasses.replace(before.loop, device="auto"))
     config = override(here, asked.assignments)
@@ -182,6 +196,13 @@ def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
                 f"pass another --out (what may change: {', '.join(CHANGEABLE)})"
             )
     return config
+
+
+def _config_class(stage: str, values: Mapping[str, Any]) -> type[Any]:
+    # Runs of older versions hold VQGANs and do not say so.
+    if stage in CODECS and values["model"].get("architecture", "vqgan") == "vqgan":
+        return VQGANStageConfig
+    return type(getattr(PRESETS[DEFAULT_PRESET], stage))
 
 
 def _differences(

@@ -16,9 +16,8 @@ from echoes_training.data.index import Clip, shared_labels
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
 from echoes_training.models.codec import Codec
-from echoes_training.stages.batches import Medium
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.vqgan import Mels, Pictures
+from echoes_training.stages.media import Medium, Mels, Pictures
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ def tokenize(
         return TokenTable(
             codes=codes,
             group=np.array([group_of[id(c)] for c in jobs], np.int32),
-            heldout=np.array([c.split == "validation" for c in jobs], np.bool_),
+            validation=np.array([c.split == "validation" for c in jobs], np.bool_),
         )
 
     cache = TokenCache(

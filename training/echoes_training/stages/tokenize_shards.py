@@ -74,11 +74,12 @@ def tokenize_shards(folder: Path, image: TrainedCodec, mel: TrainedCodec, out: P
                 arrays = encoder.encode(_samples(tar, pool, bar.update))
                 _check_count(tar, len(arrays["audio.codes"]), len(clips[name]))
                 _write_part(part, arrays, made_from)
-    heldout = [name.startswith("heldout") for name in clips]
+    # Videos have no other split that is not trained on.
+    validation = [name.startswith("heldout") for name in clips]
     pairs = [
         f"pair:{entry.video}@{entry.start:g}" for entries in clips.values() for entry in entries
     ]
-    _join(list(files.values()), heldout, pairs, encoder, out)
+    _join(list(files.values()), validation, pairs, encoder, out)
     shutil.rmtree(parts)
 
 
@@ -199,7 +200,7 @@ def _write_part(part: Path, arrays: Arrays, made_from: str) -> None:
 
 
 def _join(
-    files: Sequence[Path], heldout: Sequence[bool], pairs: list[str], encoder: Encoder, out: Path
+    files: Sequence[Path], validation: Sequence[bool], pairs: list[str], encoder: Encoder, out: Path
 ) -> None:
     """Writes the cache from its parts; the large arrays stay in files, not in memory."""
     if not pairs:
@@ -213,12 +214,12 @@ def _join(
         image=TokenTable(
             codes=_joined(files, "image.codes"),
             group=np.concatenate(groups).astype(np.int32),
-            heldout=np.repeat(heldout, n_images),
+            validation=np.repeat(validation, n_images),
         ),
         audio=TokenTable(
             codes=_joined(files, "audio.codes"),
             group=np.arange(len(pairs), dtype=np.int32),
-            heldout=np.repeat(heldout, n_sounds),
+            validation=np.repeat(validation, n_sounds),
         ),
         image_codebook=encoder.image.codebook.cpu().numpy(),
         audio_codebook=encoder.audio.codebook.cpu().numpy(),

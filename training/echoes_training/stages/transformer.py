@@ -21,7 +21,7 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages import codebooks
 from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
-from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, heldout_questions
+from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, validation_questions
 
 Asked = tuple[Tensor, Tensor, Tensor]
 """Of one medium what ``MediumEmbedding.where`` finds, and the (M,) codes that are wanted there."""
@@ -57,11 +57,11 @@ def train_transformer(
         optimizers={"transformer": step_once.learner.optimizer},
         averages=averages({"transformer": model}, loop.ema_decay),
     )
-    checks = heldout_questions(sequences, config)
+    checks = validation_questions(sequences, config)
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Cross-entropy of held-out sounds given the picture, and given nothing but themselves."""
+        """Cross-entropy of validation sounds given the picture, and given themselves alone."""
         scalars = {}
         for name, question in checks.items():
             values = []
@@ -71,7 +71,7 @@ def train_transformer(
                 tokens, sees = (x.to(processes.device) for x in (tokens, sees))
                 loss, _ = objective(tokens, wanted, sees, None, 0.0, None)
                 values.append(loss / int(asked.sum()))
-            scalars[f"heldout/{name}"] = torch.stack(values).mean().item()
+            scalars[f"validation/{name}"] = torch.stack(values).mean().item()
         return scalars
 
     train(run, loop, state, processes, step_once, evaluate)

@@ -17,17 +17,18 @@ from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.resident_sounds import ResidentSounds, SoundView
 from echoes_training.device import autocast, to_device
 from echoes_training.ema import averages
-from echoes_training.losses import total
 from echoes_training.losses.adversarial import Judgement, fool
 from echoes_training.losses.spectral import multi_resolution_stft, phase_advance
+from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import Vocoder, make_vocoder
-from echoes_training.models.wave_discriminators import WaveDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet
-from echoes_training.stages.hearing import Hearing, audio_splits
-from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
+from echoes_training.stages.codec_step import learn, teach
+from echoes_training.stages.hearing import Hearing
+from echoes_training.stages.loop import Measures, Scalars, train
+from echoes_training.stages.media import by_split
 
 SILENT_PEAK = 0.003
 """Segments below this peak (-50 dBFS) teach little and are drawn again."""
@@ -46,7 +47,7 @@ class Segments:
         config: VocoderStageConfig | MelCodecStageConfig,
         device: torch.device,
     ) -> None:
-        splits = audio_splits(clips)
+        splits = by_split(clips, "audio")
         self.draws = Draws(splits["train"], config.labelled_share)
         self.store = AudioStore(config.mel)
         self.size = config.segment_frames * config.mel.hop_length
@@ -110,7 +111,7 @@ def train_vocoder(
 
     The vocoder itself learns in fp32: phases need more than the eight bits of a bf16 mantissa.
     """
-    loop, weights = config.loop, config.loss_weights
+    loop = config.loop
     processes = Processes(loop.device)
     device = processes.device
     all_places = processes.parts(loop.batch_size, loop.accumulate)
@@ -135,20 +136,14 @@ def train_vocoder(
 
     def step_once(step: int) -> Measures:
         parts = parts_of(step)
-        rows: list[Measures] = [{} for _ in parts]
         is_adversarial = step >= config.adversarial_start
-
-        def verdict_on(number: int) -> Tensor:
-            real = parts[number]
+        measures = {}
+        if is_adversarial:
             with torch.no_grad():
-                fake = model(mel(real))
-            with autocast(loop.precision, device):
-                verdict: Tensor = judge(real, fake)
-            rows[number] |= measured({"discriminator": verdict})
-            return verdict
+                pairs = [(real, model(mel(real))) for real in parts]
+            measures = teach(judge, step, pairs)
 
-        def loss_of(number: int) -> Tensor:
-            real = parts[number]
+        def losses_of(real: Tensor) -> tuple[dict[str, Tensor], None]:
             real_mel = mel(real)
             fake, advance = learner(real_mel)
             losses = {
@@ -159,16 +154,10 @@ def train_vocoder(
                 losses["advance"] = phase_advance(real, advance, config.mel)
             if is_adversarial:
                 with autocast(loop.precision, device):
-                    losses |= fool(critic, real, fake)
-            rows[number] |= measured(losses)
-            return total(losses, weights)
+                    losses |= fool(critic, fake, real)
+            return losses, None
 
-        numbers = range(len(parts))
-        norms = {}
-        if is_adversarial:
-            norms["train/discriminator_grad_norm"] = judge.update(step, numbers, verdict_on)
-        norms["train/grad_norm"] = learner.update(step, numbers, loss_of)
-        return {**mean(rows), **norms}
+        return {**measures, **learn(learner, step, parts, config.loss_weights, losses_of)[0]}
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:

@@ -1,16 +1,35 @@
-"""Discriminators of waveforms: by period (arXiv 2010.05646), by spectrogram (2210.13438)."""
+"""Discriminators of pictures and mels by patches; of waveforms by period and by spectrogram."""
 
 import itertools
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from echoes_training.losses.adversarial import Verdict
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (512, 1024, 2048)
+
+
+class PatchDiscriminator(nn.Module):
+    """(B, C, H, W) -> scores (B, 1, h, w), one per patch; spectral norm keeps it calm."""
+
+    def __init__(self, in_channels: int, width: int, levels: int = 3) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = in_channels
+        for level in range(levels):
+            next_channels = width * 2**level
+            conv = nn.Conv2d(channels, next_channels, 4, stride=2, padding=1)
+            layers += [spectral_norm(conv), nn.LeakyReLU(0.2)]
+            channels = next_channels
+        layers.append(spectral_norm(nn.Conv2d(channels, 1, 3, padding=1)))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> list[Verdict]:
+        return [(self.layers(x), [])]
 
 
 def _run(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:
@@ -22,7 +41,7 @@ def _run(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:
 
 
 class PeriodDiscriminator(nn.Module):
-    """Sees the samples folded into rows of ``period``: (B, S) -> scores."""
+    """Sees the samples folded into rows of ``period`` (arXiv 2010.05646): (B, S) -> scores."""
 
     def __init__(self, period: int, width: int) -> None:
         super().__init__()
@@ -42,7 +61,7 @@ class PeriodDiscriminator(nn.Module):
 
 
 class SpectrogramDiscriminator(nn.Module):
-    """Sees the complex spectrogram of one window length: (B, S) -> scores."""
+    """Sees the complex spectrogram of one window (arXiv 2210.13438): (B, S) -> scores."""
 
     window: Tensor
 

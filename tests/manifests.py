@@ -1,13 +1,29 @@
-"""Manifests that are strange as text, which all languages must take and refuse alike."""
+"""Manifests that break a rule or are strange as text; all languages must refuse them alike."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 _FIXTURES = Path(__file__).parent / "fixtures"
-CASES: list[dict[str, Any]] = json.loads(
-    (_FIXTURES / "manifests" / "texts.json").read_text("utf-8")
-)
+
+
+def _cases(name: str) -> list[dict[str, Any]]:
+    return list(json.loads((_FIXTURES / "manifests" / name).read_text("utf-8")))
+
+
+TEXTS = _cases("texts.json")
+BROKEN = _cases("invalid.json")
+
+
+def change(data: dict[str, Any], case: dict[str, Any]) -> None:
+    """Breaks the rule of one of ``BROKEN``."""
+    *parents, last = case["key"].split(".")
+    for name in parents:
+        data = data[name]
+    if "value" in case:
+        data[last] = case["value"]
+    else:
+        del data[last]
 
 
 def text_of(case: dict[str, Any]) -> bytes:
