@@ -31,8 +31,8 @@ def faster(whole: Bundle, half: Bundle, device: str, say: Callable[[str], None])
         raise InputError(
             f"device must be {' or '.join(HALF_KINDS)}, which run float16 graphs, got {device!r}"
         )
-    models = [Model.load(bundle, device=device) for bundle in (whole, half)]
-    found = speeds(*models, ROUNDS)
+    first, second = (Model.load(bundle, device=device) for bundle in (whole, half))
+    found = speeds(first, second, ROUNDS)
     for name, (whole_ms, half_ms) in found.items():
         verdict = "kept" if half_ms < whole_ms else "left out"
         say(f"{name}: {whole_ms:.3f} ms, in float16 {half_ms:.3f} ms; {verdict}")
