@@ -1,7 +1,7 @@
 """Which graphs a device runs faster in float16 than in float32."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
@@ -43,7 +43,7 @@ class Stopwatch:
     """A watcher that adds up seconds by graph."""
 
     def __init__(self) -> None:
-        self.spent: Counter[str] = Counter()
+        self.spent: defaultdict[str, float] = defaultdict(float)
 
     def dials(self, graph: str, device: str, dials: SessionDials) -> SessionDials:
         return dials
@@ -65,15 +65,15 @@ def speeds(whole: Model, half: Model, rounds: int) -> dict[str, tuple[float, flo
     """
     watches = [Stopwatch(), Stopwatch()]
     models = [model.beside(watch) for model, watch in zip((whole, half), watches, strict=True)]
-    taken: list[list[Counter[str]]] = [[], []]
+    taken: list[list[defaultdict[str, float]]] = [[], []]
     for number in range(_WARM_UP + rounds):
         for model, watch, spent in zip(models, watches, taken, strict=True):
-            watch.spent = Counter()
+            watch.spent = defaultdict(float)
             run_all(model)
             if number >= _WARM_UP:
                 spent.append(watch.spent)
 
-    def median(spent: list[Counter[str]], name: str) -> float:
+    def median(spent: list[defaultdict[str, float]], name: str) -> float:
         return 1000 * float(np.median([of[name] for of in spent]))
 
     return {name: (median(taken[0], name), median(taken[1], name)) for name in half.manifest.graphs}
