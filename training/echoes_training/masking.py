@@ -31,16 +31,14 @@ class Question:
 def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Question:
     """Of a pair, with at least one unknown token.
 
-    In context form either medium is the target, as often as it has codes, and the other one is whole, or but for a share up
-    to ``context_mask`` of it. In joint form,
-    ``independent`` draws a ratio for each medium: fully known, fully masked, or by the cosine
+    In context form either medium is the target, in proportion to its codes, and the other one is
+    whole, or but for a share up to ``context_mask`` of it. In joint form, ``independent`` draws a ratio for each medium: fully known, fully masked, or by the cosine
     schedule at a uniform progress. So every question that decoding asks is asked in training, the
     unconditional one of guidance (condition fully masked) among them. ``joint`` hides one share of
     the whole sequence, as MaskGIT would; there a fully masked medium hardly ever occurs.
     """
     layout = config.layout
     if config.model.form == "context":
-        # A code of either medium is asked for equally often.
         target = int(rng.random() * layout.n_tokens >= layout.image.n_tokens)
         asked = np.zeros(layout.n_tokens, dtype=np.bool_)
         part = (layout.image_slice, layout.audio_slice)[target]

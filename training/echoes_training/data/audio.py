@@ -115,8 +115,9 @@ class AudioStore:
 
 
 def resampled(samples: Samples, speed: float) -> Samples:
-    """(S,) to (S,), played faster or slower; after the end silence, or of a clip that
-    is heard to its end that end backwards: what goes on, such as rain, must not teach silence.
+    """(S,) to (S,), played faster or slower; silence after the end.
+
+    A clip that is heard to its end goes on with that end backwards: rain must not teach silence.
     """
     places = np.arange(len(samples)) * speed
     heard = np.flatnonzero(np.abs(samples) > HEARD)
