@@ -32,10 +32,13 @@ def draw_question(config: TransformerStageConfig, rng: np.random.Generator) -> Q
     """Of a pair, with at least one unknown token.
 
     In context form either medium is the target, in proportion to its codes, and the other one is
-    whole, or but for a share up to ``context_mask`` of it. In joint form, ``independent`` draws a ratio for each medium: fully known, fully masked, or by the cosine
-    schedule at a uniform progress. So every question that decoding asks is asked in training, the
-    unconditional one of guidance (condition fully masked) among them. ``joint`` hides one share of
-    the whole sequence, as MaskGIT would; there a fully masked medium hardly ever occurs.
+    whole, or but for a share up to ``context_mask`` of it.
+
+    In joint form, ``independent`` draws a ratio for each medium: fully known, fully masked, or by
+    the cosine schedule at a uniform progress. So every question that decoding asks is asked in
+    training, the unconditional one of guidance (condition fully masked) among them. ``joint`` hides
+    one share of the whole sequence, as MaskGIT would; there a fully masked medium hardly ever
+    occurs.
     """
     layout = config.layout
     if config.model.form == "context":
