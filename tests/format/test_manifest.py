@@ -108,10 +108,10 @@ def test_halves_of_a_surrogate_pair_are_named_by_their_key(tiny_manifest: Fresh)
 
 def test_many_keys_are_compared_in_no_time() -> None:
     text = ",".join(f'"{i}":1' for i in [*range(50_000), 49_999])
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ManifestError, match='key "49999" appears twice'):
         parse_json(f"{{{text}}}".encode())
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("code", ["\x1b[31m", "\x9b31m", "\x7f", "a\x9b31m", "a\x85"])

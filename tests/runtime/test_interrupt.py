@@ -65,7 +65,7 @@ def test_command_ends_and_leaves_nothing(
             time.sleep(0.5)
             assert process.poll() is None
             process.send_signal(number)
-            assert process.wait(timeout=30) == status
+            assert process.wait(timeout=120) == status
         finally:
             process.kill()
     assert set(picture.parent.iterdir()) == before
