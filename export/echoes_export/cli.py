@@ -73,8 +73,8 @@ def _run_options(command: Command) -> Command:
         ),
         click.option("--transformer", type=folder, help="Run of the transformer."),
         click.option("--vocoder", type=folder, help="Run of the vocoder."),
-        click.option("--mel-vqgan", type=folder, help="Run of the mel codec."),
-        click.option("--image-vqgan", type=folder, help="Run of the picture codec."),
+        click.option("--mel-codec", type=folder, help="Run of the mel codec."),
+        click.option("--image-codec", type=folder, help="Run of the picture codec."),
     ):
         command = option(command)
     return command
@@ -134,7 +134,7 @@ def bundle(
     Exit status 1, and no bundle, if a graph is out of tolerance. With --base, runs that are not
     given are replaced by the models of that bundle, as after fine-tuning its transformer.
 
-    Example: echoes-export bundle --image-vqgan runs/image --mel-vqgan runs/mel
+    Example: echoes-export bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
     from echoes_export.bundle.about import about_bundle, labels_known
@@ -191,7 +191,7 @@ def verify(
 
     Exit status 1 if a graph is out of tolerance.
 
-    Example: echoes-export verify bundle --image-vqgan runs/image --mel-vqgan runs/mel
+    Example: echoes-export verify bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
     """
     from echoes_export.precision.stored import rounded

@@ -27,7 +27,7 @@ Export = Callable[..., Result]
 
 @pytest.fixture(scope="session")
 def export() -> Export:
-    """Runs echoes-export; a run is given as ``image_vqgan=folder``."""
+    """Runs echoes-export; a run is given as ``image_codec=folder``."""
     torch.set_num_threads(1)
 
     def invoke(*arguments: object, **runs: Path) -> Result:
@@ -49,10 +49,9 @@ def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """What training leaves, without the training."""
     folder = tmp_path_factory.mktemp("runs")
     for name, module in models.modules.items():
-        stage = name.replace("vqgan", "codec")
-        config = to_dict(getattr(TINY, stage))
+        config = to_dict(getattr(TINY, name))
         checkpoint.save_config(folder / name, {"stage": stage, "config": config})
-        file = "codec" if stage.endswith("codec") else stage
+        file = "codec" if name.endswith("codec") else name
         state = TrainState(modules={file: module}, optimizers={})
         checkpoint.save(folder / name, 4, state)
     return {name: folder / name for name in models.modules}
@@ -91,8 +90,8 @@ def write_head() -> Callable[[Path, Models], Confidence]:
     """Writes a head of random weights for the picture codec of ``models``."""
 
     def write(path: Path, models: Models) -> Confidence:
-        codec = TrainedCodec(model=models.image_vqgan, image=models.image, mel=models.mel)
-        n_features = models.image_vqgan.codebook.shape[1]
+        codec = TrainedCodec(model=models.image_codec, image=models.image, mel=models.mel)
+        n_features = models.image_codec.codebook.shape[1]
         torch.manual_seed(0)
         head = Confidence(ConfidenceConfig(n_features=n_features, n_known=3, n_others=2))
         with torch.no_grad():

@@ -110,7 +110,7 @@ def test_verify_refuses_other_weights(
     assert line.endswith("NO")
 
 
-@pytest.mark.parametrize("name", ["image_vqgan", "mel_vqgan", "vocoder", "transformer"])
+@pytest.mark.parametrize("name", ["image_codec", "mel_codec", "vocoder", "transformer"])
 def test_missing_run_is_one_line(
     name: str, export: Export, runs: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -134,7 +134,7 @@ def refused(export: Export, tmp_path: Path, *arguments: object, **runs: Path) ->
 
 
 def test_swapped_runs_are_refused(export: Export, runs: dict[str, Path], tmp_path: Path) -> None:
-    swapped = runs | {"image_vqgan": runs["mel_vqgan"]}
+    swapped = runs | {"image_codec": runs["mel_codec"]}
     said = refused(export, tmp_path, "--out", tmp_path / "out", **swapped)
     assert "is a run of mel_codec, expected one of image_codec" in said
 

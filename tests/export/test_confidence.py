@@ -27,7 +27,7 @@ def test_the_graph_tells_what_torch_does(
     shape = (5, grid.n_tokens)
     codes = np.random.default_rng(0).integers(0, grid.codebook_size, shape, dtype=np.int32)
     square = torch.from_numpy(codes).unflatten(1, (grid.height, grid.width))
-    expected = head(models.image_vqgan.summary(square)).numpy()
+    expected = head(models.image_codec.summary(square)).numpy()
     assert expected.std() > 0.01
     found = Echoes.load(bundle_path, device="cpu", threads=1).confidence(codes)
     assert found is not None
@@ -43,7 +43,7 @@ def test_it_belongs_to_the_codec_that_it_was_fitted_to(
 
 
 @pytest.mark.parametrize(
-    ("replaced", "stays"), [("vocoder", True), ("transformer", False), ("image_vqgan", False)]
+    ("replaced", "stays"), [("vocoder", True), ("transformer", False), ("image_codec", False)]
 )
 def test_a_bundle_with_another_transformer_or_picture_codec_starts_without_it(
     bundle_path: Path, runs: dict[str, Path], replaced: str, stays: bool

@@ -136,8 +136,8 @@ def test_unusable_codecs_are_one_line(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ([], "pass --image-vqgan and --mel-vqgan, or --codecs alone"),
-        (["--codecs", "x", "--image-vqgan", "."], "or --codecs alone"),
+        ([], "pass --image-codec and --mel-codec, or --codecs alone"),
+        (["--codecs", "x", "--image-codec", "."], "or --codecs alone"),
         (["--codecs", "x", "--index", "{table}"], "pass one of --index, --shards and --pairs"),
     ],
 )
@@ -155,7 +155,7 @@ def test_sources_that_contradict_are_a_usage_error(
     [
         (["--base", "{base}"], "--base alone would export the same bundle; give a run with it"),
         (["--random", "tiny", "--base", "{base}"], "give it without runs and --base"),
-        ([], "missing --image-vqgan, --mel-vqgan, --vocoder, --transformer; give it, or --base"),
+        ([], "missing --image-codec, --mel-codec, --vocoder, --transformer; give it, or --base"),
     ],
 )
 def test_exports_without_a_source_are_a_usage_error(

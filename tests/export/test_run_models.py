@@ -15,8 +15,8 @@ from echoes_training.stages import codebooks
 
 def codec_run(like: Path, models: Models, folder: Path) -> Path:
     """A run of a mel codec of the same sizes as ``like``, named as in older versions."""
-    checkpoint.save_config(folder, {**checkpoint.load_config(like), "stage": "mel_vqgan"})
-    checkpoint.save(folder, 4, TrainState(modules={"codec": models.mel_vqgan}, optimizers={}))
+    checkpoint.save_config(folder, {**checkpoint.load_config(like), "stage": "mel_codec"})
+    checkpoint.save(folder, 4, TrainState(modules={"codec": models.mel_codec}, optimizers={}))
     return folder
 
 
@@ -24,30 +24,30 @@ def test_a_transformer_goes_with_the_codecs_whose_codes_it_was_trained_on(
     runs: dict[str, Path], models: Models, tmp_path: Path
 ) -> None:
     others = random_models(PRESETS["tiny"], seed=1)
-    right = codec_run(runs["mel_vqgan"], models, tmp_path / "right")
-    wrong = codec_run(runs["mel_vqgan"], others, tmp_path / "wrong")
+    right = codec_run(runs["mel_codec"], models, tmp_path / "right")
+    wrong = codec_run(runs["mel_codec"], others, tmp_path / "wrong")
     transformer = tmp_path / "transformer"
     transformer.mkdir()
     for file in runs["transformer"].iterdir():
         (transformer / file.name).symlink_to(file)
-    codebooks.keep(transformer, codebooks.of_codecs(models.image_vqgan, models.mel_vqgan))
+    codebooks.keep(transformer, codebooks.of_codecs(models.image_codec, models.mel_codec))
     trained = {**runs, "transformer": transformer}
-    load_models(Runs(**{**trained, "mel_vqgan": right}))
+    load_models(Runs(**{**trained, "mel_codec": right}))
     with pytest.raises(InputError) as caught:
-        load_models(Runs(**{**trained, "mel_vqgan": wrong}))
+        load_models(Runs(**{**trained, "mel_codec": wrong}))
     assert str(caught.value) == (
         f"the transformer of {transformer} was trained on the codes of another codec than that of "
         f"{wrong}; export it with that codec, or train the transformer on the codes of this one"
     )
     # Runs of older versions kept no codebooks.
-    load_models(Runs(**{**runs, "mel_vqgan": wrong}))
+    load_models(Runs(**{**runs, "mel_codec": wrong}))
 
 
 def test_the_transformer_of_a_base_keeps_its_codecs(
     runs: dict[str, Path], models: Models, tmp_path: Path
 ) -> None:
     others = random_models(PRESETS["tiny"], seed=1)
-    wrong = codec_run(runs["mel_vqgan"], others, tmp_path / "wrong")
-    load_models(Runs(mel_vqgan=runs["mel_vqgan"]), models)
+    wrong = codec_run(runs["mel_codec"], others, tmp_path / "wrong")
+    load_models(Runs(mel_codec=runs["mel_codec"]), models)
     with pytest.raises(InputError, match="the transformer of the base bundle was trained on"):
-        load_models(Runs(mel_vqgan=wrong), models)
+        load_models(Runs(mel_codec=wrong), models)

@@ -204,8 +204,8 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
     type=click.Path(path_type=Path, exists=True),
     help="Instead: a table or folder of your own pairs, as echoes-train prepare pairs reads it.",
 )
-@click.option("--image-vqgan", type=_RUN, help="Run of the picture codec.")
-@click.option("--mel-vqgan", type=_RUN, help="Run of the mel codec.")
+@click.option("--image-codec", "image_run", type=_RUN, help="Run of the picture codec.")
+@click.option("--mel-codec", "mel_run", type=_RUN, help="Run of the mel codec.")
 @click.option("--codecs", help="Instead of both runs: a bundle that holds them, or its name.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--image-views", type=click.IntRange(1), default=16, show_default=True)
@@ -216,8 +216,8 @@ def tokenize_command(
     index: Path | None,
     shards: Path | None,
     pairs: Path | None,
-    image_vqgan: Path | None,
-    mel_vqgan: Path | None,
+    image_run: Path | None,
+    mel_run: Path | None,
     codecs: str | None,
     out: Path,
     **views: int,
@@ -228,12 +228,12 @@ def tokenize_command(
     options for views and the seed do not count. Run it again after an interruption: whole shards
     are kept.
 
-    Example: echoes-train tokenize --index data/index.jsonl --image-vqgan runs/image
-    --mel-vqgan runs/mel --out runs/tokens.safetensors
+    Example: echoes-train tokenize --index data/index.jsonl --image-codec runs/image
+    --mel-codec runs/mel --out runs/tokens.safetensors
     """
     if sum(source is not None for source in (index, shards, pairs)) != 1:
         raise click.UsageError("pass one of --index, --shards and --pairs")
-    image, mel = _codecs(image_vqgan, mel_vqgan, codecs)
+    image, mel = _codecs(image_run, mel_run, codecs)
     if shards is not None:
         from echoes_training.stages.tokenize_shards import tokenize_shards
 
@@ -256,15 +256,15 @@ def _clips(index: Path | None, pairs: Path | None) -> "list[Clip]":
     return usable_pairs(pairs)
 
 
-def _codecs(image_vqgan: Path | None, mel_vqgan: Path | None, bundle: str | None) -> "Codecs":
+def _codecs(image_run: Path | None, mel_run: Path | None, bundle: str | None) -> "Codecs":
     from echoes_training.bundles import open_source
     from echoes_training.stages.codecs import codec_of_run, codecs_of_bundle
 
-    if bundle is not None and image_vqgan is None and mel_vqgan is None:
+    if bundle is not None and image_run is None and mel_run is None:
         return codecs_of_bundle(open_source(bundle))
-    if bundle is None and image_vqgan is not None and mel_vqgan is not None:
-        return codec_of_run(image_vqgan), codec_of_run(mel_vqgan)
-    raise click.UsageError("pass --image-vqgan and --mel-vqgan, or --codecs alone")
+    if bundle is None and image_run is not None and mel_run is not None:
+        return codec_of_run(image_run), codec_of_run(mel_run)
+    raise click.UsageError("pass --image-codec and --mel-codec, or --codecs alone")
 
 
 tokens_option = click.option(

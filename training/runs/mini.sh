@@ -29,7 +29,7 @@ wait $image
 echoes-train vocoder --index "$index" --out "$work/vocoder" --resume=auto &
 vocoder=$!
 if [ ! -e "$work/tokens.safetensors" ]; then
-  echoes-train tokenize --index "$index" --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
+  echoes-train tokenize --index "$index" --image-codec "$work/image" --mel-codec "$work/mel" \
     --out "$work/tokens.safetensors"
 fi
 if [ ! -e "$work/confidence.safetensors" ]; then
@@ -40,7 +40,7 @@ echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transf
 wait $vocoder
 
 rm -rf "$work/echoes-mini"
-echoes-export bundle --image-vqgan "$work/image" --mel-vqgan "$work/mel" \
+echoes-export bundle --image-codec "$work/image" --mel-codec "$work/mel" \
   --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
   --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \

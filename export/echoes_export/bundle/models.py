@@ -28,8 +28,8 @@ class Models:
         confidence: whether a picture shows what the transformer knows, where that was learnt.
     """
 
-    image_vqgan: Codec
-    mel_vqgan: Codec
+    image_codec: Codec
+    mel_codec: Codec
     vocoder: Vocoder | MelGAN
     transformer: MaskedTransformer
     image: ImageSpec
@@ -42,8 +42,8 @@ class Models:
     def modules(self) -> dict[str, nn.Module]:
         """By the names that their weights have in a bundle."""
         modules: dict[str, nn.Module] = {
-            "image_vqgan": self.image_vqgan,
-            "mel_vqgan": self.mel_vqgan,
+            "image_codec": self.image_codec,
+            "mel_codec": self.mel_codec,
             "vocoder": self.vocoder,
             "transformer": self.transformer,
         }
@@ -65,16 +65,16 @@ def random_models(preset: Preset, seed: int) -> Models:
         torch.manual_seed(seed)
         image, mel = preset.image_codec.model, preset.mel_codec.model
         models = Models(
-            image_vqgan=make_codec(image),
-            mel_vqgan=make_codec(mel),
+            image_codec=make_codec(image),
+            mel_codec=make_codec(mel),
             vocoder=make_vocoder(preset.vocoder.model, preset.mel),
             transformer=MaskedTransformer(preset.transformer.model, preset.layout),
             image=preset.image,
             mel=preset.mel,
             layout=preset.layout,
             configs={
-                "image_vqgan": asdict(image),
-                "mel_vqgan": asdict(mel),
+                "image_codec": asdict(image),
+                "mel_codec": asdict(mel),
                 "vocoder": asdict(preset.vocoder.model),
                 "transformer": asdict(preset.transformer.model),
             },
@@ -84,8 +84,8 @@ def random_models(preset: Preset, seed: int) -> Models:
             for tensor in module.state_dict().values():
                 if tensor.ndim == 1:
                     tensor.add_(0.1 * torch.rand_like(tensor))
-        models.image_vqgan.spread_codes(torch.randn(2, 3, models.image.height, models.image.width))
-        models.mel_vqgan.spread_codes(torch.randn(2, 1, models.mel.n_mels, models.mel.n_frames))
+        models.image_codec.spread_codes(torch.randn(2, 3, models.image.height, models.image.width))
+        models.mel_codec.spread_codes(torch.randn(2, 1, models.mel.n_mels, models.mel.n_frames))
         for medium in (models.transformer.image, models.transformer.audio):
             for parameter in medium.parameters():
                 parameter.mul_(10)

@@ -24,8 +24,8 @@ _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 
 _STAGES = {
-    "image_vqgan": ("image_codec", "image_vqgan"),
-    "mel_vqgan": ("mel_codec", "mel_vqgan"),
+    "image_codec": ("image_codec", "image_vqgan"),
+    "mel_codec": ("mel_codec", "mel_vqgan"),
 }
 """Whose runs hold a codec, in older versions, too; others come from the stage of their name."""
 
@@ -34,8 +34,8 @@ _STAGES = {
 class Runs:
     """The folders of up to four training runs."""
 
-    image_vqgan: Path | None = None
-    mel_vqgan: Path | None = None
+    image_codec: Path | None = None
+    mel_codec: Path | None = None
     vocoder: Path | None = None
     transformer: Path | None = None
 
@@ -74,18 +74,18 @@ def load_models(runs: Runs, base: Models | None = None, confidence: Path | None 
         if run is not None:
             _check_stage(run, name)
     parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
-    if runs.image_vqgan is not None or runs.transformer is not None:
+    if runs.image_codec is not None or runs.transformer is not None:
         parts.modules.pop("confidence", None)
         parts.configs.pop("confidence", None)
     read_by_transformer = _codebooks(runs, base)
-    _read(parts, "image_vqgan", runs.image_vqgan, partial(_load_codec, medium="image"))
-    _read(parts, "mel_vqgan", runs.mel_vqgan, partial(_load_codec, medium="mel"))
+    _read(parts, "image_codec", runs.image_codec, partial(_load_codec, medium="image"))
+    _read(parts, "mel_codec", runs.mel_codec, partial(_load_codec, medium="mel"))
     _read(parts, "vocoder", runs.vocoder, _load_vocoder)
     _read(parts, "transformer", runs.transformer, _load_transformer)
-    image, mel = parts.specs["image_vqgan"], parts.specs["mel_vqgan"]
+    image, mel = parts.specs["image_codec"], parts.specs["mel_codec"]
     layout = parts.specs["transformer"]
-    image_place, mel_place = runs.place("image_vqgan"), runs.place("mel_vqgan")
-    image_codec, mel_codec = parts.modules["image_vqgan"], parts.modules["mel_vqgan"]
+    image_place, mel_place = runs.place("image_codec"), runs.place("mel_codec")
+    image_codec, mel_codec = parts.modules["image_codec"], parts.modules["mel_codec"]
     _check_grid(image_place, layout.image, image_codec, (image.height, image.width))
     _check_grid(mel_place, layout.audio, mel_codec, (mel.n_mels, mel.n_frames))
     _check_codes(runs, codebooks.of_codecs(image_codec, mel_codec), read_by_transformer)
@@ -101,7 +101,7 @@ def load_models(runs: Runs, base: Models | None = None, confidence: Path | None 
 
 def _with_confidence(models: Models, file: Path, image_place: str) -> Models:
     head, codebook = load_confidence(file)
-    made = codebooks.of_codecs(models.image_vqgan, models.mel_vqgan)
+    made = codebooks.of_codecs(models.image_codec, models.mel_codec)
     if codebooks.others(made, {"image": codebook}):
         raise InputError(
             f"{file} was fitted to the codes of another picture codec than that of {image_place}; "
@@ -115,13 +115,13 @@ def _codebooks(runs: Runs, base: Models | None) -> codebooks.Codebooks:
     """Those of the codecs that the transformer was trained with, where that is known."""
     if runs.transformer is not None:
         return codebooks.of_run(runs.transformer)
-    return {} if base is None else codebooks.of_codecs(base.image_vqgan, base.mel_vqgan)
+    return {} if base is None else codebooks.of_codecs(base.image_codec, base.mel_codec)
 
 
 def _check_codes(
     runs: Runs, made: codebooks.Codebooks, read_by_transformer: codebooks.Codebooks
 ) -> None:
-    places = {"image": runs.place("image_vqgan"), "audio": runs.place("mel_vqgan")}
+    places = {"image": runs.place("image_codec"), "audio": runs.place("mel_codec")}
     for medium in codebooks.others(made, read_by_transformer):
         raise InputError(
             f"the transformer of {runs.place('transformer')} was trained on the codes of another "
@@ -132,8 +132,8 @@ def _check_codes(
 
 def _parts_of(base: Models) -> _Parts:
     specs = {
-        "image_vqgan": base.image,
-        "mel_vqgan": base.mel,
+        "image_codec": base.image,
+        "mel_codec": base.mel,
         "vocoder": base.mel,
         "transformer": base.layout,
     }

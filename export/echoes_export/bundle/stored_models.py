@@ -21,16 +21,16 @@ def stored_models(bundle: Bundle) -> Models:
     manifest = bundle.manifest
     configs, weights = read_weights(bundle)
     try:
-        image_vqgan, mel_vqgan = (
-            make_codec(codec_config(configs[f"{medium}_vqgan"])) for medium in ("image", "mel")
+        image_codec, mel_codec = (
+            make_codec(codec_config(configs[f"{medium}_codec"])) for medium in ("image", "mel")
         )
         vocoder = make_vocoder(from_dict(VocoderConfig, configs["vocoder"]), manifest.mel)
         shape = from_dict(TransformerConfig, configs["transformer"])
         transformer = MaskedTransformer(shape, manifest.tokens)
         head = configs.get("confidence")
         models = Models(
-            image_vqgan=image_vqgan,
-            mel_vqgan=mel_vqgan,
+            image_codec=image_codec,
+            mel_codec=mel_codec,
             vocoder=vocoder,
             transformer=transformer,
             image=manifest.image,

@@ -26,55 +26,55 @@ from echoes_training.models.vocoder import Vocoder
 
 
 class ImageEncoder(nn.Module):
-    def __init__(self, image_vqgan: Codec) -> None:
+    def __init__(self, image_codec: Codec) -> None:
         super().__init__()
-        self.image_vqgan = image_vqgan
+        self.image_codec = image_codec
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.image_vqgan.encode(image).flatten(1).to(torch.int32)
+        return self.image_codec.encode(image).flatten(1).to(torch.int32)
 
 
 class ImageDecoder(nn.Module):
-    def __init__(self, image_vqgan: Codec, grid: Grid) -> None:
+    def __init__(self, image_codec: Codec, grid: Grid) -> None:
         super().__init__()
-        self.image_vqgan = image_vqgan
+        self.image_codec = image_codec
         self.grid = grid
 
     def forward(self, codes: Tensor) -> Tensor:
         grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        return self.image_vqgan.decode(grid).clamp(-1, 1)
+        return self.image_codec.decode(grid).clamp(-1, 1)
 
 
 class MelEncoder(nn.Module):
-    def __init__(self, mel_vqgan: Codec) -> None:
+    def __init__(self, mel_codec: Codec) -> None:
         super().__init__()
-        self.mel_vqgan = mel_vqgan
+        self.mel_codec = mel_codec
 
     def forward(self, mel: Tensor) -> Tensor:
-        return self.mel_vqgan.encode(mel[:, None]).flatten(1).to(torch.int32)
+        return self.mel_codec.encode(mel[:, None]).flatten(1).to(torch.int32)
 
 
 class MelDecoder(nn.Module):
-    def __init__(self, mel_vqgan: Codec, grid: Grid) -> None:
+    def __init__(self, mel_codec: Codec, grid: Grid) -> None:
         super().__init__()
-        self.mel_vqgan = mel_vqgan
+        self.mel_codec = mel_codec
         self.grid = grid
 
     def forward(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
         grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        return self.mel_vqgan.decode(grid, noise).clamp(-1, 1).squeeze(1)
+        return self.mel_codec.decode(grid, noise).clamp(-1, 1).squeeze(1)
 
 
 class ConfidenceGraph(nn.Module):
-    def __init__(self, image_vqgan: Codec, confidence: Confidence, grid: Grid) -> None:
+    def __init__(self, image_codec: Codec, confidence: Confidence, grid: Grid) -> None:
         super().__init__()
-        self.image_vqgan = image_vqgan
+        self.image_codec = image_codec
         self.confidence = confidence
         self.grid = grid
 
     def forward(self, codes: Tensor) -> Tensor:
         grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        confidence = self.confidence(self.image_vqgan.summary(grid))
+        confidence = self.confidence(self.image_codec.summary(grid))
         assert isinstance(confidence, Tensor)
         return confidence
 
@@ -266,17 +266,17 @@ def graph_parts(models: Models) -> dict[str, Part]:
     )
     samples = TensorSpec(dtype="float32", shape=(BATCH, SAMPLES))
     frames = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, FRAMES))
-    shape = models.mel_vqgan.noise_shape(layout.audio)
+    shape = models.mel_codec.noise_shape(layout.audio)
     noise = {"noise": TensorSpec(dtype="float32", shape=(BATCH, *shape))} if shape else {}
     parts = {
-        "image_encoder": _part(ImageEncoder(models.image_vqgan), image=pixels, codes=image_codes),
+        "image_encoder": _part(ImageEncoder(models.image_codec), image=pixels, codes=image_codes),
         "image_decoder": _part(
-            ImageDecoder(models.image_vqgan, layout.image), codes=image_codes, image=pixels
+            ImageDecoder(models.image_codec, layout.image), codes=image_codes, image=pixels
         ),
         "log_mel": _part(LogMel(mel), samples=samples, mel=frames),
-        "mel_encoder": _part(MelEncoder(models.mel_vqgan), mel=clip, codes=audio_codes),
+        "mel_encoder": _part(MelEncoder(models.mel_codec), mel=clip, codes=audio_codes),
         "mel_decoder": _part(
-            MelDecoder(models.mel_vqgan, layout.audio), codes=audio_codes, **noise, mel=clip
+            MelDecoder(models.mel_codec, layout.audio), codes=audio_codes, **noise, mel=clip
         ),
         "vocoder": _part(_vocoder_graph(models), mel=frames, waveform=samples),
     }
@@ -291,7 +291,7 @@ def graph_parts(models: Models) -> dict[str, Part]:
         parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
     if models.confidence is not None:
         parts["confidence"] = _part(
-            ConfidenceGraph(models.image_vqgan, models.confidence, layout.image),
+            ConfidenceGraph(models.image_codec, models.confidence, layout.image),
             codes=image_codes,
             confidence=TensorSpec(dtype="float32", shape=(BATCH,)),
         )

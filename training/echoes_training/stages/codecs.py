@@ -64,4 +64,4 @@ def codecs_of_bundle(source: Source) -> tuple[TrainedCodec, TrainedCodec]:
         model.eval().requires_grad_(False)
         return TrainedCodec(model=model, image=manifest.image, mel=manifest.mel)
 
-    return codec("image_vqgan"), codec("mel_vqgan")
+    return codec("image_codec"), codec("mel_codec")
