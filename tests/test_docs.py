@@ -1,18 +1,23 @@
-"""The pages lead somewhere, and the commands that they show are commands that the tools take."""
+"""The pages lead somewhere, and what they show works."""
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+import soundfile
+import tomllib
 from click import Command, Context, Group
+from tests.pages import DOCS, LANGUAGES, NOT_RUN, README, ROOT, Block, blocks, make_shell, run_shell
 
 from echoes_export.cli import main as export
 from echoes_rt.cli import main as run
 from echoes_training.cli import main as train
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
 TOOLS = {"echoes-rt": run, "echoes-train": train, "echoes-export": export}
 FENCE = re.compile(r"^```", re.MULTILINE)
 
@@ -32,14 +37,8 @@ def anchors(page: Path) -> set[str]:
 
 
 def shown_commands() -> list[str]:
-    """Of every block, in one line each, without comments."""
-    found = []
-    for page in PAGES:
-        for block in FENCE.split(page.read_text("utf-8"))[1::2]:
-            for line in block.replace("\\\n", " ").splitlines():
-                if line.split(" ")[0] in TOOLS:
-                    found.append(" ".join(line.partition(" #")[0].split()))
-    return sorted(set(found))
+    lines = [" ".join(line.split()) for block in blocks(*PAGES) for line in block.lines]
+    return sorted({line for line in lines if line.split(" ")[0] in TOOLS})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -65,3 +64,63 @@ def test_a_shown_command_is_one_that_the_tool_takes(line: str) -> None:
         command = command.commands[words.pop(0)]
     # Only the form is parsed: the files are the reader's own.
     command.make_parser(Context(command)).parse_args(words)
+
+
+def test_shown_extras_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    shown = re.findall(r"\.\[([\w,]+)\]", "".join(page.read_text("utf-8") for page in PAGES))
+    assert len(shown) > 3
+    assert set(",".join(shown).split(",")) <= project["optional-dependencies"].keys()
+
+
+@pytest.mark.parametrize(
+    "block",
+    [block for block in blocks(README, *DOCS) if block.kind not in ("", *LANGUAGES, *NOT_RUN)],
+    ids=lambda block: f"{block.page.stem}-{block.kind}",
+)
+def test_the_test_of_a_block_is_there_and_runs_its_commands(block: Block) -> None:
+    path = ROOT / block.kind
+    assert path.is_relative_to(ROOT / "tests")
+    code = path.read_text("utf-8")
+    for line in block.lines:
+        tool, *words = line.split()
+        if tool in ("echoes-train", "echoes-export"):
+            assert re.search(rf"\b{words[0]}\b", code), line
+
+
+@pytest.fixture
+def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """What a user of the pages has."""
+    folder = tmp_path / "here"
+    (folder / "photos").mkdir(parents=True)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("dog.jpg", "sea.jpg", "photos/1.jpg", "photos/2.jpg"):
+        shutil.copy(ROOT / "docs/demo/dog.jpg", folder / name)
+    shutil.copy(ROOT / "tests/fixtures/av1.mp4", folder / "clip.mp4")
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * 22_050)
+    for name in ("in.wav", "rain.wav"):
+        soundfile.write(folder / name, noise, 22_050)
+    mask = np.zeros((60, 90), np.uint8)
+    mask[20:30, 40:60] = 255
+    cv2.imwrite(str(folder / "mask.png"), mask)
+    cv2.imwrite(str(folder / "in.png"), np.full((60, 90, 3), 99, np.uint8))
+    shutil.copytree(tiny_bundle, folder / "my-model")  # what is read of it has the same names
+    return folder
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_commands_and_python_work(
+    page: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For what pip and others do here see ``STAND_INS``."""
+    pytest.importorskip("av")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("ECHOES_RT_BUNDLE", raising=False)
+    lines = [line for block in blocks(page, kind="") for line in block.lines]
+    if lines:
+        is_of_sources = any("git ls-files" in line for line in lines)
+        (shell := tmp_path / "shell").mkdir()
+        run_shell(lines, make_shell(shell), ROOT if is_of_sources else folder)
+    for block in blocks(page, kind="python"):
+        exec(compile(block.text, page.name, "exec"), {})

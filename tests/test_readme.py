@@ -1,51 +1,51 @@
-"""What the README shows must work: its commands exist, its Python runs."""
+"""README's lines, copied one by one into a folder that has a user's files alone, work there."""
 
 import re
-import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from click import Command, Context, Group
+import soundfile
+from tests.pages import README, ROOT, blocks, make_shell, run_shell
 
-from echoes_rt.cli import main
-
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    """The fenced blocks of one language; plain fences are of language ''."""
-    # A fence opens and closes: every second piece is the inside of a block.
-    inside = re.split(r"^```", README, flags=re.MULTILINE)[1::2]
-    pairs = [block.split("\n", 1) for block in inside]
-    return [text for name, text in pairs if name.strip() == language]
+CLONE = ("Makefile", "constraints.txt", "pyproject.toml", "docs/demo/dog.jpg")
+"""What a clone has and the lines take."""
 
 
-def shown_commands() -> list[list[str]]:
-    lines = [line for block in blocks("") for line in block.splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines]
-    return [words for words in commands if words and words[0] == "echoes-rt"]
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("new")
+    for name in CLONE:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "docs/demo/dog.jpg", folder / "image.jpg")
+    shutil.copy(ROOT / "tests/fixtures/av1.mp4", folder / "clip.mp4")
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * 22_050)
+    for name in ("sound.wav", "in.wav"):
+        soundfile.write(folder / name, noise, 22_050)
+    return folder
 
 
-def test_the_readme_shows_the_main_verbs() -> None:
-    assert {"generate", "info", "doctor"} <= {words[1] for words in shown_commands()}
+def test_every_line_works(folder: Path, tmp_path: Path) -> None:
+    """For what ``pip`` and ``make`` do here see ``STAND_INS``."""
+    pytest.importorskip("av")
+    lines = [line for block in blocks(README, kind="") for line in block.lines]
+    said = run_shell(lines, make_shell(tmp_path), folder)
+    (shown,) = blocks(README, kind="text")
+    for line in shown.lines:
+        assert re.search(rf"^{re.escape(line.split()[0])}", said, re.MULTILINE), said
+    words = {word for line in lines for word in line.split()}
+    outputs = {word for word in words if Path(word).suffix in (".wav", ".png", ".mp4")}
+    assert len(outputs) > 5
+    for name in outputs:
+        assert (folder / name).stat().st_size > 100, name
 
 
-@pytest.mark.parametrize("words", shown_commands(), ids=" ".join)
-def test_a_shown_command_is_one_that_the_tool_takes(words: list[str]) -> None:
-    assert isinstance(main, Group)
-    command: Command = main.commands[words[1]]
-    # Only the form is parsed: the files of the README's examples are the reader's own.
-    command.make_parser(Context(command)).parse_args(words[2:])
-
-
-def test_the_python_example_runs(
-    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "image.jpg").write_bytes(picture.read_bytes())
-    examples = blocks("python")
-    assert examples
-    for code in examples:
-        exec(compile(code, "README.md", "exec"), {})
-    assert (tmp_path / "out.wav").stat().st_size > 44
+def test_the_python_works(folder: Path) -> None:
+    (example,) = blocks(README, kind="python")
+    (folder / "out.wav").unlink(missing_ok=True)
+    subprocess.run([sys.executable, "-c", example.text], cwd=folder, check=True)
+    assert soundfile.info(folder / "out.wav").duration > 5

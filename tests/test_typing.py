@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.test_readme import blocks
-
-ROOT = Path(__file__).parents[1]
+from tests.pages import README, ROOT, blocks
 
 USES = """
 import io
@@ -36,11 +34,12 @@ sounds[0].save(io.BytesIO(), "flac")
 
 
 @pytest.mark.slow
-def test_readme_and_every_form_of_use_pass_mypy(tmp_path: Path) -> None:
+def test_what_pages_show_and_every_form_of_use_pass_mypy(tmp_path: Path) -> None:
     mypy = pytest.importorskip("mypy.api")
     pytest.importorskip("PIL")
     files = []
-    for i, code in enumerate([*blocks("python"), USES]):
+    pages = [block.text for block in blocks(README, ROOT / "docs/use.md", kind="python")]
+    for i, code in enumerate([*pages, USES]):
         files.append(tmp_path / f"use_{i}.py")
         files[-1].write_text(code, encoding="utf-8")
     cache = ROOT / ".mypy_cache"  # of make check, which has read the packages

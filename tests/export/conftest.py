@@ -50,7 +50,7 @@ def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     folder = tmp_path_factory.mktemp("runs")
     for name, module in models.modules.items():
         config = to_dict(getattr(TINY, name))
-        checkpoint.save_config(folder / name, {"stage": stage, "config": config})
+        checkpoint.save_config(folder / name, {"stage": name, "config": config})
         file = "codec" if name.endswith("codec") else name
         state = TrainState(modules={file: module}, optimizers={})
         checkpoint.save(folder / name, 4, state)

@@ -24,7 +24,7 @@ from echoes_rt.profile.flop import node_flop
 from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.nodes import NodeRun
 from echoes_rt.profile.report import Profile, Subject
-from echoes_rt.profile.stages import TOTAL, Question, Span, generate
+from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, generate
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
 from echoes_rt.profile.trace import trace_events
@@ -210,15 +210,20 @@ def test_sweep_predicts_by_what_it_counts(subject: Subject) -> None:
     assert largest_error(points) >= 0
 
 
+def test_the_picture_of_a_profile_is_the_one_that_the_docs_show() -> None:
+    shown = Path(__file__).parents[2] / "docs/demo/dog.jpg"
+    assert PICTURE.read_bytes() == shown.read_bytes()
+
+
 def test_command_writes_document_and_trace(
-    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gemm_peak, "SIZE", 64)
     unrecorded = {"decode_audio_step": "CUDA failure 900"}
     monkeypatch.setattr(Model, "unrecorded", lambda _: unrecorded)
     trace = tmp_path / "trace.json"
     result = profiled(
-        *(tiny_bundle, "--runs", 1, "--steps", 2, "--image", picture, "--device", "cpu"),
+        *(tiny_bundle, "--runs", 1, "--steps", 2, "--device", "cpu"),
         *("--threads", 1, "--batch", "--json", "--trace", trace),
     )
     assert result.exit_code == 0, result.output

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tests.training.runs import metrics, train
 
 from echoes_rt.errors import InputError
@@ -113,6 +115,11 @@ def test_noise_and_silence_have_no_pitch() -> None:
     assert np.isnan(pitches(np.zeros(11_025, np.float32), 22_050)).all()
 
 
+def in_tensorboard(run: Path) -> EventAccumulator:
+    events = EventAccumulator(str(run / "tensorboard"))
+    return events.Reload()
+
+
 def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
     media_index: Path, ear_folder: Path, tmp_path: Path
 ) -> None:
@@ -122,7 +129,12 @@ def test_training_reports_what_the_ear_hears_and_its_parts_can_be_listened_to(
         train(command, *sources, "--out", run, "--preset", "edge-tiny")
         last = metrics(run)[-1]
         assert 0 <= last["validation/ear_exact"] <= last["validation/ear_coarse"] <= 1
-        assert list((run / "samples").glob("*.png"))
+        for medium in ("images", "audio"):
+            (shown,) = set(in_tensorboard(run).Tags()[medium])
+            assert shown == "samples"
+        sound = in_tensorboard(run).Audio("samples")[-1]
+        written = soundfile.info(run / "samples" / f"{sound.step:07d}.wav")
+        assert (written.samplerate, written.frames) == (sound.sample_rate, sound.length_frames)
     with pytest.raises(InputError, match="no run of a vocoder"):
         vocoder_of_run(codec)
     sheet = tmp_path / "sheet.png"

@@ -1,10 +1,12 @@
-"""Keyed scalars as JSON lines and TensorBoard events."""
+"""Keyed scalars as JSON lines and TensorBoard events, with the samples of a run."""
 
 import json
 import time
 from pathlib import Path
 from types import TracebackType
 
+import cv2
+import soundfile
 from torch.utils.tensorboard import SummaryWriter
 
 
@@ -22,6 +24,7 @@ class MetricsLog:
         partial.replace(path)
         self._file = path.open("a", encoding="utf-8")
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
+        self._samples = run / "samples"
         self._start = time.monotonic()
 
     def __enter__(self) -> "MetricsLog":
@@ -43,6 +46,17 @@ class MetricsLog:
         self._file.flush()
         for key, value in scalars.items():
             self._writer.add_scalar(key, value, step)
+
+    def show(self, step: int) -> None:
+        """Puts what was written to ``run/samples`` at this step into TensorBoard."""
+        for path in sorted(self._samples.glob(f"{step:07d}.*")):
+            if path.suffix == ".png":
+                self._writer.add_image(
+                    "samples", cv2.imread(str(path))[:, :, ::-1], step, dataformats="HWC"
+                )
+            else:
+                samples, sample_rate = soundfile.read(path, dtype="float32")
+                self._writer.add_audio("samples", samples[None], step, sample_rate)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Spectrogram sheets: what a run sounds like, for the eye."""
+"""What a run sounds like: sheets of spectrograms for the eye, and the sounds."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,8 @@ import matplotlib
 matplotlib.use("Agg")
 
 import numpy as np
+import soundfile
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -27,3 +29,16 @@ def write_mel_sheet(path: Path, rows: Sequence[Tensor], spec: MelSpec) -> None:
             axis.imshow(mel, origin="lower", aspect="auto", vmin=-1, vmax=1, extent=extent)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)
+
+
+SOUNDS = 4
+SOUND_S = 2.5
+"""How many sounds are written, and how much of each."""
+
+
+def write_sounds(path: Path, originals: Tensor, results: Tensor, sample_rate: int) -> None:
+    """One file: of some (B, S) originals the beginning, each followed by that of its result."""
+    shown = slice(0, None, -(-len(originals) // SOUNDS)), slice(round(SOUND_S * sample_rate))
+    both = torch.stack([originals[shown].cpu(), results[shown].float().cpu()], dim=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, both.clamp(-1, 1).flatten().numpy(), sample_rate)

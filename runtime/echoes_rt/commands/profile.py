@@ -26,7 +26,7 @@ _DEVICES = ("auto", *KINDS)
 @click.option(
     "--runs", type=click.IntRange(1, 10_000), default=7, show_default=True, help="Timed runs."
 )
-@click.option("--image", type=FILE, help="Picture to use. [default: noise]")
+@click.option("--image", type=FILE, help="Picture to use. [default: a photograph of a dog]")
 @click.option("--compare", metavar="OTHER", help="A second bundle, or a device: side by side.")
 @click.option(
     "--sweep",
@@ -133,7 +133,7 @@ def _subjects(
     subjects: list[Subject] = []
     for path, name in asked:
         model = Model.load(path, device=name, threads=threads)
-        question = Question(picture=Path(), out=Path(), sampling=model.manifest.sampling)
+        question = Question(out=Path(), sampling=model.manifest.sampling)
         label = model.manifest.name
         if other is not None:
             label = f"{path or label} on {model.choice.device}"
@@ -144,25 +144,20 @@ def _subjects(
 def _asked(
     subject: Subject, image: Path | None, folder: Path, seed: int | None, dials: dict[str, Any]
 ) -> Subject:
-    """With the question that the options ask; the same noise for the same size of picture."""
-    import numpy as np
-
-    from echoes_rt.io.image import read_image, write_image
+    """With the question that the options ask."""
+    from echoes_rt.io.image import read_image
     from echoes_rt.options import draw_seed
 
-    manifest = subject.model.manifest
-    if image is None:
-        size = (manifest.image.height, manifest.image.width, 3)
-        image = folder / f"{size[0]}x{size[1]}.png"
-        write_image(image, np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8))
-    read_image(image)  # says now what is wrong with it
+    model = subject.model
     question = replace(
         subject.question,
-        picture=image,
         out=folder / "out.wav",
-        sampling=subject.model.sampling(manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
+        sampling=model.sampling(model.manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
         seed=0 if seed is None else draw_seed(seed),
     )
+    if image is not None:
+        read_image(image)  # says now what is wrong with it
+        question = replace(question, picture=image)
     return replace(subject, question=question)
 
 

@@ -16,6 +16,9 @@ from echoes_rt.nvidia.gpu import nvtx_range
 
 TOTAL = "total"
 
+PICTURE = Path(__file__).with_name("dog.jpg")
+"""What is measured where no other picture is given: a photograph of Caltech-101 (CC BY 4.0)."""
+
 STAGE_OF = {
     "image_encoder": "encode_image",
     "context_image": "decode_tokens",
@@ -44,9 +47,9 @@ class Span:
 class Question:
     """What is generated: the same in every run."""
 
-    picture: Path
     out: Path
     sampling: Sampling
+    picture: Path = PICTURE
     seed: int = 0
     members: int = 1
 

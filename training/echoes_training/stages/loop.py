@@ -110,6 +110,7 @@ def train(
                     found = evaluate(done)
                 if log:
                     log.write(done, found)
+                    log.show(done)
             if is_kept:
                 checkpoint.save(run, done, state, write=processes.is_main)
                 saved_at = time.monotonic()

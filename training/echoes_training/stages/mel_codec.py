@@ -27,7 +27,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes, mean_over_processes
-from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.sample_sheets import write_mel_sheet, write_sounds
 from echoes_training.stages.codec_step import code_use, learn, teach
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
@@ -137,7 +137,7 @@ def train_mel_codec(
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Errors on validation clips, how many codes they use, what the ear hears, and a sheet."""
+        """Errors on validation clips, codes in use, what the ear hears, a sheet and sounds."""
         real = mel(hearing.samples.to(device))[:, None]
         grid = codec.grid(*real.shape[2:])
         noise = draw_noise(codec, grid, len(real), step_generator(loop.seed, 0))
@@ -145,16 +145,18 @@ def train_mel_codec(
         codes = torch.cat([codec.encode(part) for part in real.split(8)])
         pairs = zip(codes.split(8), noise.to(device).split(8), strict=True)
         fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
+        sounds = torch.cat([griffin_lim(part[:, 0], config.mel) for part in fake.split(8)])
         if processes.is_main:
             sheet = slice(0, None, -(-len(real) // 8))
             path = run / "samples" / f"{step:07d}.png"
             write_mel_sheet(path, [real[sheet, 0], fake[sheet, 0]], config.mel)
+            sounds_path = path.with_suffix(".wav")
+            write_sounds(sounds_path, hearing.samples, sounds, config.mel.sample_rate)
         distances = {f"validation/{k}": v.item() for k, v in _distances(real, fake).items()}
-        sounds = [griffin_lim(part[:, 0], config.mel) for part in fake.split(8)]
         return {
             **distances,
             **code_use(codes, grid.codebook_size),
-            **hearing.heard(torch.cat(sounds)),
+            **hearing.heard(sounds),
         }
 
     train(run, loop, state, processes, step_once, evaluate)

@@ -24,7 +24,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
-from echoes_training.sample_sheets import write_mel_sheet
+from echoes_training.sample_sheets import write_mel_sheet, write_sounds
 from echoes_training.stages.codec_step import learn, teach
 from echoes_training.stages.hearing import Hearing
 from echoes_training.stages.loop import Measures, Scalars, train
@@ -161,7 +161,7 @@ def train_vocoder(
 
     @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Errors on validation clips, what the ear hears, and a sheet of eight of them."""
+        """Errors on validation clips, what the ear hears, a sheet and sounds."""
         real = hearing.samples.to(device)
         decoded = torch.cat([model(mel(part)) for part in real.split(8)])
         real_mel, fake_mel = mel(real), mel(decoded)
@@ -169,6 +169,7 @@ def train_vocoder(
             sheet = slice(0, None, -(-len(real) // 8))
             path = run / "samples" / f"{step:07d}.png"
             write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
+            write_sounds(path.with_suffix(".wav"), real, decoded, config.mel.sample_rate)
         return {
             "validation/mel": (real_mel - fake_mel).abs().mean().item(),
             "validation/stft": multi_resolution_stft(real, decoded).item(),

@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
 from echoes_rt.bundle import Bundle
-from echoes_rt.io.image import write_image
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 from echoes_rt.nvidia.gpu_check.parity import check_parity
@@ -59,13 +56,8 @@ def check_device(
 
 def check_profile(model: Model, runs: int, say: Say) -> Outcome:
     """What ``echoes-rt profile`` finds; fails if graphs of a GPU were left to the CPU."""
-    spec = model.manifest.image
-    noise = np.random.default_rng(0).integers(0, 256, (spec.height, spec.width, 3), dtype=np.uint8)
     with TemporaryDirectory(prefix="echoes-rt-") as folder:
-        picture = Path(folder) / "picture.png"
-        write_image(picture, noise)
         question = Question(
-            picture=picture,
             out=Path(folder) / "out.wav",
             sampling=model.sampling(model.manifest.tokens.audio.n_tokens),
         )
