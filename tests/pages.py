@@ -17,7 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "tests/fixtures/tiny_bundle"
 README = ROOT / "README.md"
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = ROOT / "docs"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 
 LANGUAGES = ("c", "cmake", "cpp", "json", "python", "text", "ts")
 NOT_RUN = ("aarch64", "android", "gpu", "minutes", "training")
@@ -48,8 +49,8 @@ def blocks(*pages: Path, kind: str | None = None) -> list[Block]:
 
 
 # The environment of the tests stands in for what pip installs; test_distribution installs a wheel.
-# Of make's targets only demo is run, in that environment. What is profiled is tiny. A server ends once it says its address,
-# or that there is no page: make web needs Node.js.
+# Of make's targets only demo is run, in that environment. What is profiled is tiny. A server ends
+# once it says its address, or that there is no page: make web needs Node.js.
 STAND_INS = {
     "pip": "",
     "aplay": "cat > played.wav",

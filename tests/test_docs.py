@@ -9,15 +9,14 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
-import tomllib
 from click import Command, Context, Group
-from tests.pages import DOCS, LANGUAGES, NOT_RUN, README, ROOT, Block, blocks, make_shell, run_shell
+from tests.pages import DOCS, LANGUAGES, NOT_RUN, PAGES, ROOT, Block, blocks, make_shell, run_shell
 
 from echoes_export.cli import main as export
 from echoes_rt.cli import main as run
 from echoes_training.cli import main as train
 
-PAGES = [README, ROOT / "CONTRIBUTING.md", *DOCS]
+ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md"]
 TOOLS = {"echoes-rt": run, "echoes-train": train, "echoes-export": export}
 FENCE = re.compile(r"^```", re.MULTILINE)
 
@@ -37,11 +36,11 @@ def anchors(page: Path) -> set[str]:
 
 
 def shown_commands() -> list[str]:
-    lines = [" ".join(line.split()) for block in blocks(*PAGES) for line in block.lines]
+    lines = [" ".join(line.split()) for block in blocks(*ALL_PAGES) for line in block.lines]
     return sorted({line for line in lines if line.split(" ")[0] in TOOLS})
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files_and_headings(page: Path) -> None:
     for link in links(page):
         name, _, anchor = link.partition("#")
@@ -51,8 +50,8 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
 
 
 def test_every_picture_is_on_a_page() -> None:
-    shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
-    pictures = {path for path in (ROOT / "docs").glob("*.*") if path.suffix in (".jpg", ".png")}
+    shown = {(page.parent / link).resolve() for page in ALL_PAGES for link in links(page)}
+    pictures = {path for path in DOCS.glob("*.*") if path.suffix in (".jpg", ".png")}
     assert pictures <= shown
 
 
@@ -67,15 +66,17 @@ def test_a_shown_command_is_one_that_the_tool_takes(line: str) -> None:
 
 
 def test_shown_extras_exist() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    shown = re.findall(r"\.\[([\w,]+)\]", "".join(page.read_text("utf-8") for page in PAGES))
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    _, _, table = project.partition("[project.optional-dependencies]")
+    extras = re.findall(r"^(\w+) = \[", table.partition("\n\n")[0], re.MULTILINE)
+    shown = re.findall(r"\.\[([\w,]+)\]", "".join(page.read_text("utf-8") for page in ALL_PAGES))
     assert len(shown) > 3
-    assert set(",".join(shown).split(",")) <= project["optional-dependencies"].keys()
+    assert set(",".join(shown).split(",")) <= set(extras)
 
 
 @pytest.mark.parametrize(
     "block",
-    [block for block in blocks(README, *DOCS) if block.kind not in ("", *LANGUAGES, *NOT_RUN)],
+    [block for block in blocks(*PAGES) if block.kind not in ("", *LANGUAGES, *NOT_RUN)],
     ids=lambda block: f"{block.page.stem}-{block.kind}",
 )
 def test_the_test_of_a_block_is_there_and_runs_its_commands(block: Block) -> None:
@@ -109,7 +110,7 @@ def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
 def test_commands_and_python_work(
     page: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.pages import README, ROOT, blocks
+from tests.pages import DOCS, README, ROOT, blocks
 
 USES = """
 import io
@@ -38,7 +38,7 @@ def test_what_pages_show_and_every_form_of_use_pass_mypy(tmp_path: Path) -> None
     mypy = pytest.importorskip("mypy.api")
     pytest.importorskip("PIL")
     files = []
-    pages = [block.text for block in blocks(README, ROOT / "docs/use.md", kind="python")]
+    pages = [block.text for block in blocks(README, DOCS / "use.md", kind="python")]
     for i, code in enumerate([*pages, USES]):
         files.append(tmp_path / f"use_{i}.py")
         files[-1].write_text(code, encoding="utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from native import SOURCE, run, tool
+from tests.pages import DOCS, blocks
 
 from echoes_rt import Echoes, errors
 
@@ -78,6 +79,25 @@ def test_headers_are_pedantic(compiler: str, tmp_path: Path) -> None:
         source = tmp_path / "includes"
         source.write_text(f"#include <echoes_rt/{header}>\nint is_not_empty;\n")
         run(needs(compiler), "-x", language, f"-std={standard}", *flags, source)
+
+
+@pytest.mark.parametrize(
+    ("kind", "compiler", "given"),
+    [
+        ("c", ("gcc", "-std=c99"), "const unsigned char *pixels, int width, int height"),
+        ("cpp", ("g++", "-std=c++17"), "const echoes_rt::Picture &picture"),
+    ],
+)
+def test_the_code_of_the_page_compiles(
+    kind: str, compiler: tuple[str, str], given: str, tmp_path: Path
+) -> None:
+    (block,) = blocks(DOCS / "embed.md", kind=kind)
+    include, code = block.text.split("\n", 1)
+    before = f"{include}\n#include <stdlib.h>\nint fail(const char *why);\n"
+    source = tmp_path / f"page.{kind}"
+    source.write_text(f"{before}int page({given}) {{\n{code}\n(void)samples;\nreturn 0;\n}}\n")
+    name, standard = compiler
+    run(needs(name), standard, "-Wall", "-Wextra", "-fsyntax-only", f"-I{SOURCE}/include", source)
 
 
 def test_header_includes_nothing_but_sizes() -> None:

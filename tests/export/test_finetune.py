@@ -46,6 +46,7 @@ def table(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tokens(table: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
     result = invoke("tokenize", "--pairs", table, "--codecs", tiny_bundle, "--out", out)
+    assert f"transformer --tokens {out} --start-from {tiny_bundle}" in result.stderr
     assert result.exit_code == 0, result.output
     assert "missing.png" in result.stderr
     return out
@@ -72,6 +73,8 @@ def test_three_commands_make_a_bundle(
     )
     assert result.exit_code == 0, result.output
     lines = metrics(run)
+    following = result.stderr.splitlines()[-1].partition("next: echoes-export ")[2].split()
+    assert following[:-2] == ["bundle", "--base", str(tiny_bundle), "--transformer", str(run)]
     losses = [line["train/loss"] for line in lines if "train/loss" in line]
     assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
 

@@ -60,10 +60,17 @@ main.add_command(metrics)
 main.add_command(import_command)
 
 
-_TO_TOKENS = "echoes-train tokenize, when both codecs are trained"
-_TO_BUNDLE = "echoes-export bundle, when all four models are trained"
-_NEXT = dict.fromkeys(("image_codec", "mel_codec"), _TO_TOKENS)
-"""By command; after the others comes the bundle."""
+def _next_command(stage: str, run: Path) -> str:
+    """What a user types when ``stage``, a command's function, has trained ``run``."""
+    from echoes_training.checkpoint import config_file, load_config
+
+    kind = stage.split("_")[0]
+    if kind in ("image", "mel"):
+        return f"echoes-train tokenize --{kind}-codec {run} ..., when both codecs are trained"
+    base = load_config(run).get("start_from")
+    if base is not None and not config_file(Path(base)).is_file():
+        return f"echoes-export bundle --base {base} --transformer {run} --out FOLDER"
+    return "echoes-export bundle, when all four models are trained"
 
 
 def run_options(train: Callable[..., None]) -> Callable[..., None]:
@@ -73,8 +80,8 @@ def run_options(train: Callable[..., None]) -> Callable[..., None]:
     def function(**options: Any) -> None:
         train(**options)
         if os.environ.get("RANK", "0") == "0":  # of many processes one speaks
-            next_command = _NEXT.get(train.__name__, _TO_BUNDLE)
-            click.echo(f"{options['run']} is trained; next: {next_command}", err=True)
+            run = options["run"]
+            click.echo(f"{run} is trained; next: {_next_command(train.__name__, run)}", err=True)
 
     options = [
         click.option(
@@ -243,6 +250,8 @@ def tokenize_command(
 
         tokenize(_clips(index, pairs), image, mel, **views).save(out)
     click.echo(str(out))
+    start = "" if codecs is None else f" --start-from {codecs}"
+    click.echo(f"next: echoes-train transformer --tokens {out}{start} --out RUN", err=True)
 
 
 def _clips(index: Path | None, pairs: Path | None) -> "list[Clip]":
