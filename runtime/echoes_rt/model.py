@@ -36,7 +36,7 @@ from echoes_rt.io.sources import AudioLike, ImageLike, clip_of, rgb_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
-from echoes_rt.options import SamplingOptions, apply_options, report_steps
+from echoes_rt.options import SamplingOptions, apply_options, check_numbers, report_steps
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -92,6 +92,8 @@ class Model:
             BundleError: if there is no such bundle, or it is damaged.
             BackendError: if the device cannot be used.
         """
+        if threads is not None:
+            check_numbers(threads=threads)
         if threads is not None and not 1 <= threads <= 1024:
             raise InputError(f"threads must be in [1, 1024], got {threads}")
         if not isinstance(bundle, Bundle):
@@ -141,6 +143,7 @@ class Model:
         """
         if "confidence" not in self.manifest.graphs:
             return None
+        _check_codes(codes, None, self.manifest.tokens.image, is_whole=True)
         found = self.session("confidence").run({"codes": codes})["confidence"]
         if found.shape != (len(codes),):
             raise BundleError(
@@ -207,10 +210,10 @@ class Model:
         """
         grids = self.manifest.tokens.grids
         grid = grids[target]
-        _check_codes(tokens, len(seeds), grid, grid.codebook_size)
+        _check_codes(tokens, len(seeds), grid, is_whole=False)
         if context is not None:
             other = grids[OTHER[target]]
-            _check_codes(context, len(seeds), other, other.codebook_size - 1)
+            _check_codes(context, len(seeds), other, is_whole=True)
         mask = tokens == grid.mask_token
         n_unknown = int(mask.sum(axis=1).max())
         sampling = self.sampling(n_unknown) if sampling is None else self._checked(sampling)
@@ -254,6 +257,7 @@ class Model:
 
     def decode_image(self, codes: IntArray) -> RgbArray:
         """(B, N_i) image codes to (B, H, W, 3) uint8 RGB."""
+        _check_codes(codes, None, self.manifest.tokens.image, is_whole=True)
         normal = self.session("image_decoder").run({"codes": codes})["image"]
         return to_pixels(self._finite(normal, "image_decoder"), self.manifest.image)
 
@@ -268,6 +272,7 @@ class Model:
                 default 0, 1 and so on.
             window: as in ``decode_tokens``.
         """
+        _check_codes(codes, None, self.manifest.tokens.audio, is_whole=True)
         session = self.session("mel_decoder")
         inputs: dict[str, NDArray[Any]] = {"codes": codes}
         noise = session.inputs.get("noise")
@@ -403,12 +408,15 @@ def _sizes(spec: TensorSpec) -> list[int]:
     return [dim for dim in spec.shape[1:] if isinstance(dim, int)]
 
 
-def _check_codes(codes: IntArray, n_members: int, grid: Grid, most: int) -> None:
-    shape = (n_members, grid.n_tokens)
-    if codes.shape != shape or codes.dtype != np.int32:
+def _check_codes(codes: IntArray, n_seeds: int | None, grid: Grid, *, is_whole: bool) -> None:
+    """Raises InputError unless they are (B, N) codes, or mask tokens where not ``is_whole``."""
+    is_batch = codes.ndim == 2 and n_seeds in (None, len(codes))
+    if not is_batch or codes.shape[1] != grid.n_tokens or codes.dtype != np.int32:
+        members = "B" if n_seeds is None else n_seeds
         raise InputError(
-            f"codes must be {shape} int32 for {n_members} seeds, got {codes.shape} {codes.dtype}"
+            f"codes must be ({members}, {grid.n_tokens}) int32, got {codes.shape} {codes.dtype}"
         )
+    most = grid.codebook_size - int(is_whole)
     wrong = codes[(codes < 0) | (codes > most)]
     if wrong.size:
         raise InputError(f"codes must be in [0, {most}], got {wrong[0]}")

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any, TypedDict, cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
@@ -42,6 +43,13 @@ def check_names(names: Iterable[str], among: type = Options) -> None:
         near = get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise InputError(f"there is no option {name!r}; {hint}")
+
+
+def check_numbers(**values: object) -> None:
+    """Raises InputError for what is no number, by its name."""
+    for name, value in values.items():
+        if not isinstance(value, Real):
+            raise InputError(f"{name} must be a number, got {value!r}")
 
 
 def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: int) -> Sampling:

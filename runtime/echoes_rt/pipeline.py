@@ -29,7 +29,7 @@ from echoes_rt.io.sources import (
 )
 from echoes_rt.io.video import add_sound
 from echoes_rt.model import Model
-from echoes_rt.options import Options
+from echoes_rt.options import Options, check_numbers
 from echoes_rt.results import Picture, Result, Sound
 from echoes_rt.tasks import fill_picture, fill_sound, kept, whole
 from echoes_rt.tasks import stream as streaming
@@ -309,6 +309,8 @@ class Echoes(Model):
         rank: int | None = None,
     ) -> list[list[Sound | Picture]]:
         whole.check_count(count, rank)
+        if isinstance(sources, (str, bytes)):  # or each of its letters were one
+            raise InputError(f"sources must be a list, got {sources!r}; generate takes one source")
         encoded = [self._encoded(call, given(source), start) for source in sources]
         results: list[list[Sound | Picture]] = [[] for _ in encoded]
         makers: tuple[tuple[str, _Maker], ...] = (
@@ -341,4 +343,5 @@ class Echoes(Model):
             return self.encode_audio(self._clip(audio, start))
 
     def _clip(self, audio: Source, start: float) -> FloatArray:
+        check_numbers(start=start)
         return clip_of(audio, start, self.manifest.mel)

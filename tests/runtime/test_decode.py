@@ -170,6 +170,15 @@ def test_codes_that_are_none_are_refused(codes: NDArray[Any], echoes: Echoes) ->
         echoes.decode_tokens("audio", codes, seeds=[0])
 
 
+@pytest.mark.parametrize("decode", ["decode_audio", "decode_image"])
+def test_codes_without_a_batch_or_of_numpys_own_integers_are_refused(
+    decode: str, echoes: Echoes
+) -> None:
+    for codes in (np.zeros(8, dtype=np.int32), np.zeros((1, 8), dtype=np.int64)):
+        with pytest.raises(InputError, match="codes must be"):
+            getattr(echoes, decode)(codes)
+
+
 def test_a_context_may_not_hold_the_mask_token(echoes: Echoes) -> None:
     layout = echoes.manifest.tokens
     tokens = np.zeros((1, layout.audio.n_tokens), dtype=np.int32)

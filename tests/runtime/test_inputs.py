@@ -199,6 +199,26 @@ def test_duration_makes_a_long_sound_in_memory(echoes: Echoes, smooth: Path) -> 
         echoes.generate(smooth, duration=3601)
 
 
+def test_what_is_no_number_is_named(echoes: Echoes, smooth: Path, recording: Path) -> None:
+    calls: dict[str, Callable[[Any], object]] = {
+        "duration": lambda x: echoes.generate(smooth, duration=x),
+        "start": lambda x: echoes.generate(recording, start=x),
+        "stop": lambda x: echoes.inpaint(recording, start=0, stop=x),
+        "keep": lambda x: echoes.vary(smooth, keep=x),
+        "count": lambda x: echoes.generate_many([smooth], count=x),
+        "rank": lambda x: echoes.generate_many([smooth], rank=x),
+        "threads": lambda x: Echoes.load(threads=x),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InputError, match=rf"^{name} must be a number, got '1'"):
+            call("1")
+
+
+def test_one_source_in_the_place_of_several_is_refused(echoes: Echoes, smooth: Path) -> None:
+    with pytest.raises(InputError, match="sources must be a list"):
+        echoes.generate_many(str(smooth))
+
+
 def test_an_unknown_keyword_is_named(echoes: Echoes, smooth: Path) -> None:
     with pytest.raises(InputError, match=r"'sed'; did you mean seed"):
         echoes.generate(smooth, sed=1)  # type: ignore[call-overload]

@@ -11,6 +11,7 @@ from echoes_rt.decode.noise import VARY_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.audio import resample, to_mono
+from echoes_rt.options import check_numbers
 from echoes_rt.results import Sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import MAX_HELD_S, Past, check_duration, overlap_columns, stream
@@ -30,6 +31,7 @@ def inpaint(
     """Makes [start_s, stop_s) of an (S, C) recording anew and leaves the rest as it is."""
     mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
     duration_s = len(original) / sample_rate
+    check_numbers(start=start_s, stop=stop_s)
     if not 0 <= start_s < stop_s <= duration_s + 1e-6:
         raise InputError(
             f"the part to fill in must lie within the {duration_s:.2f} s of the sound, got "
@@ -114,6 +116,7 @@ def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None
 
 def thinned(call: Call, target: str, codes: IntArray, keep: float) -> IntArray:
     """(1, N) codes of a target, each kept with probability ``keep``, by the call's seed."""
+    check_numbers(keep=keep)
     if not 0 <= keep <= 1:
         raise InputError(f"keep must be in [0, 1], got {keep:g}")
     chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])

@@ -16,6 +16,7 @@ from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import Grid
 from echoes_rt.io.audio import write_audio
+from echoes_rt.options import check_numbers
 from echoes_rt.tasks.call import Call
 
 MAX_DURATION_S = 24 * 3600
@@ -100,6 +101,7 @@ def fresh_columns(n_columns: int) -> int:
 
 def check_duration(duration_s: float, most_s: int = MAX_DURATION_S) -> None:
     """Raises InputError if no sound of that length can be made."""
+    check_numbers(duration=duration_s)
     if not 0 < duration_s <= most_s:  # also refuses NaN
         raise InputError(f"duration must be in (0, {most_s}] seconds, got {duration_s:g}")
 

@@ -12,6 +12,7 @@ from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.format.tokens import MEDIA, OTHER
 from echoes_rt.io.image import RgbArray
+from echoes_rt.options import check_numbers
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.rank import likeliest
@@ -86,6 +87,7 @@ def both(call: Call) -> tuple[Sound, Picture]:
 
 def check_count(count: int, keep: int | None) -> None:
     """Raises InputError if so many results cannot be made, or not so many of them kept."""
+    check_numbers(count=count, rank=1 if keep is None else keep)
     if not 1 <= count <= MAX_COUNT:
         raise InputError(f"count must be in [1, {MAX_COUNT}], got {count}")
     if keep is not None and not 1 <= keep <= count:
