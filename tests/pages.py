@@ -60,7 +60,7 @@ if [ "$1" = profile ]; then export ECHOES_RT_BUNDLE={tiny}; fi
 if [ "$1" != demo ]; then exec {python} -m echoes_rt "$@"; fi
 {python} -m echoes_rt demo --port 0 > said 2>&1 &
 until [ -s said ]; do sleep 0.05; done
-kill $! && grep -E "http://|make web" said
+kill $! 2> /dev/null; grep -E "http://|make web" said
 """,
 }
 

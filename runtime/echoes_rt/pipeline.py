@@ -164,6 +164,7 @@ class Echoes(Model):
             image: what is to be heard in it.
         """
         call = Call.of(self, options)
+        check_numbers(start=start, stop=stop)
         recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
         return kept.inpaint(call, recording, start, stop, codes)

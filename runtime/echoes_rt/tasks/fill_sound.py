@@ -31,7 +31,6 @@ def inpaint(
     """Makes [start_s, stop_s) of an (S, C) recording anew and leaves the rest as it is."""
     mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
     duration_s = len(original) / sample_rate
-    check_numbers(start=start_s, stop=stop_s)
     if not 0 <= start_s < stop_s <= duration_s + 1e-6:
         raise InputError(
             f"the part to fill in must lie within the {duration_s:.2f} s of the sound, got "
