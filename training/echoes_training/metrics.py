@@ -5,10 +5,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+import cv2
 import soundfile
 from torch.utils.tensorboard import SummaryWriter
-
-from echoes_rt.io.image import read_image
 
 
 class MetricsLog:
@@ -52,7 +51,8 @@ class MetricsLog:
         """Puts what was written to ``run/samples`` at this step into TensorBoard."""
         for path in sorted(self._samples.glob(f"{step:07d}.*")):
             if path.suffix == ".png":
-                self._writer.add_image("samples", read_image(path), step, dataformats="HWC")
+                sheet = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)  # type: ignore[arg-type]
+                self._writer.add_image("samples", sheet, step, dataformats="HWC")
             else:
                 samples, sample_rate = soundfile.read(path, dtype="float32")
                 self._writer.add_audio("samples", samples[None], step, sample_rate)
