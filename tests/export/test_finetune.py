@@ -54,7 +54,7 @@ def tokens(table: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFact
 def test_codes_are_those_of_the_bundle(table: Path, tokens: Path, tiny_bundle: Path) -> None:
     cache = TokenCache.load(tokens)
     assert len(cache.groups) == N_PAIRS
-    (held,) = np.flatnonzero(cache.image.heldout)
+    (held,) = np.flatnonzero(cache.image.validation)
     number = int(cache.groups[cache.image.group[held]].removeprefix("pair:"))
     echoes = Echoes.load(tiny_bundle, device="cpu", threads=1)
     ours = echoes.encode_image(table.parent / f"{number}.png")
