@@ -216,7 +216,7 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 @click.option("--codecs", help="Instead of both runs: a bundle that holds them, or its name.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
 @click.option("--image-views", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--audio-views", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--audio-views", type=click.IntRange(1), default=12, show_default=True)
 @click.option("--unpaired-views", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def tokenize_command(

@@ -37,14 +37,16 @@ if [ ! -e "$work/confidence.safetensors" ]; then
     --out "$work/confidence.safetensors"
 fi
 echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transformer" --resume=auto
+echoes-train distill --teacher "$work/transformer" --tokens "$work/tokens.safetensors" \
+  --out "$work/student" --resume=auto
 wait $vocoder
 
 rm -rf "$work/echoes-mini"
 echoes-export bundle --image-codec "$work/image" --mel-codec "$work/mel" \
-  --vocoder "$work/vocoder" --transformer "$work/transformer" --index "$index" \
+  --vocoder "$work/vocoder" --transformer "$work/student" --index "$index" \
   --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
-  --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=16 \
-  --sampling guidance_scale=3 --sampling temperature=0.6 --sampling guidance_interval=0,1 --out "$work/echoes-mini"
+  --model-card "$(dirname "$0")/echoes-mini.md" --sampling steps=8 \
+  --out "$work/echoes-mini"
 echoes-train evaluate --bundle "$work/echoes-mini" --index "$index" --cache "$work/judge" \
   --out "$work/evaluation.json" --sheet "$work/sheet.png"
