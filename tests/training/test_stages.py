@@ -29,7 +29,7 @@ def token_cache(
     media_index: Path, codec_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
-    codecs = [f"--{stage.split('-')[0]}-vqgan={run}" for stage, run in codec_runs.items()]
+    codecs = [f"--{stage}={run}" for stage, run in codec_runs.items()]
     views = ["--image-views", 3, "--audio-views", 2]
     train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
     return out

@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Untrained: their codes are as good as any."""
     runs = {}
-    for stage, config in (("image-vqgan", TINY.image_codec), ("mel-vqgan", TINY.mel_codec)):
+    for stage, config in (("image-codec", TINY.image_codec), ("mel-codec", TINY.mel_codec)):
         run = runs[stage] = tmp_path_factory.mktemp("codecs") / stage
         torch.manual_seed(len(runs))
         checkpoint.save_config(run, {"stage": stage, "config": to_dict(config)})
