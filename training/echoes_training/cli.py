@@ -289,7 +289,7 @@ tokens_option = click.option(
 @click.option(
     "--start-from",
     help="Fine-tune: begin with the weights of this run or bundle, whose codecs made the tokens. "
-    "Takes its shape, a tenth of the preset's steps and a fifth of its learning rate.",
+    "Takes its shape, a thirtieth of the preset's steps and a fifth of its learning rate.",
 )
 @run_options
 def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:

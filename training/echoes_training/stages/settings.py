@@ -217,20 +217,22 @@ def _differences(
             yield f"{prefix}{name}", was, now
 
 
-FEWER_STEPS = 10
+FEWER_STEPS = 30
 SMALLER_STEPS = 5
 
 
 def finetuning(config: TransformerStageConfig, source: Source) -> TransformerStageConfig:
-    """A tenth of the steps of ``config`` at a fifth of its rate, with the source's own shape.
+    """A thirtieth of the steps of ``config`` at a fifth of its rate, in the source's own shape.
 
-    Without the loss that names groups: what a picture is, the weights know.
+    Without the loss that names groups: what a picture is, the weights know. Without an average of
+    the weights, too, which would still be full of those it began with.
     """
     loop = dataclasses.replace(
         config.loop,
         steps=max(1, config.loop.steps // FEWER_STEPS),
         warmup_steps=max(1, config.loop.warmup_steps // FEWER_STEPS),
         learning_rate=config.loop.learning_rate / SMALLER_STEPS,
+        ema_decay=0.0,
     )
     model, layout = source.transformer_shape()
     return dataclasses.replace(config, loop=loop, model=model, layout=layout, group_steps=0)
