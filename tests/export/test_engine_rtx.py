@@ -79,7 +79,7 @@ def test_base_builds(tmp_path: Path) -> None:
     """Its grids and widths: two layers need the kernels of twelve, and the codecs' are others."""
     base = PRESETS["base"]
     parts = {"transformer": replace(base.transformer.model, layers=2)}
-    for name in base.codecs:
+    for name in ("image_codec", "mel_codec"):
         codec = getattr(base, name).model
         parts[name] = replace(codec, channels=(32,) * 5, decoder_channels=(32,) * 5)
     stages = {name: replace(getattr(base, name), model=model) for name, model in parts.items()}
