@@ -13,7 +13,7 @@ from echoes_rt.errors import InputError
 from echoes_training import checkpoint, device
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import LoopConfig
-from echoes_training.optim import Learner, learning_rate
+from echoes_training.optim import Learner, learning_rate, make_optimizer
 from echoes_training.processes import Processes
 from echoes_training.stages.loop import Measures, train
 
@@ -112,3 +112,12 @@ def test_a_training_that_diverges_stops_before_it_is_kept(
     assert checkpoint.newest(tmp_path) == tmp_path / "step-0000002"
     checkpoint.load(tmp_path / "step-0000002", state)
     assert torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_adamw_is_one_launch_on_a_gpu_and_the_plain_one_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, on_gpu: bool
+) -> None:
+    monkeypatch.setattr(nn.Parameter, "is_cuda", on_gpu)
+    made = make_optimizer(nn.Linear(2, 2), LoopConfig(steps=1, batch_size=1, learning_rate=1.0))
+    assert bool(made.defaults["fused"]) is on_gpu
