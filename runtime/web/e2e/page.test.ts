@@ -163,10 +163,10 @@ describe("the page", () => {
 
   it("refuses a setting that is no number in one sentence", async () => {
     await page.locator("#settings summary").click();
-    const field = page.getByLabel("Guidance scale");
+    const field = page.getByLabel("Temperature");
     await field.pressSequentially("1e");
     await page.getByRole("button", { name: "Make again" }).click();
-    const sentence = "the guidance scale must be a number";
+    const sentence = "the temperature must be a number";
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
     await field.fill("");
     await page.locator("#settings summary").click();
