@@ -28,7 +28,7 @@ from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, generate
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
 from echoes_rt.profile.trace import trace_events
-from echoes_rt.profile.work import Generation, coverage, stage_flop, watch
+from echoes_rt.profile.work import Generation, operator_shares, coverage, stage_flop, watch
 
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
 
@@ -168,6 +168,7 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
     # What ONNX Runtime tells of a GPU's nodes is the host's time.
     assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share is None
+    assert operator_shares(profile.watched, "decode_audio_step") == {}
     said = profile_text(profile, peak_gflops=100, runs=1)
     assert "warning           decode_audio_step ran on the CPU: TopK" in said
     assert "CPU 1 nodes, CUDA 1 nodes\n" in said
