@@ -28,7 +28,7 @@ from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, generate
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
 from echoes_rt.profile.trace import trace_events
-from echoes_rt.profile.work import Generation, operator_shares, coverage, stage_flop, watch
+from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
 
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
 
