@@ -19,12 +19,12 @@ ifeq ($(MAKECMDGOALS)$(filter output-sync,$(.FEATURES)),testoutput-sync)
 MAKEFLAGS += -j2 --output-sync=target
 endif
 
-.PHONY: demo test test-runtime test-gpu test-training test-rest oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
+.PHONY: demo test test-runtime test-gpu test-training test-export test-rest oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
 	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/dog.jpg out.wav --seed 1
 
-test: check test-runtime test-gpu test-training test-rest  ## every check, two at a time
+test: check test-runtime test-gpu test-training test-export test-rest  ## every check, two at a time
 
 test-runtime: $(RUNTIME_VENV)/.installed
 	rm -f $(PASSED)
@@ -42,12 +42,15 @@ endif
 test-training: $(VENV)/.installed
 	$(VENV)/bin/python -m pytest -q tests/training tests/parity
 
+test-export: $(VENV)/.installed
+	$(VENV)/bin/python -m pytest -q tests/export
+
 test-rest: $(VENV)/.installed test-runtime
 	$(VENV)/bin/python -m pytest -q --passed $(PASSED) \
-		--ignore tests/training --ignore tests/parity tests
+		--ignore tests/training --ignore tests/parity --ignore tests/export tests
 
 # Two of these run side by side, so each has one core.
-test-training test-rest: export OMP_NUM_THREADS = 1
+test-training test-export test-rest: export OMP_NUM_THREADS = 1
 
 oldest:  ## the runtime's tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(OLDEST_VENV)
