@@ -1,16 +1,13 @@
 """Which trained parts may go into one bundle."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.bundle.run_models import Runs, load_models
-from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
-from echoes_training.bundles import read_weights
 from echoes_training.checkpoint import TrainState
 from echoes_training.presets import PRESETS
 from echoes_training.stages import codebooks
@@ -54,20 +51,3 @@ def test_the_transformer_of_a_base_keeps_its_codecs(
     load_models(Runs(mel_codec=runs["mel_codec"]), models)
     with pytest.raises(InputError, match="the transformer of the base bundle was trained on"):
         load_models(Runs(mel_codec=wrong), models)
-
-
-def test_bundles_with_the_former_names_of_the_codecs_are_read(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
-    bundle = Bundle.open(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-    shapes, states = read_weights(bundle)
-    weights = bundle.folder / "weights.safetensors"
-    data = weights.read_bytes()
-    assert b"image_codec." in data
-    former = data.replace(b"image_codec", b"image_vqgan").replace(b"mel_codec", b"mel_vqgan")
-    weights.write_bytes(former)
-    again, states_again = read_weights(bundle)
-    assert again == shapes
-    assert {name: state.keys() for name, state in states_again.items()} == {
-        name: state.keys() for name, state in states.items()
-    }

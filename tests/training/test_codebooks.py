@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors import safe_open
-from safetensors.numpy import save_file
 from tests.training.runs import train
 
 from echoes_rt.errors import InputError
@@ -88,13 +86,3 @@ def test_another_number_of_codes_is_one_sentence(random_tokens: Path) -> None:
     larger = with_sound_codes_of(cache, np.tile(cache.audio_codebook, (2, 1)))
     with pytest.raises(InputError, match=r"codes of 32 \+ 64 kinds, the preset needs 32 \+ 32; "):
         Sequences(larger, PRESETS["tiny"].transformer)
-
-
-def test_caches_of_older_versions_are_read(random_tokens: Path, tmp_path: Path) -> None:
-    with safe_open(random_tokens, framework="numpy") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
-    renamed = {name.replace("validation", "heldout"): x for name, x in tensors.items()}
-    save_file(renamed, tmp_path / "old.safetensors", metadata=metadata)
-    expected, found = TokenCache.load(random_tokens), TokenCache.load(tmp_path / "old.safetensors")
-    assert (found.audio.validation == expected.audio.validation).all()

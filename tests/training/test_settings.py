@@ -102,7 +102,7 @@ def test_a_student_is_no_training_of_a_transformer(tmp_path: Path) -> None:
 
 def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> None:
     config = to_dict(PRESETS["tiny"].mel_codec) | {"category_steps": 1}
-    checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
+    checkpoint.save_config(tmp_path, {"stage": "mel_codec", "config": config})
     trained(tmp_path)
     with pytest.raises(InputError, match=r"no setting category_steps.*pass another --out"):
         configure(asked(tmp_path))
@@ -161,13 +161,3 @@ def test_only_a_run_that_is_there_is_resumed(tmp_path: Path) -> None:
         configure(asked(tmp_path / "run", preset="tiny", resume="run"))
     begun(tmp_path / "run")
     configure(asked(tmp_path / "run", resume="run"))
-
-
-def test_runs_of_older_versions_say_less_and_go_on(tmp_path: Path) -> None:
-    config = to_dict(PRESETS["tiny"].mel_codec)
-    del config["labelled_share"], config["model"]["architecture"]
-    checkpoint.save_config(tmp_path, {"stage": "mel_vqgan", "config": config})
-    trained(tmp_path)
-    for preset in (None, "tiny", "mini"):
-        model = configure(asked(tmp_path, preset=preset)).model
-        assert model == PRESETS["tiny"].mel_codec.model

@@ -96,10 +96,6 @@ def folded_sampling(run: Path) -> Sampling | None:
     return Sampling(steps=taught["steps"][0], guidance_scale=1.0, guidance="folded")
 
 
-_NAMES = {"image_vqgan": "image_codec", "mel_vqgan": "mel_codec"}
-"""Models whose names changed; bundles that were exported before have the old ones."""
-
-
 def read_weights(bundle: Bundle) -> tuple[Shapes, States]:
     """The shape of every model and its state in single precision, by the model's name.
 
@@ -109,14 +105,13 @@ def read_weights(bundle: Bundle) -> tuple[Shapes, States]:
     path = bundle.folder / BUNDLE_WEIGHTS
     try:
         with safe_open(path, framework="pt") as file:
-            stored: Shapes = json.loads(file.metadata()["models"])
-            shapes: Shapes = {_NAMES.get(name, name): shape for name, shape in stored.items()}
+            shapes: Shapes = json.loads(file.metadata()["models"])
             states: States = {name: {} for name in shapes}
             for key in file.keys():  # noqa: SIM118 (no dict)
                 part, name = key.split(".", 1)
                 tensor = file.get_tensor(key)
                 is_half = tensor.dtype == torch.float16
-                states[_NAMES.get(part, part)][name] = tensor.float() if is_half else tensor
+                states[part][name] = tensor.float() if is_half else tensor
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise BundleError(
             f"{path} does not hold the models of bundle {bundle.manifest.name}: {error}"

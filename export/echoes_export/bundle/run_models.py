@@ -23,12 +23,6 @@ from echoes_training.stages.confidence import load_confidence
 _Loaded = tuple[nn.Module, Any, Any]
 """A module, its shape, and what it was made for."""
 
-_STAGES = {
-    "image_codec": ("image_codec", "image_vqgan"),
-    "mel_codec": ("mel_codec", "mel_vqgan"),
-}
-"""Whose runs hold a codec, in older versions, too; others come from the stage of their name."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Runs:
@@ -161,9 +155,8 @@ def _read(parts: _Parts, name: str, run: Path | None, load: Callable[[Path], _Lo
 
 def _check_stage(run: Path, name: str) -> None:
     found = checkpoint.load_config(run).get("stage")
-    stages = _STAGES.get(name, (name,))
-    if found not in stages:
-        raise InputError(f"{run} is a run of {found}, expected one of {' or '.join(stages)}")
+    if found != name:
+        raise InputError(f"{run} is a run of {found}, expected one of {name}")
 
 
 def _load_codec(run: Path, medium: str) -> _Loaded:

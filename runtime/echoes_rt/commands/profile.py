@@ -74,7 +74,7 @@ def profile(
     from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
-    from echoes_rt.profile.throughput import throughput
+    from echoes_rt.profile.sweep import throughput
     from echoes_rt.profile.trace import write_trace
 
     if bundle_path is not None and bundle is not None:

@@ -1,8 +1,12 @@
-"""Cost against the number of steps or of tokens, beside what the FLOP count predicts."""
+"""Cost against the number of steps or of tokens, and sounds a second in batches."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 
+from echoes_rt.options import options_of
+from echoes_rt.pipeline import Echoes
 from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.report import Subject
 from echoes_rt.profile.stages import Question
@@ -11,6 +15,7 @@ from echoes_rt.profile.work import stage_flop, watch
 KINDS = ("steps", "tokens")
 STEPS = (1, 2, 4, 8, 12, 16, 24, 32)
 MEMBERS = (1, 2, 4, 8)
+BATCHES = (1, 4, 16)
 STAGE = "decode_tokens"
 
 
@@ -64,6 +69,22 @@ def sweep(subject: Subject, kind: str, runs: int, say: Callable[[str], None]) ->
         )
         for i, value in enumerate(questions)
     ]
+
+
+def throughput(subject: Subject, runs: int) -> dict[int, float]:
+    """Medians by how many pictures are given in one call, measured in turns; files are read too."""
+    question, model = subject.question, subject.model
+    echoes = Echoes(model.bundle, model.choice, subject.threads)
+    taken_s: dict[int, list[float]] = {batch: [] for batch in BATCHES}
+    for _ in range(1 + runs):
+        for batch, seconds in taken_s.items():
+            start = time.perf_counter()
+            echoes.generate_many(
+                [question.picture] * batch, seed=question.seed, **options_of(question.sampling)
+            )
+            seconds.append(time.perf_counter() - start)
+    # The first run warms up.
+    return {batch: batch / median(seconds[1:]) for batch, seconds in taken_s.items()}
 
 
 def largest_error(points: Sequence[Point]) -> float:

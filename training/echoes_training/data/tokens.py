@@ -74,13 +74,11 @@ class TokenCache:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
                 names = json.loads(file.metadata()["names"])
-            # Caches of older versions say heldout.
-            split = "validation" if "image.validation" in tensors else "heldout"
             tables = {
                 name: TokenTable(
                     codes=tensors[f"{name}.codes"],
                     group=tensors[f"{name}.group"],
-                    validation=tensors[f"{name}.{split}"],
+                    validation=tensors[f"{name}.validation"],
                 )
                 for name in ("image", "audio")
             }

@@ -22,8 +22,7 @@ def codec_config(values: dict[str, Any]) -> CodecConfig:
     Raises:
         ValueError: if there is no such architecture, or it refuses a value.
     """
-    # Bundles and runs of older versions hold VQGANs and do not say so.
-    architecture = values.get("architecture", "vqgan")
+    architecture = values.get("architecture")
     if architecture not in _ARCHITECTURES:
         raise ValueError(
             f"codec architecture must be one of {', '.join(_ARCHITECTURES)}, got {architecture!r}"

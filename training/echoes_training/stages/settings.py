@@ -173,8 +173,7 @@ def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
     if "distill" in saved:
         return "distill"
-    # Older versions had other commands for VQGANs.
-    return str(saved.get("stage")).replace("_vqgan", "_codec").replace("_", "-")
+    return str(saved.get("stage")).replace("_", "-")
 
 
 def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
@@ -199,8 +198,7 @@ def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
 
 
 def _config_class(stage: str, values: Mapping[str, Any]) -> type[Any]:
-    # Runs of older versions hold VQGANs and do not say so.
-    if stage in CODECS and values["model"].get("architecture", "vqgan") == "vqgan":
+    if stage in CODECS and values["model"]["architecture"] == "vqgan":
         return VQGANStageConfig
     return type(getattr(PRESETS[DEFAULT_PRESET], stage))
 
