@@ -26,7 +26,7 @@ class Variation:
         rms_dbfs: lowest and highest level, in dB of full scale; beyond it a clip is brought back.
         gain_db: how far the level then moves either way.
         speed: how far tempo and pitch together move either way, as a share.
-        repeated: how often a sound that fills less than half of a clip is heard again and again.
+        repeated: how often a sound that ends before its clip does is heard again and again.
     """
 
     shift_s: float
@@ -58,9 +58,9 @@ REPEATS = ((0.6, 0.05), (1.0, 0.8))
 
 ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0.12, repeated=0.7)
 """For codecs and vocoders, which are to take every sound as it comes."""
-ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=0.7)
+ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=1.0)
 """For what is to be generated: a rhythm is learnt soonest where its beats fall on the same codes,
-and a clip that is hardly heard teaches silence."""
+and a clip that is hardly heard, or only at its beginning, teaches silence."""
 
 
 class AudioStore:
@@ -135,10 +135,10 @@ def draw_repeats(rng: np.random.Generator) -> Iterator[tuple[float, float]]:
 
 
 def repeated(samples: Samples, sample_rate: int, repeats: Iterator[tuple[float, float]]) -> Samples:
-    """(S,) to (S,): a sound of less than half of the clip is heard again after pauses."""
+    """(S,) to (S,): a sound that ends before the clip does is heard again after pauses."""
     heard = np.flatnonzero(np.abs(samples) > HEARD)
     length = int(heard[-1]) + 1 if len(heard) else len(samples)
-    if 2 * length > len(samples):
+    if length >= WHOLE * len(samples):
         return samples
     event, result, at = samples[:length], np.zeros_like(samples), 0
     while at < len(samples):

@@ -103,7 +103,7 @@ def _repeated(x: Tensor, repeats: Tensor, sample_rate: int) -> Tensor:
     number = torch.searchsorted(start, place.expand(len(x), -1).contiguous(), right=True) - 1
     offset = place - start.gather(1, number)
     again = x.gather(1, offset.clamp(max=size - 1)) * gain.float().gather(1, number)
-    return torch.where(2 * length > size, x, again.masked_fill(offset >= length, 0.0))
+    return torch.where(length >= WHOLE * size, x, again.masked_fill(offset >= length, 0.0))
 
 
 def _last_heard(x: Tensor) -> Tensor:

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 BATCH = 32
 RENDERED = 0.25
 """Share of a label's views that are of a soundfont, where there are recordings, too."""
+OF_ONE = 0.1
+"""Largest share of such a label's views that are of one recording."""
 
 
 def tokenize(
@@ -90,14 +92,16 @@ def spread(clips: list[Clip], n_views: int) -> list[Clip]:
     """Of which clip each view is: a recording with many clips counts no more than one with one.
 
     Where a label has recordings, what a soundfont plays is a quarter of it: it is there in any
-    number, and it is not what a picture of the thing makes anyone expect.
+    number, and it is not what a picture of the thing makes anyone expect. Of few recordings it is
+    more, or the label would be one of them.
     """
     rendered = [clip for clip in clips if clip.source == "soundfont"]
     recorded = [clip for clip in clips if clip.source != "soundfont"]
     if not rendered or not recorded:
         return _in_turns(clips, n_views)
-    n_rendered = round(n_views * RENDERED)
-    return _in_turns(recorded, n_views - n_rendered) + _in_turns(rendered, n_rendered)
+    n_recordings = len(by_recording(recorded))
+    n_recorded = round(n_views * min(1 - RENDERED, OF_ONE * n_recordings))
+    return _in_turns(recorded, n_recorded) + _in_turns(rendered, n_views - n_recorded)
 
 
 def _in_turns(clips: list[Clip], n_views: int) -> list[Clip]:
