@@ -50,9 +50,12 @@ def test_a_short_sound_is_heard_again_after_pauses(monkeypatch: pytest.MonkeyPat
 
 def test_views_of_a_label_are_shared_among_its_recordings_and_a_quarter_is_rendered() -> None:
     recorded = [*(clip("long", "bell", float(start)) for start in range(9)), clip("short", "bell")]
+    others = [clip(f"take{i}", "bell") for i in range(8)]
     rendered = [replace(clip(f"tune{i}", "bell"), source="soundfont") for i in range(30)]
-    views = Counter(view.recording[:4] for view in spread([*recorded, *rendered], 400))
-    assert views == {"long": 150, "shor": 150, "tune": 100}
+    views = Counter(view.recording[:4] for view in spread([*recorded, *others, *rendered], 400))
+    assert views == {"long": 30, "shor": 30, "take": 240, "tune": 100}
+    few = Counter(view.recording[:4] for view in spread([*recorded, *rendered], 400))
+    assert few == {"long": 40, "shor": 40, "tune": 320}
     assert len({view.start for view in spread(recorded, 100) if view.recording == "long"}) == 9
     assert Counter(map(id, spread(rendered, 60))) == {id(member): 2 for member in rendered}
 

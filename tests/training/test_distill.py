@@ -16,9 +16,10 @@ from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import to_dict
+from echoes_training.masking import draw_unknown
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.rollouts import Task, draw_unknown, lesson_of, roll_out, states
+from echoes_training.stages.rollouts import Task, lesson_of, roll_out, states
 
 STAGE = PRESETS["tiny"].transformer
 

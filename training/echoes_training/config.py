@@ -237,7 +237,9 @@ class TransformerStageConfig:
     Attributes:
         masking: of a joint form, ``independent`` draws a mask ratio per medium, ``joint`` one for
             both (the trap of docs/train.md, kept for the ablation).
-        full_mask: probability, per medium that is asked for, of a ratio of 1.
+        full_mask: probability, per medium that is asked for, that none of it is known.
+        partly_known: share of targets of which the data say a part, as in inpainting; in context
+            form.
         no_mask: probability, per medium, of a ratio of 0; of a joint form.
         context_mask: the largest share of a context that is hidden, in context form: so that no
             single code of a picture decides what is heard.
@@ -260,6 +262,7 @@ class TransformerStageConfig:
     masking: str = "independent"
     full_mask: float = 0.2
     no_mask: float = 0.45
+    partly_known: float = 0.3
     context_mask: float = 0.0
     unpaired: float = 0.15
     group_weight: float = 0.5
@@ -276,7 +279,7 @@ class TransformerStageConfig:
                 "full_mask and no_mask must be probabilities whose sum is at most 1, "
                 f"got {self.full_mask}, {self.no_mask}"
             )
-        for name in ("context_mask", "unpaired"):
+        for name in ("context_mask", "unpaired", "partly_known"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be in [0, 1], got {getattr(self, name)}")
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from echoes_rt.errors import InputError
-from echoes_rt.format.tokens import MEDIA, OTHER
+from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training import checkpoint
 from echoes_training.bundles import Source
 from echoes_training.checkpoint import TrainState
@@ -26,7 +26,7 @@ from echoes_training.config import DistillStageConfig, TransformerStageConfig
 from echoes_training.data.tokens import TokenCache
 from echoes_training.device import autocast
 from echoes_training.ema import averages
-from echoes_training.masking import hide
+from echoes_training.masking import Mask, draw_state, draw_unknown, hide
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
@@ -36,7 +36,6 @@ from echoes_training.stages.rollouts import (
     Lesson,
     Task,
     context_of,
-    draw_unknown,
     guided_hidden,
     lesson_of,
 )
@@ -163,7 +162,7 @@ class Tasks:
             other = layout.grids[OTHER[medium]]
             drawn = [
                 (
-                    draw_unknown(grid, config.partly_known, rng),
+                    _unknown(grid, config, rng),
                     hide(other.n_tokens, rng.uniform(0, config.context_mask), rng),
                     rng.random(grid.n_tokens),
                 )
@@ -182,6 +181,14 @@ class Tasks:
                 )
             )
         return tasks
+
+
+def _unknown(grid: Grid, config: DistillStageConfig, rng: np.random.Generator) -> Mask:
+    """(n,): a teacher of one step meets what the student will, which starts from nothing."""
+    if config.teacher.steps > 1:
+        return draw_unknown(grid, config.partly_known, rng)
+    hidden, _ = draw_state(grid, config.partly_known, 0.0, rng)
+    return hidden
 
 
 class Student(nn.Module):

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.format.sampling import Sampling, mask_ratio, num_masked
-from echoes_rt.format.tokens import OTHER, Grid
-from echoes_training.masking import Mask, hide
+from echoes_rt.format.sampling import Sampling, num_masked
+from echoes_rt.format.tokens import OTHER
+from echoes_training.masking import Mask
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 
 
@@ -63,27 +63,6 @@ class Lesson:
     wanted: Tensor
     others: Tensor
     context: Tensor
-
-
-def draw_unknown(grid: Grid, partly_known: float, rng: np.random.Generator) -> Mask:
-    """(n,), at least one: all, or with this probability codes anywhere or in a rectangle.
-
-    Half of the rectangles are as high as the grid: a stretch of a sound.
-    """
-    if rng.random() >= partly_known:
-        return np.ones(grid.n_tokens, dtype=np.bool_)
-    if rng.random() < 0.5:
-        return hide(grid.n_tokens, mask_ratio(rng.random()), rng)
-    mask = np.zeros((grid.height, grid.width), dtype=np.bool_)
-    rows = slice(None) if rng.random() < 0.5 else _stretch(grid.height, rng)
-    mask[rows, _stretch(grid.width, rng)] = True
-    return mask.ravel()
-
-
-def _stretch(size: int, rng: np.random.Generator) -> slice:
-    length = int(rng.integers(1, size + 1))
-    start = int(rng.integers(size - length + 1))
-    return slice(start, start + length)
 
 
 @torch.no_grad()

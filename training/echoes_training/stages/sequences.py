@@ -10,7 +10,7 @@ from torch import Tensor
 from echoes_rt.errors import InputError
 from echoes_training.config import TransformerStageConfig
 from echoes_training.data.tokens import TokenCache, TokenTable
-from echoes_training.masking import Question, draw_alone, draw_question
+from echoes_training.masking import Question, draw_alone, draw_question, draw_state
 
 Rows = dict[int, NDArray[np.int64]]
 
@@ -117,27 +117,27 @@ class Sequences:
 def validation_questions(
     sequences: Sequences, config: TransformerStageConfig
 ) -> dict[str, tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Fixed validation pairs with half or all of the sound hidden, with and without the picture.
+    """Fixed validation pairs with some or all of the sound hidden, with and without the picture.
 
-    Tokens, codes, asked and sees, as in ``Batch``.
+    Tokens, codes, asked and sees, as in ``Batch``; ``decoded`` is where decoding draws.
     """
     layout = config.layout
     rng = np.random.default_rng((config.loop.seed, 1))
     codes = np.stack([sequences.pair(rng, validation=True)[0] for _ in range(128)])
     all_codes = torch.from_numpy(codes).long()
-    hidden = torch.zeros_like(all_codes, dtype=torch.bool)
-    hidden[:, layout.audio_slice] = torch.from_numpy(
-        rng.random((len(codes), layout.audio.n_tokens)) < 0.5
-    )
+    half = rng.random((len(codes), layout.audio.n_tokens)) < 0.5
+    everything = np.ones_like(half)
+    decoded = np.stack([draw_state(layout.audio, 0.0, 0.0, rng) for _ in codes], axis=1)
     questions = {}
-    for name, without_picture, all_sound in (
-        ("half_audio_given_image", False, False),
-        ("all_audio_given_image", False, True),
-        ("all_audio_alone", True, True),
+    for name, without_picture, (hidden, drawn) in (
+        ("half_audio_given_image", False, (half, half)),
+        ("decoded_audio_given_image", False, decoded),
+        ("all_audio_given_image", False, (everything, everything)),
+        ("all_audio_alone", True, (everything, everything)),
     ):
-        mask, asked = hidden.clone(), hidden.clone()
-        if all_sound:
-            mask[:, layout.audio_slice] = asked[:, layout.audio_slice] = True
+        mask, asked = torch.zeros(2, *all_codes.shape, dtype=torch.bool)
+        mask[:, layout.audio_slice] = torch.from_numpy(hidden)
+        asked[:, layout.audio_slice] = torch.from_numpy(drawn)
         if without_picture:
             mask[:, layout.image_slice] = True
         tokens = all_codes.masked_fill(mask, layout.mask_token_id)
