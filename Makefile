@@ -82,6 +82,7 @@ gpu-check: $(RUNTIME_VENV)/.installed  ## what an owner of a GPU runs and sends 
 	$(GPU_PYTHON) -m echoes_rt.nvidia.gpu_check $(GPU_CHECK)
 
 gpu-run: $(VENV)/.installed  ## the prepared run on a borrowed GPU, all of it here: bench/gpu_run
+	$(VENV)/bin/python $(PIP) -e ".[teacher]"
 	$(VENV)/bin/python -m bench.gpu_run.rehearse build/gpu_run
 
 web:  ## the page that echoes-rt demo serves; needs Node.js 20.19 or newer

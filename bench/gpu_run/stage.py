@@ -124,6 +124,7 @@ def main() -> int:
             {"PYTHONPATH": str(HERE)},
             home,
         )
+        _install(stage, home)
     source = home / "source" if (home / "source").is_dir() else HERE.parents[1]
     env = environment(home, source) | _nvidia(home)
     steps = {"1": _first, "2": _second, "3": _third}
@@ -145,10 +146,8 @@ def _python(*arguments: str | Path) -> list[str]:
     return [sys.executable, *map(str, arguments)]
 
 
-def _first(
-    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
-) -> None:
-    """What the machine is, how fast it trains, and the bundles of stage 2."""
+def _install(stage: Stage, home: Path) -> None:
+    """The wheels that have come so far."""
     wheels = sorted((home / "parts").glob("*.whl"))
     if wheels:
         command = _python(
@@ -163,7 +162,13 @@ def _first(
             home / "site",
             *wheels,
         )
-        stage.run("install", 60, command, env, home)
+        stage.run("install", 60, command, {}, home)
+
+
+def _first(
+    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
+) -> None:
+    """What the machine is, how fast it trains, and the bundles of stage 2."""
     stage.run("facts", 30, _python("-m", "bench.gpu_run.facts"), env, home)
     stage.run(
         "speed",
