@@ -56,7 +56,7 @@ oldest:  ## the runtime's tests with the oldest versions that pyproject.toml all
 	$(PYTHON) -m venv --clear $(OLDEST_VENV)
 	$(OLDEST_VENV)/bin/python tests/oldest_versions.py > $(OLDEST_VENV)/constraints.txt
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video]" pytest hypothesis
+		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video,heic]" pytest hypothesis
 	$(OLDEST_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py
 
 hashes:  ## the runtime with nothing but the files whose hashes are in hashes.txt

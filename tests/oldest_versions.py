@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("cpu", "video")
+EXTRAS = ("cpu", "video", "heic")
 
 
 def oldest_versions() -> list[str]:
