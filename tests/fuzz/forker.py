@@ -6,6 +6,7 @@ process, and when it is over, its exit code.
 
 import json
 import os
+import signal
 import sys
 
 from echoes_rt import pipeline  # noqa: F401 - here, and not in each process
@@ -21,6 +22,8 @@ def main() -> None:
             nothing = os.open(os.devnull, os.O_RDWR)
             for descriptor in range(3):
                 os.dup2(nothing, descriptor)
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it,
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
             echoes_rt(json.loads(line))  # raises SystemExit, and Python ends as it always does
         print(child, flush=True)  # noqa: T201
         status = os.waitpid(child, 0)[1]
