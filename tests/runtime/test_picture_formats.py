@@ -1,5 +1,6 @@
 """Pictures as other people's programs write them: formats, transparency, bounds."""
 
+import re
 import struct
 import sys
 import threading
@@ -30,6 +31,7 @@ from echoes_rt.io import image
 from echoes_rt.io.image import read_image
 from echoes_rt.io.picture_headers import read_header
 from echoes_rt.io.picture_headers.av1 import largest_frame
+from echoes_rt.io.picture_headers.hevc import largest_configured, largest_picture
 
 WHITE = [255, 255, 255]
 
@@ -334,6 +336,46 @@ def test_frame_size_is_found_in_every_form_of_sequence_header(header: str) -> No
     bits = (header + size).replace(" ", "")
     payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
     assert largest_frame(b"\x12\x00\x0a" + bytes([len(payload)]) + payload) == 800 * 300
+
+
+def test_size_of_heic_is_also_that_of_its_stream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 64 x 64 pixels, where the container says 8 x 8."""
+    data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
+    lying = data.replace(struct.pack(">II", 64, 64), struct.pack(">II", 8, 8))
+    assert largest_configured(data[data.index(b"hvcC") + 4 :]) == 64 * 64
+    monkeypatch.setattr(image, "MAX_DECODED_BYTES", len(data) + 40_000)
+    with pytest.raises(InputError, match="of 8 x 8 pixels would take"):
+        read(lying, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "at"), [(b"grid", 4), (b"iovl", 10)])
+def test_size_of_heic_is_also_that_of_a_canvas(kind: bytes, at: int, tmp_path: Path) -> None:
+    """A picture of tiles or layers says its size by itself."""
+    data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
+    content = data.index(b"mdat") + 4
+    data = data.replace(b"hvc1", kind)
+    data = data[:content] + bytes(at) + struct.pack(">HH", 9000, 8000) + data[content + at + 4 :]
+    with pytest.raises(InputError, match="would take 1224 MB to decode"):
+        read(data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "0000 000 1" + 96 * "0" + "1" + "010",  # no layers below; 4:2:0
+        "0000 001 1" + 96 * "0" + "1 1" + 14 * "0" + 96 * "0" + "00101 00100 0",  # one; 4:4:4
+        "0000 010 1" + 96 * "0" + "1 0 0 1" + 12 * "0" + 96 * "0" + "1 1",  # two; grey
+    ],
+)
+def test_picture_size_is_found_in_every_form_of_parameters(header: str) -> None:
+    bits = (header + f"{801:019b}" + f"{601:019b}" + "1").replace(" ", "")
+    payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    escaped = re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", payload)
+    units = (b"\x40\x01\x0c", b"\x42\x01" + escaped)
+    stream = b"".join(struct.pack(">I", len(unit)) + unit for unit in units)
+    assert largest_picture(stream) == 800 * 600
 
 
 def test_frames_of_an_animated_png_are_not_decoded(tmp_path: Path) -> None:

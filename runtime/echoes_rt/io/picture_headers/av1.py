@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from echoes_rt.io.picture_headers.bits import Bits
 from echoes_rt.io.picture_headers.header import DamagedPictureError, parts
 
 _SEQUENCE_HEADER = 1
@@ -38,26 +39,8 @@ def _leb128(stream: bytes, at: int) -> tuple[int, int]:
     raise DamagedPictureError("is damaged: a length in it has no end")
 
 
-class _Bits:
-    def __init__(self, data: bytes) -> None:
-        self._value = int.from_bytes(data[:256], "big")
-        self._left = 8 * min(len(data), 256)
-
-    def take(self, count: int) -> int:
-        self._left -= count
-        if self._left < 0:
-            raise DamagedPictureError("is truncated")
-        return self._value >> self._left & ((1 << count) - 1)
-
-    def skip_uvlc(self) -> None:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-        self.take(zeros)
-
-
 def _frame_pixels(header: bytes) -> int:
-    bits = _Bits(header)
+    bits = Bits(header)
     bits.take(4)  # profile, still picture
     if bits.take(1):  # a reduced header
         bits.take(5)
@@ -67,12 +50,12 @@ def _frame_pixels(header: bytes) -> int:
     return (bits.take(width_bits) + 1) * (bits.take(height_bits) + 1)
 
 
-def _skip_operating_points(bits: _Bits) -> None:
+def _skip_operating_points(bits: Bits) -> None:
     delay_bits = 0
     if bits.take(1):  # timing
         bits.take(64)
         if bits.take(1):
-            bits.skip_uvlc()
+            bits.take_golomb()
         if bits.take(1):  # decoder model
             delay_bits = bits.take(5) + 1
             bits.take(42)

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from echoes_rt.io.colour import coding_of_numbers
 from echoes_rt.io.picture_headers.av1 import largest_frame
 from echoes_rt.io.picture_headers.header import DamagedPictureError, PictureHeader, parts
+from echoes_rt.io.picture_headers.hevc import largest_configured, largest_picture
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 # Measured: planes, frames of reference and the pixels of them, once more for what is beside them.
 _PIXEL_BYTES, _PIXEL_BYTES_WITH_ALPHA = 17, 31
+
+# Of pictures made of other items: where their size stands.
+_CANVASES = {b"grid": 4, b"iovl": 10}
 
 # From (quarter turns counterclockwise, axis of mirroring or None), in this order, to EXIF's number.
 _ORIENTATIONS = {
@@ -58,9 +62,7 @@ def read_heif(data: bytes) -> PictureHeader:
             depth = (12 if payload[2] & 0x20 else 10) if payload[2] & 0x40 else 8
     if size is None:
         raise DamagedPictureError("does not say its size")
-    pixels = size[0] * size[1]
-    if name == "AVIF":
-        pixels = max(pixels, *(largest_frame(item) for item in _items(data, inner)), 0)
+    pixels = max(size[0] * size[1], _largest(data, inner, name))
     has_alpha = b"auxC" in data[slice(*inner)]
     per_pixel = _PIXEL_BYTES_WITH_ALPHA if has_alpha else _PIXEL_BYTES
     decoded_bytes = pixels * per_pixel * (1 if depth == 8 else 2)
@@ -75,6 +77,39 @@ def read_heif(data: bytes) -> PictureHeader:
         icc=icc,
         coding=coding if icc is None else None,
     )
+
+
+def _largest(data: bytes, meta: tuple[int, int], name: str) -> int:
+    """Pixels of the largest picture that a decoder makes, whatever the container says of it."""
+    kinds = _kinds(data, meta)
+    sizes = [0]
+    if name == "HEIC":
+        ipco = _child(data, *_child(data, *meta, b"iprp"), b"ipco")
+        records = (data[a:b] for kind, a, b in _boxes(data, *ipco) if kind == b"hvcC")
+        sizes += [largest_configured(record) for record in records]
+    for item, content in _items(data, meta):
+        for kind in kinds.get(item, ()):
+            if kind in _CANVASES:
+                code = ">II" if content[1] & 1 else ">HH"
+                width, height = struct.unpack_from(code, content, _CANVASES[kind])
+                sizes.append(width * height)
+            elif kind == b"hvc1":
+                sizes.append(largest_picture(content))
+            elif kind == b"av01":
+                sizes.append(largest_frame(content))
+    return max(sizes)
+
+
+def _kinds(data: bytes, meta: tuple[int, int]) -> dict[int, set[bytes]]:
+    """What each item is, by all that is said of it."""
+    at, end = _child(data, *meta, b"iinf")
+    kinds: dict[int, set[bytes]] = {}
+    for kind, start, _ in _boxes(data, at + (8 if data[at] else 6), end):
+        if kind == b"infe" and data[start] >= 2:
+            code = ">H2x4s" if data[start] == 2 else ">I2x4s"
+            item, said = struct.unpack_from(code, data, start + 4)
+            kinds.setdefault(item, set()).add(said)
+    return kinds
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -109,8 +144,8 @@ def _primary(data: bytes, at: int, end: int) -> int:
     return int(item)
 
 
-def _items(data: bytes, meta: tuple[int, int]) -> Iterator[bytes]:
-    """The content of each item; those in pieces are put together."""
+def _items(data: bytes, meta: tuple[int, int]) -> Iterator[tuple[int, bytes]]:
+    """Number and content of each item; those in pieces are put together."""
     at, end = _child(data, *meta, b"iloc")
     inside = next((start for kind, start, _ in _boxes(data, *meta) if kind == b"idat"), 0)
     version, sizes, more = struct.unpack_from(">BxxxBB", data, at)
@@ -127,7 +162,7 @@ def _items(data: bytes, meta: tuple[int, int]) -> Iterator[bytes]:
 
     walked, left = parts(), 2 * len(data)
     for _ in zip(range(number(4 if version == 2 else 2)), walked, strict=False):
-        number(4 if version == 2 else 2)
+        item = number(4 if version == 2 else 2)
         is_inside = bool(version and number(2) & 15 == 1)
         number(2)
         base = number(base_size) + (inside if is_inside else 0)
@@ -140,7 +175,7 @@ def _items(data: bytes, meta: tuple[int, int]) -> Iterator[bytes]:
             if left < 0:
                 raise DamagedPictureError("is damaged: its parts lie over each other")
             pieces.append(data[begin : begin + length])
-        yield b"".join(pieces)
+        yield item, b"".join(pieces)
 
 
 def _properties(data: bytes, iprp: tuple[int, int], item: int) -> list[tuple[bytes, bytes]]:
