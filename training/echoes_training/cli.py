@@ -18,7 +18,7 @@ from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.command import evaluate, listen
-from echoes_training.evaluate.dials import index_option
+from echoes_training.evaluate.dials import count_option, index_option
 from echoes_training.evaluate.probe_command import probe
 from echoes_training.published.command import import_command
 
@@ -91,7 +91,12 @@ def run_options(train: Callable[..., None]) -> Callable[..., None]:
             required=True,
             help="Folder of the run: settings, metrics, samples, checkpoint.",
         ),
-        click.option("--preset", type=click.Choice(PRESET_NAMES), show_default=DEFAULT_PRESET),
+        click.option(
+            "--preset",
+            type=click.Choice(PRESET_NAMES),
+            show_default=DEFAULT_PRESET,
+            help="Size of the model, and the settings that go with it.",
+        ),
         click.option(
             "--set",
             "assignments",
@@ -214,11 +219,18 @@ def vocoder(index: Path, ear: Path | None, **options: Any) -> None:
 @click.option("--image-codec", "image_run", type=_RUN, help="Run of the picture codec.")
 @click.option("--mel-codec", "mel_run", type=_RUN, help="Run of the mel codec.")
 @click.option("--codecs", help="Instead of both runs: a bundle that holds them, or its name.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
-@click.option("--image-views", type=click.IntRange(1), default=16, show_default=True)
-@click.option("--audio-views", type=click.IntRange(1), default=12, show_default=True)
-@click.option("--unpaired-views", type=click.IntRange(1), default=2, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The cache, a .safetensors file.",
+)
+@count_option("--image-views", 16, "Views of each picture.")
+@count_option("--audio-views", 12, "Views of each sound.")
+@count_option("--unpaired-views", 2, "Views of what has no partner.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="What draws the views."
+)
 def tokenize_command(
     index: Path | None,
     shards: Path | None,
@@ -229,11 +241,11 @@ def tokenize_command(
     out: Path,
     **views: int,
 ) -> None:
-    """Cache the codes of every picture and sound, in many augmented views.
+    """Cache the codes of every picture and sound.
 
-    Of shards, each frame of a clip is a view of its picture, and the sound is taken as it is; the
-    options for views and the seed do not count. Run it again after an interruption: whole shards
-    are kept.
+    Each is cached in many augmented views. Of shards, each frame of a clip is a view of its
+    picture, and the sound is taken as it is; the options for views and the seed do not count. Run
+    it again after an interruption: whole shards are kept.
 
     Example: echoes-train tokenize --index data/index.jsonl --image-codec runs/image
     --mel-codec runs/mel --out runs/tokens.safetensors
@@ -325,7 +337,7 @@ def transformer(tokens: Path, start_from: str | None, **options: Any) -> None:
 )
 @run_options
 def distill(tokens: Path, teacher: str, **options: Any) -> None:
-    """Train a transformer to decode in a few passes, with the guidance folded in.
+    """Train a transformer to decode in few passes, unguided.
 
     The student answers in each of its passes, without guidance, what the guided teacher comes to
     in its own, more steps: for either medium, from nothing or from a part, with and without the

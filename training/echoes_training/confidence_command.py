@@ -13,10 +13,11 @@ from echoes_training.evaluate.dials import OUT_FILE, codec_option, count_option,
 @count_option("--views", 3, "Views of each training picture that the head learns from.")
 @click.option("--out", type=OUT_FILE, required=True, help="A .safetensors file for the exporter.")
 def confidence(codec: str, index: Path, views: int, out: Path) -> None:
-    """Learn to tell pictures of what has a label from all others, by their codes.
+    """Learn to tell pictures that have a label from all others.
 
-    The index needs pictures without a label beside those that have one, as every category of
-    Caltech-101 is indexed. The threshold, and the figures that are printed, come from validation.
+    It tells by their codes. The index needs pictures without a label beside those that have one, as
+    every category of Caltech-101 is indexed. The threshold, and the figures that are printed,
+    come from validation.
 
     Example: echoes-train confidence --codec runs/image --index data/index.jsonl
     --out runs/confidence.safetensors

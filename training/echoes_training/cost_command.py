@@ -6,7 +6,13 @@ from echoes_training import PRESET_NAMES
 
 
 @click.command()
-@click.option("--preset", type=click.Choice(PRESET_NAMES), default="base", show_default=True)
+@click.option(
+    "--preset",
+    type=click.Choice(PRESET_NAMES),
+    default="base",
+    show_default=True,
+    help="Size of the transformer.",
+)
 @click.option(
     "--clips",
     type=click.IntRange(1),
@@ -32,7 +38,9 @@ from echoes_training import PRESET_NAMES
     help="Share of the peak that is reached: an assumption, not a measurement.",
 )
 def cost(preset: str, clips: int, pictures: int, peak_tflops: float, utilization: float) -> None:
-    """Estimate the GPU hours of a training with given codecs, by counting operations.
+    """Estimate the GPU hours of training a transformer.
+
+    The codecs are given; the operations of the training are counted.
 
     Example: echoes-train cost --preset large --peak-tflops 312
     """

@@ -36,9 +36,10 @@ def quantize(
     pictures: int,
     overwrite: bool,
 ) -> None:
-    """Make an int8 bundle of BUNDLE for CPUs: the transformer's matrices in 8-bit integers.
+    """Make an int8 bundle of BUNDLE, for CPUs.
 
-    BUNDLE is a folder, a zip or the name of a bundled one.
+    The transformer's matrices become 8-bit integers. BUNDLE is a folder, a zip or the name of a
+    bundled one.
 
     Prints how far its scores and tokens move. What that does to the sounds, echoes-train evaluate
     tells; what it gains on a machine, echoes-rt profile BUNDLE --compare OUT.

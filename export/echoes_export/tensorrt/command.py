@@ -78,8 +78,20 @@ def _architectures(
     callback=_architectures,
     help="Compute capabilities times ten, e.g. 75,80,86,89,120. [default: this machine's GPU]",
 )
-@click.option("--max-batch", type=click.IntRange(1, 64), default=4, show_default=True)
-@click.option("--max-steps", type=click.IntRange(1, 1024), default=64, show_default=True)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Results of one call.",
+)
+@click.option(
+    "--max-steps",
+    type=click.IntRange(1, 1024),
+    default=64,
+    show_default=True,
+    help="Decoding passes.",
+)
 @click.option(
     "--picture",
     "files",

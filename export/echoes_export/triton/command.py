@@ -20,7 +20,7 @@ import click
 )
 @click.option("--overwrite", is_flag=True, help="Replace a repository that lies at --out.")
 def triton(bundle: str, out: Path, max_batch: int, tensorrt: bool, overwrite: bool) -> None:
-    """Make a model repository of BUNDLE for NVIDIA's Triton server (experimental).
+    """Make a Triton model repository of BUNDLE (experimental).
 
     BUNDLE is a folder, a zip or the name of a bundled one. The repository has an ensemble for each
     direction, image_to_audio and audio_to_image, which python -m echoes_export.triton.client asks.

@@ -57,9 +57,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep embeddings here; made again only if media or networks change.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the embedders run.",
+)
 def metrics(out: Path, **options: Any) -> None:
-    """Compare generated with real sounds by the metrics that papers report.
+    """Compare generated with real sounds by the metrics of papers.
 
     FAD and other Frechet distances, KL, inception score, and with --pictures CLIP-score and
     ImageBind score, as av-benchmark computes them, on embeddings by networks of yours.

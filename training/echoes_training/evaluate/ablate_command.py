@@ -45,18 +45,25 @@ DIALS = ("guidance", "steps", "temperature")
     metavar="START STOP",
     help="Shares of the steps between which alone guidance is on.",
 )
-@click.option("--try-steps", "values_steps", type=int, multiple=True)
-@click.option("--try-temperature", "values_temperature", type=float, multiple=True)
+@click.option("--try-steps", "values_steps", type=int, multiple=True, help="Steps to try.")
+@click.option(
+    "--try-temperature",
+    "values_temperature",
+    type=float,
+    multiple=True,
+    help="A temperature to try.",
+)
 @count_option("--pictures-per-label", 6, "Held-out pictures to make sounds of.")
 @count_option("--seeds", 1, "Sounds of each picture; with two or more, their variety is measured.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")
 @sampling_options
 @machine_options
 def ablate(bundles: tuple[str, ...], out: Path, figure: Path | None, **options: Any) -> None:
-    """Vary one sampling setting at a time and count the sounds that are recognised.
+    """Vary sampling settings one at a time.
 
-    The other settings are the bundle's own or those given. Every result is kept in the
-    .json file: the same command goes on where it was stopped, another sweep is added.
+    Counts the sounds that are recognised. The other settings are the bundle's own or those
+    given. Every result is kept in the .json file: the same command goes on where it was
+    stopped, another sweep is added.
 
     Example: echoes-train ablate --bundle mini=echoes-mini --index data/index.jsonl --cache cache
     --out ablation.json --sweep guidance

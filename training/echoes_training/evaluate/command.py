@@ -57,7 +57,9 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @sampling_options
 @machine_options
 def evaluate(out: Path, figure: Path | None, sheet: Path | None, **options: Any) -> None:
-    """Judge a bundle on held-out media, with classifiers trained on the others.
+    """Judge a bundle on held-out media.
+
+    With --ear by an independent ear; and by classifiers trained on the training split.
 
     Example: echoes-train evaluate --bundle echoes-mini --index data/index.jsonl --cache cache
     --out report.json --sheet sheet.png
@@ -141,7 +143,7 @@ def listen(
     per_label: int,
     out: Path,
 ) -> None:
-    """Judge real sounds after each part of the chain: log-mel, vocoder, codec.
+    """Judge real sounds after log-mel, vocoder and codec.
 
     Prints a table, and draws the first sound of each label after each part.
 

@@ -41,20 +41,39 @@ def sampling_options(function: F) -> F:
     """The runtime's dials; what is not given is the bundle's default."""
     return _decorated(
         function,
-        click.option("--steps", type=int),
-        click.option("--guidance-scale", type=float),
-        click.option("--temperature", type=float),
-        click.option("--guidance-schedule", type=click.Choice(GUIDANCE_SCHEDULES)),
-        click.option("--guidance-interval", type=(float, float), metavar="START STOP"),
+        click.option("--steps", type=int, help="Decoding passes. [default: the bundle's]"),
+        click.option(
+            "--guidance-scale", type=float, help="1 turns it off. [default: the bundle's]"
+        ),
+        click.option(
+            "--temperature", type=float, help="Sampling temperature. [default: the bundle's]"
+        ),
+        click.option(
+            "--guidance-schedule",
+            type=click.Choice(GUIDANCE_SCHEDULES),
+            help="annealed falls to 1 during decoding. [default: the bundle's]",
+        ),
+        click.option(
+            "--guidance-interval",
+            type=(float, float),
+            metavar="START STOP",
+            help="Fractions of the steps between which guidance is on. [default: the bundle's]",
+        ),
     )
 
 
 def machine_options(function: F) -> F:
     return _decorated(
         function,
-        click.option("--batch-size", type=click.IntRange(1), default=8, show_default=True),
-        click.option("--device", default="auto", show_default=True),
-        click.option("--threads", type=click.IntRange(1, 1024)),
+        count_option("--batch-size", 8, "Results that are made together."),
+        click.option(
+            "--device", default="auto", show_default=True, help="As echoes-rt generate takes it."
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 1024),
+            help="CPU threads. [default: one per usable core]",
+        ),
     )
 
 

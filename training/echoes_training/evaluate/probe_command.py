@@ -23,7 +23,9 @@ from echoes_training.evaluate.dials import (
 def probe(
     codec: str, index: Path, split: str, labels: tuple[str, ...], views: int, out: Path | None
 ) -> None:
-    """Measure what the codes of pictures tell: labels, use of the codebook, pixels.
+    """Measure what the codes of pictures tell.
+
+    That is, of labels and of pixels; and how much of the codebook is used.
 
     Example: echoes-train probe --codec runs/image --index data/index.jsonl
     """

@@ -20,11 +20,11 @@ LAYOUT_NAMES = ("taming", "maskgit", "specvqgan", "melgan")
     help="Folder of the new run.",
 )
 def import_command(layout: str, checkpoint: Path, run: Path) -> None:
-    """Turn a published CHECKPOINT into a run that tokenize and export take.
+    """Turn a published CHECKPOINT into a run.
 
-    taming is the picture codec vqgan_imagenet_f16_1024, maskgit that of MaskGIT and MAGE,
-    specvqgan the sound codec of SpecVQGAN's VGGSound models, melgan their vocoder. Nothing in the
-    file is ever run.
+    tokenize and export take such a run. taming is the picture codec vqgan_imagenet_f16_1024,
+    maskgit that of MaskGIT and MAGE, specvqgan the sound codec of SpecVQGAN's VGGSound models,
+    melgan their vocoder. Nothing in the file is ever run.
 
     Example: echoes-train import specvqgan last.ckpt --out runs/mel
     """

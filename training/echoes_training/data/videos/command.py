@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="VGGSound's or AudioSet's csv.  [default: the beginning of every video of FOLDER]",
 )
-@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the shards and of skipped.csv.",
+)
 @click.option(
     "--preset",
     type=click.Choice(PRESET_NAMES),
@@ -30,7 +35,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Its picture size and sample rate are kept.",
 )
-@click.option("--frames", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option(
+    "--frames",
+    type=click.IntRange(1, 1000),
+    default=10,
+    show_default=True,
+    help="Of each clip, evenly spread.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0, 600, min_open=True),
@@ -51,7 +62,13 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "heldout"]),
     help="Where the table has none.  [default: one video in ten is held out]",
 )
-@click.option("--clips-per-shard", type=click.IntRange(1), default=500, show_default=True)
+@click.option(
+    "--clips-per-shard",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Clips of one tar file.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: one a core]")
 def videos(
     folder: Path,
@@ -66,11 +83,12 @@ def videos(
     clips_per_shard: int,
     workers: int | None,
 ) -> None:
-    """Make WebDataset shards of the videos in FOLDER: frames and sound of each clip.
+    """Make WebDataset shards of the videos in FOLDER.
 
-    With --table, files are found by their names: ID_START (as VGGSound is spread), ID_START_END, in
-    seconds or milliseconds, or ID for a whole video. Run it again after an interruption: whole
-    shards are kept. What cannot be used is listed in skipped.csv with the reason.
+    Of each clip they hold frames and sound. With --table, files are found by their names:
+    ID_START (as VGGSound is spread), ID_START_END, in seconds or milliseconds, or ID for a
+    whole video. Run it again after an interruption: whole shards are kept. What cannot be used
+    is listed in skipped.csv with the reason.
 
     Example: echoes-train prepare videos vggsound --table vggsound.csv --preset base --out shards
     """
