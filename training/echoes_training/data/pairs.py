@@ -72,10 +72,9 @@ def _named_alike(folder: Path) -> Iterator[Row]:
             f"{folder} has no picture and sound of the same name, as dog.jpg and dog.wav"
         )
     if len(paired) < len(media):
-        alone = next(name for name in media if name not in paired)
-        logger.warning(
-            "%d files of %s have no partner, as %s", len(media) - len(paired), folder, alone
-        )
+        alone = [str(name) for name in media if name not in paired]
+        more = f" and {len(alone) - 9} more" if len(alone) > 9 else ""
+        logger.warning("without a partner in %s: %s%s", folder, ", ".join(alone[:9]), more)
     for name, found in paired.items():
         if len(found["audio"]) > 1:
             raise InputError(f"{folder} has several sounds of the name {name}; keep one")
@@ -118,7 +117,9 @@ def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
 
 def _check_columns(place: str, names: Collection[str]) -> None:
     if missing := [name for name in REQUIRED if name not in names]:
-        raise InputError(f"{place}: the column {' and '.join(missing)} is missing")
+        raise InputError(
+            f"{place}: columns missing: {', '.join(missing)}; found: {', '.join(names) or 'none'}"
+        )
     if unknown := [name for name in names if name not in (*REQUIRED, *OPTIONAL)]:
         raise InputError(
             f"{place}: unknown column {', '.join(map(repr, unknown))}; "

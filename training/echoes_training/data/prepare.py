@@ -28,7 +28,7 @@ _OUT = click.Path(file_okay=False, path_type=Path)
 
 @click.group()
 def prepare() -> None:
-    """Make what the trainings read: an index of pictures and sounds, or shards of videos."""
+    """Make an index of pictures and sounds, or shards of videos."""
 
 
 prepare.add_command(videos)
@@ -47,8 +47,20 @@ prepare.add_command(videos)
     help="General MIDI soundfont for labels that it plays, and for all its voices.",
 )
 @click.option("--out", required=True, type=_OUT, help="Gets index.jsonl and audio/.")
-@click.option("--renders", type=click.IntRange(0, 10_000), default=120, show_default=True)
-@click.option("--heldout-renders", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "--renders",
+    type=click.IntRange(0, 10_000),
+    default=120,
+    show_default=True,
+    help="Clips of each label that the soundfont plays, to train and to choose on.",
+)
+@click.option(
+    "--heldout-renders",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="More of each, held out.",
+)
 @click.option(
     "--unlabelled-renders",
     type=click.IntRange(0, 1000),
@@ -67,9 +79,10 @@ def media(
     heldout_renders: int,
     unlabelled_renders: int,
 ) -> None:
-    """Index Caltech-101, ESC-10 and a table of recordings, and render what a soundfont plays.
+    """Index Caltech-101, ESC-10, recordings and a soundfont.
 
-    Run it again after an interruption: what is rendered already is kept.
+    What the soundfont plays is rendered. Run it again after an interruption: what is rendered
+    already is kept.
     """
     from echoes_training.data.index import with_recordings_whole
     from echoes_training.data.public import (
@@ -99,20 +112,22 @@ def media(
 @click.argument("table", type=click.Path(exists=True, path_type=Path), metavar="TABLE|FOLDER")
 @click.option("--out", required=True, type=_OUT, help="Gets index.jsonl.")
 def pairs(table: Path, out: Path) -> None:
-    """Index your own pairs from TABLE, a .csv or .jsonl file, or FOLDER, which pairs them by name.
+    """Index your own pairs, from a folder or a table.
 
-    In a folder dog.jpg belongs to dog.wav. A table's columns are image and audio, and if you like
-    start (seconds), label, split (train, validation or heldout) and licence. Paths are relative to
-    the table. Where split is left out,
-    one picture in ten is for validation and one held out, always the same ones, with all rows that
-    share a file with it.
+    In a FOLDER dog.jpg belongs to dog.wav. A TABLE, a .csv or .jsonl file, has the columns image
+    and audio, and if you like start (seconds), label, split (train, validation or val, heldout or
+    test) and licence. Paths are relative to the table. Where split is left out, one picture in ten
+    is for validation and one held out, always the same ones, with all rows that share a file with
+    it.
+
+    Example: echoes-train prepare pairs photos-and-sounds --out data
     """
     from echoes_training.data.pairs import read_pairs
 
     clips = read_pairs(table)
     _make_folder(out)
     good, broken = _usable_clips(clips)
-    _check_enough(good, table)
+    _check_enough(good, broken, table)
     _finish(out, good, broken)
 
 
@@ -127,15 +142,16 @@ def usable_pairs(table: Path) -> "list[Clip]":
     good, broken = _usable_clips(read_pairs(table))
     for reason in broken:
         click.echo(f"skipped {reason}", err=True)
-    _check_enough(good, table)
+    _check_enough(good, broken, table)
     return good
 
 
-def _check_enough(pairs: "Sequence[Clip]", table: Path) -> None:
+def _check_enough(pairs: "Sequence[Clip]", broken: Sequence[str], table: Path) -> None:
     if len(pairs) < FEWEST_PAIRS:
+        reason = f"; skipped {broken[0]}" if broken else ""
         raise InputError(
             f"at least {FEWEST_PAIRS} pairs are needed, to train on, to measure on and to hold "
-            f"out, {table} has {len(pairs)} that can be used"
+            f"out, {table} has {len(pairs)} that can be used{reason}"
         )
 
 
