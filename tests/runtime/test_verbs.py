@@ -139,7 +139,7 @@ def test_verb_takes_the_dials(verb: str, run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (None, "no sound file at bad.wav"),
+        (None, "there is no file bad.wav"),
         (b"", "bad.wav is not a sound that can be read: "),
         (b"RIFFhello", "bad.wav is not a sound that can be read: "),
     ],
@@ -299,15 +299,16 @@ PICTURE_PART = (
         ),
         (
             ("generate", "picture.jpg", "out.png"),
-            "cannot write out.png: unknown suffix '.png'; use .wav, .flac, .ogg, .mp3",
+            "generate makes a sound of a picture, got picture.jpg and out.png; use vary for "
+            "another picture",
         ),
         (
             ("generate", "in.wav", "out.gif"),
-            "cannot write out.gif: unknown suffix '.gif'; use .png, .jpg, .jpeg, .webp, .bmp",
+            "cannot write out.gif: a picture ends in .png, .jpg, .jpeg, .webp, .bmp",
         ),
         (
             ("generate", "picture.jpg", "in.wav", "out.wav"),
-            "with several sources OUT must be a folder, got out.wav",
+            "OUT must be a folder for several sources or a folder of them, got out.wav",
         ),
         (
             ("generate", "picture.jpg", "picture.jpg", "."),
@@ -362,7 +363,7 @@ PICTURE_PART = (
             "the part to fill in must lie within the 0.50 s of the sound, got 0.3 s to 0.2 s",
         ),
         (
-            ("continue", "picture.jpg", "out.png"),
+            ("continue", "picture.jpg", "out.wav"),
             "continue needs a sound, got picture.jpg; use generate for a picture",
         ),
         (
@@ -376,7 +377,7 @@ PICTURE_PART = (
         (("vary", "in.wav", "out.wav", "--keep", 2), "keep must be in [0, 1], got 2"),
         (
             ("vary", "picture.jpg", "out.wav"),
-            "cannot write out.wav: unknown suffix '.wav'; use .png, .jpg, .jpeg, .webp, .bmp",
+            "cannot write out.wav: a picture ends in .png, .jpg, .jpeg, .webp, .bmp",
         ),
     ],
 )

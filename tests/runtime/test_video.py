@@ -248,9 +248,9 @@ def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("none.mp4", "out.mp4"), "no video at none.mp4"),
+        (("none.mp4", "out.mp4"), "there is no file none.mp4"),
         (("text.mp4", "out.mp4"), "text.mp4 is not a video that can be read: "),
-        (("clip.mp4", "out.avi"), "cannot write out.avi: unknown suffix '.avi'; use .mp4, .m4v, "),
+        (("clip.mp4", "out.avi"), "cannot write out.avi: a video or its sound ends in .mp4, .m4v"),
         (("clip.mp4", "no/out.mp4"), "cannot write no/out.mp4: there is no folder no; make it"),
         (("clip.mp4", "out.mp4", "--count", 2), "a video goes without --count, --dur"),
         (("clip.mp4", "out.mp4", "--start", 1), "a video goes without --count, --duration and"),

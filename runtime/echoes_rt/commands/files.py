@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,13 @@ def read_source(path: Path) -> SourceFile:
     """The path, or what standard input holds.
 
     Raises:
-        InputError: if that is nothing, or a terminal.
+        InputError: if there is no such file, or standard input is empty or a terminal.
     """
     from echoes_rt.io.source_file import read_stream
 
     if path != STANDARD:
+        if not os.path.lexists(path):
+            raise InputError(f"there is no file {path}")
         return path
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("- reads a file from standard input, and that is a terminal; pipe it in")
@@ -36,18 +39,24 @@ def read_source(path: Path) -> SourceFile:
 def expand(sources: tuple[Path, ...]) -> list[SourceFile]:
     """The sources, with what can be read in a folder in its place, and standard input read.
 
+    Of several files one may be missing: the others are still made.
+
     Raises:
-        InputError: if a folder has nothing that can be read.
+        InputError: if a folder has nothing that can be read, or a single file is not there.
     """
     files: list[SourceFile] = []
     for source in sources:
-        files += _in_folder(source) if _is_folder(source) else [read_source(source)]
+        if _is_folder(source):
+            files += _in_folder(source)
+        else:
+            is_one_of_several = len(sources) > 1 and source != STANDARD
+            files.append(source if is_one_of_several else read_source(source))
     return files
 
 
-def are_several(sources: tuple[Path, ...]) -> bool:
-    """Whether what is made of them needs a folder."""
-    return len(sources) > 1 or _is_folder(sources[0])
+def needs_folder(sources: tuple[Path, ...], out: str) -> bool:
+    """Whether what is made of them goes into a folder, be it there or not."""
+    return len(sources) > 1 or _is_folder(sources[0]) or out.endswith(("/", os.sep))
 
 
 @contextmanager
@@ -103,7 +112,7 @@ def _in_folder(folder: Path) -> list[SourceFile]:
 
 
 def output_files(
-    files: list[SourceFile], out: Path, results: int, *, is_several: bool
+    files: list[SourceFile], out: Path, results: int, *, is_into_folder: bool
 ) -> list[list[Path]]:
     """Where the results of each file go, checked before any work.
 
@@ -111,14 +120,14 @@ def output_files(
         files: from ``expand``.
         out: a name, or a folder.
         results: of each file.
-        is_several: ``out`` must be a folder, and is made if there is none.
+        is_into_folder: ``out`` must be a folder, and is made if there is none.
 
     Raises:
         InputError: if a file and its result are of the same medium, or nothing can be written, or
             a result would take the place of a source.
     """
     from echoes_rt.io.audio import check_sound_path
-    from echoes_rt.io.image import check_image_path
+    from echoes_rt.io.image import PICTURE_SUFFIXES, check_image_path
     from echoes_rt.io.output_file import check_not_input, is_folder
     from echoes_rt.io.sound_file import is_sound_path
     from echoes_rt.io.sources import medium_of
@@ -134,15 +143,20 @@ def output_files(
         else:
             suffix, check = ".png", check_image_path
         stem = file.stem if isinstance(file, Path) else "stdin"
-        name = out / f"{stem}{suffix}" if is_there or is_several else out
+        name = out / f"{stem}{suffix}" if is_there or is_into_folder else out
         if check is check_image_path and is_sound_path(name):
             raise InputError(
                 f"generate makes a picture of a sound, got {file} and {name}; "
                 "use vary or continue for more sound"
             )
+        if check is check_sound_path and name.suffix.lower() in PICTURE_SUFFIXES:
+            raise InputError(
+                f"generate makes a sound of a picture, got {file} and {name}; "
+                "use vary for another picture"
+            )
         numbered = [name.with_stem(f"{name.stem}-{i + 1}") for i in range(results)]
         files_of.append((check, numbered if results > 1 else [name]))
-    if is_several and not is_there:
+    if is_into_folder and not is_there:
         _make_folder(out)
     written = [check(name).resolve() for check, names in files_of for name in names]
     if len(set(written)) < len(written):
@@ -167,7 +181,9 @@ def _make_folder(folder: Path) -> None:
     from echoes_rt.io.video import WRITTEN_VIDEO_SUFFIXES
 
     if folder.suffix.lower() in (*SOUND_SUFFIXES, *PICTURE_SUFFIXES, *WRITTEN_VIDEO_SUFFIXES):
-        raise InputError(f"with several sources OUT must be a folder, got {folder}")
+        raise InputError(
+            f"OUT must be a folder for several sources or a folder of them, got {folder}"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

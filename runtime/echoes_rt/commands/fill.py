@@ -44,7 +44,7 @@ def inpaint(
     quiet: bool,
     **options: Any,
 ) -> None:
-    """Replace a part of a sound or of a picture; the rest stays as it is.
+    """Replace a part of a sound or picture; the rest stays as it is.
 
     A sound needs --from and --to, a picture needs --mask.
 
@@ -112,13 +112,15 @@ def continue_(
 
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
+    from echoes_rt.io.sources import is_sound
     from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.stream import MAX_HELD_S, check_duration
 
     begin = time.perf_counter()
     given = read_source(source)
-    if not _same_medium(given, out, image):
+    if not is_sound(given):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
+    _same_medium(given, out, image)
     check_duration(duration, MAX_HELD_S)
     echoes = Echoes.load(bundle, device=device, threads=threads)
     with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from echoes_rt.commands.files import (
-    are_several,
     expand,
     is_watched,
+    needs_folder,
     output_files,
     writable,
 )
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("sources", nargs=-1, required=True, type=FILE, metavar="SOURCE...")
-@click.argument("out", type=FILE)
+@click.argument("sources", nargs=-1, type=FILE, metavar="SOURCE...")
+@click.argument("out", metavar="OUT")
 @click.option(
     "--count", type=int, default=1, show_default=True, metavar="N", help="Results of each source."
 )
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 @verb_options
 def generate(
     sources: tuple[Path, ...],
-    out: Path,
+    out: str,
     count: int,
     rank: int | None,
     duration: float | None,
@@ -71,8 +71,9 @@ def generate(
     A picture SOURCE gives a sound: OUT ends in .wav, .flac, .ogg or .mp3. A sound SOURCE gives a
     picture: OUT ends in .png, .jpg, .webp or .bmp. A video SOURCE gives a video OUT with the sound
     of what it shows, or that sound alone; or a picture OUT of its own sound. With several SOURCEs
-    or a folder of them OUT is a folder, which is made if there is none; with --count a number is
-    added to the name. As SOURCE or OUT, - is standard input or output, which gets WAV or PNG.
+    or a folder of them, or if it ends in a slash, OUT is a folder, which is made if there is none;
+    with --count a number is added to the name. As SOURCE or OUT, - is standard input or output,
+    which gets WAV or PNG.
 
     \b
     Example: echoes-rt generate dog.jpg dog.wav --seed 7
@@ -87,6 +88,9 @@ def generate(
     from echoes_rt.tasks.whole import BATCH, check_count, parts_of
 
     begin = time.perf_counter()
+    if not sources:
+        raise click.UsageError(f"give SOURCE and OUT, got {out} alone")
+    place = Path(out)
     check_count(count, rank)
     if duration is not None and (count > 1 or start):
         raise InputError(
@@ -94,19 +98,20 @@ def generate(
         )
     files = expand(sources)
     is_plain = count == 1 and duration is None and not start
-    if not is_plain and any(is_watched(file, out) for file in files):
+    if not is_plain and any(is_watched(file, place) for file in files):
         raise InputError("a video goes without --count, --duration and --start")
     reports: list[Report] = []
     failures: list[Report] = []
     guesses: list[str] = []
     results = count if rank is None else rank
-    with writable(out, files, results) as target:
-        outputs = output_files(files, target, results, is_several=are_several(sources))
+    with writable(place, files, results) as target:
+        is_into_folder = needs_folder(sources, out)
+        outputs = output_files(files, target, results, is_into_folder=is_into_folder)
         echoes = Echoes.load(bundle, device=device, threads=threads)
         # What is wrong is said once, not for each source; all sources have one seed.
         options["seed"] = draw_seed(options["seed"])
         echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
-        one_by_one = duration is not None or any(is_watched(file, out) for file in files)
+        one_by_one = duration is not None or any(is_watched(file, place) for file in files)
         size = 1 if one_by_one else max(1, BATCH // count)
         pairs = [*zip(files, outputs, strict=True)]
         groups = [pairs[start : start + size] for start in range(0, len(pairs), size)]
@@ -115,7 +120,7 @@ def generate(
 
             def make(group: list[_Pair]) -> list[list[Report]]:
                 file, names = group[0]
-                if is_watched(file, out):
+                if is_watched(file, place):
                     return [[_video(echoes, file, names[0], quiet, options)]]
                 if duration is not None:
                     return [[_long(echoes, file, names[0], duration, quiet, options)]]
@@ -141,7 +146,7 @@ def generate(
     took_s = time.perf_counter() - begin
     if guesses and not quiet:
         say("\n".join(guesses), err=True)
-    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures, out=out)
+    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures, out=place)
 
 
 @click.command()

@@ -187,7 +187,7 @@ def check_sound_path(path: Path | str) -> Path:
         InputError: for an unknown suffix or a place that cannot be written.
     """
     path = Path(path)
-    check_suffix(path, SOUND_SUFFIXES)
+    check_suffix(path, "a sound", SOUND_SUFFIXES)
     check_place(path)
     return path
 
@@ -228,7 +228,7 @@ def encode_audio(
 ) -> bytes:
     """What ``write_audio`` would write to a file with the suffix ``format``."""
     name = Path(f"sound.{format}")
-    check_suffix(name, SOUND_SUFFIXES)
+    check_suffix(name, "a sound", SOUND_SUFFIXES)
     encoded = BytesIO()
     try:
         _encoder(name, samples, sample_rate, depth)(encoded, [samples])

@@ -108,7 +108,7 @@ def check_image_path(path: Path | str) -> Path:
         InputError: for an unknown suffix or a place that cannot be written.
     """
     path = Path(path)
-    check_suffix(path, PICTURE_SUFFIXES)
+    check_suffix(path, "a picture", PICTURE_SUFFIXES)
     check_place(path)
     return path
 
@@ -136,7 +136,7 @@ def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Pa
 
 def encode_image(rgb: RgbArray, format: str = "png", icc: bytes | None = None) -> bytes:
     """What ``write_image`` would write to a file with the suffix ``format``."""
-    suffix = check_suffix(Path(f"picture.{format}"), PICTURE_SUFFIXES)
+    suffix = check_suffix(Path(f"picture.{format}"), "a picture", PICTURE_SUFFIXES)
     if suffix == ".bmp" and icc is not None:
         rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
     try:

@@ -20,13 +20,11 @@ _PARTIAL = re.compile(r"\.[0-9a-f]{16}\.partial(\.\w+)?")
 _NOT_REPLACED = (errno.EBUSY, errno.EPERM, errno.EACCES, errno.EXDEV)
 
 
-def check_suffix(path: Path, allowed: Iterable[str]) -> str:
-    """The lower-case suffix, or InputError if it is not one of ``allowed``."""
+def check_suffix(path: Path, what: str, allowed: Iterable[str]) -> str:
+    """The lower-case suffix, or InputError if ``what`` is written cannot have it."""
     suffix = path.suffix.lower()
     if suffix not in allowed:
-        raise InputError(
-            f"cannot write {path}: unknown suffix {path.suffix!r}; use {', '.join(allowed)}"
-        )
+        raise InputError(f"cannot write {path}: {what} ends in {', '.join(allowed)}")
     return suffix
 
 

@@ -47,7 +47,7 @@ def read_stream(stream: IO[bytes], name: str | None = None) -> MemoryFile:
     if not isinstance(data, bytes):
         raise InputError(f"{name} gives {type(data).__name__}, not bytes; open it with mode 'rb'")
     if not data:
-        raise InputError(f"{name} has nothing to read; is it at its end? seek(0) goes back")
+        raise InputError(f"{name} has nothing to read: it is empty, or at its end")
     if len(data) > MAX_MEMORY_BYTES:
         raise InputError(
             f"{name} has more than the {MAX_MEMORY_BYTES} bytes allowed; give a file's name"

@@ -39,7 +39,7 @@ def check_video_path(path: Path) -> Path:
         BackendError: if PyAV is missing.
     """
     import_av("video")
-    check_suffix(path, (*WRITTEN_VIDEO_SUFFIXES, *SOUND_SUFFIXES))
+    check_suffix(path, "a video or its sound", (*WRITTEN_VIDEO_SUFFIXES, *SOUND_SUFFIXES))
     check_place(path)
     return path
 

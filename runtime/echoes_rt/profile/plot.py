@@ -19,7 +19,7 @@ def check_plot(path: Path) -> None:
     Raises:
         InputError: for an unknown suffix, or without matplotlib.
     """
-    check_suffix(path, SUFFIXES)
+    check_suffix(path, "a chart", SUFFIXES)
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
