@@ -129,10 +129,11 @@ def bundle(
     description: str,
     **runs: Path | None,
 ) -> None:
-    """Export the newest checkpoints of four runs as one bundle, verified against torch.
+    """Export four runs as one bundle, verified against torch.
 
-    Exit status 1, and no bundle, if a graph is out of tolerance. With --base, runs that are not
-    given are replaced by the models of that bundle, as after fine-tuning its transformer.
+    Their newest checkpoints count. Exit status 1, and no bundle, if a graph is out of
+    tolerance. With --base, runs that are not given are replaced by the models of that bundle,
+    as after fine-tuning its transformer.
 
     Example: echoes-export bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
@@ -187,9 +188,9 @@ def verify(
     base: str | None,
     **runs: Path | None,
 ) -> None:
-    """Compare the graphs of BUNDLE with the newest checkpoints of the runs it came from.
+    """Compare the graphs of BUNDLE with the runs it came from.
 
-    Exit status 1 if a graph is out of tolerance.
+    Their newest checkpoints count. Exit status 1 if a graph is out of tolerance.
 
     Example: echoes-export verify bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
@@ -206,16 +207,23 @@ def verify(
 
 @main.command()
 @click.argument("bundle_path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.option("--pictures", type=click.IntRange(1, 1000), default=8, show_default=True)
+@click.option(
+    "--pictures",
+    type=click.IntRange(1, 1000),
+    default=8,
+    show_default=True,
+    help="Inputs of noise on which the change is measured.",
+)
 @click.option(
     "--device",
     help="cuda or webgpu: keep only what it runs faster in float16. Default: keep all.",
 )
 def half(bundle_path: Path, pictures: int, device: str | None) -> None:
-    """Add graphs to BUNDLE that compute in float16, for GPUs; they read the same weights.
+    """Add graphs to BUNDLE that compute in float16, for GPUs.
 
-    Prints how far they move what each graph gives, on noise. Devices cuda and webgpu
-    run them from then on. Build TensorRT engines afterwards: older ones are then stale.
+    They read the same weights. Prints how far they move what each graph gives, on noise.
+    Devices cuda and webgpu run them from then on. Build TensorRT engines afterwards: older ones
+    are then stale.
 
     Example: echoes-export half my-bundle --device cuda
     """
@@ -297,7 +305,7 @@ def _read_clips(index: Path | None) -> "list[Clip]":
 
 
 def _card_of(bundle: "Bundle") -> str:
-    from echoes_export.bundle.folder import CARD_NAME
+    from echoes_rt.bundle import CARD_NAME
 
     card = bundle.folder / CARD_NAME
     return _read_text(card) if card.is_file() else ""

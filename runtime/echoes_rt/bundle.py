@@ -20,6 +20,9 @@ DEFAULT_BUNDLE = "echoes-mini"
 BUNDLE_VARIABLE = "ECHOES_RT_BUNDLE"
 BUNDLED_FOLDER = Path(__file__).parent / "bundles"
 
+CARD_NAME = "README.md"
+"""The model card: what taught each label, sources, licences, figures."""
+
 MAX_GRAPH_BYTES = 1 << 31
 
 

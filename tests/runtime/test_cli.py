@@ -115,7 +115,7 @@ def broken_picture(kind: str) -> bytes:
 FORMATS = "give a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC file"
 
 BAD_PICTURES = {
-    "missing": f"no picture at bad.jpg; {FORMATS}",
+    "missing": "there is no file bad.jpg",
     "folder": "folder bad.jpg has no picture, sound or video in it",
     "empty": f"picture bad.jpg is empty; {FORMATS}",
     "truncated": "picture bad.jpg is truncated; give a complete file",
@@ -146,15 +146,29 @@ def test_bad_picture_is_one_line(
 @pytest.mark.parametrize(
     ("out", "line"),
     [
-        ("out.aac", "cannot write out.aac: unknown suffix '.aac'; use .wav, .flac, .ogg, .mp3"),
-        ("out", "cannot write out: unknown suffix ''; use .wav, .flac, .ogg, .mp3"),
+        ("out.aac", "cannot write out.aac: a sound ends in .wav, .flac, .ogg, .mp3"),
+        ("out", "cannot write out: a sound ends in .wav, .flac, .ogg, .mp3"),
+        ("out.wav/", "OUT must be a folder for several sources or a folder of them, got out.wav"),
         ("no/out.wav", "cannot write no/out.wav: there is no folder no; make it first"),
         ("/proc/out.wav", "cannot write /proc/out.wav: No such file or directory"),
     ],
 )
-def test_bad_output_is_one_line_before_any_work(out: str, line: str, run: Run) -> None:
-    # The picture is missing too: the output is looked at first.
-    refused(run("generate", "missing.jpg", out), line)
+def test_bad_output_is_one_line_before_any_work(
+    out: str, line: str, run: Run, tmp_path: Path
+) -> None:
+    # The picture cannot be read either: the output is looked at first.
+    (tmp_path / "broken.jpg").write_text("no picture")
+    refused(run("generate", "broken.jpg", out), line)
+
+
+@pytest.mark.parametrize("out", ["made/", "made/deeper/"])
+def test_output_that_ends_in_a_slash_is_a_folder(out: str, run: Run, tmp_path: Path) -> None:
+    assert run("generate", "picture.jpg", out).exit_code == 0
+    assert soundfile.info(tmp_path / out / "picture.wav").frames == 2048
+
+
+def test_output_that_was_forgotten_is_named(run: Run) -> None:
+    assert "got picture.jpg alone" in run("generate", "picture.jpg").stderr
 
 
 @pytest.mark.parametrize(
@@ -255,6 +269,10 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "sampling  4 steps, guidance scale 2, temperature 1",
     ]
     assert result.stdout.count("graph     ") == 14
+    sizes = [float(size) for size in re.findall(r"([\d.]+) MB", result.stdout)]
+    whole, *parts = sizes
+    assert sum(parts) == pytest.approx(whole, abs=0.01 * len(parts))  # the weights count once
+    assert f"card      {tiny_bundle / 'README.md'}" in result.stdout
 
 
 def test_info_speaks_json(run: Run, tiny_bundle: Path) -> None:

@@ -10,8 +10,6 @@ from pathlib import Path
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import MANIFEST_NAME, DataFile
 
-CARD_NAME = "README.md"
-
 
 @contextmanager
 def appearing(out: Path) -> Iterator[Path]:

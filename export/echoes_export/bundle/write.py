@@ -7,12 +7,13 @@ from pathlib import Path
 import onnx
 
 from echoes_export.bundle.about import About
-from echoes_export.bundle.folder import CARD_NAME, appearing, check_free, data_file
+from echoes_export.bundle.folder import appearing, check_free, data_file
 from echoes_export.bundle.models import Models
 from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, write_weights
 from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_graph
 from echoes_export.graphs.onnx_graph import export_graph, has_weights
 from echoes_export.graphs.wrappers import graph_parts, network_part
+from echoes_rt.bundle import CARD_NAME
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from echoes_rt.format.tokens import MEDIA
 

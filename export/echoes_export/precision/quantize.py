@@ -12,11 +12,11 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from echoes_export.bundle.folder import CARD_NAME, appearing, check_free, data_file
+from echoes_export.bundle.folder import appearing, check_free, data_file
 from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensors
 from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
 from echoes_rt import __version__
-from echoes_rt.bundle import Bundle
+from echoes_rt.bundle import CARD_NAME, Bundle
 from echoes_rt.errors import BundleError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.format.manifest import MANIFEST_NAME, Manifest

@@ -1,6 +1,7 @@
 """What is in a bundle, and what this machine has."""
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,7 +23,7 @@ def info(bundle: str | None, as_json: bool) -> None:
 
     Example: echoes-rt info
     """
-    from echoes_rt.bundle import find_bundle
+    from echoes_rt.bundle import CARD_NAME, find_bundle
 
     opened = find_bundle(bundle)
     if as_json:
@@ -30,14 +31,16 @@ def info(bundle: str | None, as_json: bool) -> None:
         say(json.dumps(report, indent=2))
     else:
         say(f"{opened.source}\n{_manifest_text(opened.manifest)}")
+        if (card := opened.source / CARD_NAME).is_file():
+            say(f"card      {card}: what taught it each label, licences, figures")
 
 
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show what this machine has, and which device is chosen and why.
+    """Show what this machine has, and which device is chosen.
 
-    Exit status 1 if no sound can be made here.
+    It says why, too. Exit status 1 if no sound can be made here.
 
     Example: echoes-rt doctor
     """
@@ -57,6 +60,7 @@ def _manifest_text(manifest: "Manifest") -> str:
         manifest.sampling,
     )
     size = sum(part.size_bytes for part in manifest.files.values())
+    readers = Counter(part.file for entry in manifest.graphs.values() for part in entry.files)
     lines = [
         f"name      {manifest.name}",
         f"license   {manifest.license}",
@@ -70,11 +74,12 @@ def _manifest_text(manifest: "Manifest") -> str:
         f"sampling  {sampling}",
         f"size      {size / 1e6:.2f} MB",
     ]
-    lines += [
-        f"graph     {name}: {entry.file}, {entry.precision}, "
-        f"{sum(part.size_bytes for part in entry.files) / 1e6:.2f} MB"
-        for name, entry in manifest.graphs.items()
-    ]
+    for name, part in manifest.files.items():
+        if readers[name] > 1:
+            lines.append(f"shared    {name}: {part.size_bytes / 1e6:.2f} MB")
+    for name, entry in manifest.graphs.items():
+        own = sum(part.size_bytes for part in entry.files if readers[part.file] == 1)
+        lines.append(f"graph     {name}: {entry.file}, {entry.precision}, {own / 1e6:.2f} MB")
     return "\n".join(lines)
 
 
