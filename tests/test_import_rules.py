@@ -30,6 +30,11 @@ def test_public_names_load_neither_torch_nor_onnxruntime() -> None:
     assert not HEAVY & loaded_by("from echoes_rt import Echoes, Sound")
 
 
+def test_public_names_are_offered_before_they_are_loaded() -> None:
+    code = "import echoes_rt; assert 'Echoes' in dir(echoes_rt)"
+    assert "numpy" not in loaded_by(code)
+
+
 def test_command_line_starts_without_numpy_and_opencv() -> None:
     assert not {"numpy", "cv2", "soundfile"} & loaded_by("import echoes_rt.cli")
 

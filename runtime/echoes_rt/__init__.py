@@ -30,6 +30,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What a completing shell offers, also of what is not loaded yet."""
+    return __all__
+
+
 def __getattr__(name: str) -> object:
     """Loads the pipeline when first asked for, so that the spec and --help stay quick."""
     if name in ("Echoes", "Picture", "Sound", "Stream"):

@@ -68,6 +68,9 @@ class Model:
         self._gpu: Gpu | None = None
         _ENGINES.add(self)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.manifest.name} on {self.choice.device})"
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             f"{type(self).__name__} holds sessions and threads, which cannot be pickled or copied; "

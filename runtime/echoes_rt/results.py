@@ -6,15 +6,15 @@ import base64
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, overload
+from typing import IO, ClassVar, overload
 
 import numpy as np
 
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.format.sampling import Sampling
-from echoes_rt.io.audio import encode_audio, write_audio
-from echoes_rt.io.image import RgbArray, encode_image, write_image
+from echoes_rt.io.audio import SOUND_SUFFIXES, encode_audio, write_audio
+from echoes_rt.io.image import PICTURE_SUFFIXES, RgbArray, encode_image, write_image
 from echoes_rt.io.sound_file import Depth, Samples
 
 
@@ -26,6 +26,8 @@ class Result(ABC):
         timings_ms: wall-clock time by stage, in the order of the stages; of things that were made
             together, the time of all.
     """
+
+    _suffixes: ClassVar[tuple[str, ...]]
 
     codes: IntArray
     seed: int
@@ -39,11 +41,12 @@ class Result(ABC):
     @overload
     def save(self, file: IO[bytes], format: str | None = None) -> None: ...
     def save(self, file: Path | str | IO[bytes], format: str | None = None) -> Path | None:
-        """Writes a file, in the format that its suffix says; it appears whole or not at all.
+        """Writes a file, in the format that its suffix says.
 
         Args:
-            file: a name, or a file that is open for writing bytes.
-            format: of an open file, as in ``to_bytes``.
+            file: a name, of a file that appears whole or not at all; or one that is open for
+                writing bytes.
+            format: of an open file, as in ``to_bytes``; by default what its name's suffix says.
 
         Raises:
             InputError: for an unknown suffix or format, or a place that cannot be written.
@@ -54,6 +57,10 @@ class Result(ABC):
                     f"format is for open files, the suffix of {file} says it; leave it out"
                 )
             return self._write(Path(file))
+        name = getattr(file, "name", None)
+        suffix = Path(name).suffix.lower() if isinstance(name, str) else ""  # of a pipe, a number
+        if format is None and suffix in self._suffixes:
+            format = suffix.removeprefix(".")
         file.write(self.to_bytes(format))
         return None
 
@@ -87,6 +94,8 @@ class Sound(Result):
         confidence: of a sound made from a picture, how surely that shows what the model knows, in
             [0, 1]; below 0.5 the sound is a guess. None where the bundle cannot tell.
     """
+
+    _suffixes = SOUND_SUFFIXES
 
     samples: Samples
     sample_rate: int
@@ -123,6 +132,8 @@ class Picture(Result):
         codes: (rows * columns,) int32, the image codes behind it, row-major.
         icc: the colour profile of the picture that was filled in; None: sRGB.
     """
+
+    _suffixes = PICTURE_SUFFIXES
 
     pixels: RgbArray
     icc: bytes | None = None

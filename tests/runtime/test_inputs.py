@@ -240,6 +240,9 @@ def test_a_sound_is_the_same_in_memory_as_in_a_file(
         file = io.BytesIO()
         sound.save(file, format)
         assert file.getvalue() == data
+        with (tmp_path / f"b.{format}").open("wb") as named:
+            sound.save(named)
+        assert (tmp_path / f"b.{format}").read_bytes() == data
     heard = soundfile.read(io.BytesIO(data))[0][: len(sound.samples)]
     assert np.corrcoef(heard, sound.samples[: len(heard)])[0, 1] > 0.5
 
@@ -264,7 +267,19 @@ def test_results_show_themselves_briefly(echoes: Echoes, smooth: Path) -> None:
     sound, picture = echoes.cogenerate(seed=5)
     assert "seed 5" in repr(sound)
     assert "seed 5" in repr(picture)
-    assert max(len(repr(sound)), len(repr(picture))) < 100
+    stream = echoes.stream(smooth, duration=0.5, seed=5)
+    assert "seed 5" in repr(stream)
+    assert echoes.manifest.name in repr(echoes)
+    assert max(len(repr(item)) for item in (sound, picture, stream, echoes)) < 100
     assert "<audio controls" in sound._repr_html_()
     png = np.frombuffer(picture._repr_png_(), np.uint8)
     np.testing.assert_array_equal(cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1], picture.pixels)
+
+
+def test_an_open_file_with_a_suffix_of_no_format_gets_wav(
+    echoes: Echoes, smooth: Path, tmp_path: Path
+) -> None:
+    sound = echoes.image_to_audio(smooth, seed=1)
+    with (tmp_path / "a.part").open("wb") as file:
+        sound.save(file)
+    assert (tmp_path / "a.part").read_bytes() == sound.to_bytes()

@@ -39,7 +39,7 @@ OnWindow = Callable[[IntArray], None]
 """Is told the (N_a,) codes of each window as soon as it is decoded."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Stream(Iterator[FloatArray]):
     """A sound that is made as it is asked for, once: an iterator of (S_k,) chunks in [-1, 1].
 
@@ -58,6 +58,11 @@ class Stream(Iterator[FloatArray]):
     device: str
     timings_ms: dict[str, float]
     confidence: float | None = None
+
+    def __repr__(self) -> str:
+        length = "endless" if self.duration_s is None else f"{self.duration_s:.2f} s"
+        rate = f"{length} at {self.sample_rate} Hz"
+        return f"Stream({rate}, seed {self.seed}, {self.bundle} on {self.device})"
 
     def __next__(self) -> FloatArray:
         return next(self.chunks)
