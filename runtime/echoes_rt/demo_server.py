@@ -21,11 +21,12 @@ from urllib.parse import unquote
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, InputError, escape
 from echoes_rt.format.manifest import MANIFEST_NAME
+from echoes_rt.install import clone
 
 logger = logging.getLogger(__name__)
 
 PAGE_FOLDER = Path(__file__).parent / "web"
-"""What ``make web`` builds; a released wheel has it."""
+"""What ``make web`` builds in a clone; a released wheel has it."""
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -79,7 +80,8 @@ class DemoServer(ThreadingHTTPServer):
             bundle: what the page loads.
             host: an address of this machine.
             port: 0 takes any that is free.
-            page: the built page's folder; by default PAGE_FOLDER.
+            page: the built page's folder; by default PAGE_FOLDER, or that of the clone from which
+                this package was installed.
 
         Raises:
             BackendError: if the page is not there.
@@ -88,7 +90,7 @@ class DemoServer(ThreadingHTTPServer):
         if not host.strip():
             raise InputError("host must be an address of this machine, got none; use 127.0.0.1")
         self.bundle = bundle  # held on to: the unpacked files of a zip go with it
-        self.routes = _routes(bundle, page or PAGE_FOLDER)
+        self.routes = _routes(bundle, page or _page_folder())
         self.unchanging = {
             f"/bundle/{name}": f"sha256={part.sha256}"
             for name, part in bundle.manifest.files.items()
@@ -215,6 +217,14 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             return found["name"] in self.server.names
         return True
+
+
+def _page_folder() -> Path:
+    """That of the package; if it was installed before the page was built, that of its clone."""
+    source = clone()
+    if (PAGE_FOLDER / "index.html").is_file() or source is None:
+        return PAGE_FOLDER
+    return source / "runtime" / "echoes_rt" / "web"
 
 
 def _routes(bundle: Bundle, page: Path) -> Mapping[str, Path]:

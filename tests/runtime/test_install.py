@@ -10,7 +10,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from echoes_rt.install import install_line, missing_extra
+from echoes_rt import demo_server
+from echoes_rt.bundle import Bundle
+from echoes_rt.demo_server import DemoServer
+from echoes_rt.errors import BackendError
+from echoes_rt.install import clone, install_line, missing_extra
 
 ORIGINS: dict[str, tuple[Any, str]] = {
     "an index": (None, 'pip install "echoes-rt[video]"'),
@@ -48,6 +52,33 @@ def test_extra_is_installed_from_where_the_package_came(
     stored, line = ORIGINS[origin]
     monkeypatch.setattr(metadata, "distribution", lambda _: Installed(stored))
     assert install_line("video") == line
+
+
+@pytest.mark.parametrize(
+    ("origin", "folder"),
+    [("an index", None), ("a clone, editable", Path("/home/me/my echoes")), ("a wheel", None)],
+)
+def test_the_clone_is_known_if_there_is_one(
+    origin: str, folder: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(ORIGINS[origin][0]))
+    assert clone() == folder
+
+
+def test_page_that_is_built_after_the_installation_is_found(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = {"url": tmp_path.as_uri(), "dir_info": {}}
+    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(origin))
+    monkeypatch.setattr(demo_server, "PAGE_FOLDER", tmp_path / "site-packages")
+    bundle = Bundle.open(tiny_bundle)
+    with pytest.raises(BackendError, match="make web"):
+        DemoServer(bundle, "127.0.0.1", 0)
+    page = tmp_path / "runtime/echoes_rt/web/index.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    with DemoServer(bundle, "127.0.0.1", 0) as server:
+        assert server.routes["/"] == page
 
 
 def test_checkout_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
