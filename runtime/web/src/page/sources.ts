@@ -17,7 +17,7 @@ export interface Sample {
 /** @param take - Is called with the sample that somebody chooses. */
 export function showSamples(take: (sample: Sample) => void): void {
   const buttons = Object.entries(SAMPLES).map(([path, url]) => {
-    const name = path.split("/").at(-1)!.replace(".jpg", "").replaceAll("_", " ");
+    const name = path.split("/").at(-1)!.replace(".jpg", "").replaceAll("-", " ");
     const [button, image] = [document.createElement("button"), new Image()];
     button.type = "button";
     image.src = url;
