@@ -1,6 +1,7 @@
 """echoes-rt profile: counts by hand, every stage timed, a silent fall to the CPU seen."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -300,6 +301,7 @@ def test_two_subjects_are_compared(
     assert result.exit_code == 0, result.output
     assert "medians in ms, measured in turns" in result.stdout
     assert "123 GFLOP/s" in result.stdout
+    assert not re.search(r"\b1 (threads|runs|steps)", result.output)
     assert "machine is busy" in result.stderr
     rows = [line.split(",") for line in table.read_text("utf-8").splitlines()]
     assert rows[0] == [*csv_file.COLUMNS]
@@ -322,7 +324,7 @@ def test_trace_has_microseconds_from_the_start() -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (("--plot", "chart.txt"), 1, "unknown suffix '.txt'; use .png, .svg, .pdf"),
+        (("--plot", "chart.txt"), 1, "a chart ends in .png, .svg, .pdf"),
         (("--trace", "nowhere/trace.json"), 1, "there is no folder nowhere"),
         (("--bundle", "other"), 2, "give the bundle once, as BUNDLE or with --bundle"),
         (("--runs", "0"), 2, "0 is not in the range"),

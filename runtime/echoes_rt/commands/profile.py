@@ -72,7 +72,7 @@ def profile(
     from echoes_rt.profile.csv_file import write_csv
     from echoes_rt.profile.gemm_peak import gemm_peak
     from echoes_rt.profile.plot import check_plot, write_plot
-    from echoes_rt.profile.report import make_profiles
+    from echoes_rt.profile.report import amount, make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
     from echoes_rt.profile.sweep import throughput
     from echoes_rt.profile.trace import write_trace
@@ -92,12 +92,12 @@ def profile(
         subjects = _subjects(bundle_path or bundle, device, compare, threads)
         subjects = [_asked(s, image, folder, seed, dials) for s in subjects]
         n_threads = threads or usable_cpus()
-        note(f"peak of matrix products with {n_threads} threads")
+        note(f"peak of matrix products with {amount(n_threads, 'thread')}")
         peak = gemm_peak(n_threads)
         if peak.is_busy:
             note(
-                f"WARNING: this machine is busy, {n_threads} threads had {peak.cpu_share:.0%} of "
-                "their time; the figures are those of a slower one"
+                f"WARNING: this machine is busy, all times will be too long: "
+                f"{amount(n_threads, 'thread')} got {peak.cpu_share:.0%} of the processor"
             )
         profiles = make_profiles(subjects, runs, note)
         if batch:
@@ -108,7 +108,8 @@ def profile(
         first = profiles[0].subject
         write_trace(trace, profiles[0].watched, f"{first.label} on {first.model.choice.device}")
     if plot is not None:
-        title = f"{_machine()['cpu']}, {n_threads} threads, {runs} runs"
+        amounts = f"{amount(n_threads, 'thread')}, {amount(runs, 'run')}"
+        title = f"{_machine()['cpu']}, {amounts}"
         write_plot(plot, profiles, sweeps, sweep or "", title)
     if csv is not None:
         write_csv(csv, profiles)
@@ -196,11 +197,12 @@ def _text(
     threads: int,
     runs: int,
 ) -> str:
+    from echoes_rt.profile.report import amount
     from echoes_rt.profile.table import comparison_text, profile_text, sweep_text
 
     machine = _machine()
     parts = [
-        f"{machine['cpu']}; {threads} threads; float32 matrix product of numpy: "
+        f"{machine['cpu']}; {amount(threads, 'thread')}; float32 matrix product of numpy: "
         f"{peak.gflops:.0f} GFLOP/s\nONNX Runtime {machine['onnxruntime']}, {machine['os']}"
     ]
     parts += [profile_text(profile, peak.gflops, runs) for profile in profiles]

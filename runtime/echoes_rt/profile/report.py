@@ -149,13 +149,18 @@ class Profile:
         return figures
 
 
+def amount(number: int, noun: str) -> str:
+    """Such as 1 run, 7 runs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Profile]:
     """Profiles all subjects, their timed runs in turns."""
     colds = []
     for subject in subjects:
         say(f"{subject.label}: cold start")
         colds.append(cold_start(_cold_task(subject)))
-    say(f"{runs} runs")
+    say(amount(runs, "run"))
     stages = measure([(s.model, s.question) for s in subjects], runs)
     profiles = []
     for subject, times, cold in zip(subjects, stages, colds, strict=True):

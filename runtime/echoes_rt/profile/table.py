@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from echoes_rt.nvidia.gpu_time import GpuTime
-from echoes_rt.profile.report import Profile
+from echoes_rt.profile.report import Profile, amount
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point, largest_error
 
@@ -22,7 +22,7 @@ def profile_text(profile: Profile, peak_gflops: float, runs: int) -> str:
         memory = f"{cold.peak_memory_mb:.0f} MB at its peak{loaded}"
     lines = [
         f"{subject.label}: {', '.join(sorted(precisions))} on {choice.device} ({choice.reason}), "
-        f"{subject.question.sampling.steps} steps, {runs} runs",
+        f"{amount(subject.question.sampling.steps, 'step')}, {amount(runs, 'run')}",
         "",
         aligned(_stage_rows(profile, peak_gflops)),
         "",
