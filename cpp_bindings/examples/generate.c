@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
   int32_t width, height;
   if (argc < 4) return fail("give BUNDLE PICTURE.ppm OUT.wav [SEED]");
   uint8_t *pixels = read_ppm(argv[2], &width, &height);
-  if (pixels == NULL) return fail("the picture is not a binary PPM file");
+  if (pixels == NULL) return fail("the picture cannot be read as a binary PPM file");
   if (echoes_model_create(argv[1], NULL, &model) != ECHOES_OK) return fail(echoes_last_error());
   echoes_model_get_info(model, &info);
   echoes_generate_options_init(model, &options);

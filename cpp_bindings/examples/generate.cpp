@@ -14,7 +14,7 @@ echoes_rt::Picture read_ppm(const char *path) {
   file.get();
   if (kind != "P6" || largest != 255 || picture.width < 1 || picture.height < 1 ||
       picture.width > 10000 || picture.height > 10000) {
-    throw std::runtime_error("the picture is not a binary PPM file");
+    throw std::runtime_error("the picture cannot be read as a binary PPM file");
   }
   picture.pixels.resize(size_t{3} * picture.width * picture.height);
   file.read(reinterpret_cast<char *>(picture.pixels.data()), picture.pixels.size());
