@@ -37,6 +37,16 @@ function clippedTexts(page: Page): Promise<string[]> {
   );
 }
 
+/** The samples that stand higher, lower or are of another height than the next one in their row. */
+function raggedSamples(page: Page): Promise<string[]> {
+  return page.locator("#samples button").evaluateAll((buttons) => {
+    const boxes = buttons.map((button) => button.getBoundingClientRect());
+    const isRagged = (box: DOMRect, next?: DOMRect) =>
+      next && next.left > box.left && (next.top !== box.top || next.bottom !== box.bottom);
+    return buttons.filter((_, i) => isRagged(boxes[i]!, boxes[i + 1])).map((b) => b.textContent!);
+  });
+}
+
 export function describeScreens(of: () => Served): void {
   describe("on every screen", () => {
     let page: Page;
@@ -64,7 +74,10 @@ export function describeScreens(of: () => Served): void {
           const { y, height } = (await found.boundingBox())!;
           expect(y + height).toBeLessThanOrEqual(page.viewportSize()!.height);
         }
+        expect(await raggedSamples(page)).toEqual([]);
       }
+      const names = await page.locator("#samples button").allTextContents();
+      expect(names.filter((name) => /[-_.]/.test(name))).toEqual([]);
       expect(await complaints(page)).toEqual([]);
     });
 
