@@ -8,7 +8,7 @@ from statistics import median
 from echoes_rt.options import options_of
 from echoes_rt.pipeline import Echoes
 from echoes_rt.profile.measure import Times, measure
-from echoes_rt.profile.report import Subject
+from echoes_rt.profile.report import Subject, amount
 from echoes_rt.profile.stages import Question
 from echoes_rt.profile.work import stage_flop, watch
 
@@ -51,7 +51,7 @@ def sweep(subject: Subject, kind: str, runs: int, say: Callable[[str], None]) ->
     A prediction knows one measured number, the rate of the reference point; all else is counted.
     """
     questions = _questions(subject, kind)
-    say(f"{subject.label}: {runs} runs with {', '.join(map(str, questions))} {kind}")
+    say(f"{subject.label}: {amount(runs, 'run')} with {', '.join(map(str, questions))} {kind}")
     measured = measure([(subject.model, q) for q in questions.values()], runs)
     flop = [
         stage_flop(watch(subject.model, q, is_counting=True))[STAGE] for q in questions.values()
