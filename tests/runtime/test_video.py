@@ -238,8 +238,11 @@ def test_sound_of_what_a_video_shows_is_written_alone(
     assert soundfile.info(tmp_path / "out.wav").duration == pytest.approx(shown_s, abs=0.1)
 
 
-def test_missing_pyav_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_pyav_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "clip.mp4").touch()
     result = run("generate", "clip.mp4", "out.mp4")
     assert re.fullmatch(r"Error: video needs PyAV; pip install .*\[video\].*\n", result.stderr)
     assert result.exit_code == 1
