@@ -16,21 +16,34 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class TorchSession:
-    """A wrapper module of ``echoes_export.graphs.wrappers`` as a session on the CPU."""
+    """A wrapper module of ``echoes_export.graphs.wrappers`` as a session.
 
-    device = "cpu"
+    In ``half`` the products run in float16; norms stay in float32, as in the engines.
+    """
 
-    def __init__(self, module: nn.Module, inputs: tuple[str, ...], output: str) -> None:
-        self._module = module
+    def __init__(
+        self,
+        module: nn.Module,
+        inputs: tuple[str, ...],
+        output: str,
+        device: str = "cpu",
+        *,
+        half: bool = False,
+    ) -> None:
+        self.device = device
+        self._module = module.to(device)
         self._names = inputs
         self._output = output
+        self._half = half
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
-        tensors = [torch.from_numpy(inputs[name]) for name in self._names]
-        with torch.inference_mode():
+        arrays = (np.ascontiguousarray(inputs[name]) for name in self._names)
+        tensors = [torch.from_numpy(array).to(self.device) for array in arrays]
+        dtype = torch.float16 if self._half else None
+        with torch.inference_mode(), torch.autocast(self.device, dtype, enabled=self._half):
             output = self._module(*tensors)
         is_real = output.is_floating_point()
-        return {self._output: (output.float() if is_real else output).numpy()}
+        return {self._output: (output.float() if is_real else output).cpu().numpy()}
 
 
 class OpenVINOSession:

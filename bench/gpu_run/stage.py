@@ -142,122 +142,62 @@ def _has_driver() -> bool:
     return True
 
 
-def _python(*arguments: str | Path) -> list[str]:
-    return [sys.executable, *map(str, arguments)]
+def _module(name: str, *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", name, *map(str, arguments)]
 
 
 def _install(stage: Stage, home: Path) -> None:
     """The wheels that have come so far."""
     wheels = sorted((home / "parts").glob("*.whl"))
     if wheels:
-        command = _python(
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-index",
-            "--no-deps",
-            "--upgrade",
-            "--target",
-            home / "site",
-            *wheels,
-        )
-        stage.run("install", 60, command, {}, home)
+        options = ["install", "-q", "--no-index", "--no-deps", "--upgrade", "--target"]
+        stage.run("install", 60, _module("pip", *options, home / "site", *wheels), {}, home)
 
 
 def _first(
     stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
 ) -> None:
     """What the machine is, how fast it trains, and the bundles of stage 2."""
-    stage.run("facts", 30, _python("-m", "bench.gpu_run.facts"), env, home)
-    stage.run(
-        "speed",
-        150,
-        _python(
-            "-m",
-            "bench.gpu_run.speed",
-            home / "out/speed.json",
-            "--preset",
-            given.preset,
-            "--large",
-            given.large,
-        ),
-        env,
-        home,
-    )
+    stage.run("facts", 30, _module("bench.gpu_run.facts"), env, home)
+    sizes = ("--preset", given.preset, "--large", given.large)
+    command = _module("bench.gpu_run.speed", home / "out/speed.json", *sizes)
+    stage.run("speed", 150, command, env, home)
     bundle = home / "large"
     if not bundle.exists():
-        stage.run(
-            "bundle",
-            240,
-            _python(
-                "-m",
-                "echoes_export.cli",
-                "bundle",
-                "--random",
-                given.large,
-                "--verify-on",
-                "1",
-                "--out",
-                bundle,
-            ),
-            env,
-            home,
-        )
+        options = ["bundle", "--random", given.large, "--verify-on", "1", "--out"]
+        command = _module("echoes_export.cli", *options, bundle)
+        stage.run("bundle", 240, command, env, home)
     halves = {"mini-half": source / "runtime/echoes_rt/bundles/echoes-mini", "large-half": bundle}
     for name, whole in halves.items():
         if not (home / name).exists() and whole.is_dir():
             shutil.copytree(whole, home / name)
-            stage.run(
-                f"half {name}",
-                120,
-                _python("-m", "echoes_export.cli", "half", home / name, "--pictures", "1"),
-                env,
-                home,
-            )
+            command = _module("echoes_export.cli", "half", home / name, "--pictures", "1")
+            stage.run(f"half {name}", 120, command, env, home)
 
 
 def _second(
     stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
 ) -> None:
     """Equal tokens and times, against PyTorch with the same weights; then ``make gpu-check``."""
-    stage.run("doctor", 40, _python("-m", "echoes_rt", "doctor"), env, home)
+    stage.run("doctor", 40, _module("echoes_rt", "doctor"), env, home)
     mini = source / "runtime/echoes_rt/bundles/echoes-mini"
-    for name, bundle, batches in (
-        ("mini", mini, "1,8,32"),
-        ("large", home / "large", "1"),
-        ("mini-half", home / "mini-half", "1,8,32"),
-        ("large-half", home / "large-half", "1"),
-    ):
-        command = _python(
-            "-m", "bench.gpu_run.decode", bundle, home / f"out/{name}.json", "--batches", batches
-        )
-        stage.run(f"decode {name}", 110, command, env, home)
-    check = _python(
-        "-m",
-        "echoes_rt.nvidia.gpu_check",
-        "--no-build",
-        "--seconds",
-        "5",
-        "--runs",
-        "10",
-        "--out",
-        home / "out/gpu-check",
-    )
+
+    def decode(name: str, most_s: float, bundle: Path, *options: str) -> None:
+        out = home / "out" / f"{name}.json"
+        command = _module("bench.gpu_run.decode", bundle, out, *options)
+        stage.run(f"decode {name}", most_s, command, env, home)
+
+    decode("mini", 110, mini, "--batches", "1,8,32")
+    decode("large", 110, home / "large", "--batches", "1")
+    decode("mini-half", 110, home / "mini-half", "--batches", "1,8,32")
+    decode("large-half", 110, home / "large-half", "--batches", "1")
     if _has_driver():
+        options = ["--no-build", "--seconds", "5", "--runs", "10", "--out"]
+        check = _module("echoes_rt.nvidia.gpu_check", *options, home / "out/gpu-check")
         stage.run("gpu-check", 150, check, env, source)
     else:
         stage.say("SKIPPED gpu-check: no NVIDIA driver")
-    command = _python(
-        "-m",
-        "bench.gpu_run.decode",
-        mini,
-        home / "out/mini-compiled.json",
-        "--batches",
-        "1",
-        "--compile",
-    )
-    stage.run("decode compiled", 120, command, env, home)
+    decode("mini-compiled", 120, mini, "--batches", "1", "--compile")
 
 
 def _third(
@@ -268,29 +208,16 @@ def _third(
     if not (data / "index.jsonl").is_file():
         stage.say(f"SKIPPED training: no {data / 'index.jsonl'}")
         return
+    every = f"loop.log_every={max(1, given.steps // 3)}"
+    lengths = (f"loop.steps={given.steps}", every, f"loop.evaluate_every={given.steps}")
     for kind in ("mel-codec", "vocoder", "image-codec"):
         for resident in ("False", "True"):
             name = f"train {kind} resident={resident}"
-            command = _python(
-                "-m",
-                "echoes_training.cli",
-                kind,
-                "--index",
-                data / "index.jsonl",
-                "--out",
-                home / "runs" / name.replace(" ", "-"),
-                "--preset",
-                given.preset,
-                "--set",
-                f"data.resident={resident}",
-                "--set",
-                f"loop.steps={given.steps}",
-                "--set",
-                f"loop.log_every={max(1, given.steps // 3)}",
-                "--set",
-                f"loop.evaluate_every={given.steps}",
-            )
-            stage.run(name, 60, command, env, home)
+            run = home / "runs" / name.replace(" ", "-")
+            options = ["--index", data / "index.jsonl", "--out", run, "--preset", given.preset]
+            for setting in (f"data.resident={resident}", *lengths):
+                options += ["--set", setting]
+            stage.run(name, 60, _module("echoes_training.cli", kind, *options), env, home)
     if given.train:
         stage.run("train", given.seconds, ["bash", "-c", given.train], env, data)
 

@@ -1,6 +1,5 @@
 """What the parts of a report measure, on the tiny bundle and on cases known by other means."""
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from echoes_rt import Echoes
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid
-from echoes_rt.tasks.rank import likeliest
 from echoes_training.data.index import read_index
 from echoes_training.evaluate import cogeneration, inpainting, ranking, seams
 from echoes_training.evaluate.classifier import ClassifierConfig
@@ -26,6 +24,7 @@ def evaluation(
 ) -> Evaluation:
     config = EvaluateConfig(
         sounds_per_label=2,
+        ranked_per_label=1,
         n_pairs=3,
         batch_size=2,
         classifier=ClassifierConfig(width=4, embedding_dim=4, steps=4, batch_size=8),
@@ -46,22 +45,11 @@ def test_agreement_by_chance_shows_a_collapse() -> None:
     assert (none["agree"], none["agreeing"]["labels"]) == (0.0, 0)
 
 
-def test_ways_redraw_one_medium_and_keep_the_other(evaluation: Evaluation) -> None:
-    ways = cogeneration.ways(evaluation, [3, 4, 5])
-    assert tuple(ways) == cogeneration.WAYS
-    pairs = [*ways.values()]
-    for i, (before, after) in enumerate(pairwise(pairs)):
-        redrawn, kept = ("audio", "image") if i % 2 == 0 else ("image", "audio")
-        np.testing.assert_array_equal(after[kept], before[kept])
-        assert (after[redrawn] != before[redrawn]).any()
-
-
-def test_cogeneration_knows_which_way_the_verb_goes(evaluation: Evaluation) -> None:
+def test_pairs_are_those_of_the_runtime(evaluation: Evaluation) -> None:
     scores = cogeneration.cogeneration_scores(evaluation)
     assert scores["n"] == 3
-    assert scores["shipped"] == "both_redrawn_twice"
-    assert scores["first"]["pictures"] == scores["sound_redrawn"]["pictures"]
-    assert scores["sound_redrawn"]["sounds"] == scores["both_redrawn"]["sounds"]
+    assert sum(scores["sounds"]["counts"].values()) == 3
+    assert sum(scores["pictures"]["counts"].values()) == 3
 
 
 def test_inpainting_leaves_the_rest_and_has_its_yardsticks(evaluation: Evaluation) -> None:
@@ -100,25 +88,11 @@ def test_seeds_give_different_sounds(evaluation: Evaluation) -> None:
     assert scores["real"] is None  # one held-out sound of each label has no other
 
 
-def test_scores_of_candidates(evaluation: Evaluation) -> None:
-    echoes = evaluation.echoes
-    layout = echoes.manifest.tokens
-    rng = np.random.default_rng(0)
-    made = rng.integers(0, layout.audio.codebook_size, (5, layout.audio.n_tokens), dtype=np.int32)
-    given = rng.integers(0, layout.image.codebook_size, (1, layout.image.n_tokens), dtype=np.int32)
-    values = ranking.scores_of(echoes, "audio", made, given)
-    assert np.argsort(-values["condition"], kind="stable").tolist() == (
-        likeliest(echoes, "audio", made, given).tolist()
-    )
-    hidden = np.full_like(made[:1], layout.audio.mask_token)
-    logits = echoes.logits("audio", hidden, given)[0].astype(np.float64)
-    picked = logits[np.arange(layout.audio.n_tokens), made[0]]
-    expected = (picked - np.log(np.exp(logits).sum(axis=1))).sum()
-    assert values["made"][0] == pytest.approx(expected)
-    blind = values["made"] - values["made_gain"]
-    np.testing.assert_allclose(
-        values["condition_and_made_gain"] + blind, sum((values["condition"], values["made"]))
-    )
+def test_the_best_of_eight_lies_between_none_and_all(evaluation: Evaluation) -> None:
+    for scores in ranking.ranking_scores(evaluation).values():
+        assert (scores["n"], scores["n_candidates"]) == (2, 8)
+        assert 0 <= scores["average"] <= scores["any"] <= 1
+        assert scores["best"] <= scores["any"]
 
 
 def test_flux_is_found_where_a_sound_breaks() -> None:

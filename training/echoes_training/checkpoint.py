@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.ema import Average
 from echoes_training.processes import gathered, shared_like
 
@@ -38,10 +39,8 @@ def config_file(run: Path) -> Path:
 
 
 def save_config(run: Path, values: Mapping[str, Any]) -> None:
-    run.mkdir(parents=True, exist_ok=True)
-    partial = config_file(run).with_suffix(".partial")
-    partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    partial.replace(config_file(run))
+    with written(config_file(run)) as partial:
+        partial.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 def load_config(run: Path) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import cv2
 import soundfile
 from torch.utils.tensorboard import SummaryWriter
 
+from echoes_rt.io.output_file import written
+
 
 class MetricsLog:
     """Appends to ``run/metrics.jsonl`` and ``run/tensorboard``.
@@ -19,9 +21,8 @@ class MetricsLog:
     def __init__(self, run: Path, start: int) -> None:
         path = run / "metrics.jsonl"
         kept = [line for line in _lines(path) if _step_of(line) <= start]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
+        with written(path) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         self._writer = SummaryWriter(str(run / "tensorboard"), purge_step=start + 1)
         self._samples = run / "samples"

@@ -46,10 +46,9 @@ def _pairs(comparison: Comparison) -> Lines:
     alone = (len(pairing.without_reference), len(pairing.without_generated))
     if any(alone):
         first = (pairing.without_reference or pairing.without_generated)[0]
-        what = "left out" if comparison.is_paired_only else "in Frechet distances and IS, not in KL"
         lines.append(
             f"{alone[0]} generated and {alone[1]} reference files have no partner of their name "
-            f"(first: {first}); they are {what}"
+            f"(first: {first}); they are in Frechet distances and IS, not in KL"
         )
     if pairing.is_repeated:
         lines.append(

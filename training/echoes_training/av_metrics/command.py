@@ -48,7 +48,6 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="Whose one group, matched against a generated file's name, is its partner's name. "
     "[default: both have one name]",
 )
-@click.option("--paired-only", is_flag=True, help="Leave out what has no partner, everywhere.")
 @click.option(
     "--extrapolate", is_flag=True, help="Also estimate Frechet distances for endless sets."
 )
@@ -93,7 +92,6 @@ def _compare(
     embedders: tuple[Path, ...],
     clip_s: float,
     pair_by: str | None,
-    paired_only: bool,
     extrapolate: bool,
     cache: Path | None,
     device: str,
@@ -120,6 +118,5 @@ def _compare(
         to_reference=pair_names(made.names, real.names, pattern),
         to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
         clip_s=clip_s,
-        is_paired_only=paired_only,
         extrapolates=extrapolate,
     )

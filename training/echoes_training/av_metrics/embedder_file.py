@@ -1,12 +1,11 @@
 """The JSON file that says what an embedder's network wants to be given, and what it gives."""
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from echoes_rt.errors import InputError
+from echoes_training.config import from_dict
 
 OUTPUTS = ("embedding", "logits", "-")
 MEDIA = ("sound", "picture")
@@ -43,7 +42,8 @@ class EmbedderSpec:
     std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
 
     def __post_init__(self) -> None:
-        _check(self.name.replace("-", "").replace("_", "").isalnum(), "name", self.name, "a word")
+        letters = str(self.name).replace("-", "").replace("_", "")
+        _check(letters.isalnum(), "name", self.name, "a word")
         _check(self.medium in MEDIA, "medium", self.medium, "sound or picture")
         _check(self.model.suffix.lower() in SUFFIXES, "model", self.model, ".onnx, .pt or .ts")
         good = bool(self.outputs) and {*self.outputs} <= {*OUTPUTS}
@@ -51,11 +51,12 @@ class EmbedderSpec:
         good = good and len(named) == len({*named}) > 0
         _check(good, "outputs", self.outputs, "embedding, logits or -, each of the first two once")
         if self.medium == "sound":
-            _check(self.sample_rate >= 1000, "sample_rate", self.sample_rate, "1000 or more, in Hz")
-            good = self.n_samples is None or self.n_samples > 0
+            good = type(self.sample_rate) is int and self.sample_rate >= 1000
+            _check(good, "sample_rate", self.sample_rate, "1000 or more, in Hz")
+            good = self.n_samples is None or (type(self.n_samples) is int and self.n_samples > 0)
             _check(good, "n_samples", self.n_samples, "positive")
         else:
-            _check(self.size > 0, "size", self.size, "positive")
+            _check(type(self.size) is int and self.size > 0, "size", self.size, "positive")
             good = len(self.mean) == len(self.std) == 3 and min(self.std) > 0
             _check(good, "mean and std", (self.mean, self.std), "three numbers, std positive")
 
@@ -68,17 +69,11 @@ class EmbedderSpec:
             raise InputError(f"{path} is not an embedder's description in JSON: {error}") from error
         if not isinstance(values, dict):
             raise InputError(f"{path} must hold one JSON object")
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        required = [n for n, f in fields.items() if f.default is dataclasses.MISSING]
-        if missing := [name for name in required if name not in values]:
-            raise InputError(f"{path} lacks {', '.join(missing)}")
-        if unknown := [name for name in values if name not in fields]:
-            raise InputError(
-                f"{path} has an unknown key {unknown[0]!r}; allowed are {', '.join(fields)}"
-            )
+        # A relative model lies beside the description.
+        values |= {"model": path.parent / str(values.get("model", ""))}
         try:
-            return cls(**{name: _typed(path, name, value) for name, value in values.items()})
-        except ValueError as error:
+            return from_dict(cls, values)
+        except (TypeError, ValueError) as error:
             raise InputError(f"{path}: {error}") from error
 
     @property
@@ -95,20 +90,3 @@ class EmbedderSpec:
 def _check(is_good: bool, name: str, value: object, allowed: str) -> None:
     if not is_good:
         raise ValueError(f"{name} must be {allowed}, got {value}")
-
-
-def _typed(path: Path, name: str, value: Any) -> Any:
-    """A JSON value as its field's type; a relative model lies beside the description."""
-    if name in ("outputs", "mean", "std"):
-        kind = str if name == "outputs" else (int, float)
-        if not isinstance(value, list) or not all(isinstance(item, kind) for item in value):
-            raise ValueError(f"{name} must be a list, got {value!r}")
-        return tuple(value)
-    is_number = name in ("sample_rate", "n_samples", "size")
-    if is_number and value is None and name == "n_samples":
-        return None
-    if not isinstance(value, int if is_number else str) or isinstance(value, bool):
-        raise ValueError(
-            f"{name} must be {'a whole number' if is_number else 'text'}, got {value!r}"
-        )
-    return path.parent / str(value) if name == "model" else value

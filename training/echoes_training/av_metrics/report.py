@@ -23,8 +23,6 @@ from echoes_training.av_metrics.sets import MediaSet
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
 from echoes_training.evaluate.scores import Scores
 
-Names = list[str]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -34,7 +32,6 @@ class Comparison:
         pictures: that the sounds were made from; None if none are given.
         to_reference: which generated sound belongs to which one of the reference.
         to_pictures: which generated sound belongs to which picture.
-        is_paired_only: whether sounds without a partner are left out everywhere.
         extrapolates: whether Frechet distances are also given for an endless set.
     """
 
@@ -44,7 +41,6 @@ class Comparison:
     to_reference: Pairing
     to_pictures: Pairing
     clip_s: float
-    is_paired_only: bool
     extrapolates: bool
 
 
@@ -138,28 +134,16 @@ def _embedder(name: str, generated: Features, reference: Features | None) -> Sco
     }
 
 
-def _counted(comparison: Comparison, generated: Names, reference: Names) -> tuple[Names, Names]:
-    """What of the given files of either side counts."""
-    if not comparison.is_paired_only:
-        return generated, reference
-    pairs = comparison.to_reference.pairs
-    paired, wanted = {a for a, _ in pairs}, {b for _, b in pairs}
-    return [a for a in generated if a in paired], [b for b in reference if b in wanted]
-
-
 def _frechet(comparison: Comparison, name: str) -> Scores:
     made, real = comparison.generated.features[name], comparison.reference.features[name]
-    generated, reference = _counted(comparison, [*made.embeddings], [*real.embeddings])
-    if not generated or not reference:
-        raise InputError("--paired-only leaves nothing: no generated file has a partner")
-    rows, reference_rows = made.rows(generated), real.rows(reference)
+    rows, reference_rows = made.rows(made.embeddings), real.rows(real.embeddings)
     if min(len(rows), len(reference_rows)) < 2:
         raise InputError(f"a Frechet distance of {name} needs 2 or more embeddings in both sets")
     fitted = fit_gaussian(reference_rows)
     scores: Scores = {
         "value": frechet_distance(fitted, fit_gaussian(rows)),
-        "n_generated": len(generated),
-        "n_reference": len(reference),
+        "n_generated": len(made.embeddings),
+        "n_reference": len(real.embeddings),
         "rows_generated": len(rows),
         "rows_reference": len(reference_rows),
         "dimensions": rows.shape[1],
@@ -180,8 +164,8 @@ def _kls(comparison: Comparison, common: Sequence[str]) -> Scores:
         ]
         if not pairs:
             continue
-        p = np.stack([reference[b] for _, b in pairs])
-        q = np.stack([generated[a] for a, _ in pairs])
+        p = comparison.reference.features[name].scores(b for _, b in pairs)
+        q = comparison.generated.features[name].scores(a for a, _ in pairs)
         scores[name] = {
             "softmax": kl_softmax(p, q),
             "sigmoid": kl_sigmoid(p, q),
@@ -195,10 +179,10 @@ def _kls(comparison: Comparison, common: Sequence[str]) -> Scores:
 def _inceptions(comparison: Comparison) -> Scores:
     scores: Scores = {}
     for name, features in sorted(comparison.generated.features.items()):
-        names, _ = _counted(comparison, [*features.logits], [])
-        if len(names) >= SPLITS:
-            mean, deviation = inception_score(features.scores(names))
-            scores[name] = {"mean": mean, "std": deviation, "n": len(names), "splits": SPLITS}
+        if len(features.logits) >= SPLITS:
+            mean, deviation = inception_score(features.scores(features.logits))
+            n = len(features.logits)
+            scores[name] = {"mean": mean, "std": deviation, "n": n, "splits": SPLITS}
     return scores
 
 

@@ -12,6 +12,7 @@ from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import read_image
 from echoes_training.data import crop
+from echoes_training.data.crop import Crop
 from echoes_training.data.crop import Pixels as Pixels
 
 SHORT_SIDE = 1.25
@@ -19,41 +20,17 @@ SHORT_SIDE = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """A part of a picture, in pixels, and what becomes of its colours."""
+class View(Crop):
+    """A part of a picture, and what becomes of its colours."""
 
-    x: int
-    y: int
-    width: int
-    height: int
-    is_mirrored: bool
     gain: tuple[float, float, float]
     bias: float
 
     @classmethod
     def draw(cls, height: int, width: int, rng: np.random.Generator) -> "View":
-        """A random crop of 35 to 100 % of the area, aspect 3:4 to 4:3, mirrored half of the time.
-
-        The ranges are those of the Inception recipe (arXiv 1409.4842), with a milder smallest area:
-        the thing itself must stay in the picture.
-        """
-        aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        area = rng.uniform(0.35, 1.0) * height * width
-        crop_w = int(np.clip(round(np.sqrt(area * aspect)), 1, width))
-        crop_h = int(np.clip(round(np.sqrt(area / aspect)), 1, height))
-        x = int(rng.integers(width - crop_w + 1))
-        y = int(rng.integers(height - crop_h + 1))
-        is_mirrored = bool(rng.random() < 0.5)
+        drawn = crop.draw_crop(height, width, rng)
         red, green, blue = rng.uniform(0.8, 1.2, size=3) * rng.uniform(0.9, 1.1)
-        return cls(
-            x=x,
-            y=y,
-            width=crop_w,
-            height=crop_h,
-            is_mirrored=is_mirrored,
-            gain=(red, green, blue),
-            bias=rng.uniform(-15, 15),
-        )
+        return cls(**vars(drawn), gain=(red, green, blue), bias=rng.uniform(-15, 15))
 
 
 class ImageStore:
@@ -92,12 +69,8 @@ class ImageStore:
         """The view that ``View.draw`` describes."""
         pixels = self.get(path)
         drawn = View.draw(pixels.shape[0], pixels.shape[1], rng)
-        view = crop.resized(pixels, drawn.x, drawn.y, drawn.width, drawn.height, self.spec)
-        if drawn.is_mirrored:
-            view = view[:, ::-1]
-        bright = view.astype(np.float32) * np.asarray(drawn.gain, np.float32) + np.float32(
-            drawn.bias
-        )
+        view = drawn.of(pixels, self.spec).astype(np.float32)
+        bright = view * np.asarray(drawn.gain, np.float32) + np.float32(drawn.bias)
         return np.asarray(np.clip(bright, 0, 255), dtype=np.uint8)
 
 

@@ -14,6 +14,7 @@ import soxr
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.data.composition import Score, Voice, compose
 from echoes_training.data.player import CLIP_SECONDS
 
@@ -120,7 +121,9 @@ def render_missing(
             if peak < 1e-4:
                 yield path, f"program {score.program} of bank {score.bank} is silent in {soundfont}"
                 continue
-            _write_flac(path, samples * (10 ** (score.peak_db / 20) / peak))
+            with written(path) as partial:
+                levelled = samples * (10 ** (score.peak_db / 20) / peak)
+                soundfile.write(partial, levelled, CLIP_RATE, format="FLAC", subtype="PCM_16")
             yield path, None
 
 
@@ -195,17 +198,6 @@ def _run_fluidsynth(midi: Path, wave: Path, soundfont: Path) -> None:
     if done.returncode != 0 or complaints or not wave.is_file():
         reason = "; ".join(complaints) or f"exit status {done.returncode}"
         raise InputError(f"fluidsynth could not render with {soundfont}: {reason}")
-
-
-def _write_flac(path: Path, samples: NDArray[np.float32]) -> None:
-    temporary = path.with_suffix(".partial")
-    try:
-        soundfile.write(temporary, samples, CLIP_RATE, format="FLAC", subtype="PCM_16")
-        temporary.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise InputError(f"cannot write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 BAND_HZ = (250.0, 3800.0)

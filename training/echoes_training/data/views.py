@@ -4,20 +4,15 @@ import cv2
 import numpy as np
 
 from echoes_rt.format.image import ImageSpec
-from echoes_training.data import crop
-from echoes_training.data.crop import Pixels
+from echoes_training.data.crop import Pixels, draw_crop
 
 
 def view(pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Generator) -> Pixels:
-    """A random view (H, W, 3) of ``pixels`` (h, w, 3); some are pasted onto ``background``.
-
-    The crops are those of the Inception recipe (arXiv 1409.4842) with a milder smallest area, for
-    the thing itself must stay in the picture.
-    """
+    """A random view (H, W, 3) of ``pixels`` (h, w, 3); some are pasted onto ``background``."""
     seen = _turned(pixels, rng) if rng.random() < 0.25 else pixels
-    seen = random_crop(seen, spec, rng, least=0.35)
+    seen = _cropped(seen, spec, rng)
     if rng.random() < 0.25:
-        seen = _pasted(seen, random_crop(background, spec, rng, least=0.35), rng)
+        seen = _pasted(seen, _cropped(background, spec, rng), rng)
     kind = rng.random()
     if kind < 0.08:
         seen = _pencil(seen, rng)
@@ -28,19 +23,8 @@ def view(pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Gen
     return _degraded(_lit(seen, rng), rng)
 
 
-def random_crop(
-    pixels: Pixels, spec: ImageSpec, rng: np.random.Generator, *, least: float
-) -> Pixels:
-    """A crop of ``least`` to all of the area, aspect 3:4 to 4:3, mirrored half of the time."""
-    height, width = pixels.shape[:2]
-    aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-    area = rng.uniform(least, 1.0) * height * width
-    crop_w = int(np.clip(round(np.sqrt(area * aspect)), 1, width))
-    crop_h = int(np.clip(round(np.sqrt(area / aspect)), 1, height))
-    x = int(rng.integers(width - crop_w + 1))
-    y = int(rng.integers(height - crop_h + 1))
-    seen = crop.resized(pixels, x, y, crop_w, crop_h, spec)
-    return np.ascontiguousarray(seen[:, ::-1]) if rng.random() < 0.5 else seen
+def _cropped(pixels: Pixels, spec: ImageSpec, rng: np.random.Generator) -> Pixels:
+    return np.ascontiguousarray(draw_crop(*pixels.shape[:2], rng).of(pixels, spec))
 
 
 def _turned(pixels: Pixels, rng: np.random.Generator) -> Pixels:

@@ -34,7 +34,6 @@ DIALS = ("guidance", "steps", "temperature")
 )
 @media_options
 @click.option("--out", type=OUT_FILE, required=True, help="The results, a .json file.")
-@click.option("--figure", type=OUT_FILE, help="A .png; by default beside the results.")
 @click.option("--sweep", "dials", type=click.Choice(DIALS), multiple=True, help="Vary only this.")
 @click.option("--guidance", "values_guidance", type=float, multiple=True, help="A scale to try.")
 @click.option(
@@ -58,7 +57,7 @@ DIALS = ("guidance", "steps", "temperature")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")
 @sampling_options
 @machine_options
-def ablate(bundles: tuple[str, ...], out: Path, figure: Path | None, **options: Any) -> None:
+def ablate(bundles: tuple[str, ...], out: Path, **options: Any) -> None:
     """Vary sampling settings one at a time.
 
     Counts the sounds that are recognised. The other settings are the bundle's own or those
@@ -68,17 +67,14 @@ def ablate(bundles: tuple[str, ...], out: Path, figure: Path | None, **options: 
     Example: echoes-train ablate --bundle mini=echoes-mini --index data/index.jsonl --cache cache
     --out ablation.json --sweep guidance
     """
-    figure = figure or out.with_suffix(".png")
-    for target in (out, figure):
-        check_place(target)
+    check_place(out)
     places = dict(_named(text) for text in bundles)
     results = _run(places, out, **options)
-    from echoes_training.evaluate.ablation_figure import ablation_tables, draw_ablation
+    from echoes_training.evaluate.ablation import ablation_tables
 
-    draw_ablation(results, figure)
     for line in ablation_tables(results):
         click.echo(line)
-    click.echo(f"{out} {figure}", err=True)
+    click.echo(str(out), err=True)
 
 
 def _named(text: str) -> tuple[str, str]:

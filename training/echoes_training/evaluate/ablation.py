@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,7 @@ from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.json_file import write_json
 from echoes_training.evaluate.scores import accuracy, spread
+from echoes_training.evaluate.table import Rows, markdown
 
 Results = dict[str, Any]
 
@@ -164,3 +165,39 @@ def _read(path: Path) -> Results:
     if not isinstance(results, dict) or "bundles" not in results:
         raise InputError(f"{path} is no ablation; give another --out")
     return results
+
+
+FIELDS = {"guidance": "guidance_scale", "steps": "steps", "temperature": "temperature"}
+MEASURES = {"balanced": "recognised, balanced", "apart": "distance between seeds"}
+
+
+def ablation_tables(results: Results) -> list[str]:
+    """Markdown: of each dial a table of the shares recognised, and one of the variety if measured.
+
+    The variety of several seeds is the mean distance between the sounds of one picture.
+    """
+    turned = {c["dial"] for b in results["bundles"].values() for c in b["curves"].values()}
+    lines: list[str] = []
+    for dial in (dial for dial in FIELDS if dial in turned):
+        curves = [*_curves(results, dial)]
+        values = sorted({value for _, cells in curves for value in cells})
+        for measure, title in MEASURES.items():
+            head = f"{FIELDS[dial].replace('_', ' ')}: {title}"
+            rows: Rows = [[head, *(f"{value:g}" for value in values)]]
+            for name, cells in curves:
+                found = {v: cell[measure] for v, cell in cells.items() if cell[measure] is not None}
+                shown = (f"{found[value]:.3f}" if value in found else "-" for value in values)
+                rows.append([name, *shown])
+            if any(cell != "-" for row in rows[1:] for cell in row[1:]):
+                lines += ["", *markdown(rows)]
+    return lines[1:]
+
+
+def _curves(results: Results, dial: str) -> Iterator[tuple[str, dict[float, Results]]]:
+    """Of one dial: what a curve is of, and its cells by the dial's value."""
+    for bundle, found in results["bundles"].items():
+        for curve in found["curves"].values():
+            if curve["dial"] == dial:
+                cells = [found["cells"][key] for key in curve["cells"]]
+                title = ", ".join(part for part in (bundle, curve["schedule"]) if part)
+                yield title, {float(c["sampling"][FIELDS[dial]]): c for c in cells}

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from echoes_rt import BundleError, Echoes
 from echoes_rt.io.image import RgbArray
-from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip
 
@@ -37,33 +36,6 @@ def jobs_of(clips: Sequence[Clip], n_seeds: int, first_seed: int) -> list[Job]:
     ]
 
 
-def fill_in(
-    echoes: Echoes,
-    target: str,
-    context: Codes | None,
-    seeds: Sequence[int],
-    options: SamplingOptions,
-    batch_size: int,
-    *,
-    window: int = 0,
-) -> Iterator[Codes]:
-    """(B, N) codes of a target at a time, of which nothing is known, one for each of M seeds.
-
-    ``context`` is (M, N') of the other medium, if there is any.
-    """
-    grid = echoes.manifest.tokens.grids[target]
-    sampling = echoes.sampling(grid.n_tokens, options)
-    for part in batches(len(seeds), batch_size):
-        yield echoes.decode_tokens(
-            target,
-            np.full((len(seeds[part]), grid.n_tokens), grid.mask_token, dtype=np.int32),
-            None if context is None else context[part],
-            seeds=seeds[part],
-            sampling=sampling,
-            window=window,
-        )
-
-
 def sounds_of(echoes: Echoes, codes: Iterable[Codes]) -> Iterator[Samples]:
     """(B, N_a) codes at a time to (B, S) samples."""
     for part in codes:
@@ -74,12 +46,6 @@ def pictures_of(echoes: Echoes, codes: Iterable[Codes]) -> Iterator[RgbArray]:
     """(B, N_i) codes at a time to (B, H, W, 3) pictures."""
     for part in codes:
         yield echoes.decode_image(part)
-
-
-def parts(rows: NDArray[np.int32], batch_size: int) -> Iterator[Codes]:
-    """What is there already, a batch at a time."""
-    for part in batches(len(rows), batch_size):
-        yield rows[part]
 
 
 def vocode(echoes: Echoes, sounds: Sequence[Samples], batch_size: int) -> Iterator[Samples]:

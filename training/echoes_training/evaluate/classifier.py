@@ -1,4 +1,4 @@
-"""The judge of sounds: a small classifier of log-mels, trained on the training split alone."""
+"""The judge of sounds, by their log-mels."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,17 +15,8 @@ from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip
 from echoes_training.evaluate.augment import AugmentConfig, augment, mix
-from echoes_training.evaluate.fitting import (
-    FitConfig,
-    Verdicts,
-    fit,
-    kept_path,
-    load_kept,
-    save_kept,
-    verdicts_of,
-)
+from echoes_training.evaluate.judge import Classifier, JudgeConfig, Verdicts, fit, kept, numbers_of
 from echoes_training.evaluate.media import fingerprint
-from echoes_training.evaluate.network import SmallResNet
 from echoes_training.models.mel import MelSpectrogram
 
 _EVAL_BATCH = 32
@@ -35,7 +26,7 @@ MIN_RMS = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierConfig(FitConfig):
+class ClassifierConfig(JudgeConfig):
     """How the judge is built and trained; together with the sounds it names the kept file."""
 
     width: int = 24
@@ -49,41 +40,30 @@ class ClassifierConfig(FitConfig):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
 
 
-class AudioClassifier(SmallResNet):
-    """(B, n_mels, T) log-mels to (B, n_labels) logits; any T."""
-
-    def __init__(self, config: ClassifierConfig, n_labels: int) -> None:
-        super().__init__(
-            channels=1,
-            stem=(7, 4),
-            widths=[config.width * 2**stage for stage in range(3)],
-            embedding_dim=config.embedding_dim,
-            dropout=config.dropout,
-            n_labels=n_labels,
-        )
-
-    def embed(self, inputs: Tensor) -> Tensor:
-        return super().embed(inputs[:, None])
-
-
-class Judge:
-    """A trained classifier with the labels, the mel and the lessons that belong to it.
+class SoundClassifier(Classifier):
+    """Of (B, 1, n_mels, T) log-mels, any T.
 
     ``taught`` are its (N, D) embeddings of the sounds that it learned from, in their order.
     """
 
-    def __init__(
-        self, model: AudioClassifier, labels: Sequence[str], spec: MelSpec, taught: Tensor
-    ) -> None:
-        self.model = model.eval()
-        self.labels = tuple(labels)
+    taught: Tensor
+
+    def __init__(self, config: ClassifierConfig, n_labels: int, n_taught: int) -> None:
+        super().__init__(config, channels=1, stages=3, n_labels=n_labels)
+        self.register_buffer("taught", torch.zeros(n_taught, config.embedding_dim))
+
+
+class Judge:
+    """A trained classifier with the mel that it reads."""
+
+    def __init__(self, model: SoundClassifier, spec: MelSpec) -> None:
+        self.model = model
         self.spec = spec
-        self.taught = taught
 
     def judge(self, sounds: Samples) -> Verdicts:
         """Of (N, S) samples, any S; a sound that is not finite counts as silence."""
         finite = np.where(np.isfinite(sounds).all(axis=1, keepdims=True), sounds, np.float32(0))
-        return verdicts_of(self.model, to_mels(finite, self.spec))
+        return self.model.verdicts(to_mels(finite, self.spec)[:, None])
 
 
 def to_mels(sounds: Samples, spec: MelSpec) -> Tensor:
@@ -103,49 +83,39 @@ def cached_judge(
     store: AudioStore,
     config: ClassifierConfig,
 ) -> Judge:
-    """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before."""
+    """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before.
+
+    Raises:
+        ValueError: if a row is held out.
+    """
+    numbers = numbers_of(rows, labels)
     key = {
         "sounds": fingerprint(rows, "audio"),
         "labels": list(labels),
         "mel": dataclasses.asdict(store.spec),
         "config": dataclasses.asdict(config),
     }
-    path = kept_path(cache, "classifier", key)
-    if (tensors := load_kept(path)) is not None:
-        taught = tensors.pop("taught")
-        model = AudioClassifier(config, len(labels))
-        model.load_state_dict(tensors)
-        return Judge(model, labels, store.spec, taught)
-    judge = train_judge(rows, labels, store, config)
-    save_kept({**judge.model.state_dict(), "taught": judge.taught}, path)
-    return judge
 
+    def make() -> SoundClassifier:
+        return SoundClassifier(config, len(labels), len(rows))
 
-def train_judge(
-    rows: Sequence[Clip], labels: Sequence[str], store: AudioStore, config: ClassifierConfig
-) -> Judge:
-    """Trains on rows of the training split; every label is seen equally often.
+    def learn(model: Classifier) -> None:
+        mels = _mels_of(rows, store)
+        one_hot = F.one_hot(numbers, len(labels)).float()
 
-    Raises:
-        ValueError: if a row is held out.
-    """
-    if leaked := [clip.audio for clip in rows if clip.split != "train"]:
-        raise ValueError(f"held-out sounds must never train the judge, got {leaked[0]}")
-    mels = _mels_of(rows, store)
-    numbers = torch.tensor([labels.index(clip.label or "") for clip in rows])
-    one_hot = F.one_hot(numbers, len(labels)).float()
+        def draw(picks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            varied = augment(mels[picks].float(), config.augment, generator)
+            blended, targets = mix(varied, one_hot[picks], config.augment, generator)
+            return blended[:, None], targets
 
-    def draw(picks: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        varied = augment(mels[picks].float(), config.augment, generator)
-        return mix(varied, one_hot[picks], config.augment, generator)
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = AudioClassifier(config, len(labels))
         fit(model, numbers, draw, config)
-    with torch.no_grad():
-        taught = torch.cat([model.embed(part.float()) for part in mels.split(_EVAL_BATCH)])
-    return Judge(model, labels, store.spec, taught)
+        with torch.no_grad():
+            parts = [model.embed(part[:, None].float()) for part in mels.split(_EVAL_BATCH)]
+        model.get_buffer("taught").copy_(torch.cat(parts))
+
+    model = kept(cache, "classifier", key, config.seed, make, learn)
+    assert isinstance(model, SoundClassifier)
+    return Judge(model, store.spec)
 
 
 def _mels_of(rows: Sequence[Clip], store: AudioStore) -> Tensor:

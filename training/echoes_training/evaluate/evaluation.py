@@ -158,14 +158,24 @@ class Evaluation:
         """(B, N) codes at a time: the other medium of each job's picture or sound."""
         dials = self.options if options is None else options
         for part in chain.batches(len(jobs), self.config.batch_size):
-            members = jobs[part]
-            clips = [job.clip for job in members]
+            clips = [job.clip for job in jobs[part]]
             if clips[0].image:
                 target, context = "audio", self.image_codes(clips)
             else:
                 target, context = "image", self.audio_codes(clips)
-            seeds = [job.seed for job in members]
-            yield from chain.fill_in(self.echoes, target, context, seeds, dials, len(members))
+            grid = self.echoes.manifest.tokens.grids[target]
+            yield self.echoes.decode_tokens(
+                target,
+                np.full((len(clips), grid.n_tokens), grid.mask_token, dtype=np.int32),
+                context,
+                seeds=[job.seed for job in jobs[part]],
+                sampling=self.echoes.sampling(grid.n_tokens, dials),
+            )
+
+    def through_codec(self, clips: Sequence[Clip]) -> Iterator[Samples]:
+        """(B, S) at a time: the rows' sounds as their codes are decoded."""
+        for part in chain.batches(len(clips), self.config.batch_size):
+            yield chain.decode_audio(self.echoes, self.audio_codes(clips[part]))
 
     def real_sounds(self, clips: Sequence[Clip]) -> Iterator[Samples]:
         for part in chain.batches(len(clips), self.config.batch_size):

@@ -12,7 +12,6 @@ from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip
-from echoes_training.evaluate import chain
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import Numbers, Scores
 from echoes_training.models.mel import log_mel
@@ -28,8 +27,9 @@ def inpainting_scores(evaluation: Evaluation) -> Scores:
     """
     clips = evaluation.some_sounds(evaluation.config.sounds_per_label)
     real = np.stack([evaluation.samples(clip) for clip in clips])
-    codec = np.concatenate([*_through_codec(evaluation, clips)])
-    filled = np.stack([_filled(evaluation, clip, i) for i, clip in _numbered(clips)])
+    codec = np.concatenate([*evaluation.through_codec(clips)])
+    bar = tqdm(clips, desc="filling in sounds", unit="sound")
+    filled = np.stack([_filled(evaluation, clip, i) for i, clip in enumerate(bar)])
     numbers = evaluation.numbers(clips)
     middle = _middle(evaluation)
     heard = {
@@ -44,15 +44,6 @@ def inpainting_scores(evaluation: Evaluation) -> Scores:
         "distance_db": _distances(evaluation, real, codec, filled, numbers),
         "largest_change_outside": _largest_change_outside(evaluation, real, filled),
     }
-
-
-def _numbered(clips: list[Clip]) -> list[tuple[int, Clip]]:
-    return list(enumerate(tqdm(clips, desc="filling in sounds", unit="sound")))
-
-
-def _through_codec(evaluation: Evaluation, clips: list[Clip]) -> list[Samples]:
-    parts = chain.parts(evaluation.audio_codes(clips), evaluation.config.batch_size)
-    return [chain.decode_audio(evaluation.echoes, codes) for codes in parts]
 
 
 def _middle(evaluation: Evaluation) -> slice:

@@ -1,4 +1,4 @@
-"""The judge of pictures: a small classifier, trained on the training split alone."""
+"""The judge of pictures."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,21 +14,12 @@ from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import RgbArray, resize
 from echoes_training.data.image import ImageStore, Pixels, to_batch
 from echoes_training.data.index import Clip
-from echoes_training.evaluate.fitting import (
-    FitConfig,
-    Verdicts,
-    fit,
-    kept_path,
-    load_kept,
-    save_kept,
-    verdicts_of,
-)
+from echoes_training.evaluate.judge import Classifier, JudgeConfig, Verdicts, fit, kept, numbers_of
 from echoes_training.evaluate.media import fingerprint
-from echoes_training.evaluate.network import SmallResNet
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureClassifierConfig(FitConfig):
+class PictureClassifierConfig(JudgeConfig):
     """How the judge is built and trained; together with the pictures it names the kept file.
 
     Attributes:
@@ -52,32 +43,17 @@ class PictureClassifierConfig(FitConfig):
     noise: float = 8.0
 
 
-class PictureClassifier(SmallResNet):
-    """(B, 3, H, W) pictures in [-1, 1] to (B, n_labels) logits."""
-
-    def __init__(self, config: PictureClassifierConfig, n_labels: int) -> None:
-        super().__init__(
-            channels=3,
-            stem=(7, 4),
-            widths=[config.width * 2**stage for stage in range(4)],
-            embedding_dim=config.embedding_dim,
-            dropout=config.dropout,
-            n_labels=n_labels,
-        )
-
-
 class PictureJudge:
-    """A trained classifier with its labels and the size of the pictures that it looks at."""
+    """A trained classifier with the size of the pictures that it looks at."""
 
-    def __init__(self, model: PictureClassifier, labels: Sequence[str], spec: ImageSpec) -> None:
-        self.model = model.eval()
-        self.labels = tuple(labels)
+    def __init__(self, model: Classifier, spec: ImageSpec) -> None:
+        self.model = model
         self.spec = spec
 
     def judge(self, pictures: RgbArray) -> Verdicts:
         """Of (N, H, W, 3) pictures of any size."""
         small = [resize(picture, self.spec) for picture in pictures]
-        return verdicts_of(self.model, _to_inputs(small, self.spec))
+        return self.model.verdicts(_to_inputs(small, self.spec))
 
 
 def judge_spec(spec: ImageSpec, config: PictureClassifierConfig) -> ImageSpec:
@@ -93,50 +69,37 @@ def cached_picture_judge(
     bundle_spec: ImageSpec,
     config: PictureClassifierConfig,
 ) -> PictureJudge:
-    """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before."""
+    """Trains the judge on ``rows``, or takes it from ``cache`` if the same was trained before.
+
+    Raises:
+        ValueError: if a row is held out.
+    """
     spec = judge_spec(bundle_spec, config)
+    numbers = numbers_of(rows, labels)
     key = {
         "pictures": fingerprint(rows, "image"),
         "labels": list(labels),
         "image": dataclasses.asdict(spec),
         "config": dataclasses.asdict(config),
     }
-    path = kept_path(cache, "picture-classifier", key)
-    if (tensors := load_kept(path)) is not None:
-        model = PictureClassifier(config, len(labels))
-        model.load_state_dict(tensors)
-        return PictureJudge(model, labels, spec)
-    judge = train_picture_judge(rows, labels, spec, config)
-    save_kept(judge.model.state_dict(), path)
-    return judge
 
+    def make() -> Classifier:
+        return Classifier(config, channels=3, stages=4, n_labels=len(labels))
 
-def train_picture_judge(
-    rows: Sequence[Clip], labels: Sequence[str], spec: ImageSpec, config: PictureClassifierConfig
-) -> PictureJudge:
-    """Trains on pictures of the training split; every label is seen equally often.
+    def learn(model: Classifier) -> None:
+        store = ImageStore(spec)
+        rng = np.random.default_rng(config.seed)
 
-    Raises:
-        ValueError: if a row is held out.
-    """
-    if leaked := [clip.image for clip in rows if clip.split != "train"]:
-        raise ValueError(f"held-out pictures must never train the judge, got {leaked[0]}")
-    store = ImageStore(spec)
-    numbers = torch.tensor([labels.index(clip.label or "") for clip in rows])
-    rng = np.random.default_rng(config.seed)
+        def draw(picks: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
+            pictures = [
+                _coarsened(store.augmented(rows[pick].image or "", rng), rng, config)
+                for pick in picks.tolist()
+            ]
+            return _to_inputs(pictures, spec), numbers[picks]
 
-    def draw(picks: Tensor, _: torch.Generator) -> tuple[Tensor, Tensor]:
-        pictures = [
-            _coarsened(store.augmented(rows[pick].image or "", rng), rng, config)
-            for pick in picks.tolist()
-        ]
-        return _to_inputs(pictures, spec), numbers[picks]
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = PictureClassifier(config, len(labels))
         fit(model, numbers, draw, config)
-    return PictureJudge(model, labels, spec)
+
+    return PictureJudge(kept(cache, "picture-classifier", key, config.seed, make, learn), spec)
 
 
 def _to_inputs(pictures: list[Pixels], spec: ImageSpec) -> Tensor:

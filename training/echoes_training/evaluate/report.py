@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy as np
 from echoes_rt import __version__
 from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.io.image import RgbArray
-from echoes_training.data.index import Clip
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.cogeneration import cogeneration_scores
 from echoes_training.evaluate.diversity import diversity_scores
@@ -66,7 +65,7 @@ def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
     others = {
         "real_train": (
             evaluation.numbers(evaluation.taught_sounds),
-            evaluation.judge.taught.double().numpy(),
+            evaluation.judge.model.taught.double().numpy(),
         )
     }
     for name in (part for part in SOUND_PARTS if part in evaluation.config.parts):
@@ -93,8 +92,7 @@ def _hear_part(evaluation: Evaluation, name: str) -> Heard:
             echoes, [evaluation.samples(clip) for clip in sounds], evaluation.config.batch_size
         )
     else:
-        codes = (evaluation.audio_codes(sounds[part]) for part in _batches(evaluation, sounds))
-        made = (chain.decode_audio(echoes, part) for part in codes)
+        made = evaluation.through_codec(sounds)
     return evaluation.hear(name, made, evaluation.numbers(sounds))
 
 
@@ -119,7 +117,7 @@ def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
 def _through_codec(evaluation: Evaluation, errors: list[tuple[float, float]]) -> Iterator[RgbArray]:
     """Held-out pictures through the codec; their errors are appended to ``errors``."""
     pictures = evaluation.heldout_pictures
-    for part in _batches(evaluation, pictures):
+    for part in chain.batches(len(pictures), evaluation.config.batch_size):
         decoded = evaluation.echoes.decode_image(evaluation.image_codes(pictures[part]))
         real = next(evaluation.real_pictures(pictures[part])).astype(np.float64)
         of_codec = np.abs(real - decoded).mean(axis=(1, 2, 3))
@@ -135,10 +133,6 @@ def _pixel_errors(errors: list[tuple[float, float]]) -> Scores:
         "pixel_error": round(float(of_codec), 2),
         "pixel_error_of_mean_colour": round(float(of_colour), 2),
     }
-
-
-def _batches(evaluation: Evaluation, clips: Sequence[Clip]) -> Iterator[slice]:
-    return chain.batches(len(clips), evaluation.config.batch_size)
 
 
 def _sounds(evaluation: Evaluation, heard: Heard) -> list[Scores]:

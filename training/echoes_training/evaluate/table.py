@@ -141,23 +141,10 @@ def _sounds_of_unknown(scores: dict[str, Any]) -> Rows:
 
 
 def _cogenerated(scores: dict[str, Any]) -> Rows:
-    rows = [
-        [
-            f"{scores['n']} pairs from nothing",
-            "agree",
-            "by chance",
-            "effective labels heard",
-            "seen",
-            "in pairs that agree",
-        ]
-    ]
-    for name, way in scores.items():
-        if isinstance(way, dict):
-            shipped = " (shipped)" if name == scores["shipped"] else ""
-            spreads = [f"{way[key]['effective']:.1f}" for key in ("sounds", "pictures", "agreeing")]
-            shares = [_share(way["agree"]), _share(way["by_chance"])]
-            rows.append([name.replace("_", " ") + shipped, *shares, *spreads])
-    return rows
+    head = [f"{scores['n']} pairs from nothing", "agree", "by chance"]
+    head += [f"effective labels {where}" for where in ("heard", "seen", "in pairs that agree")]
+    spreads = [f"{scores[key]['effective']:.1f}" for key in ("sounds", "pictures", "agreeing")]
+    return [head, ["", _share(scores["agree"]), _share(scores["by_chance"]), *spreads]]
 
 
 def _inpainted(scores: dict[str, Any]) -> Rows:
@@ -182,12 +169,9 @@ def _diversity(scores: dict[str, Any]) -> Rows:
 
 def _ranked(scores: dict[str, Any]) -> Rows:
     media = list(scores.values())
-    rows = [[f"recognised, best of {media[0]['n_candidates']} by", *scores]]
-    for key in ("average", "any"):
-        rows.append([f"({key})", *(_share(medium[key]) for medium in media)])
-    for name in media[0]["best"]:
-        title = name.replace("_", " ")
-        rows.append([title, *(_share(medium["best"][name]) for medium in media)])
+    rows = [[f"recognised, of {media[0]['n_candidates']}", *scores]]
+    for key in ("average", "best", "any"):
+        rows.append([key, *(_share(medium[key]) for medium in media)])
     return [*rows, ["n", *(str(medium["n"]) for medium in media)]]
 
 

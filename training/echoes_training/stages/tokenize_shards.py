@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.data import audio as audio_data
 from echoes_training.data import image as image_data
 from echoes_training.data.tokens import TokenCache, TokenTable
@@ -60,7 +60,6 @@ def tokenize_shards(folder: Path, image: TrainedCodec, mel: TrainedCodec, out: P
     encoder.check(folder, shards)
     made_from = encoder.digest(shards)
     parts = out.with_name(f"{out.name}.parts")
-    parts.mkdir(parents=True, exist_ok=True)
     files = {name: parts / f"{name}.safetensors" for name in clips}
     with (
         tqdm(total=sum(map(len, clips.values())), desc="clips", unit="clip", smoothing=0.01) as bar,
@@ -73,7 +72,8 @@ def tokenize_shards(folder: Path, image: TrainedCodec, mel: TrainedCodec, out: P
                 tar = folder / f"{name}.tar"
                 arrays = encoder.encode(_samples(tar, pool, bar.update))
                 _check_count(tar, len(arrays["audio.codes"]), len(clips[name]))
-                _write_part(part, arrays, made_from)
+                with written(part) as partial:
+                    save_file(arrays, partial, metadata={"made_from": made_from})
     # Videos have no other split that is not trained on.
     validation = [name.startswith("heldout") for name in clips]
     pairs = [
@@ -191,12 +191,6 @@ def _is_made_from(part: Path, made_from: str) -> bool:
             return (file.metadata() or {}).get("made_from") == made_from
     except (OSError, SafetensorError):
         return False
-
-
-def _write_part(part: Path, arrays: Arrays, made_from: str) -> None:
-    partial = part.with_name(f"{part.name}.partial")
-    save_file(arrays, partial, metadata={"made_from": made_from})
-    os.replace(partial, part)  # noqa: PTH105  the same call on all systems
 
 
 def _join(

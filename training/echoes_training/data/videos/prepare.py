@@ -1,7 +1,6 @@
 """Fills a folder of shards, from where the last run stopped."""
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -9,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.data.videos.sample import Extract
 from echoes_training.data.videos.shards import (
     Entry,
@@ -18,7 +18,6 @@ from echoes_training.data.videos.shards import (
     lists,
     read_list,
     write_shard,
-    write_whole,
 )
 from echoes_training.data.videos.workers import extract_all
 
@@ -63,14 +62,16 @@ def _told(extracts: Iterable[Extract], advance: Callable[[int], object]) -> Iter
 
 
 def _write_skipped(folder: Path) -> None:
-    table = io.StringIO(newline="")
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["video", "start", "label", "split", "reason", "detail"])
-    for path in lists(folder):
-        for e in read_list(path):
-            if e.reason is not None:
-                writer.writerow([e.video, f"{e.start:g}", e.label, e.split, e.reason, e.detail])
-    write_whole(folder / SKIPPED_NAME, table.getvalue().encode())
+    with (
+        written(folder / SKIPPED_NAME) as partial,
+        partial.open("w", encoding="utf-8", newline="") as table,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["video", "start", "label", "split", "reason", "detail"])
+        for path in lists(folder):
+            for e in read_list(path):
+                if e.reason is not None:
+                    writer.writerow([e.video, f"{e.start:g}", e.label, e.split, e.reason, e.detail])
 
 
 def summary(folder: Path) -> list[str]:

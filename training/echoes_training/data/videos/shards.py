@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
 from echoes_training.data.index import Split
 from echoes_training.data.videos.sample import ClipForm, Extract
 from echoes_training.data.videos.table import VideoClip
 
 SET_NAME = "shards.json"
-PARTIAL = ".partial"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +90,7 @@ def describe(shards: Sequence[Shard], form: ClipForm, clips_per_shard: int) -> S
 
 
 def begin(folder: Path, wanted: ShardSet) -> None:
-    """Marks a folder as that of ``wanted``, and clears what a kill left there.
+    """Marks a folder as that of ``wanted``.
 
     Raises:
         InputError: if it holds shards of other clips or of another form.
@@ -107,9 +106,8 @@ def begin(folder: Path, wanted: ShardSet) -> None:
                 f"{folder} holds shards of another set: {', '.join(names)} differ; "
                 "pass the same settings and table, or another --out"
             )
-    for partial in folder.glob(f"*{PARTIAL}"):
-        partial.unlink()
-    write_whole(path, json.dumps(asdict(wanted), indent=2).encode() + b"\n")
+    with written(path) as partial:
+        partial.write_text(json.dumps(asdict(wanted), indent=2) + "\n", encoding="utf-8")
 
 
 def read_set(folder: Path) -> ShardSet:
@@ -126,21 +124,20 @@ def read_set(folder: Path) -> ShardSet:
 
 def write_shard(folder: Path, shard: Shard, extracts: Iterable[Extract]) -> list[Entry]:
     """Writes the tar, then its list; each gets its name when it is whole."""
-    partial = folder / f"{shard.name}.tar{PARTIAL}"
     entries = []
-    try:
-        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for clip, extract in zip(shard.clips, extracts, strict=True):
-                for suffix, data in extract.files.items():
-                    info = tarfile.TarInfo(f"{clip.key}.{suffix}")  # no time, no owner
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
-                entries.append(_entry(clip, extract))
-        partial.replace(shard.tar(folder))
-    finally:
-        partial.unlink(missing_ok=True)
-    lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
-    write_whole(shard.list(folder), "".join(lines).encode())
+    with (
+        written(shard.tar(folder)) as partial,
+        tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+        for clip, extract in zip(shard.clips, extracts, strict=True):
+            for suffix, data in extract.files.items():
+                info = tarfile.TarInfo(f"{clip.key}.{suffix}")  # no time, no owner
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+            entries.append(_entry(clip, extract))
+    with written(shard.list(folder)) as partial:
+        lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
+        partial.write_text("".join(lines), encoding="utf-8")
     return entries
 
 
@@ -192,12 +189,3 @@ def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         raise InputError(f"the shard {path} cannot be read: {error}") from error
     if files:
         yield key, files
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + PARTIAL)
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)  # noqa: PTH105  the same call on all systems
-    finally:
-        partial.unlink(missing_ok=True)
