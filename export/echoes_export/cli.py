@@ -8,7 +8,6 @@ import click
 
 from echoes_export.precision.quantize_command import quantize
 from echoes_export.tensorrt.command import engine
-from echoes_export.triton.command import triton
 from echoes_rt.errors import EchoesError, InputError
 from echoes_rt.install import missing_extra
 from echoes_training import PRESET_NAMES
@@ -49,7 +48,6 @@ def main() -> None:
 
 main.add_command(engine)
 main.add_command(quantize)
-main.add_command(triton)
 
 
 def _run_options(command: Command) -> Command:
@@ -240,6 +238,37 @@ def half(bundle_path: Path, pictures: int, device: str | None) -> None:
 
     manifest = add_half_graphs(bundle_path, choose)
     click.echo(f"\n{bundle_path}: {', '.join(manifest.graphs)}")
+
+
+@main.command()
+@click.argument("bundle", metavar="BUNDLE")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1, 256),
+    default=8,
+    show_default=True,
+    help="Requests that are computed at once.",
+)
+@click.option(
+    "--tensorrt", is_flag=True, help="The decoders and the vocoder by TensorRT, in float16."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a repository that lies at --out.")
+def triton(bundle: str, out: Path, max_batch: int, tensorrt: bool, overwrite: bool) -> None:
+    """Make a Triton model repository of BUNDLE (experimental).
+
+    BUNDLE is a folder, a zip or the name of a bundled one. The repository has an ensemble for each
+    direction, image_to_audio and audio_to_image, which python -m echoes_export.triton.client asks.
+
+    Example: echoes-export triton echoes-mini --out models
+    """
+    from echoes_export.triton.repository import write_repository
+    from echoes_rt.bundle import find_bundle
+
+    made = write_repository(
+        find_bundle(bundle), out, max_batch=max_batch, tensorrt=tensorrt, overwrite=overwrite
+    )
+    click.echo(f"{out}: {', '.join(made)}")
 
 
 def _verify(folder: Path, stored: "Models", inputs: "Inputs") -> None:

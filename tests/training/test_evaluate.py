@@ -15,9 +15,9 @@ from echoes_training.cli import main
 from echoes_training.data.index import read_index, write_index
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
+from echoes_training.evaluate.dials import PARTS
 from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
 from echoes_training.evaluate.figures import draw_report, draw_sheet
-from echoes_training.evaluate.parts import PARTS
 from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
 from echoes_training.evaluate.report import evaluate
 from echoes_training.evaluate.table import tables

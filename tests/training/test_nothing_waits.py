@@ -12,11 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import LoopConfig
-from echoes_training.data.prefetch import Prefetch
 from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.processes import Processes
 from echoes_training.stages import image_codec, mel_codec, transformer, vocoder, vqgan
-from echoes_training.stages.loop import Measures
+from echoes_training.stages.loop import Measures, Prefetch
 
 aten = torch.ops.aten
 WAITS = {

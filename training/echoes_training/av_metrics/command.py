@@ -7,8 +7,7 @@ import click
 
 from echoes_rt.io.output_file import check_place
 from echoes_training.av_metrics.protocol import CLIP_S
-from echoes_training.evaluate.dials import OUT_FILE
-from echoes_training.evaluate.json_file import write_json
+from echoes_training.evaluate.dials import OUT_FILE, write_json
 
 if TYPE_CHECKING:
     from echoes_training.av_metrics.report import Comparison

@@ -16,9 +16,9 @@ from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import options_of
 from echoes_training.evaluate import chain
+from echoes_training.evaluate.dials import write_json
 from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation
-from echoes_training.evaluate.json_file import write_json
 from echoes_training.evaluate.scores import accuracy, spread
 from echoes_training.evaluate.table import Rows, markdown
 

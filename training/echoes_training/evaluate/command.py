@@ -9,14 +9,14 @@ from echoes_rt.io.output_file import check_place
 from echoes_rt.options import SamplingOptions
 from echoes_training.evaluate.dials import (
     OUT_FILE,
+    PARTS,
     count_option,
     machine_options,
     media_options,
     sampling_options,
     split_option,
+    write_json,
 )
-from echoes_training.evaluate.json_file import write_json
-from echoes_training.evaluate.parts import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

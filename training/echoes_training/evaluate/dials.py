@@ -1,5 +1,6 @@
-"""The options that commands share."""
+"""What commands share: options, the parts of an evaluation, results as JSON."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,8 +8,23 @@ from typing import Any, TypeVar
 import click
 
 from echoes_rt.format.sampling import GUIDANCE_SCHEDULES
+from echoes_rt.io.output_file import written
 
 F = TypeVar("F", bound=Callable[..., None])
+
+SOUND_PARTS = ("vocoder", "codec", "generated")
+PICTURE_PARTS = ("image_codec", "pictures")
+TASK_PARTS = ("unknown", "cogenerated", "inpainted", "diversity", "ranked", "seams")
+
+PARTS = (*SOUND_PARTS, *PICTURE_PARTS, "codebooks", *TASK_PARTS)
+"""What may be judged besides the real media, which always are: all else is compared to them."""
+
+NEED_PICTURE_JUDGE = frozenset((*PICTURE_PARTS, "cogenerated", "ranked"))
+
+SOUND_SERIES = ("real", *SOUND_PARTS)
+"""Every kind of sound that a report has accuracies of, from the best to the hardest."""
+
+PICTURE_SERIES = ("real_pictures", *PICTURE_PARTS)
 
 OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -95,3 +111,9 @@ def _decorated(function: F, *options: Callable[[Any], Any]) -> F:
     for option in reversed(options):
         function = option(function)
     return function
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """The file appears whole or not at all."""
+    with written(path) as partial:
+        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")

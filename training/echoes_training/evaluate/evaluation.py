@@ -18,6 +18,7 @@ from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
+from echoes_training.evaluate.dials import PARTS
 from echoes_training.evaluate.ear import Ear
 from echoes_training.evaluate.media import (
     drawn,
@@ -25,7 +26,6 @@ from echoes_training.evaluate.media import (
     labelled_sounds,
     labels_of,
 )
-from echoes_training.evaluate.parts import PARTS
 from echoes_training.evaluate.picture_classifier import (
     PictureClassifierConfig,
     PictureJudge,

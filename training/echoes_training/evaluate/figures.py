@@ -16,8 +16,8 @@ from echoes_rt.io.image import RgbArray, read_image
 from echoes_rt.io.output_file import written
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
+from echoes_training.evaluate.dials import PICTURE_SERIES, SOUND_SERIES
 from echoes_training.evaluate.evaluation import Evaluation
-from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
 from echoes_training.models.mel import log_mel
 
 COLOURS = ("#444444", "#7aa6c2", "#2f6f9f", "#d9652b")

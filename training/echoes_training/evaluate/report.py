@@ -14,10 +14,10 @@ from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.io.image import RgbArray
 from echoes_training.evaluate import chain
 from echoes_training.evaluate.cogeneration import cogeneration_scores
+from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE, SOUND_PARTS
 from echoes_training.evaluate.diversity import diversity_scores
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.inpainting import inpainting_scores
-from echoes_training.evaluate.parts import NEED_PICTURE_JUDGE, SOUND_PARTS
 from echoes_training.evaluate.ranking import ranking_scores
 from echoes_training.evaluate.scores import (
     Heard,

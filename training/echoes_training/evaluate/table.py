@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from echoes_training.evaluate.parts import PICTURE_SERIES, SOUND_SERIES
+from echoes_training.evaluate.dials import PICTURE_SERIES, SOUND_SERIES
 
 if TYPE_CHECKING:
     from echoes_training.evaluate.listen import Row

@@ -13,7 +13,6 @@ from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import ImageCodecStageConfig
 from echoes_training.data.index import Clip
-from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.view_cache import Maps, Seen, ViewCache, make_views
 from echoes_training.device import autocast, channels_last, full_precision
 from echoes_training.losses.adversarial import Judgement, fool, perceptual
@@ -23,7 +22,7 @@ from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages.codec_step import evaluate_codec, learn, revive, teach
 from echoes_training.stages.codecs import CODEC
-from echoes_training.stages.loop import Measures, Scalars, train
+from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
 from echoes_training.stages.media import Pictures
 
 MEASURED = 256

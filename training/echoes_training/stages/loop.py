@@ -6,8 +6,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,7 @@ Scalars = dict[str, float]
 Measures = dict[str, Tensor]
 """Of a step, each without dimensions, where they were computed: reading one waits for a GPU."""
 
+T = TypeVar("T")
 V = TypeVar("V", float, Tensor)
 
 GRADIENT_NORM = "grad_norm"
@@ -140,3 +142,30 @@ def _averaged(state: TrainState) -> Iterator[None]:
         for average in state.averages.values():
             stack.enter_context(average.in_place())
         yield
+
+
+AHEAD = 4
+"""Steps whose samples are made at once, each in a thread: NumPy, OpenCV and PyTorch let go of the
+interpreter where they compute."""
+
+
+class Prefetch(Generic[T]):
+    """The samples of a step, from ``make``, called with its number.
+
+    Those of later steps are made while a GPU works; on a CPU, whose cores are busy, only then.
+    """
+
+    def __init__(self, make: Callable[[int], T], steps: int, device: torch.device) -> None:
+        """Of a run of ``steps``; ``make`` must give the same in whichever order it is called."""
+        self.make = make
+        self.steps = steps
+        self._threads = None if device.type == "cpu" else ThreadPoolExecutor(AHEAD)
+        self._coming: dict[int, Future[T]] = {}
+
+    def __call__(self, step: int) -> T:
+        if self._threads is None:
+            return self.make(step)
+        for later in range(step, min(step + AHEAD + 1, self.steps)):
+            if later not in self._coming:
+                self._coming[later] = self._threads.submit(self.make, later)
+        return self._coming.pop(step).result()

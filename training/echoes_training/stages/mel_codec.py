@@ -11,7 +11,6 @@ from torch.nn import functional as F
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig
 from echoes_training.data.index import Clip
-from echoes_training.data.prefetch import Prefetch
 from echoes_training.device import (
     autocast,
     channels_last,
@@ -31,7 +30,7 @@ from echoes_training.sample_sheets import write_mel_sheet, write_sounds
 from echoes_training.stages.codec_step import code_use, learn, teach
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
-from echoes_training.stages.loop import Measures, Scalars, train
+from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
 from echoes_training.stages.vocoder import Segments
 
 BLURS = (4, 8)

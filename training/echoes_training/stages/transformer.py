@@ -12,7 +12,6 @@ from echoes_rt.format.tokens import MEDIA
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import TransformerStageConfig
-from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.tokens import TokenCache
 from echoes_training.device import autocast, step_generator, to_device
 from echoes_training.ema import averages
@@ -20,7 +19,7 @@ from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
 from echoes_training.stages import codebooks
-from echoes_training.stages.loop import Measures, Scalars, mean, measured, train
+from echoes_training.stages.loop import Measures, Prefetch, Scalars, mean, measured, train
 from echoes_training.stages.sequences import NO_GROUP, Batch, Sequences, validation_questions
 
 Asked = tuple[Tensor, Tensor, Tensor]

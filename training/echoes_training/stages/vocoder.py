@@ -13,7 +13,6 @@ from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
 from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
-from echoes_training.data.prefetch import Prefetch
 from echoes_training.data.resident_sounds import ResidentSounds, SoundView
 from echoes_training.device import autocast, to_device
 from echoes_training.ema import averages
@@ -27,7 +26,7 @@ from echoes_training.processes import Processes
 from echoes_training.sample_sheets import write_mel_sheet, write_sounds
 from echoes_training.stages.codec_step import learn, teach
 from echoes_training.stages.hearing import Hearing
-from echoes_training.stages.loop import Measures, Scalars, train
+from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
 from echoes_training.stages.media import by_split
 
 SILENT_PEAK = 0.003

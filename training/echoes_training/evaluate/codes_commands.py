@@ -1,5 +1,6 @@
-"""The command `echoes-train probe`."""
+"""The commands on the codes of pictures, `echoes-train probe` and `echoes-train confidence`."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ from echoes_training.evaluate.dials import (
     count_option,
     index_option,
     split_option,
+    write_json,
 )
 
 
@@ -29,10 +31,7 @@ def probe(
 
     Example: echoes-train probe --codec runs/image --index data/index.jsonl
     """
-    from dataclasses import asdict
-
     from echoes_training.data.index import read_index
-    from echoes_training.evaluate.json_file import write_json
     from echoes_training.evaluate.probe import probe as run
     from echoes_training.stages.codecs import image_codec_of
 
@@ -45,3 +44,36 @@ def probe(
     click.echo("weakest: " + ", ".join(f"{label} {share:.2f}" for label, share in weakest))
     if out is not None:
         write_json(out, {"codec": codec, "split": split, **asdict(found)})
+
+
+@click.command()
+@codec_option
+@index_option
+@count_option("--views", 3, "Views of each training picture that the head learns from.")
+@click.option("--out", type=OUT_FILE, required=True, help="A .safetensors file for the exporter.")
+def confidence(codec: str, index: Path, views: int, out: Path) -> None:
+    """Learn to tell pictures that have a label from all others.
+
+    It tells by their codes. The index needs pictures without a label beside those that have one, as
+    every category of Caltech-101 is indexed. The threshold, and the figures that are printed,
+    come from validation.
+
+    Example: echoes-train confidence --codec runs/image --index data/index.jsonl
+    --out runs/confidence.safetensors
+    """
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.codecs import image_codec_of
+    from echoes_training.stages.confidence import fit_confidence, save_confidence
+
+    trained = image_codec_of(codec)
+    head, measured = fit_confidence(trained, read_index(index), views=views)
+    save_confidence(out, head, trained, measured)
+    titles = {
+        "known": "with a label",
+        "others": "of other categories",
+        "spared": "of categories never shown",
+    }
+    for name, count in measured.n_pictures.items():
+        line = f"{measured.refused[name]:.3f} of {count} validation pictures {titles[name]} refused"
+        apart = measured.auroc.get(name)
+        click.echo(line if apart is None else f"{line}; AUROC {apart:.3f}")
