@@ -14,11 +14,15 @@ from echoes_training.av_metrics.divergence import (
     kl_specvqgan,
     mean_cosine,
 )
-from echoes_training.av_metrics.extrapolation import extrapolate
 from echoes_training.av_metrics.features import make_features
+from echoes_training.av_metrics.media import resample
 from echoes_training.av_metrics.pairing import pair_names, parse_pattern
-from echoes_training.av_metrics.resampling import resample
-from echoes_training.evaluate.frechet import Gaussian, fit_gaussian, frechet_distance
+from echoes_training.evaluate.frechet import (
+    Gaussian,
+    extrapolate,
+    fit_gaussian,
+    frechet_distance,
+)
 
 
 def logits(n: int, classes: int, seed: int) -> np.ndarray:

@@ -9,7 +9,6 @@ from echoes_training.av_metrics.protocol import CLIP_S, PUBLISHED
 
 if TYPE_CHECKING:
     from echoes_training.av_metrics.report import Comparison
-    from echoes_training.av_metrics.sets import MediaSet
 
 SAME_LENGTH_S = 0.05
 
@@ -22,9 +21,7 @@ def cautions(comparison: Comparison, report: dict[str, Any]) -> Lines:
         *_numbers(report),
         *_pairs(comparison),
         *_lengths(comparison),
-        *_rates(comparison),
         *_silence(report),
-        *_copies(comparison),
         *_frechet(report),
         *_inception(comparison, report),
         *_embedders(comparison),
@@ -65,26 +62,13 @@ def _lengths(comparison: Comparison) -> Lines:
             f"clips are cut to {comparison.clip_s:g} s; av-benchmark's tables have {CLIP_S:g} s, "
             "SpecVQGAN's 10 s"
         )
-    for name, side in _sides(comparison):
+    for name, side in (("generated", comparison.generated), ("reference", comparison.reference)):
         short = [s for s in side.sounds if s.duration_s < comparison.clip_s - SAME_LENGTH_S]
         if short:
             shortest = min(sound.duration_s for sound in short)
             lines.append(
                 f"{len(short)} of {len(side.sounds)} {name} sounds are shorter than "
                 f"{comparison.clip_s:g} s (shortest: {shortest:.2f} s); they are not padded"
-            )
-    return lines
-
-
-def _rates(comparison: Comparison) -> Lines:
-    lines = []
-    for name, side in _sides(comparison):
-        wanted = [int(f.origin.get("sample_rate", 0)) for f in side.features.values()]
-        low = [s.sample_rate for s in side.sounds if s.sample_rate < max(wanted, default=0)]
-        if low:
-            lines.append(
-                f"{len(low)} {name} sounds have only {min(low)} Hz, where an embedder reads "
-                f"{max(wanted)} Hz: what it finds above {min(low) // 2} Hz differs for that alone"
             )
     return lines
 
@@ -96,21 +80,6 @@ def _silence(report: dict[str, Any]) -> Lines:
         for name in ("generated", "reference")
         if report["sets"][name]["n_silent"]
     ]
-
-
-def _copies(comparison: Comparison) -> Lines:
-    lines = []
-    for name, side in _sides(comparison):
-        for embedder, features in sorted(side.features.items()):
-            arrays = features.embeddings or features.logits
-            n_copies = len(arrays) - len({array.tobytes() for array in arrays.values()})
-            if n_copies:
-                lines.append(
-                    f"{n_copies} {name} files have the {embedder} features of another one: copies "
-                    "change the covariance, and IS"
-                )
-                break
-    return lines
 
 
 def _frechet(report: dict[str, Any]) -> Lines:
@@ -159,18 +128,9 @@ def _embedders(comparison: Comparison) -> Lines:
                 f"{name} embeddings have {features.dimensions} dimensions, the published ones "
                 f"{known.dimensions}: this is another network"
             )
-        rate = int(features.origin.get("sample_rate", known.sample_rate))
-        if known.sample_rate and rate != known.sample_rate:
-            lines.append(
-                f"{name} reads {rate} Hz here, {known.sample_rate} Hz in the published numbers"
-            )
         if not features.origin:
             lines.append(
                 f"the {name} features come from a file that does not say how they were made: clip "
                 "length, sample rate and resampler are yours to state"
             )
     return lines
-
-
-def _sides(comparison: Comparison) -> list[tuple[str, MediaSet]]:
-    return [("generated", comparison.generated), ("reference", comparison.reference)]

@@ -19,29 +19,6 @@ Floats = NDArray[np.float32]
 Outputs = dict[str, NDArray[Any]]
 
 
-class Embedder(Protocol):
-    """Whatever fills in this can be measured with.
-
-    Attributes:
-        name: sounds and pictures whose embedders have one name share a space.
-        medium: ``sound`` or ``picture``.
-        origin: what it is, for the report and to know embeddings again.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def medium(self) -> str: ...
-
-    @property
-    def origin(self) -> Mapping[str, str]: ...
-
-    def embed(self, path: Path, clip_s: float) -> Outputs:
-        """``embedding`` (D,) or (R, D), ``logits`` (C,), or both, of one file."""
-        ...
-
-
 class Network(Protocol):
     def __call__(self, batch: Floats) -> list[NDArray[Any]]:
         """The outputs for (1, S) samples or (1, 3, H, W) pixels."""
@@ -49,8 +26,11 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileEmbedder:
-    """A network in a file, and what it wants to be given."""
+class Embedder:
+    """A network in a file, and what it wants to be given.
+
+    Sounds and pictures whose embedders have one ``name`` share a space.
+    """
 
     spec: EmbedderSpec
     network: Network
@@ -66,10 +46,15 @@ class FileEmbedder:
 
     @property
     def origin(self) -> Mapping[str, str]:
+        """What it is, for the report and to know embeddings again."""
         return {**self.spec.described, "model_sha256": self.sha256}
 
     def embed(self, path: Path, clip_s: float) -> Outputs:
-        """Raises InputError if the file cannot be read, or the network cannot be run on it."""
+        """``embedding`` (D,) or (R, D), ``logits`` (C,), or both, of one file.
+
+        Raises:
+            InputError: if the file cannot be read, or the network cannot be run on it.
+        """
         outputs = self._run(path, self._read(path, clip_s))
         if len(outputs) != len(self.spec.outputs):
             raise InputError(
@@ -96,7 +81,7 @@ class FileEmbedder:
             raise InputError(f"{self.spec.model} cannot be run on {path}: {reason}") from error
 
 
-def load_embedder(path: Path, device: str) -> FileEmbedder:
+def load_embedder(path: Path, device: str) -> Embedder:
     """From a description as ``embedder_file`` reads it.
 
     Raises:
@@ -112,7 +97,7 @@ def load_embedder(path: Path, device: str) -> FileEmbedder:
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"the network {spec.model} cannot be loaded: {reason}") from error
-    return FileEmbedder(spec=spec, network=network, sha256=digest)
+    return Embedder(spec=spec, network=network, sha256=digest)
 
 
 def _onnx(path: Path, device: str) -> Network:

@@ -14,13 +14,11 @@ class Published:
         what: the network and how it is used there.
         metric: what its Frechet distance is called; empty if none is published.
         dimensions: of its embeddings.
-        sample_rate: that sounds are brought to, in Hz; 0 where it is not fixed.
     """
 
     what: str
     metric: str
     dimensions: int
-    sample_rate: int = 0
 
 
 PUBLISHED = {
@@ -28,19 +26,16 @@ PUBLISHED = {
         what="VGGish: 0.96 s pieces, no PCA, without the last ReLU",
         metric="FAD",
         dimensions=128,
-        sample_rate=16_000,
     ),
     "panns": Published(
         what="PANNs Cnn14 at 16 kHz: window 512, hop 160, 64 mels from 50 to 8000 Hz",
         metric="FD PANNs",
         dimensions=2048,
-        sample_rate=16_000,
     ),
     "passt": Published(
         what="PaSST at 32 kHz, padded to 320,000 samples: 527 logits, 768 features",
         metric="FD PaSST",
         dimensions=768,
-        sample_rate=32_000,
     ),
     "imagebind": Published(
         what="ImageBind huge: cosine of the picture's or video's and the sound's embedding",
@@ -51,7 +46,6 @@ PUBLISHED = {
         what="CLIP ViT-B/32 for pictures, Wav2CLIP at 16 kHz for sounds: cosine",
         metric="",
         dimensions=512,
-        sample_rate=16_000,
     ),
 }
 

@@ -15,12 +15,16 @@ from echoes_training.av_metrics.divergence import (
     kl_specvqgan,
     mean_cosine,
 )
-from echoes_training.av_metrics.extrapolation import FEWEST, extrapolate
 from echoes_training.av_metrics.features import Features
 from echoes_training.av_metrics.pairing import Pairing
 from echoes_training.av_metrics.protocol import DEFINITIONS, PUBLISHED, SCORE_NAMES
 from echoes_training.av_metrics.sets import MediaSet
-from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
+from echoes_training.evaluate.frechet import (
+    FEWEST,
+    extrapolate,
+    fit_gaussian,
+    frechet_distance,
+)
 from echoes_training.evaluate.scores import Scores
 
 
