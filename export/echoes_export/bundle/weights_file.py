@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from onnx import TensorProto
 from safetensors.torch import save_file
 
 from echoes_export.bundle.models import Models
@@ -50,3 +51,13 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
         for name, entry in header.items()
         if name != "__metadata__"
     }
+
+
+def refer(tensor: TensorProto, place: StoredTensor) -> None:
+    """Points an ONNX tensor without data to its place in the weights file."""
+    del tensor.external_data[:]
+    tensor.dims[:] = place.shape
+    tensor.data_location = TensorProto.EXTERNAL
+    where = {"location": WEIGHTS_NAME, "offset": place.offset, "length": place.length}
+    for key, value in where.items():
+        tensor.external_data.add(key=key, value=str(value))

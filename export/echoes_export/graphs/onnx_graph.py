@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from onnxscript import optimizer
 from torch import Tensor, nn
 
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor
+from echoes_export.bundle.weights_file import StoredTensor, refer
 from echoes_export.graphs.gelu import order_gelu
 from echoes_export.graphs.nodes import OPSET
 from echoes_rt.format.graphs import (
@@ -134,15 +134,8 @@ def _refer_to(stored: dict[str, StoredTensor], graph: onnx.GraphProto) -> None:
             continue
         place = stored[tensor.name]
         assert tuple(tensor.dims) == place.shape
-        reference = TensorProto(
-            name=tensor.name,
-            dims=place.shape,
-            data_type=_ELEMENT_TYPES[place.dtype],
-            data_location=TensorProto.EXTERNAL,
-        )
-        where = {"location": WEIGHTS_NAME, "offset": place.offset, "length": place.length}
-        for key, entry in where.items():
-            reference.external_data.add(key=key, value=str(entry))
+        reference = TensorProto(name=tensor.name, data_type=_ELEMENT_TYPES[place.dtype])
+        refer(reference, place)
         if place.dtype == "F16":
             reference.name = f"{tensor.name}.fp16"
             cast = helper.make_node("Cast", [reference.name], [tensor.name], to=TensorProto.FLOAT)

@@ -64,11 +64,4 @@ def _write(folder: Path, bundle: Bundle, name: str) -> GraphEntry:
     path = folder / f"{name}{HALF}.onnx"
     onnx.save(half_graph(onnx.load(bundle.graph_path(name), load_external_data=False)), path)
     onnx.checker.check_model(path, full_check=True)
-    file = data_file(path)
-    return replace(
-        bundle.manifest.graphs[name],
-        file=file.file,
-        sha256=file.sha256,
-        size_bytes=file.size_bytes,
-        precision="fp16",
-    )
+    return replace(bundle.manifest.graphs[name], **vars(data_file(path)), precision="fp16")

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from echoes_export.bundle.folder import appearing, check_free, data_file
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, stored_tensors
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, refer, stored_tensors
 from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
 from echoes_rt import __version__
 from echoes_rt.bundle import CARD_NAME, Bundle
@@ -144,18 +144,9 @@ def _write_files(folder: Path, weights: _Weights, graphs: dict[str, onnx.ModelPr
         for tensor in model.graph.initializer:
             key = tensor.name if tensor.name in weights.kept else weights.name_of(tensor)
             if key is not None:
-                _refer(tensor, stored[key])
+                refer(tensor, stored[key])
         onnx.save(model, folder / f"{name}.onnx")
         onnx.checker.check_model(folder / f"{name}.onnx", full_check=True)
-
-
-def _refer(tensor: TensorProto, place: StoredTensor) -> None:
-    del tensor.external_data[:]
-    tensor.dims[:] = place.shape
-    tensor.data_location = TensorProto.EXTERNAL
-    where = {"location": WEIGHTS_NAME, "offset": place.offset, "length": place.length}
-    for key, value in where.items():
-        tensor.external_data.add(key=key, value=str(value))
 
 
 def _manifest(folder: Path, old: Manifest, name: str, counts: dict[str, int]) -> Manifest:
@@ -163,12 +154,9 @@ def _manifest(folder: Path, old: Manifest, name: str, counts: dict[str, int]) ->
     graphs = {}
     for graph in counts:
         entry = old.graphs[graph]
-        file = data_file(folder / f"{graph}.onnx")
         graphs[graph] = replace(
             entry,
-            file=file.file,
-            sha256=file.sha256,
-            size_bytes=file.size_bytes,
+            **vars(data_file(folder / f"{graph}.onnx")),
             precision="int8" if counts[graph] else entry.precision,
             external_data=(shared,),
         )

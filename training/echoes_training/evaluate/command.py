@@ -31,7 +31,6 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--bundle", help="Folder, .zip or name of the bundle; by default the runtime's own.")
 @media_options
 @click.option("--out", type=OUT_FILE, required=True, help="The report, a .json file.")
-@click.option("--figure", type=OUT_FILE, help="A .png; by default beside the report.")
 @click.option("--sheet", type=OUT_FILE, help="Also draw media side by side to this .png.")
 @click.option(
     "--part",
@@ -56,7 +55,7 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")
 @sampling_options
 @machine_options
-def evaluate(out: Path, figure: Path | None, sheet: Path | None, **options: Any) -> None:
+def evaluate(out: Path, sheet: Path | None, **options: Any) -> None:
     """Judge a bundle on held-out media.
 
     With --ear by an independent ear; and by classifiers trained on the training split.
@@ -64,23 +63,21 @@ def evaluate(out: Path, figure: Path | None, sheet: Path | None, **options: Any)
     Example: echoes-train evaluate --bundle echoes-mini --index data/index.jsonl --cache cache
     --out report.json --sheet sheet.png
     """
-    figure = figure or out.with_suffix(".png")
-    for target in (out, figure, sheet):
+    for target in (out, sheet):
         if target is not None:
             check_place(target)
     evaluation = _prepare(**options)
-    from echoes_training.evaluate.figures import draw_report, draw_sheet
+    from echoes_training.evaluate.figures import draw_sheet
     from echoes_training.evaluate.report import evaluate as run
     from echoes_training.evaluate.table import tables
 
     report: dict[str, Any] = run(evaluation)
     write_json(out, report)
-    draw_report(report, figure)
     if sheet is not None:
         draw_sheet(evaluation, sheet)
     for line in tables(report):
         click.echo(line)
-    click.echo(" ".join(str(path) for path in (out, figure, sheet) if path), err=True)
+    click.echo(" ".join(str(path) for path in (out, sheet) if path), err=True)
 
 
 def _prepare(

@@ -1,7 +1,6 @@
-"""Pictures of a report: bars, the confusion matrix, and spectrograms side by side."""
+"""Spectrograms and pictures side by side."""
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
@@ -16,74 +15,11 @@ from echoes_rt.io.image import RgbArray, read_image
 from echoes_rt.io.output_file import written
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import chain
-from echoes_training.evaluate.dials import PICTURE_SERIES, SOUND_SERIES
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.models.mel import log_mel
 
-COLOURS = ("#444444", "#7aa6c2", "#2f6f9f", "#d9652b")
 TICKS_HZ = (200, 500, 1000, 2000, 5000)
 DPI = 100
-
-
-def draw_report(report: dict[str, Any], path: Path) -> None:
-    """Bars of the accuracies by label, and beneath them what generated media are taken for."""
-    series = [
-        [name for name in names if name in report] for names in (SOUND_SERIES, PICTURE_SERIES)
-    ]
-    series = [names for names in series if names]
-    matrices = [name for name in ("generated", "pictures") if name in report]
-    figure = Figure(figsize=(12, 4.5 * len(series) + 7.5 * len(matrices)), layout="constrained")
-    heights = [4.5] * len(series) + [7.5] * len(matrices)
-    axes = figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axis, names in zip(axes, series, strict=False):
-        _draw_bars(axis, report, names)
-    for axis, name in zip(axes[len(series) :], matrices, strict=True):
-        _draw_confusion(axis, report, name)
-    save_figure(figure, path)
-
-
-def _draw_bars(axis: Axes, report: dict[str, Any], names: list[str]) -> None:
-    labels = report["labels"]
-    width = 0.8 / len(names)
-    is_sound = names[0] in SOUND_SERIES
-    order = SOUND_SERIES if is_sound else PICTURE_SERIES
-    for i, name in enumerate(names):
-        shares = [report[name]["per_label"].get(label, 0.0) for label in labels]
-        places = np.arange(len(labels)) + (i - (len(names) - 1) / 2) * width
-        title = f"{_plain(name)} ({report[name]['overall']:.2f}, n = {report[name]['n']})"
-        colour = COLOURS[len(COLOURS) - len(order) + order.index(name) if name != order[0] else 0]
-        axis.bar(places, shares, width, label=title, color=colour)
-    axis.axhline(1 / len(labels), color="black", linewidth=0.8, linestyle=":")
-    axis.set_xticks(
-        range(len(labels)), [_plain(label) for label in labels], rotation=40, ha="right"
-    )
-    axis.set_ylabel("share recognised")
-    axis.set_ylim(0, 1.02)
-    kind = "sounds" if is_sound else "pictures"
-    axis.set_title(f"{report['bundle']['name']}: held-out {kind} recognised (dotted: chance)")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=len(names), frameon=False)
-
-
-def _draw_confusion(axis: Axes, report: dict[str, Any], name: str) -> None:
-    labels = [_plain(label) for label in report["labels"]]
-    counts = np.array(report[name]["confusion"])
-    shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    axis.imshow(shares, cmap="Oranges", vmin=0, vmax=1)
-    axis.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
-    axis.set_yticks(range(len(labels)), labels)
-    made, verdict, source = (
-        ("sounds", "heard as", "pictures")
-        if name == "generated"
-        else ("pictures", "seen as", "sounds")
-    )
-    axis.set_xlabel(verdict)
-    axis.set_ylabel(f"made from {source} of")
-    axis.set_title(f"{made} generated from held-out {source}, in %")
-    for (row, column), share in np.ndenumerate(shares):
-        if share > 0:
-            colour = "white" if share > 0.6 else "black"
-            text = f"{100 * share:.0f}"
-            axis.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
 
 
 def draw_sheet(evaluation: Evaluation, path: Path) -> None:
