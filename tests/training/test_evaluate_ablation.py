@@ -10,9 +10,9 @@ from click.testing import CliRunner
 from echoes_rt.format.sampling import Sampling
 from echoes_training.cli import main
 from echoes_training.evaluate import ablation
-from echoes_training.evaluate.ablate_command import DIALS
-from echoes_training.evaluate.ablation import SWEEPS, Sweeps, key_of
+from echoes_training.evaluate.ablation import Sweeps, key_of
 from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
+from echoes_training.evaluate.dials import SWEPT
 
 SMALL = ClassifierConfig(width=4, embedding_dim=4, steps=4, batch_size=8)
 
@@ -27,9 +27,8 @@ def small_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_curves_turn_one_dial_each() -> None:
     defaults = Sampling(guidance_scale=5.0)
-    curves = Sweeps(guidance=(1, 3), steps=(4, 8)).lines(defaults, DIALS)
-    assert DIALS == SWEEPS
-    assert {dial for dial, _ in curves} == {*DIALS}
+    curves = Sweeps(guidance=(1, 3), steps=(4, 8)).lines(defaults, tuple(SWEPT))
+    assert {dial for dial, _ in curves} == {*SWEPT}
     assert [point.steps for point in curves["steps", ""]] == [4, 8]
     assert {point.guidance_scale for point in curves["steps", ""]} == {5.0}
     annealed = curves["guidance", "annealed"]

@@ -42,3 +42,13 @@ def write_sounds(path: Path, originals: Tensor, results: Tensor, sample_rate: in
     both = torch.stack([originals[shown].cpu(), results[shown].float().cpu()], dim=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, both.clamp(-1, 1).flatten().numpy(), sample_rate)
+
+
+def write_samples(
+    run: Path, step: int, mels: tuple[Tensor, Tensor], sounds: tuple[Tensor, Tensor], spec: MelSpec
+) -> None:
+    """What a step made of real sounds: mels (B, n_mels, T) of up to eight, and (B, S) sounds."""
+    shown = slice(0, None, -(-len(mels[0]) // 8))
+    path = run / "samples" / f"{step:07d}.png"
+    write_mel_sheet(path, [mel[shown] for mel in mels], spec)
+    write_sounds(path.with_suffix(".wav"), *sounds, spec.sample_rate)

@@ -11,6 +11,7 @@ from echoes_rt.io.output_file import check_place
 from echoes_rt.options import SamplingOptions
 from echoes_training.evaluate.dials import (
     OUT_FILE,
+    SWEPT,
     count_option,
     machine_options,
     media_options,
@@ -19,8 +20,6 @@ from echoes_training.evaluate.dials import (
 
 if TYPE_CHECKING:
     from echoes_training.evaluate.ablation import Sweeps
-
-DIALS = ("guidance", "steps", "temperature")
 
 
 @click.command()
@@ -34,7 +33,9 @@ DIALS = ("guidance", "steps", "temperature")
 )
 @media_options
 @click.option("--out", type=OUT_FILE, required=True, help="The results, a .json file.")
-@click.option("--sweep", "dials", type=click.Choice(DIALS), multiple=True, help="Vary only this.")
+@click.option(
+    "--sweep", "dials", type=click.Choice(tuple(SWEPT)), multiple=True, help="Vary only this."
+)
 @click.option("--guidance", "values_guidance", type=float, multiple=True, help="A scale to try.")
 @click.option(
     "--interval",
@@ -127,7 +128,7 @@ def _run(
     }
     ablation = Ablation(out, settings)
     for name, evaluation in evaluations.items():
-        ablation.run(name, evaluation, sweeps, dials or DIALS)
+        ablation.run(name, evaluation, sweeps, dials or tuple(SWEPT))
     return ablation.results
 
 

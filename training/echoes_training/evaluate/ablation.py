@@ -16,7 +16,7 @@ from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import options_of
 from echoes_training.evaluate import chain
-from echoes_training.evaluate.dials import write_json
+from echoes_training.evaluate.dials import SWEPT, write_json
 from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation
 from echoes_training.evaluate.scores import accuracy, spread
@@ -64,9 +64,6 @@ class Sweeps:
                     dataclasses.replace(defaults, **{name: value}) for value in getattr(self, name)
                 ]
         return curves
-
-
-SWEEPS = tuple(field.name for field in dataclasses.fields(Sweeps) if field.name != "intervals")
 
 
 def _guided(
@@ -167,7 +164,6 @@ def _read(path: Path) -> Results:
     return results
 
 
-FIELDS = {"guidance": "guidance_scale", "steps": "steps", "temperature": "temperature"}
 MEASURES = {"balanced": "recognised, balanced", "apart": "distance between seeds"}
 
 
@@ -178,11 +174,11 @@ def ablation_tables(results: Results) -> list[str]:
     """
     turned = {c["dial"] for b in results["bundles"].values() for c in b["curves"].values()}
     lines: list[str] = []
-    for dial in (dial for dial in FIELDS if dial in turned):
+    for dial in (dial for dial in SWEPT if dial in turned):
         curves = [*_curves(results, dial)]
         values = sorted({value for _, cells in curves for value in cells})
         for measure, title in MEASURES.items():
-            head = f"{FIELDS[dial].replace('_', ' ')}: {title}"
+            head = f"{SWEPT[dial].replace('_', ' ')}: {title}"
             rows: Rows = [[head, *(f"{value:g}" for value in values)]]
             for name, cells in curves:
                 found = {v: cell[measure] for v, cell in cells.items() if cell[measure] is not None}
@@ -200,4 +196,4 @@ def _curves(results: Results, dial: str) -> Iterator[tuple[str, dict[float, Resu
             if curve["dial"] == dial:
                 cells = [found["cells"][key] for key in curve["cells"]]
                 title = ", ".join(part for part in (bundle, curve["schedule"]) if part)
-                yield title, {float(c["sampling"][FIELDS[dial]]): c for c in cells}
+                yield title, {float(c["sampling"][SWEPT[dial]]): c for c in cells}

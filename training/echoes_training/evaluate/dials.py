@@ -26,6 +26,9 @@ SOUND_SERIES = ("real", *SOUND_PARTS)
 
 PICTURE_SERIES = ("real_pictures", *PICTURE_PARTS)
 
+SWEPT = {"guidance": "guidance_scale", "steps": "steps", "temperature": "temperature"}
+"""What an ablation varies, and the settings that these are."""
+
 OUT_FILE = click.Path(path_type=Path, dir_okay=False)
 
 index_option = click.option(

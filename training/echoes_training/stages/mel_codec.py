@@ -26,7 +26,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import MelCodec, MelDiscriminator
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes, mean_over_processes
-from echoes_training.sample_sheets import write_mel_sheet, write_sounds
+from echoes_training.sample_sheets import write_samples
 from echoes_training.stages.codec_step import code_use, learn, teach
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.hearing import Hearing
@@ -146,11 +146,8 @@ def train_mel_codec(
         fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
         sounds = torch.cat([griffin_lim(part[:, 0], config.mel) for part in fake.split(8)])
         if processes.is_main:
-            sheet = slice(0, None, -(-len(real) // 8))
-            path = run / "samples" / f"{step:07d}.png"
-            write_mel_sheet(path, [real[sheet, 0], fake[sheet, 0]], config.mel)
-            sounds_path = path.with_suffix(".wav")
-            write_sounds(sounds_path, hearing.samples, sounds, config.mel.sample_rate)
+            mels = (real[:, 0], fake[:, 0])
+            write_samples(run, step, mels, (hearing.samples, sounds), config.mel)
         distances = {f"validation/{k}": v.item() for k, v in _distances(real, fake).items()}
         return {
             **distances,

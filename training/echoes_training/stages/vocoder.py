@@ -23,7 +23,7 @@ from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.optim import Learner
 from echoes_training.processes import Processes
-from echoes_training.sample_sheets import write_mel_sheet, write_sounds
+from echoes_training.sample_sheets import write_samples
 from echoes_training.stages.codec_step import learn, teach
 from echoes_training.stages.hearing import Hearing
 from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
@@ -165,10 +165,7 @@ def train_vocoder(
         decoded = torch.cat([model(mel(part)) for part in real.split(8)])
         real_mel, fake_mel = mel(real), mel(decoded)
         if processes.is_main:
-            sheet = slice(0, None, -(-len(real) // 8))
-            path = run / "samples" / f"{step:07d}.png"
-            write_mel_sheet(path, [real_mel[sheet], fake_mel[sheet]], config.mel)
-            write_sounds(path.with_suffix(".wav"), real, decoded, config.mel.sample_rate)
+            write_samples(run, step, (real_mel, fake_mel), (real, decoded), config.mel)
         return {
             "validation/mel": (real_mel - fake_mel).abs().mean().item(),
             "validation/stft": multi_resolution_stft(real, decoded).item(),
