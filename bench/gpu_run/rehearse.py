@@ -67,7 +67,6 @@ def make_media(folder: Path) -> Path:
             Clip(
                 image=str(image),
                 audio=str(audio),
-                start=0.0,
                 label=label,
                 category=label,
                 split=split,

@@ -9,13 +9,14 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
+from tests.training.runs import clip
 
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.cli import main
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import to_dict
-from echoes_training.data.index import Clip, write_index
+from echoes_training.data.index import write_index
 from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.presets import PRESETS
 from echoes_training.stages.codecs import TrainedCodec
@@ -67,20 +68,8 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image, audio = str(folder / f"{i}.png"), str(folder / f"{i}.wav")
         cv2.imwrite(image, rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
         soundfile.write(audio, rng.normal(0, 0.1, TINY.mel.n_samples), TINY.mel.sample_rate)
-        media = [(image, None, label), (None, audio, "bell")]
-        clips += [
-            Clip(
-                image=picture,
-                audio=sound,
-                start=0.0,
-                label=name,
-                category=name,
-                split="heldout",
-                licence="CC0 1.0",
-                source="pairs",
-            )
-            for picture, sound, name in media
-        ]
+        clips.append(clip(image=image, label=label, split="heldout"))
+        clips.append(clip(audio=audio, label="bell", split="heldout"))
     write_index(folder / "index.jsonl", clips)
     return folder / "index.jsonl"
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tests.training.runs import clip
 
 from echoes_export.tensorrt import build as engine_build
 from echoes_export.tensorrt import bundle as engine_bundle
@@ -24,7 +25,7 @@ from echoes_rt.bundle import Bundle, bundled_names
 from echoes_rt.comparison import Check
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path
-from echoes_training.data.index import Clip, write_index
+from echoes_training.data.index import write_index
 
 DOCS = Path(__file__).parents[2] / "docs"
 TARGET = Target(flavour="rtx", version="1.7.1", sm=89)
@@ -207,9 +208,7 @@ def grey_index(tmp_path: Path) -> Path:
     for i, (grey, split) in enumerate([(10, "train"), (20, "train"), (200, "heldout")] * 2):
         path = tmp_path / f"{grey}.png"
         cv2.imwrite(str(path), np.full((8, 8, 3), grey, dtype=np.uint8))
-        facts: dict[str, Any] = {"category": "grey", "licence": "CC0 1.0", "source": "pairs"}
-        facts |= {"audio": None, "start": 0.0, "label": f"{i}", "split": split}
-        clips.append(Clip(image=str(path), **facts))
+        clips.append(clip(image=str(path), label=f"{i}", split=split))
     write_index(tmp_path / "index.jsonl", clips)
     return tmp_path / "index.jsonl"
 

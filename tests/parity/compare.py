@@ -258,8 +258,7 @@ def compare_front_end(folder: Path, recordings: Iterable[Path]) -> Iterable[Row]
     yield from compare_log_mel(folder, "chirp", chirp(), spec)
     for path in recordings:
         samples = read_audio(path, spec.sample_rate)
-        name = path.parent.name if path.stem == "original" else path.name
-        yield from compare_log_mel(folder, name, samples, spec)
+        yield from compare_log_mel(folder, path.parent.name, samples, spec)
 
 
 def compare_log_mel(
@@ -302,15 +301,8 @@ def write_fixtures(kind: str, folder: Path) -> None:
 @click.command()
 @click.argument("clones", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--only", type=click.Choice(tuple(CLONES)), help="One network, in this process.")
-@click.option(
-    "--recording",
-    "recordings",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    multiple=True,
-    help="Of yours, for the front end, beside SpecVQGAN's.",
-)
 @click.option("--write", is_flag=True, help="Write the fixtures of the quick tests instead.")
-def main(clones: Path, only: str | None, recordings: tuple[Path, ...], write: bool) -> None:
+def main(clones: Path, only: str | None, write: bool) -> None:
     """Exit with 1 if one of the networks does not do what the original does."""
     if only is None:
         # Two of the clones have packages of the same name, so each has its own process.
@@ -324,8 +316,8 @@ def main(clones: Path, only: str | None, recordings: tuple[Path, ...], write: bo
             write_fixtures(only, folder)
             return
         if only == "front-end":
-            real = [clones / CLONES[only] / name for name in RECORDINGS]
-            rows = list(compare_front_end(folder, [*real, *recordings]))
+            recordings = [clones / CLONES[only] / name for name in RECORDINGS]
+            rows = list(compare_front_end(folder, recordings))
         else:
             rows = list(compare_melgan(folder) if only == "melgan" else compare_codec(only, folder))
     for row in rows:

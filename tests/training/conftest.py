@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from tests.training.runs import clip
 
 from echoes_rt.format.mel import MelSpec
-from echoes_training.data.index import Clip, Split, write_index
+from echoes_training.data.index import Split, write_index
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.evaluate.ear import N_MELS, PATCH
 from echoes_training.presets import PRESETS
@@ -107,19 +108,8 @@ def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image, audio = folder / f"{label}{i}.png", folder / f"{label}{i}.wav"
             cv2.imwrite(str(image), _picture(number, rng))
             soundfile.write(audio, _sound(number, spec, rng), spec.sample_rate)
-            for path in (image, audio):
-                clips.append(
-                    Clip(
-                        image=str(path) if path is image else None,
-                        audio=str(path) if path is audio else None,
-                        start=0.0,
-                        label=label,
-                        category=label,
-                        split=SPLITS[i],
-                        licence="CC0 1.0",
-                        source="pairs",
-                    )
-                )
+            facts = {"label": label, "split": SPLITS[i]}
+            clips += [clip(image=str(image), **facts), clip(audio=str(audio), **facts)]
     write_index(folder / "index.jsonl", clips)
     return folder / "index.jsonl"
 

@@ -21,8 +21,7 @@ from echoes_training.stages.codecs import CODEC
 
 def clip(**facts: Any) -> Clip:
     """Of the training split, in the category of its label, unless ``facts`` say otherwise."""
-    default: dict[str, Any] = {"image": None, "audio": None, "start": 0.0, "label": None}
-    default |= {"category": facts.get("label"), "split": "train"}
+    default = {"category": facts.get("label"), "split": "train"}
     return Clip(**{**default, "licence": "CC0 1.0", "source": "pairs", **facts})
 
 

@@ -18,35 +18,31 @@ Arrays = dict[str, NDArray[np.generic]]
 ORIGIN = {"made_by": "av-benchmark"}
 
 
-def read_sound_caches(folder: Path) -> dict[str, Features]:
-    """Those of sounds that lie in ``folder``, by embedder.
+def read_caches(folder: Path, medium: str) -> dict[str, Features]:
+    """Those of ``sound`` or of ``picture`` (or video) that lie in ``folder``, by embedder.
 
     Raises:
         InputError: if a file is damaged or something else.
     """
-    panns = _read(folder / "pann_features.pth")
-    found: dict[str, tuple[Arrays, Arrays]] = {
-        "vggish": (_arrays(_read(folder / "vggish_features.pth")), {}),
-        "panns": (_arrays(panns, "2048"), _arrays(panns, "logits")),
-        "passt": (
-            _arrays(_read(folder / "passt_features_embed.pth")),
-            _arrays(_read(folder / "passt_logits.pth")),
-        ),
-        "imagebind": (_arrays(_read(folder / "imagebind_audio.pth")), {}),
-    }
+    found: dict[str, tuple[Arrays, Arrays]]
+    if medium == "picture":
+        found = {"imagebind": (_arrays(_read(folder / "imagebind_video.pth")), {})}
+    else:
+        panns = _read(folder / "pann_features.pth")
+        found = {
+            "vggish": (_arrays(_read(folder / "vggish_features.pth")), {}),
+            "panns": (_arrays(panns, "2048"), _arrays(panns, "logits")),
+            "passt": (
+                _arrays(_read(folder / "passt_features_embed.pth")),
+                _arrays(_read(folder / "passt_logits.pth")),
+            ),
+            "imagebind": (_arrays(_read(folder / "imagebind_audio.pth")), {}),
+        }
     return {
         name: make_features(str(folder), embeddings, logits, ORIGIN)
         for name, (embeddings, logits) in found.items()
         if embeddings or logits
     }
-
-
-def read_picture_caches(folder: Path) -> dict[str, Features]:
-    """The same of pictures and videos."""
-    embeddings = _arrays(_read(folder / "imagebind_video.pth"))
-    if not embeddings:
-        return {}
-    return {"imagebind": make_features(str(folder), embeddings, {}, ORIGIN)}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -98,18 +98,13 @@ def _compare(
     from echoes_training.av_metrics.embedder import load_embedder
     from echoes_training.av_metrics.pairing import pair_names, parse_pattern
     from echoes_training.av_metrics.report import Comparison
-    from echoes_training.av_metrics.sets import (
-        Reading,
-        pictures_beside,
-        read_pictures,
-        read_sounds,
-    )
+    from echoes_training.av_metrics.sets import Reading, pictures_beside, read_set
 
     pattern = None if pair_by is None else parse_pattern(pair_by)
     loaded = [load_embedder(path, device) for path in embedders]
     reading = Reading(embedders=loaded, clip_s=clip_s, cache=cache)
-    made, real = read_sounds(generated, reading), read_sounds(reference, reading)
-    seen = read_pictures(pictures, reading) if pictures else pictures_beside(reference)
+    made, real = (read_set(folder, "sound", reading) for folder in (generated, reference))
+    seen = read_set(pictures, "picture", reading) if pictures else pictures_beside(reference)
     return Comparison(
         generated=made,
         reference=real,

@@ -50,35 +50,27 @@ class Reading:
     cache: Path | None
 
 
-def read_sounds(folder: Path, reading: Reading) -> MediaSet:
-    """Raises InputError if the folder has no features and nothing to make them of."""
-    sounds = list_sounds(folder)
-    features = _stored(folder) | av_benchmark_cache.read_sound_caches(folder)
-    features |= _made(folder, [sound.path for sound in sounds], "sound", reading)
+def read_set(folder: Path, medium: str, reading: Reading) -> MediaSet:
+    """Of ``sound`` or ``picture``.
+
+    Raises:
+        InputError: if the folder has no features and nothing to make them of.
+    """
+    sounds = list_sounds(folder) if medium == "sound" else []
+    files = list_pictures(folder) if medium == "picture" else [sound.path for sound in sounds]
+    features = _stored(folder) | av_benchmark_cache.read_caches(folder, medium)
+    features |= _made(folder, files, medium, reading)
     if not features:
         raise InputError(
-            f"{folder} has {len(sounds)} sounds and no embeddings; give an --embedder of sounds, "
-            "or a folder of .npz, .safetensors or av-benchmark's caches"
+            f"{folder} has {len(files)} {medium}s and no embeddings; give an --embedder of "
+            f"{medium}s, or a folder of .npz, .safetensors or av-benchmark's caches"
         )
     return MediaSet(folder=folder, sounds=sounds, features=features)
 
 
-def read_pictures(folder: Path, reading: Reading) -> MediaSet:
-    """Raises InputError if the folder has no features and nothing to make them of."""
-    pictures = list_pictures(folder)
-    features = _stored(folder) | av_benchmark_cache.read_picture_caches(folder)
-    features |= _made(folder, pictures, "picture", reading)
-    if not features:
-        raise InputError(
-            f"{folder} has {len(pictures)} pictures and no embeddings; give an --embedder of "
-            "pictures, or a folder of .npz, .safetensors or av-benchmark's imagebind_video.pth"
-        )
-    return MediaSet(folder=folder, sounds=[], features=features)
-
-
 def pictures_beside(reference: Path) -> MediaSet | None:
     """What av-benchmark left of the videos among the caches of the reference, if anything."""
-    features = av_benchmark_cache.read_picture_caches(reference)
+    features = av_benchmark_cache.read_caches(reference, "picture")
     return MediaSet(folder=reference, sounds=[], features=features) if features else None
 
 

@@ -27,10 +27,10 @@ class Clip:
     split, and sounds are drawn by recording, so that a long one counts no more than a short one.
     """
 
-    image: str | None
-    audio: str | None
-    start: float
-    label: str | None
+    image: str | None = None
+    audio: str | None = None
+    start: float = 0.0
+    label: str | None = None
     category: str
     split: Split
     licence: str
@@ -144,7 +144,7 @@ def _clip_from_line(line: str) -> Clip:
         raise ValueError(f"unknown field {', '.join(unknown)}; allowed are {', '.join(names)}")
     for name in row:
         _check_type(name, row[name])
-    return Clip(**{**row, "start": float(row["start"])})
+    return Clip(**{**row, "start": float(row.get("start", 0.0))})
 
 
 def _check_type(name: str, value: object) -> None:

@@ -200,9 +200,7 @@ def _rendered_clips(
                     continue
                 clips.append(
                     Clip(
-                        image=None,
                         audio=str(path),
-                        start=0.0,
                         label=label,
                         category=name,
                         split=_render_split(int(path.stem)),

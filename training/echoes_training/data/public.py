@@ -92,8 +92,6 @@ def caltech_clips(folder: Path, classes: list[LabelClass]) -> Iterator[Clip]:
         for index, path in enumerate(_files(category, PICTURE_SUFFIXES)):
             yield Clip(
                 image=str(path),
-                audio=None,
-                start=0.0,
                 label=labels.get(category.name),
                 category=category.name,
                 split=_picture_split(index),
@@ -133,9 +131,7 @@ def esc10_clips(folder: Path, classes: list[LabelClass]) -> Iterator[Clip]:
             elif int(fold) == VALIDATION_FOLD and int(number) % 2 == 0:
                 split = "validation"
             yield Clip(
-                image=None,
                 audio=str(path),
-                start=0.0,
                 label=labels.get(category.name),
                 category=category.name,
                 split=split,
@@ -169,7 +165,6 @@ def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
             split = "validation"
         for start in _window_starts(path):
             yield Clip(
-                image=None,
                 audio=str(path),
                 start=start,
                 label=labels.get(row["label"]),
