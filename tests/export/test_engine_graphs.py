@@ -9,9 +9,8 @@ import pytest
 from onnx import TensorProto
 from tests.export.test_decode_graphs import SAMPLINGS
 
-from echoes_export.tensorrt.bundle import write_engine_bundle
+from echoes_export.tensorrt.bundle import engine_graph, write_engine_bundle
 from echoes_export.tensorrt.command import COMPARED, GRAPHS
-from echoes_export.tensorrt.graphs import engine_graph
 from echoes_export.tensorrt.scales import measure_scales
 from echoes_export.verify import mixed_question
 from echoes_rt.backends.onnx import OnnxSession

@@ -75,20 +75,6 @@ def test_no_ear_hears_a_vqgan(media_index: Path, tmp_path: Path) -> None:
     assert "leave --ear out" in result.output
 
 
-def test_a_run_is_not_resumed_as_one_of_another_stage(
-    media_index: Path, codec_runs: dict[str, Path]
-) -> None:
-    run = codec_runs["image-codec"]
-    before = (run / "config.json").read_bytes()
-    result = invoke("mel-codec", "--index", media_index, "--out", run, "--resume")
-    assert result.exit_code == 1
-    assert result.output.splitlines()[-1] == (
-        f"Error: {run} is a run of image-codec, not of mel-codec; pass another --out, or resume it "
-        "with echoes-train image-codec"
-    )
-    assert (run / "config.json").read_bytes() == before
-
-
 def _constant_world() -> TokenCache:
     """Pictures of group g hold code g everywhere, its sounds code g + 8."""
     layout = PRESETS["tiny"].layout
