@@ -24,7 +24,7 @@ def view(pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Gen
 
 
 def _cropped(pixels: Pixels, spec: ImageSpec, rng: np.random.Generator) -> Pixels:
-    return np.ascontiguousarray(draw_crop(*pixels.shape[:2], rng).of(pixels, spec))
+    return np.ascontiguousarray(draw_crop(pixels.shape[0], pixels.shape[1], rng).of(pixels, spec))
 
 
 def _turned(pixels: Pixels, rng: np.random.Generator) -> Pixels:

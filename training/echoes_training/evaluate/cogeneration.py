@@ -15,7 +15,8 @@ def cogeneration_scores(evaluation: Evaluation) -> Scores:
     heard, seen = [], []
     for i in tqdm(range(config.n_pairs), desc="judging pairs", unit="pair"):
         sound, picture = evaluation.echoes.cogenerate(seed=config.seed + i, **evaluation.options)
-        heard.append(evaluation.judge.judge(sound.samples[None]).predicted)
+        samples = np.asarray(sound.samples, dtype=np.float32)
+        heard.append(evaluation.judge.judge(samples[None]).predicted)
         seen.append(evaluation.picture_judge.judge(picture.pixels[None]).predicted)
     scores = agreement(np.concatenate(heard), np.concatenate(seen), evaluation.labels)
     return {"n": config.n_pairs, **scores}
