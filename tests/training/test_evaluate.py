@@ -13,10 +13,14 @@ from echoes_rt import BundleError, Echoes
 from echoes_rt.errors import InputError
 from echoes_training.cli import main
 from echoes_training.data.index import read_index, write_index
-from echoes_training.evaluate import chain
 from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
 from echoes_training.evaluate.dials import PARTS
-from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
+from echoes_training.evaluate.evaluation import (
+    EvaluateConfig,
+    Evaluation,
+    decode_audio,
+    jobs_of,
+)
 from echoes_training.evaluate.figures import draw_sheet
 from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
 from echoes_training.evaluate.report import evaluate
@@ -45,17 +49,17 @@ def test_batches_give_what_the_verbs_give(evaluation: Evaluation) -> None:
     echoes = evaluation.echoes
     dials = {"steps": 3, "temperature": 0.9}
     for rows in (evaluation.some_pictures(1), evaluation.some_sounds(1)):
-        jobs = chain.jobs_of(rows, 3, first_seed=7)
+        jobs = jobs_of(rows, 3, first_seed=7)
         assert [job.seed for job in jobs] == [7, 8, 9, 10, 11, 12]
         tokens = [*evaluation.answers(jobs, dials)]
         assert [len(part) for part in tokens] == [4, 2]
         if rows[0].image:
-            made = np.concatenate([*chain.sounds_of(echoes, tokens)])
+            made = np.concatenate([*evaluation.made_sounds(jobs, dials)])
             for job, sound in zip(jobs, made, strict=True):
                 alone = echoes.generate(job.clip.image, seed=job.seed, **dials)
                 np.testing.assert_allclose(sound, alone.samples, atol=1e-5)
         else:
-            made = np.concatenate([*chain.pictures_of(echoes, tokens)])
+            made = np.concatenate([echoes.decode_image(part) for part in tokens])
             for job, picture in zip(jobs, made, strict=True):
                 given = evaluation.samples(job.clip)
                 alone = echoes.generate(given, seed=job.seed, **dials)
@@ -75,7 +79,7 @@ def test_a_sound_that_the_runtime_refuses_is_nan_and_spares_the_others(
         return decode(given)
 
     monkeypatch.setattr(echoes, "decode_audio", refuse)
-    sounds = chain.decode_audio(echoes, codes)
+    sounds = decode_audio(echoes, codes)
     assert np.isnan(sounds).all(axis=1).tolist() == [False, True, False]
     assert np.isfinite(sounds[[0, 2]]).all()
 

@@ -15,7 +15,6 @@ from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import options_of
-from echoes_training.evaluate import chain
 from echoes_training.evaluate.dials import SWEPT, write_json
 from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation
@@ -136,7 +135,7 @@ def measure(evaluation: Evaluation, sampling: Sampling) -> Results:
     """One cell: sounds of held-out pictures; between seeds also how much they differ."""
     jobs = evaluation.picture_jobs()
     options = options_of(sampling)
-    made = chain.sounds_of(evaluation.echoes, evaluation.answers(jobs, options))
+    made = evaluation.made_sounds(jobs, options)
     numbers = evaluation.numbers([job.clip for job in jobs])
     heard = evaluation.hear("cell", made, numbers)
     scores = accuracy(heard.numbers, heard.predicted, evaluation.labels)

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from echoes_rt.format.mel import DB_RANGE
 from echoes_training.data.audio import Samples
-from echoes_training.evaluate import chain
 from echoes_training.evaluate.classifier import to_mels
-from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.evaluation import Evaluation, jobs_of
 from echoes_training.evaluate.scores import Scores
 
 N_SEEDS = 10
@@ -44,10 +43,9 @@ def mean_pairwise(rows: NDArray[np.floating], norm: int) -> float:
 
 def _generated(evaluation: Evaluation) -> Iterator[Samples]:
     pictures = evaluation.some_pictures(evaluation.config.varied_per_label)
-    jobs = chain.jobs_of(pictures, N_SEEDS, evaluation.config.seed)
+    jobs = jobs_of(pictures, N_SEEDS, evaluation.config.seed)
     for start in range(0, len(jobs), N_SEEDS):
-        answers = evaluation.answers(jobs[start : start + N_SEEDS])
-        yield np.concatenate([*chain.sounds_of(evaluation.echoes, answers)])
+        yield np.concatenate([*evaluation.made_sounds(jobs[start : start + N_SEEDS])])
 
 
 def _real(evaluation: Evaluation) -> Iterator[Samples]:

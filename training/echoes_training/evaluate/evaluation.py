@@ -1,4 +1,4 @@
-"""A bundle, its judges, and the held-out media they meet on."""
+"""A bundle, its judges, and the held-out media they meet on, in batches, by the runtime."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -6,17 +6,16 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from echoes_rt import Echoes
+from echoes_rt import BundleError, Echoes
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip, Split
-from echoes_training.evaluate import chain
-from echoes_training.evaluate.chain import Codes
 from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
 from echoes_training.evaluate.dials import PARTS
 from echoes_training.evaluate.ear import Ear
@@ -32,6 +31,30 @@ from echoes_training.evaluate.picture_classifier import (
     cached_picture_judge,
 )
 from echoes_training.evaluate.scores import Heard, Numbers, hear
+
+Codes = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One thing to make: the row whose picture or sound it is made from, and a seed."""
+
+    clip: Clip
+    seed: int
+
+
+def batches(count: int, size: int) -> Iterator[slice]:
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
+def jobs_of(clips: Sequence[Clip], n_seeds: int, first_seed: int) -> list[Job]:
+    """``n_seeds`` jobs of each row; no two have the same seed."""
+    return [
+        Job(clip=clip, seed=first_seed + i * n_seeds + k)
+        for i, clip in enumerate(clips)
+        for k in range(n_seeds)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,17 +144,17 @@ class Evaluation:
     def some_sounds(self, per_label: int) -> list[Clip]:
         return drawn(self.heldout_sounds, self.labels, per_label, self.config.seed)
 
-    def picture_jobs(self) -> list[chain.Job]:
+    def picture_jobs(self) -> list[Job]:
         """Of each drawn picture ``n_seeds`` sounds."""
         config = self.config
         rows = self.some_pictures(config.pictures_per_label)
-        return chain.jobs_of(rows, config.n_seeds, config.seed)
+        return jobs_of(rows, config.n_seeds, config.seed)
 
-    def sound_jobs(self) -> list[chain.Job]:
+    def sound_jobs(self) -> list[Job]:
         """Of each drawn sound ``n_seeds`` pictures."""
         config = self.config
         rows = self.some_sounds(config.sounds_per_label)
-        return chain.jobs_of(rows, config.n_seeds, config.seed)
+        return jobs_of(rows, config.n_seeds, config.seed)
 
     def samples(self, clip: Clip) -> Samples:
         """(n_samples,) of a real sound."""
@@ -153,11 +176,11 @@ class Evaluation:
         return np.stack([self._audio_codes[clip] for clip in clips])
 
     def answers(
-        self, jobs: Sequence[chain.Job], options: SamplingOptions | None = None
+        self, jobs: Sequence[Job], options: SamplingOptions | None = None
     ) -> Iterator[Codes]:
         """(B, N) codes at a time: the other medium of each job's picture or sound."""
         dials = self.options if options is None else options
-        for part in chain.batches(len(jobs), self.config.batch_size):
+        for part in batches(len(jobs), self.config.batch_size):
             clips = [job.clip for job in jobs[part]]
             if clips[0].image:
                 target, context = "audio", self.image_codes(clips)
@@ -172,22 +195,39 @@ class Evaluation:
                 sampling=self.echoes.sampling(grid.n_tokens, dials),
             )
 
+    def made_sounds(
+        self, jobs: Sequence[Job], options: SamplingOptions | None = None
+    ) -> Iterator[Samples]:
+        """(B, S) at a time: the sounds of the jobs' pictures."""
+        for codes in self.answers(jobs, options):
+            yield decode_audio(self.echoes, codes)
+
+    def made_pictures(self, jobs: Sequence[Job]) -> Iterator[RgbArray]:
+        """(B, H, W, 3) at a time: the pictures of the jobs' sounds."""
+        for codes in self.answers(jobs):
+            yield self.echoes.decode_image(codes)
+
+    def through_vocoder(self, clips: Sequence[Clip]) -> Iterator[Samples]:
+        """(B, S) at a time: the rows' sounds from their mels, by the vocoder alone."""
+        for sounds in self.real_sounds(clips):
+            yield self.echoes.vocode(self.echoes.log_mel(sounds))
+
     def through_codec(self, clips: Sequence[Clip]) -> Iterator[Samples]:
         """(B, S) at a time: the rows' sounds as their codes are decoded."""
-        for part in chain.batches(len(clips), self.config.batch_size):
-            yield chain.decode_audio(self.echoes, self.audio_codes(clips[part]))
+        for part in batches(len(clips), self.config.batch_size):
+            yield decode_audio(self.echoes, self.audio_codes(clips[part]))
 
     def real_sounds(self, clips: Sequence[Clip]) -> Iterator[Samples]:
-        for part in chain.batches(len(clips), self.config.batch_size):
+        for part in batches(len(clips), self.config.batch_size):
             yield np.stack([self.samples(clip) for clip in clips[part]])
 
     def real_pictures(self, clips: Sequence[Clip]) -> Iterator[RgbArray]:
-        for part in chain.batches(len(clips), self.config.batch_size):
+        for part in batches(len(clips), self.config.batch_size):
             yield np.stack([self.pictures.centred(clip.image or "") for clip in clips[part]])
 
     def hear(self, what: str, made: Iterable[Samples], numbers: Numbers) -> Heard:
-        batches = _with_progress(what, made, len(numbers), "sound")
-        return hear(self.judge, batches, numbers, self.ear, self.labels)
+        parts = _with_progress(what, made, len(numbers), "sound")
+        return hear(self.judge, parts, numbers, self.ear, self.labels)
 
     def see(self, what: str, made: Iterable[RgbArray], total: int) -> Numbers:
         """(N,) label numbers that (B, H, W, 3) pictures at a time are taken for."""
@@ -196,6 +236,17 @@ class Evaluation:
             for pictures in _with_progress(what, made, total, "picture")
         ]
         return np.concatenate(judged)
+
+
+def decode_audio(echoes: Echoes, codes: Codes) -> Samples:
+    """Like the runtime's, but a sound that the runtime refuses comes back as NaN, to be counted."""
+    try:
+        return echoes.decode_audio(codes)
+    except BundleError:
+        if len(codes) == 1:
+            n_samples = echoes.manifest.mel.n_samples
+            return np.full((1, n_samples), np.nan, dtype=np.float32)
+        return np.concatenate([decode_audio(echoes, one[None]) for one in codes])
 
 
 def _with_progress(

@@ -1,5 +1,6 @@
 """Spectrograms and pictures side by side."""
 
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -14,8 +15,7 @@ from echoes_rt.format.mel import MelSpec, mel_filterbank
 from echoes_rt.io.image import RgbArray, read_image
 from echoes_rt.io.output_file import written
 from echoes_training.data.audio import Samples
-from echoes_training.evaluate import chain
-from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.evaluation import Evaluation, jobs_of
 from echoes_training.models.mel import log_mel
 
 TICKS_HZ = (200, 500, 1000, 2000, 5000)
@@ -33,9 +33,11 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
         if mine := [job for job in jobs if job.clip.label == label][:2]:
             rows.append((label, mine))
     # Alone in its batch or not, a job gives the same result.
-    made = iter(_sounds_of(evaluation, [job for _, row in rows for job in row]))
+    chosen = [job for _, row in rows for job in row]
+    made = itertools.chain.from_iterable(evaluation.made_sounds(chosen))
     real = [next(c for c in evaluation.heldout_sounds if c.label == label) for label, _ in rows]
-    pictures = _pictures_of(evaluation, chain.jobs_of(real, 1, evaluation.config.seed))
+    asked = jobs_of(real, 1, evaluation.config.seed)
+    pictures = itertools.chain.from_iterable(evaluation.made_pictures(asked))
     n_made = max(len(row) for _, row in rows)
     figure = Figure(figsize=(3.2 * (n_made + 3), 1.75 * len(rows)), layout="constrained")
     axes = figure.subplots(len(rows), n_made + 3, squeeze=False)
@@ -53,14 +55,6 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
     for axis in axes[-1, 1:-1]:
         axis.set_xlabel("seconds", fontsize=8)
     save_figure(figure, path)
-
-
-def _sounds_of(evaluation: Evaluation, jobs: list[chain.Job]) -> Samples:
-    return np.concatenate([*chain.sounds_of(evaluation.echoes, evaluation.answers(jobs))])
-
-
-def _pictures_of(evaluation: Evaluation, jobs: list[chain.Job]) -> RgbArray:
-    return np.concatenate([*chain.pictures_of(evaluation.echoes, evaluation.answers(jobs))])
 
 
 def _draw_picture(axis: Axes, pixels: RgbArray, title: str) -> None:

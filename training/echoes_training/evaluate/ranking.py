@@ -5,9 +5,7 @@ from tqdm import tqdm
 
 from echoes_rt.tasks.rank import likeliest
 from echoes_training.data.index import Clip
-from echoes_training.evaluate import chain
-from echoes_training.evaluate.chain import Codes
-from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.evaluation import Codes, Evaluation, decode_audio, jobs_of
 from echoes_training.evaluate.scores import Numbers, Scores
 
 N_CANDIDATES = 8
@@ -28,7 +26,7 @@ def _ranked(evaluation: Evaluation, clips: list[Clip], asked: str) -> Scores:
     ``average`` is what one result gives, ``any`` what a perfect choice would.
     """
     hits = []
-    jobs = chain.jobs_of(clips, N_CANDIDATES, evaluation.config.seed)
+    jobs = jobs_of(clips, N_CANDIDATES, evaluation.config.seed)
     for i, clip in enumerate(tqdm(clips, desc=f"ranking, {asked} made", unit="set")):
         mine = jobs[i * N_CANDIDATES : (i + 1) * N_CANDIDATES]
         codes = np.concatenate([*evaluation.answers(mine)])
@@ -50,7 +48,6 @@ def _ranked(evaluation: Evaluation, clips: list[Clip], asked: str) -> Scores:
 
 def _predicted(evaluation: Evaluation, codes: Codes, asked: str) -> Numbers:
     if asked == "image":
-        pictures = np.concatenate([*chain.pictures_of(evaluation.echoes, [codes])])
+        pictures = evaluation.echoes.decode_image(codes)
         return evaluation.picture_judge.judge(pictures).predicted
-    sounds = np.concatenate([*chain.sounds_of(evaluation.echoes, [codes])])
-    return evaluation.judge.judge(sounds).predicted
+    return evaluation.judge.judge(decode_audio(evaluation.echoes, codes)).predicted

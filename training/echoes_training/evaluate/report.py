@@ -12,11 +12,10 @@ import numpy as np
 from echoes_rt import __version__
 from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.io.image import RgbArray
-from echoes_training.evaluate import chain
 from echoes_training.evaluate.cogeneration import cogeneration_scores
 from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE, SOUND_PARTS
 from echoes_training.evaluate.diversity import diversity_scores
-from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.evaluation import Evaluation, batches
 from echoes_training.evaluate.inpainting import inpainting_scores
 from echoes_training.evaluate.ranking import ranking_scores
 from echoes_training.evaluate.scores import (
@@ -81,19 +80,13 @@ def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
 
 
 def _hear_part(evaluation: Evaluation, name: str) -> Heard:
-    echoes = evaluation.echoes
     if name == "generated":
         jobs = evaluation.picture_jobs()
-        made = chain.sounds_of(echoes, evaluation.answers(jobs))
-        return evaluation.hear(name, made, evaluation.numbers([job.clip for job in jobs]))
+        numbers = evaluation.numbers([job.clip for job in jobs])
+        return evaluation.hear(name, evaluation.made_sounds(jobs), numbers)
     sounds = evaluation.heldout_sounds
-    if name == "vocoder":
-        made = chain.vocode(
-            echoes, [evaluation.samples(clip) for clip in sounds], evaluation.config.batch_size
-        )
-    else:
-        made = evaluation.through_codec(sounds)
-    return evaluation.hear(name, made, evaluation.numbers(sounds))
+    through = evaluation.through_vocoder if name == "vocoder" else evaluation.through_codec
+    return evaluation.hear(name, through(sounds), evaluation.numbers(sounds))
 
 
 def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
@@ -107,8 +100,7 @@ def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
         report["image_codec"] = accuracy(numbers, seen, labels) | _pixel_errors(errors)
     if "pictures" in evaluation.config.parts:
         jobs = evaluation.sound_jobs()
-        made = chain.pictures_of(evaluation.echoes, evaluation.answers(jobs))
-        seen = evaluation.see("pictures", made, len(jobs))
+        seen = evaluation.see("pictures", evaluation.made_pictures(jobs), len(jobs))
         truth = evaluation.numbers([job.clip for job in jobs])
         n_sounds = len({job.clip for job in jobs})
         report["pictures"] = accuracy(truth, seen, labels) | {"n_sounds": n_sounds}
@@ -117,7 +109,7 @@ def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
 def _through_codec(evaluation: Evaluation, errors: list[tuple[float, float]]) -> Iterator[RgbArray]:
     """Held-out pictures through the codec; their errors are appended to ``errors``."""
     pictures = evaluation.heldout_pictures
-    for part in chain.batches(len(pictures), evaluation.config.batch_size):
+    for part in batches(len(pictures), evaluation.config.batch_size):
         decoded = evaluation.echoes.decode_image(evaluation.image_codes(pictures[part]))
         real = next(evaluation.real_pictures(pictures[part])).astype(np.float64)
         of_codec = np.abs(real - decoded).mean(axis=(1, 2, 3))

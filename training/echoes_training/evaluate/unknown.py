@@ -6,8 +6,7 @@ import numpy as np
 
 from echoes_rt.format.graphs import CONFIDENT
 from echoes_training.data.index import Clip, Split
-from echoes_training.evaluate import chain
-from echoes_training.evaluate.evaluation import Evaluation
+from echoes_training.evaluate.evaluation import Evaluation, jobs_of
 from echoes_training.evaluate.media import drawn, labelled_pictures
 from echoes_training.evaluate.scores import Numbers, Scores, spread
 
@@ -71,10 +70,10 @@ def _called(evaluation: Evaluation, clips: Sequence[Clip], *, by: str) -> Scores
 def _heard(evaluation: Evaluation, clips: Sequence[Clip]) -> Scores:
     """Over what the sounds spread, one of each picture."""
     ear, rate = evaluation.ear, evaluation.echoes.manifest.mel.sample_rate
-    jobs = chain.jobs_of(clips, 1, evaluation.config.seed)
+    jobs = jobs_of(clips, 1, evaluation.config.seed)
     numbers: list[Numbers] = []
     things = evaluation.labels if ear is None else ear.things
-    for sounds in chain.sounds_of(evaluation.echoes, evaluation.answers(jobs)):
+    for sounds in evaluation.made_sounds(jobs):
         if ear is None:
             numbers.append(evaluation.judge.judge(sounds).predicted)
         else:
