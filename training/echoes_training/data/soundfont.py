@@ -1,5 +1,6 @@
 """Renders composed clips with FluidSynth: many in one MIDI file, cut apart afterwards."""
 
+import io
 import re
 import shutil
 import subprocess
@@ -121,9 +122,10 @@ def render_missing(
             if peak < 1e-4:
                 yield path, f"program {score.program} of bank {score.bank} is silent in {soundfont}"
                 continue
+            levelled, flac = samples * (10 ** (score.peak_db / 20) / peak), io.BytesIO()
+            soundfile.write(flac, levelled, CLIP_RATE, format="FLAC", subtype="PCM_16")
             with written(path) as partial:
-                levelled = samples * (10 ** (score.peak_db / 20) / peak)
-                soundfile.write(partial, levelled, CLIP_RATE, format="FLAC", subtype="PCM_16")
+                partial.write_bytes(flac.getvalue())
             yield path, None
 
 
