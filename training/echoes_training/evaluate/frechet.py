@@ -69,7 +69,6 @@ class Extrapolation:
     """
 
     value: float
-    slope: float
     r2: float
 
 
@@ -94,4 +93,4 @@ def extrapolate(reference: Gaussian, rows: Array, seed: int) -> Extrapolation:
     residuals = distances - (value + slope / sizes)
     total = float(np.sum((distances - distances.mean()) ** 2))
     r2 = 1 - float(np.sum(residuals**2)) / total if total else 1.0
-    return Extrapolation(value=float(value), slope=float(slope), r2=r2)
+    return Extrapolation(value=float(value), r2=r2)
