@@ -19,8 +19,9 @@ from echoes_rt.cli import main
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.model import Model
 from echoes_rt.pipeline import Echoes, Sound
-from echoes_rt.profile import cold_start, csv_file, gemm_peak, report
+from echoes_rt.profile import cold_start, files, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
+from echoes_rt.profile.files import trace_events
 from echoes_rt.profile.flop import node_flop
 from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.nodes import NodeRun
@@ -28,7 +29,6 @@ from echoes_rt.profile.report import Profile, Subject
 from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, generate
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
-from echoes_rt.profile.trace import trace_events
 from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
 
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
@@ -304,7 +304,7 @@ def test_two_subjects_are_compared(
     assert not re.search(r"\b1 (threads|runs|steps)", result.output)
     assert "machine is busy" in result.stderr
     rows = [line.split(",") for line in table.read_text("utf-8").splitlines()]
-    assert rows[0] == [*csv_file.COLUMNS]
+    assert rows[0] == [*files.COLUMNS]
     assert all(float(row[2]) >= float(row[4]) > 0 for row in rows[1:])
     assert "60 MB at its peak, 50 MB after loading" in result.stdout
     assert result.stdout.count("cost of the decoding loop against tokens") == 2

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from echoes_rt import errors
 from echoes_rt.cli import main
-from echoes_rt.commands.progress import progress
+from echoes_rt.commands.verb import progress
 from echoes_rt.errors import escape, one_line
 from echoes_rt.io.picture_profile import with_profile
 

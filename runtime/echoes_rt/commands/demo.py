@@ -7,6 +7,7 @@ import webbrowser
 import click
 
 from echoes_rt.commands.terminal import say
+from echoes_rt.commands.verb import bundle_option
 
 
 @click.command()
@@ -24,11 +25,7 @@ from echoes_rt.commands.terminal import say
     metavar="ADDRESS",
     help="Address to listen on; 0.0.0.0 lets other machines in.",
 )
-@click.option(
-    "--bundle",
-    metavar="PATH",
-    help="A bundle's folder, zip or name. [default: ECHOES_RT_BUNDLE or echoes-mini]",
-)
+@bundle_option
 @click.option("--open", "is_opening", is_flag=True, help="Open the page in the browser.")
 def demo(port: int, host: str, bundle: str | None, is_opening: bool) -> None:
     """Serve a page that runs the model in the browser.

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from echoes_rt.commands.files import STANDARD, read_source, save
-from echoes_rt.commands.options import FILE, verb_options
-from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import describe, show
+from echoes_rt.commands.files import STANDARD, read_source
+from echoes_rt.commands.verb import FILE, Verb, verb_options
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--sound", type=FILE, help="Sound that the new part of a picture should match.")
 @verb_options
 def inpaint(
+    verb: Verb,
     source: Path,
     out: Path,
     start: float | None,
@@ -37,12 +35,6 @@ def inpaint(
     mask: Path | None,
     image: Path | None,
     sound: Path | None,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
 ) -> None:
     """Replace a part of a sound or picture; the rest stays as it is.
 
@@ -52,35 +44,25 @@ def inpaint(
     Example: echoes-rt inpaint in.wav out.wav --from 1.2 --to 2.4 --image dog.jpg
              echoes-rt inpaint in.png out.png --mask mask.png
     """  # noqa: D301 - \b keeps click from joining the lines
-    from echoes_rt.pipeline import Echoes, Picture, Sound
-
-    begin = time.perf_counter()
     given = read_source(source)
-    is_sound = _same_medium(given, out, mask, image, sound)
-    made: Sound | Picture
-    if is_sound:
+    if _same_medium(given, out, mask, image, sound):
         if start is None or stop is None or mask is not None or sound is not None:
             raise InputError(
                 "inpaint of a sound needs --from and --to, and takes --image; --mask and --sound "
                 "are for pictures"
             )
-        echoes = Echoes.load(bundle, device=device, threads=threads)
-        with progress(quiet=quiet) as on_step:
-            made = echoes.inpaint(
-                given, start=start, stop=stop, image=image, on_step=on_step, **options
-            )
+        part = {"start": start, "stop": stop, "image": image}
+        verb.make(out, lambda echoes, **options: echoes.inpaint(given, **part, **options))
     else:
         if mask is None or start is not None or stop is not None or image is not None:
             raise InputError(
                 "inpaint of a picture needs --mask, and takes --sound; --from, --to and --image "
                 "are for sounds"
             )
-        echoes = Echoes.load(bundle, device=device, threads=threads)
-        with progress(quiet=quiet) as on_step:
-            made = echoes.inpaint_image(given, mask, audio=sound, on_step=on_step, **options)
-    save(made, out)
-    report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
+        verb.make(
+            out,
+            lambda echoes, **options: echoes.inpaint_image(given, mask, audio=sound, **options),
+        )
 
 
 @click.command("continue")
@@ -96,38 +78,21 @@ def inpaint(
 )
 @click.option("--image", type=FILE, help="Picture that the new sound should match.")
 @verb_options
-def continue_(
-    source: Path,
-    out: Path,
-    duration: float,
-    image: Path | None,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def continue_(verb: Verb, source: Path, out: Path, duration: float, image: Path | None) -> None:
     """Continue a sound: write it and what could follow.
 
     Example: echoes-rt continue rain.wav long.wav --duration 20
     """
     from echoes_rt.io.sources import is_sound
-    from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.stream import MAX_HELD_S, check_duration
 
-    begin = time.perf_counter()
     given = read_source(source)
     if not is_sound(given):
         raise InputError(f"continue needs a sound, got {source}; use generate for a picture")
     _same_medium(given, out, image)
     check_duration(duration, MAX_HELD_S)
-    echoes = Echoes.load(bundle, device=device, threads=threads)
-    with progress(quiet=quiet, runs=echoes.windows(duration)) as on_step:
-        made = echoes.continue_(given, duration=duration, image=image, on_step=on_step, **options)
-    save(made, out)
-    report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
+    more = {"duration": duration, "image": image}
+    verb.make(out, lambda echoes, **options: echoes.continue_(given, **more, **options), duration)
 
 
 @click.command()
@@ -150,33 +115,14 @@ def continue_(
     help="Where the clip begins in a longer sound.",
 )
 @verb_options
-def vary(
-    source: Path,
-    out: Path,
-    keep: float,
-    start: float,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def vary(verb: Verb, source: Path, out: Path, keep: float, start: float) -> None:
     """Make a variant of a sound or of a picture.
 
     Example: echoes-rt vary dog.wav other.wav --keep 0.3
     """
-    from echoes_rt.pipeline import Echoes
-
-    begin = time.perf_counter()
     given = read_source(source)
     _same_medium(given, out)
-    echoes = Echoes.load(bundle, device=device, threads=threads)
-    with progress(quiet=quiet) as on_step:
-        made = echoes.vary(given, keep=keep, start=start, on_step=on_step, **options)
-    save(made, out)
-    report = describe(out, made, echoes)
-    show([report], time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=out)
+    verb.make(out, lambda echoes, **options: echoes.vary(given, keep=keep, start=start, **options))
 
 
 def _same_medium(source: SourceFile, out: Path, *others: Path | None) -> bool:

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from echoes_rt.commands.files import (
-    expand,
-    is_watched,
-    needs_folder,
-    output_files,
-    writable,
-)
-from echoes_rt.commands.options import FILE, verb_options
-from echoes_rt.commands.progress import progress
-from echoes_rt.commands.report import Report, describe, describe_failure, guess, show
+from echoes_rt.commands.files import expand, is_watched, needs_folder, output_files, writable
+from echoes_rt.commands.report import Report, describe, guess
 from echoes_rt.commands.terminal import say
+from echoes_rt.commands.verb import FILE, Verb, progress, verb_options
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,18 +45,13 @@ if TYPE_CHECKING:
 )
 @verb_options
 def generate(
+    verb: Verb,
     sources: tuple[Path, ...],
     out: str,
     count: int,
     rank: int | None,
     duration: float | None,
     start: float,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
 ) -> None:
     """Make the sound of a picture, or the picture of a sound.
 
@@ -84,10 +71,8 @@ def generate(
              echoes-rt generate - - < dog.jpg | aplay
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.options import draw_seed
-    from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.whole import BATCH, check_count, parts_of
 
-    begin = time.perf_counter()
     if not sources:
         raise click.UsageError(f"give SOURCE and OUT, got {out} alone")
     place = Path(out)
@@ -107,23 +92,23 @@ def generate(
     with writable(place, files, results) as target:
         is_into_folder = needs_folder(sources, out)
         outputs = output_files(files, target, results, is_into_folder=is_into_folder)
-        echoes = Echoes.load(bundle, device=device, threads=threads)
+        echoes = verb.load()
         # What is wrong is said once, not for each source; all sources have one seed.
-        options["seed"] = draw_seed(options["seed"])
+        options = verb.options | {"seed": draw_seed(verb.options["seed"])}
         echoes.sampling(1, {k: v for k, v in options.items() if k != "seed"})  # type: ignore[arg-type]
         one_by_one = duration is not None or any(is_watched(file, place) for file in files)
         size = 1 if one_by_one else max(1, BATCH // count)
         pairs = [*zip(files, outputs, strict=True)]
         groups = [pairs[start : start + size] for start in range(0, len(pairs), size)]
         runs = sum(len(parts_of(group * count, echoes.callers)) for group in groups)
-        with progress(quiet=quiet, runs=runs) as on_step:
+        with progress(quiet=verb.quiet, runs=runs) as on_step:
 
             def make(group: list[_Pair]) -> list[list[Report]]:
                 file, names = group[0]
                 if is_watched(file, place):
-                    return [[_video(echoes, file, names[0], quiet, options)]]
+                    return [[_video(echoes, file, names[0], verb.quiet, options)]]
                 if duration is not None:
-                    return [[_long(echoes, file, names[0], duration, quiet, options)]]
+                    return [[_long(echoes, file, names[0], duration, verb.quiet, options)]]
                 asked = options | {"count": count, "rank": rank, "start": start}
                 made = echoes.generate_many([file for file, _ in group], on_step=on_step, **asked)
                 return [
@@ -138,51 +123,40 @@ def generate(
                 if isinstance(made, InputError):
                     if len(files) == 1:
                         raise made
-                    failures.append(describe_failure(file, made))  # the others may be well
+                    # The others may be well.
+                    failures.append({"source": str(file), "error": str(made)})
                     continue
                 reports += made
                 if warning := guess(file, made[-1]):
                     guesses.append(warning)
-    took_s = time.perf_counter() - begin
-    if guesses and not quiet:
+    if guesses and not verb.quiet:
         say("\n".join(guesses), err=True)
-    show(reports, took_s, as_json=as_json, quiet=quiet, failures=failures, out=place)
+    verb.show(reports, place, failures)
 
 
 @click.command()
 @click.argument("sound", type=FILE)
 @click.argument("picture", type=FILE)
 @verb_options
-def cogenerate(
-    sound: Path,
-    picture: Path,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    **options: Any,
-) -> None:
+def cogenerate(verb: Verb, sound: Path, picture: Path) -> None:
     """Make a sound and the picture that belongs to it, from nothing.
 
     Example: echoes-rt cogenerate out.wav out.png --seed 3
     """
     from echoes_rt.io.audio import check_sound_path
     from echoes_rt.io.image import check_image_path
-    from echoes_rt.pipeline import Echoes
     from echoes_rt.tasks.whole import REDRAWS
 
-    begin = time.perf_counter()
     check_sound_path(sound)
     check_image_path(picture)
-    echoes = Echoes.load(bundle, device=device, threads=threads)
-    with progress(quiet=quiet, runs=1 + 2 * REDRAWS) as on_step:
-        made = echoes.cogenerate(on_step=on_step, **options)
+    echoes = verb.load()
+    with progress(quiet=verb.quiet, runs=1 + 2 * REDRAWS) as on_step:
+        made = echoes.cogenerate(on_step=on_step, **verb.options)
     reports = []
     for name, result in zip((sound, picture), made, strict=True):
         result.save(name)
         reports.append(describe(name, result, echoes))
-    show(reports, time.perf_counter() - begin, as_json=as_json, quiet=quiet, out=sound)
+    verb.show(reports, sound)
 
 
 def _each(

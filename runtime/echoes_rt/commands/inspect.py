@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from echoes_rt.commands.options import json_option
 from echoes_rt.commands.terminal import say
+from echoes_rt.commands.verb import json_option
 
 if TYPE_CHECKING:
     from echoes_rt.format.manifest import Manifest

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from echoes_rt.backends.device import KINDS
-from echoes_rt.commands.options import FILE, verb_options
 from echoes_rt.commands.terminal import say
+from echoes_rt.commands.verb import FILE, Verb, verb_options
 
 if TYPE_CHECKING:
     from echoes_rt.profile.gemm_peak import Peak
     from echoes_rt.profile.report import Profile, Subject
     from echoes_rt.profile.sweep import Point
-
-_DEVICES = ("auto", *KINDS)
 
 
 @click.command()
@@ -39,6 +37,7 @@ _DEVICES = ("auto", *KINDS)
 @click.option("--csv", type=FILE, help="Write the stages' times as a table.")
 @verb_options
 def profile(
+    verb: Verb,
     bundle_path: str | None,
     runs: int,
     image: Path | None,
@@ -48,13 +47,6 @@ def profile(
     trace: Path | None,
     plot: Path | None,
     csv: Path | None,
-    bundle: str | None,
-    device: str,
-    threads: int | None,
-    as_json: bool,
-    quiet: bool,
-    seed: int | None,
-    **dials: Any,
 ) -> None:
     """Measure where the time and memory of picture to sound go.
 
@@ -69,15 +61,13 @@ def profile(
     from echoes_rt.cpu_limit import usable_cpus
     from echoes_rt.io.leftovers import ScratchFolder
     from echoes_rt.io.output_file import check_place
-    from echoes_rt.profile.csv_file import write_csv
+    from echoes_rt.profile.files import check_plot, write_csv, write_plot, write_trace
     from echoes_rt.profile.gemm_peak import gemm_peak
-    from echoes_rt.profile.plot import check_plot, write_plot
     from echoes_rt.profile.report import amount, make_profiles
     from echoes_rt.profile.sweep import sweep as run_sweep
     from echoes_rt.profile.sweep import throughput
-    from echoes_rt.profile.trace import write_trace
 
-    if bundle_path is not None and bundle is not None:
+    if bundle_path is not None and verb.bundle is not None:
         raise click.UsageError("give the bundle once, as BUNDLE or with --bundle")
     for path in filter(None, (trace, plot, csv)):
         check_place(path)
@@ -85,13 +75,12 @@ def profile(
         check_plot(plot)
 
     def note(what: str) -> None:
-        if not quiet:
+        if not verb.quiet:
             say(f"profile: {what}", err=True)
 
     with ScratchFolder() as folder:
-        subjects = _subjects(bundle_path or bundle, device, compare, threads)
-        subjects = [_asked(s, image, folder, seed, dials) for s in subjects]
-        n_threads = threads or usable_cpus()
+        subjects = _subjects(verb, bundle_path or verb.bundle, compare, image, folder)
+        n_threads = verb.threads or usable_cpus()
         note(f"peak of matrix products with {amount(n_threads, 'thread')}")
         peak = gemm_peak(n_threads)
         if peak.is_busy:
@@ -113,104 +102,94 @@ def profile(
         write_plot(plot, profiles, sweeps, sweep or "", title)
     if csv is not None:
         write_csv(csv, profiles)
-    if as_json:
-        say(json.dumps(_document(profiles, sweeps, sweep, peak, n_threads, runs)))
-    elif not quiet:
-        say(_text(profiles, sweeps, sweep, peak, n_threads, runs))
+    found = _Found(profiles, sweeps, sweep, peak, n_threads, runs)
+    if verb.as_json:
+        say(json.dumps(found.to_dict()))
+    elif not verb.quiet:
+        say(found.to_text())
 
 
 def _subjects(
-    bundle: str | None, device: str, other: str | None, threads: int | None
+    verb: Verb, bundle: str | None, other: str | None, image: Path | None, folder: Path
 ) -> list[Subject]:
-    """One, or two with labels that tell them apart."""
+    """What is asked of one, or of two with labels that tell them apart."""
+    from echoes_rt.io.image import read_image
     from echoes_rt.model import Model
+    from echoes_rt.options import draw_seed
     from echoes_rt.profile.report import Subject
-    from echoes_rt.profile.stages import Question
+    from echoes_rt.profile.stages import PICTURE, Question
 
-    asked = [(bundle, device)]
+    asked = [(bundle, verb.device)]
     if other is not None:
-        is_device = other.split(":")[0] in _DEVICES
-        asked.append((bundle, other) if is_device else (other, device))
+        is_device = other.split(":")[0] in ("auto", *KINDS)
+        asked.append((bundle, other) if is_device else (other, verb.device))
+    models = [Model.load(path, device=name, threads=verb.threads) for path, name in asked]
+    if image is not None:
+        read_image(image)  # says now what is wrong with it
+    seed = verb.options["seed"]
+    dials: Any = {name: value for name, value in verb.options.items() if name != "seed"}
     subjects: list[Subject] = []
-    for path, name in asked:
-        model = Model.load(path, device=name, threads=threads)
-        question = Question(out=Path(), sampling=model.manifest.sampling)
+    for (path, _), model in zip(asked, models, strict=True):
+        question = Question(
+            out=folder / "out.wav",
+            sampling=model.sampling(model.manifest.tokens.audio.n_tokens, dials),
+            picture=image or PICTURE,
+            seed=0 if seed is None else draw_seed(seed),
+        )
         label = model.manifest.name
         if other is not None:
             label = f"{path or label} on {model.choice.device}"
-        subjects.append(Subject(label=label, model=model, question=question, threads=threads))
+        subjects.append(Subject(label=label, model=model, question=question, threads=verb.threads))
     return subjects
 
 
-def _asked(
-    subject: Subject, image: Path | None, folder: Path, seed: int | None, dials: dict[str, Any]
-) -> Subject:
-    """With the question that the options ask."""
-    from echoes_rt.io.image import read_image
-    from echoes_rt.options import draw_seed
+@dataclass(frozen=True)
+class _Found:
+    """All that was measured; sweeps are of ``kind``."""
 
-    model = subject.model
-    question = replace(
-        subject.question,
-        out=folder / "out.wav",
-        sampling=model.sampling(model.manifest.tokens.audio.n_tokens, dials),  # type: ignore[arg-type]
-        seed=0 if seed is None else draw_seed(seed),
-    )
-    if image is not None:
-        read_image(image)  # says now what is wrong with it
-        question = replace(question, picture=image)
-    return replace(subject, question=question)
+    profiles: list[Profile]
+    sweeps: list[list[Point]]
+    kind: str | None
+    peak: Peak
+    threads: int
+    runs: int
 
+    def to_dict(self) -> dict[str, object]:
+        from echoes_rt.profile.report import SCHEMA, UNITS
 
-def _document(
-    profiles: list[Profile],
-    sweeps: list[list[Point]],
-    kind: str | None,
-    peak: Peak,
-    threads: int,
-    runs: int,
-) -> dict[str, object]:
-    from echoes_rt.profile.report import SCHEMA, UNITS
+        sweeps = zip(self.profiles, self.sweeps, strict=False)
+        return {
+            "schema": SCHEMA,
+            "units": UNITS,
+            "machine": _machine(),
+            "threads": self.threads,
+            "runs": self.runs,
+            "gemm_peak_gflops": round(self.peak.gflops, 1),
+            "cpu_share": round(self.peak.cpu_share, 3),
+            "is_busy": self.peak.is_busy,
+            "profiles": [profile.to_dict(self.peak.gflops) for profile in self.profiles],
+            "sweeps": [
+                {"label": p.subject.label, "kind": self.kind, "points": [x.to_dict() for x in xs]}
+                for p, xs in sweeps
+            ],
+        }
 
-    return {
-        "schema": SCHEMA,
-        "units": UNITS,
-        "machine": _machine(),
-        "threads": threads,
-        "runs": runs,
-        "gemm_peak_gflops": round(peak.gflops, 1),
-        "cpu_share": round(peak.cpu_share, 3),
-        "is_busy": peak.is_busy,
-        "profiles": [profile.to_dict(peak.gflops) for profile in profiles],
-        "sweeps": [
-            {"label": profile.subject.label, "kind": kind, "points": [p.to_dict() for p in points]}
-            for profile, points in zip(profiles, sweeps, strict=False)
-        ],
-    }
+    def to_text(self) -> str:
+        from echoes_rt.profile.report import amount
+        from echoes_rt.profile.table import comparison_text, profile_text, sweep_text
 
-
-def _text(
-    profiles: list[Profile],
-    sweeps: list[list[Point]],
-    kind: str | None,
-    peak: Peak,
-    threads: int,
-    runs: int,
-) -> str:
-    from echoes_rt.profile.report import amount
-    from echoes_rt.profile.table import comparison_text, profile_text, sweep_text
-
-    machine = _machine()
-    parts = [
-        f"{machine['cpu']}; {amount(threads, 'thread')}; float32 matrix product of numpy: "
-        f"{peak.gflops:.0f} GFLOP/s\nONNX Runtime {machine['onnxruntime']}, {machine['os']}"
-    ]
-    parts += [profile_text(profile, peak.gflops, runs) for profile in profiles]
-    if len(profiles) == 2:
-        parts.append(comparison_text(profiles[0], profiles[1]))
-    for profile, points in zip(profiles, sweeps, strict=False):
-        parts.append(f"{profile.subject.label}: {sweep_text(points, str(kind))}")
-    return "\n\n".join(parts)
+        machine = _machine()
+        parts = [
+            f"{machine['cpu']}; {amount(self.threads, 'thread')}; float32 matrix product of numpy: "
+            f"{self.peak.gflops:.0f} GFLOP/s\n"
+            f"ONNX Runtime {machine['onnxruntime']}, {machine['os']}"
+        ]
+        parts += [profile_text(p, self.peak.gflops, self.runs) for p in self.profiles]
+        if len(self.profiles) == 2:
+            parts.append(comparison_text(*self.profiles))
+        for profile, points in zip(self.profiles, self.sweeps, strict=False):
+            parts.append(f"{profile.subject.label}: {sweep_text(points, str(self.kind))}")
+        return "\n\n".join(parts)
 
 
 def _machine() -> dict[str, object]:

@@ -1,14 +1,8 @@
 """What a command says of its result."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
-
-from echoes_rt.commands.files import STANDARD
-from echoes_rt.commands.terminal import say
 
 if TYPE_CHECKING:
     from echoes_rt.model import Model
@@ -63,43 +57,8 @@ def guess(source: object, report: Report) -> str | None:
     )
 
 
-def describe_failure(source: object, error: Exception) -> Report:
-    """One source of several that could not be used."""
-    return {"source": str(source), "error": str(error)}
-
-
-def show(
-    reports: list[Report],
-    took_s: float,
-    *,
-    as_json: bool,
-    quiet: bool,
-    failures: list[Report] | None = None,
-    out: Path,
-) -> None:
-    """Prints one report, or a list of them if there are several; failures end with status 1.
-
-    Standard output is left to the result where ``out`` is that.
-    """
-    is_piped = out == STANDARD
-    if is_piped:
-        reports = [report | {"file": str(out)} for report in reports]
-    if as_json:
-        document: Report = {"results": reports}
-        if failures:
-            document["failures"] = failures
-        elif len(reports) == 1:
-            document = reports[0]
-        say(json.dumps(document | {"took_ms": round(took_s * 1000, 1)}, indent=2), err=is_piped)
-    elif reports and not quiet:
-        say(_text(reports, took_s), err=is_piped)
-    for failure in failures or ():
-        say(f"Error: {failure['error']}", err=True)
-    if failures:
-        raise click.exceptions.Exit(1)
-
-
-def _text(reports: list[Report], took_s: float) -> str:
+def text_of(reports: list[Report], took_s: float) -> str:
+    """For people."""
     from echoes_rt.format.sampling import Sampling
 
     first = reports[0]

@@ -1,5 +1,8 @@
-"""Profiles as a chart."""
+"""Profiles as files: a chart, a table for a spreadsheet, a trace for Perfetto."""
 
+import csv
+import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,62 @@ from echoes_rt.io.output_file import check_suffix, written
 from echoes_rt.profile.report import Profile
 from echoes_rt.profile.stages import TOTAL
 from echoes_rt.profile.sweep import Point
+from echoes_rt.profile.work import Generation
 
 SUFFIXES = (".png", ".svg", ".pdf")
+COLUMNS = ("subject", "stage", "p50_ms", "p95_ms", "min_ms", "gflop")
+
+_STAGES, _STEPS, _NODES = 1, 2, 3
+
+
+def csv_text(profiles: Sequence[Profile]) -> str:
+    """A row for each stage of each subject."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for profile in profiles:
+        for stage, times in profile.stages.items():
+            figures = (times.p50, times.p95, times.min, profile.flop[stage] / 1e9)
+            rows.writerow([profile.subject.label, stage, *(f"{x:.6g}" for x in figures)])
+    return text.getvalue()
+
+
+def write_csv(path: Path, profiles: Sequence[Profile]) -> None:
+    """Raises InputError if the file cannot be written."""
+    with written(path) as partial:
+        partial.write_text(csv_text(profiles), encoding="utf-8")
+
+
+def trace_events(generation: Generation, process: str) -> list[dict[str, object]]:
+    """Complete events ("X") in microseconds since the generation began, and names of the rows."""
+    start = min(span.start_ns for span in generation.spans)
+
+    def event(name: str, row: int, start_ns: int, ns: int, **args: object) -> dict[str, object]:
+        times = {"ts": (start_ns - start) / 1000, "dur": ns / 1000}
+        return {"name": name, "ph": "X", "pid": 1, "tid": row, **times, "args": args}
+
+    rows = {_STAGES: "stages", _STEPS: "steps", _NODES: "nodes"}
+    events: list[dict[str, object]] = [
+        {"name": "process_name", "ph": "M", "pid": 1, "args": {"name": process}},
+        *(
+            {"name": "thread_name", "ph": "M", "pid": 1, "tid": row, "args": {"name": name}}
+            for row, name in rows.items()
+        ),
+    ]
+    for span in generation.spans:
+        row = _STEPS if span.name.startswith("step ") else _STAGES
+        events.append(event(span.name, row, span.start_ns, span.stop_ns - span.start_ns))
+    for node in generation.nodes:
+        place = {"graph": node.graph, "node": node.name, "provider": node.provider}
+        events.append(event(node.op_type, _NODES, node.start_ns, node.ns, **place))
+    return events
+
+
+def write_trace(path: Path, generation: Generation, process: str) -> None:
+    """Raises InputError if the file cannot be written."""
+    document = {"displayTimeUnit": "ms", "traceEvents": trace_events(generation, process)}
+    with written(path) as partial:
+        partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
 
 
 def check_plot(path: Path) -> None:
