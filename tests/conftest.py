@@ -1,6 +1,5 @@
 """What many tests need: the tiny bundle, golden files, a picture."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from tests.manifests import put_graph
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -63,17 +63,7 @@ def tiny_manifest(tiny_bundle: Path) -> Callable[[], dict[str, Any]]:
 def confident_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A copy of the tiny bundle with a graph that tells the mean of a picture's codes / 32."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "confident")
-    graph = (FIXTURES / "confidence.onnx").read_bytes()
-    (folder / "confidence.onnx").write_bytes(graph)
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["graphs"]["confidence"] = {
-        "file": "confidence.onnx",
-        "sha256": hashlib.sha256(graph).hexdigest(),
-        "size_bytes": len(graph),
-        "precision": "fp32",
-        "external_data": [],
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    put_graph(folder, "confidence", (FIXTURES / "confidence.onnx").read_bytes())
     return folder
 
 

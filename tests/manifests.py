@@ -1,5 +1,6 @@
 """Manifests that break a rule or are strange as text; all languages must refuse them alike."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,14 @@ def text_of(case: dict[str, Any]) -> bytes:
     if "encoding" in case:
         text = text.decode("utf-8").encode(case["encoding"])
     return bytes.fromhex(case.get("before", "")) + text + bytes.fromhex(case.get("after", ""))
+
+
+def put_graph(folder: Path, name: str, graph: bytes) -> None:
+    """Writes a graph of a bundle, a new one or in the place of the old, with its true checksum."""
+    path = folder / "manifest.json"
+    data = json.loads(path.read_text("utf-8"))
+    entry = data["graphs"].setdefault(name, {"precision": "fp32", "external_data": []})
+    digest = hashlib.sha256(graph).hexdigest()
+    entry |= {"file": f"{name}.onnx", "size_bytes": len(graph), "sha256": digest}
+    (folder / entry["file"]).write_bytes(graph)
+    path.write_text(json.dumps(data), "utf-8")

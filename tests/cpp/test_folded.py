@@ -1,6 +1,5 @@
 """A bundle with guidance folded in, which the bundles of the other tests do not have."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native import Native, NativeError, StepCallback
+from tests.manifests import put_graph
 
 from echoes_rt import Echoes
 
@@ -25,15 +25,12 @@ def folded(tiny_bundle: Path, tmp_path: Path) -> Path:
     manifest = folder / "manifest.json"
     data = json.loads(manifest.read_text("utf-8"))
     data["sampling"] |= {"guidance": "folded", "guidance_scale": 1}
-    for name, entry in data["graphs"].items():
-        if name.startswith("decode_"):
-            path = folder / entry["file"]
-            model = onnx.load(path, load_external_data=False)
-            fold(model.graph, is_step=name.endswith("_step"))
-            path.write_bytes(model.SerializeToString())
-            digest = hashlib.sha256(path.read_bytes()).hexdigest()
-            entry |= {"size_bytes": path.stat().st_size, "sha256": digest}
     manifest.write_text(json.dumps(data), "utf-8")
+    for name in data["graphs"]:
+        if name.startswith("decode_"):
+            model = onnx.load(folder / f"{name}.onnx", load_external_data=False)
+            fold(model.graph, is_step=name.endswith("_step"))
+            put_graph(folder, name, model.SerializeToString())
     return folder
 
 

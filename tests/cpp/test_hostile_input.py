@@ -1,6 +1,5 @@
 """Damaged bundles and libraries that are not there: a status and a sentence, never a crash."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from native import Native, NativeError
-from tests.manifests import BROKEN, TEXTS, change, text_of
+from tests.manifests import BROKEN, TEXTS, change, put_graph, text_of
 from tests.runtime.test_external_data import PLACES
 
 Fresh = Callable[[], dict[str, Any]]
@@ -94,14 +93,9 @@ def test_control_codes_reach_nobody(
 
 @pytest.mark.parametrize("place", PLACES)
 def test_graph_that_reads_another_file_is_refused(
-    place: str, copy: Path, tiny_manifest: Fresh, refused: Callable[..., tuple[str, str]]
+    place: str, copy: Path, refused: Callable[..., tuple[str, str]]
 ) -> None:
-    data = tiny_manifest()
-    graph = (copy / "vocoder.onnx").read_bytes() + PLACES[place]
-    (copy / "vocoder.onnx").write_bytes(graph)
-    digest = hashlib.sha256(graph).hexdigest()
-    data["graphs"]["vocoder"] |= {"size_bytes": len(graph), "sha256": digest}
-    (copy / "manifest.json").write_text(json.dumps(data))
+    put_graph(copy, "vocoder", (copy / "vocoder.onnx").read_bytes() + PLACES[place])
     status, sentence = refused(copy)
     assert status == "bundle"
     assert "reads the file '/etc/passwd', which the manifest does not list" in sentence
@@ -240,16 +234,9 @@ def test_what_is_no_bundle(tmp_path: Path, refused: Callable[..., tuple[str, str
     assert "no bundle at " in refused(tmp_path / "nothing")[1]
 
 
-def test_graph_that_is_none(copy: Path, tiny_manifest: Fresh, library: Path, build: Path) -> None:
+def test_graph_that_is_none(copy: Path, library: Path, build: Path) -> None:
     """A model with a version and nothing else: only ONNX Runtime can tell."""
-    model = b"\x08\x0a"
-    (copy / "decode_audio.onnx").write_bytes(model)
-    data = tiny_manifest()
-    data["graphs"]["decode_audio"] |= {
-        "size_bytes": len(model),
-        "sha256": hashlib.sha256(model).hexdigest(),
-    }
-    (copy / "manifest.json").write_text(json.dumps(data))
+    put_graph(copy, "decode_audio", b"\x08\x0a")
     native = Native(library, copy)
     options, _ = native.options()
     with pytest.raises(NativeError, match=r"cannot load .*decode_audio\.onnx") as caught:

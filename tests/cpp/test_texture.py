@@ -1,7 +1,5 @@
 """A mel decoder that draws texture from noise, which the bundles of the other tests do not have."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native import Native, NativeError
+from tests.manifests import put_graph
 
 from echoes_rt import Echoes
 
@@ -25,21 +24,13 @@ def textured(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 def with_noise(bundle: Path, folder: Path, shape: list[int | str]) -> Path:
     shutil.copytree(bundle, folder)
-    path = folder / "mel_decoder.onnx"
-    model = onnx.load(path, load_external_data=False)
+    model = onnx.load(folder / "mel_decoder.onnx", load_external_data=False)
     (last,) = (node for node in model.graph.node if "mel" in node.output)
     last.output[list(last.output).index("mel")] = "smooth"
     model.graph.node.append(onnx.helper.make_node("Mul", ["smooth", "noise"], ["mel"]))
     noise = onnx.helper.make_tensor_value_info("noise", onnx.TensorProto.FLOAT, shape)
     model.graph.input.append(noise)
-    path.write_bytes(model.SerializeToString())
-    manifest = folder / "manifest.json"
-    data = json.loads(manifest.read_text("utf-8"))
-    data["graphs"]["mel_decoder"] |= {
-        "size_bytes": path.stat().st_size,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
-    manifest.write_text(json.dumps(data), "utf-8")
+    put_graph(folder, "mel_decoder", model.SerializeToString())
     return folder
 
 

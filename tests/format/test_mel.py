@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.format.mel import MelSpec, hann_window, log_scale, mel_filterbank
+from echoes_rt.format.mel import MelSpec, hann_window, mel_filterbank
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,11 +62,6 @@ def test_window_is_periodic_and_centred() -> None:
     assert (window[:256] == 0).all()
     assert (window[768:] == 0).all()
     assert window[512] == 1.0
-
-
-def test_log_scale_spans_minus_one_to_one() -> None:
-    scaled = log_scale(np.array([0.0, 1e-4, 1.0, 10.0, 1e6], dtype=np.float32))
-    np.testing.assert_allclose(scaled, [-1.0, -1.0, 0.6, 1.0, 1.0], atol=1e-6)
 
 
 def test_mel_numbers_have_no_second_home() -> None:

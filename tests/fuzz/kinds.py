@@ -30,6 +30,7 @@ _PICTURES = (
     (".webp", ()),
     (".webp", (cv2.IMWRITE_WEBP_QUALITY, 101)),
     (".bmp", ()),
+    *((suffix, ()) for suffix in (".gif", ".tiff", ".avif") if cv2.haveImageWriter(f"x{suffix}")),
 )
 _SOUNDS = (
     ("WAV", "PCM_16"),

@@ -26,18 +26,14 @@ def names(folder: Path) -> list[str]:
 def test_sound_survives_writing_and_reading(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"tone{suffix}"
     write_audio(path, tone(), RATE)
-    assert soundfile.info(path).channels == 1
+    info = soundfile.info(path)
+    assert info.channels == 1
+    assert info.subtype == ("VORBIS" if suffix == ".ogg" else "PCM_16")
     back = read_audio(path, RATE)
     assert len(back) == RATE
     tolerance = 0.05 if suffix == ".ogg" else 1e-4
     assert np.abs(back - tone()).max() < tolerance
     assert names(tmp_path) == [path.name]
-
-
-def test_wav_and_flac_hold_sixteen_bits(tmp_path: Path) -> None:
-    for suffix in (".wav", ".flac"):
-        write_audio(tmp_path / f"tone{suffix}", tone(), RATE)
-        assert soundfile.info(tmp_path / f"tone{suffix}").subtype == "PCM_16"
 
 
 def test_long_vorbis_is_written_in_blocks(tmp_path: Path) -> None:
@@ -116,11 +112,8 @@ def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["out.aac", "out", "out.wav.txt"])
 def test_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=r"a sound ends in \.wav, \.flac, \.ogg, \.mp3$"):
         check_sound_path(tmp_path / name)
-    assert str(caught.value) == (
-        f"cannot write {tmp_path / name}: a sound ends in .wav, .flac, .ogg, .mp3"
-    )
 
 
 def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
@@ -144,20 +137,6 @@ def test_checking_leaves_no_trace(tmp_path: Path) -> None:
     check_sound_path(tmp_path / "b.wav")
     assert names(tmp_path) == ["b.wav"]
     assert (tmp_path / "b.wav").read_bytes() == b"old"
-
-
-def test_failed_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.wav"
-    path.write_bytes(b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(soundfile.SoundFile, "write", fail)
-    with pytest.raises(InputError, match="No space left on device"):
-        write_audio(path, tone(), RATE)
-    assert names(tmp_path) == ["a.wav"]
-    assert path.read_bytes() == b"old"
 
 
 def test_link_is_written_through(tmp_path: Path) -> None:

@@ -1,11 +1,8 @@
 import json
 import os
 import re
-import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,6 @@ from tests.runtime.commands import Run, program, refused, runner
 
 from echoes_rt import bundle as bundle_module
 from echoes_rt.backends.device import KINDS
-from echoes_rt.install import install_line
 from echoes_rt.model import Model
 
 
@@ -44,13 +40,6 @@ def test_generate_writes_a_sound_and_says_what_was_used(run: Run, tmp_path: Path
         lines[5],
     )
     assert soundfile.info(tmp_path / "out.wav").frames == 2048
-
-
-@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_generate_writes_by_suffix(suffix: str, run: Run, tmp_path: Path) -> None:
-    assert run("generate", "picture.jpg", f"out.{suffix}").exit_code == 0
-    info = soundfile.info(tmp_path / f"out.{suffix}")
-    assert (info.format.lower(), info.samplerate) == (suffix, 22_050)
 
 
 def test_generate_speaks_json(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,64 +71,22 @@ def test_generate_speaks_json(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
-def test_reported_seed_makes_the_same_file_again(run: Run, tmp_path: Path) -> None:
-    seed = json.loads(run("generate", "picture.jpg", "a.wav", "--json").stdout)["seed"]
-    run("generate", "picture.jpg", "b.wav", "--seed", seed)
-    run("generate", "picture.jpg", "c.wav", "--seed", (seed + 1) % 2**64)
-    first, second, other = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
-    assert first == second
-    assert first != other
-
-
-def test_quiet_says_nothing(run: Run, tmp_path: Path) -> None:
-    assert run("generate", "picture.jpg", "out.wav", "-q").output == ""
-    assert (tmp_path / "out.wav").exists()
-
-
-def test_existing_file_is_replaced(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "out.wav").write_bytes(b"old")
-    assert run("generate", "picture.jpg", "out.wav").exit_code == 0
-    assert soundfile.info(tmp_path / "out.wav").frames == 2048
-
-
-def broken_picture(kind: str) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(name + data)
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0))
-    huge = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IEND", b"")
-    return {"empty": b"", "text": b"hello, I am not a picture", "huge": huge}[kind]
-
-
-FORMATS = "give a JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC file"
-
-BAD_PICTURES = {
-    "missing": "there is no file bad.jpg",
-    "folder": "folder bad.jpg has no picture, sound or video in it",
-    "empty": f"picture bad.jpg is empty; {FORMATS}",
-    "truncated": "picture bad.jpg is truncated; give a complete file",
-    "text": f"bad.jpg is not a picture that can be read; {FORMATS}",
-    "huge": "picture bad.jpg has 20000 x 20000 pixels, at most 100 million are allowed; "
-    "make it smaller",
-}
-
-
-@pytest.mark.parametrize("kind", BAD_PICTURES)
+@pytest.mark.parametrize(
+    ("bad", "line"),
+    [
+        ("missing.jpg", "there is no file missing.jpg"),
+        ("folder", "folder folder has no picture, sound or video in it"),
+        ("cut.jpg", "picture cut.jpg is truncated; give a complete file"),
+    ],
+)
 def test_bad_picture_is_one_line(
-    kind: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    bad: str, line: str, run: Run, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    bad = tmp_path / "bad.jpg"
-    if kind == "folder":
-        bad.mkdir()
-    elif kind == "truncated":
-        data = (tmp_path / "picture.jpg").read_bytes()
-        bad.write_bytes(data[: len(data) // 2])
-    elif kind != "missing":
-        bad.write_bytes(broken_picture(kind))
-    before = sorted(os.listdir(tmp_path))  # noqa: PTH208
-    refused(run("generate", "bad.jpg", "out.wav"), BAD_PICTURES[kind])
-    assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "picture.jpg").read_bytes()[:300])
+    before = {*tmp_path.iterdir()}
+    refused(run("generate", bad, "out.wav"), line)
+    assert {*tmp_path.iterdir()} == before
     assert capfd.readouterr() == ("", "")
 
 
@@ -200,39 +147,6 @@ def test_bad_option_is_one_line(
 ) -> None:
     monkeypatch.setattr(bundle_module, "BUNDLED_FOLDER", tmp_path / "none")
     refused(run("generate", "picture.jpg", "out.wav", option, value), line)
-    assert not (tmp_path / "out.wav").exists()
-
-
-def test_device_that_is_not_there_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    refused(
-        run("generate", "picture.jpg", "out.wav", "--device", "cuda"),
-        f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        f"CUDA; {install_line('gpu')} in an environment without onnxruntime; on a Jetson use "
-        "device tensorrt",
-    )
-
-
-def test_missing_onnxruntime_is_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    refused(
-        run("generate", "picture.jpg", "out.wav"),
-        f"no ONNX Runtime found; {install_line('cpu')}, or [gpu] in its place",
-    )
-
-
-def test_wrong_checksum_is_one_line(run: Run, tiny_bundle: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    data = bytearray((copy / "vocoder.onnx").read_bytes())
-    data[-1] ^= 1
-    (copy / "vocoder.onnx").write_bytes(data)
-    result = run("generate", "picture.jpg", "out.wav", "--bundle", "bundle")
-    assert re.fullmatch(
-        r"Error: file vocoder\.onnx of bundle bundle has the checksum [0-9a-f]{12}\.\.\., "
-        r"the manifest says [0-9a-f]{12}\.\.\.; get the bundle again\n",
-        result.stderr,
-    )
-    assert result.exit_code == 1
     assert not (tmp_path / "out.wav").exists()
 
 

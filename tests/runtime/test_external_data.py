@@ -1,12 +1,12 @@
 """A bundle's graphs read no file that its manifest does not list."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.manifests import put_graph
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError
@@ -95,12 +95,7 @@ def changed(tiny_bundle: Path, tmp_path: Path) -> Callable[[bytes], Path]:
     def make(more: bytes) -> Path:
         folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
         (folder / "secret.bin").write_bytes(b"1234")
-        data = (folder / "vocoder.onnx").read_bytes() + more
-        (folder / "vocoder.onnx").write_bytes(data)
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-        digest = hashlib.sha256(data).hexdigest()
-        manifest["graphs"]["vocoder"] |= {"size_bytes": len(data), "sha256": digest}
-        (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+        put_graph(folder, "vocoder", (folder / "vocoder.onnx").read_bytes() + more)
         return folder
 
     return make

@@ -1,7 +1,5 @@
 """Signals end the run of a graph that never would."""
 
-import hashlib
-import json
 import os
 import shutil
 import signal
@@ -13,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from tests.manifests import put_graph
 
 from echoes_rt.backends.interrupt import RAISING, ended_by_signals
 
@@ -38,14 +37,7 @@ main(sys.argv[1:])
 def endless_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     """Its image encoder is a Loop that goes on for ever."""
     folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    data = (tiny_bundle.parent / "endless.onnx").read_bytes()
-    (folder / "image_encoder.onnx").write_bytes(data)
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["graphs"]["image_encoder"] |= {
-        "size_bytes": len(data),
-        "sha256": hashlib.sha256(data).hexdigest(),
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    put_graph(folder, "image_encoder", (tiny_bundle.parent / "endless.onnx").read_bytes())
     return folder
 
 

@@ -150,15 +150,8 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     ]
     choice = replace(subject.model.choice, device="cuda:0")
     model = Model(subject.model.bundle, choice)
-    cold = ColdStart(
-        python_ms=1,
-        import_ms=1,
-        load_ms=1,
-        first_sound_ms=1,
-        total_ms=4,
-        memory_mb=None,
-        peak_memory_mb=None,
-    )
+    cold = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 1.0))
+    cold = replace(cold, peak_memory_mb=None)
     profile = Profile(
         subject=replace(subject, model=model),
         stages={TOTAL: Times(p50=1, p95=1, min=1)},
@@ -281,15 +274,8 @@ def test_two_subjects_are_compared(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    cold = ColdStart(
-        python_ms=1,
-        import_ms=2,
-        load_ms=3,
-        first_sound_ms=4,
-        total_ms=10,
-        memory_mb=50,
-        peak_memory_mb=60,
-    )
+    cold = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 50.0))
+    cold = replace(cold, peak_memory_mb=60)
     monkeypatch.setattr("echoes_rt.profile.report.cold_start", lambda task: cold)
     busy = gemm_peak.Peak(gflops=123.4, cpu_share=0.4)
     monkeypatch.setattr(gemm_peak, "gemm_peak", lambda threads: busy)

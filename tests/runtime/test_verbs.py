@@ -339,14 +339,6 @@ PICTURE_PART = (
             "duration must be in (0, 86400] seconds, got 0",
         ),
         (
-            ("generate", "picture.jpg", "out.wav", "--duration", "inf"),
-            "duration must be in (0, 86400] seconds, got inf",
-        ),
-        (
-            ("generate", "picture.jpg", "out.wav", "--duration", "nan"),
-            "duration must be in (0, 86400] seconds, got nan",
-        ),
-        (
             ("generate", "in.raw", "out.png"),
             "in.raw is not a sound that can be read: raw samples do not say their rate; "
             "make a .wav of them",
@@ -369,10 +361,6 @@ PICTURE_PART = (
         (
             ("continue", "in.wav", "out.wav", "--duration", -1),
             "duration must be in (0, 3600] seconds, got -1",
-        ),
-        (
-            ("continue", "in.wav", "out.wav", "--duration", "inf"),
-            "duration must be in (0, 3600] seconds, got inf",
         ),
         (("vary", "in.wav", "out.wav", "--keep", 2), "keep must be in [0, 1], got 2"),
         (

@@ -103,10 +103,3 @@ def hann_window(spec: MelSpec) -> FloatArray:
     phase = 2 * np.pi * np.arange(spec.win_length) / spec.win_length
     window[start : start + spec.win_length] = 0.5 - 0.5 * np.cos(phase)
     return window.astype(np.float32)
-
-
-def log_scale(magnitudes: FloatArray) -> FloatArray:
-    """Mel magnitudes to the model's [-1, 1]."""
-    decibels = 20.0 * np.log10(np.maximum(magnitudes, LOG_FLOOR))
-    unit = np.clip((decibels + DB_OFFSET) / DB_RANGE, 0.0, 1.0)
-    return np.asarray(2.0 * unit - 1.0, dtype=np.float32)
