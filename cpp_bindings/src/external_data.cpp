@@ -24,43 +24,31 @@ enum class Kind {
   kEntry
 };
 
-// Of onnx.proto: what a field of a message is, as far as it leads to a tensor.
+// Of onnx.proto: the fields of each message that lead to a tensor, and what they are.
+struct Field {
+  Kind message;
+  uint64_t number;
+  Kind inner;
+};
+constexpr Field kFields[] = {
+    {Kind::kModel, 7, Kind::kGraph},          {Kind::kModel, 20, Kind::kTraining},
+    {Kind::kModel, 25, Kind::kFunction},      {Kind::kTraining, 1, Kind::kGraph},
+    {Kind::kTraining, 2, Kind::kGraph},       {Kind::kFunction, 7, Kind::kNode},
+    {Kind::kFunction, 11, Kind::kAttribute},  {Kind::kGraph, 1, Kind::kNode},
+    {Kind::kGraph, 5, Kind::kTensor},         {Kind::kGraph, 15, Kind::kSparse},
+    {Kind::kNode, 4, Kind::kOperator},        {Kind::kNode, 5, Kind::kAttribute},
+    {Kind::kAttribute, 5, Kind::kTensor},     {Kind::kAttribute, 6, Kind::kGraph},
+    {Kind::kAttribute, 10, Kind::kTensor},    {Kind::kAttribute, 11, Kind::kGraph},
+    {Kind::kAttribute, 22, Kind::kSparse},    {Kind::kAttribute, 23, Kind::kSparse},
+    {Kind::kSparse, 1, Kind::kTensor},        {Kind::kSparse, 2, Kind::kTensor},
+    {Kind::kTensor, 13, Kind::kEntry},
+};
+
 Kind inner(Kind message, uint64_t number) {
-  const auto any_of = [number](std::initializer_list<uint64_t> numbers) {
-    for (const uint64_t other : numbers) {
-      if (number == other) return true;
-    }
-    return false;
-  };
-  switch (message) {
-    case Kind::kModel:
-      return number == 7    ? Kind::kGraph
-             : number == 20 ? Kind::kTraining
-             : number == 25 ? Kind::kFunction
-                            : Kind::kOther;
-    case Kind::kTraining:
-      return any_of({1, 2}) ? Kind::kGraph : Kind::kOther;
-    case Kind::kFunction:
-      return number == 7 ? Kind::kNode : number == 11 ? Kind::kAttribute : Kind::kOther;
-    case Kind::kGraph:
-      return number == 1    ? Kind::kNode
-             : number == 5  ? Kind::kTensor
-             : number == 15 ? Kind::kSparse
-                            : Kind::kOther;
-    case Kind::kNode:
-      return number == 4 ? Kind::kOperator : number == 5 ? Kind::kAttribute : Kind::kOther;
-    case Kind::kAttribute:
-      return any_of({5, 10})    ? Kind::kTensor
-             : any_of({6, 11})  ? Kind::kGraph
-             : any_of({22, 23}) ? Kind::kSparse
-                                : Kind::kOther;
-    case Kind::kSparse:
-      return any_of({1, 2}) ? Kind::kTensor : Kind::kOther;
-    case Kind::kTensor:
-      return number == 13 ? Kind::kEntry : Kind::kOther;
-    default:
-      return Kind::kOther;
+  for (const Field &field : kFields) {
+    if (field.message == message && field.number == number) return field.inner;
   }
+  return Kind::kOther;
 }
 
 [[noreturn]] void refuse(const char *reason) { throw BundleError(reason); }

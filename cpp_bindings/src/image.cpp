@@ -1,4 +1,4 @@
-#include "image.h"
+#include "spec.h"
 
 #include <algorithm>
 #include <cmath>

@@ -30,11 +30,6 @@ inline std::string_view text_of(yyjson_val *value) {
 // A value as JSON, cut to fit a sentence.
 std::string shown(yyjson_val *value);
 
-// Whether a pattern of manifest.schema.json allows a text.
-// Throws std::logic_error for a pattern that the schema did not have when this was written: no
-// model for regular expressions is as small as these few rules.
-bool matches(std::string_view pattern, std::string_view text);
-
 struct Range {
   double low;
   double high;

@@ -5,7 +5,6 @@
 #include <limits>
 
 #include "errors.h"
-#include "noise.h"
 
 namespace echoes {
 namespace {

@@ -11,7 +11,6 @@
 #include "bound_step.h"
 #include "bundle.h"
 #include "device.h"
-#include "image.h"
 #include "session.h"
 
 namespace echoes {

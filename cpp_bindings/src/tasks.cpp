@@ -1,7 +1,6 @@
 #include "tasks.h"
 
 #include "errors.h"
-#include "noise.h"
 
 namespace echoes {
 namespace {

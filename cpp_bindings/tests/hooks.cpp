@@ -1,7 +1,7 @@
 // Parts of the library as plain functions, for tests/cpp to compare with Python's.
 #include <algorithm>
 
-#include "image.h"
+#include "spec.h"
 
 extern "C" {
 

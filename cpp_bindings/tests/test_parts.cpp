@@ -9,10 +9,8 @@
 #include "check.h"
 #include "device.h"
 #include "errors.h"
-#include "image.h"
 #include "manifest.h"
-#include "noise.h"
-#include "plan.h"
+#include "decode.h"
 #include "bundle.h"
 #include "json.h"
 
