@@ -25,7 +25,7 @@ from echoes_rt.comparison import compare_bundles, noise_pictures
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.model import Model
-from echoes_rt.nvidia.gpu_check.parity import check_parity
+from echoes_rt.nvidia.gpu_check.checks import check_parity
 
 
 def accept(_: Path) -> None:

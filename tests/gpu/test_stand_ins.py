@@ -26,8 +26,8 @@ from echoes_rt.model import Model
 from echoes_rt.nvidia import bound
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu_check import PASSED
+from echoes_rt.nvidia.gpu_check.checks import check_soak
 from echoes_rt.nvidia.gpu_check.run import check_profile
-from echoes_rt.nvidia.gpu_check.soak import check_soak
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 

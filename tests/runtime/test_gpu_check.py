@@ -16,9 +16,8 @@ from echoes_rt.comparison import snr_db
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, run, start
 from echoes_rt.nvidia.gpu_check.__main__ import main
-from echoes_rt.nvidia.gpu_check.parity import check_parity
+from echoes_rt.nvidia.gpu_check.checks import _outcome, check_parity, check_soak
 from echoes_rt.nvidia.gpu_check.run import DEVICES, run_checks
-from echoes_rt.nvidia.gpu_check.soak import _outcome, check_soak
 from echoes_rt.nvidia.gpu_check.start import GRAPHS, start_device
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart

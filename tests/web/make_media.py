@@ -5,26 +5,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from make_expected import streamed
 
-from echoes_rt.decode.plan import IntArray
 from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import read_image, write_image
 from echoes_rt.options import Options
 from echoes_rt.pipeline import Echoes
-from echoes_rt.tasks.call import Call
-from echoes_rt.tasks.stream import stream
 
 SEEDS = (1, 2)
 LONG_CLIPS = 1.5
-
-
-def last_window(echoes: Echoes, image: Path, duration: float, options: Options) -> list[int]:
-    """The codes of the last window of a picture's long sound."""
-    windows: list[IntArray] = []
-    codes = echoes.encode_image(read_image(image))
-    n_samples = round(duration * echoes.manifest.mel.sample_rate)
-    list(stream(Call.of(echoes, options), lambda _: codes, n_samples, on_window=windows.append))
-    return [*windows[-1].tolist()]
 
 
 def main(bundle: str, out: str) -> None:
@@ -39,6 +28,7 @@ def main(bundle: str, out: str) -> None:
     sound = write_audio(folder / "sound.wav", (0.4 * bell).astype(np.float32), rate)
     long_s = round(LONG_CLIPS * echoes.manifest.mel.duration_s, 2)
     few: Options = {"seed": SEEDS[0], "steps": 1}
+    long, _ = streamed(echoes, lambda _: read_image(picture), long_s, SEEDS[0], steps=1)
     pairs = [echoes.cogenerate(seed=seed) for seed in SEEDS]
     expected = {
         "seeds": SEEDS,
@@ -47,7 +37,7 @@ def main(bundle: str, out: str) -> None:
         "oneStep": {
             "imageToAudio": echoes.image_to_audio(picture, **few).codes.tolist(),
             "audioToImage": echoes.audio_to_image(sound, **few).codes.tolist(),
-            "stream": last_window(echoes, picture, long_s, few),
+            "stream": long.tolist(),
         },
         "long_s": long_s,
         "cogenerate": [[heard.codes.tolist(), seen.codes.tolist()] for heard, seen in pairs],

@@ -49,7 +49,7 @@ def never_free(value: object) -> None:
 
 @contextmanager
 def at_work(options: Any = None) -> Iterator[None]:
-    """Round a call into C++ during which other threads run: Python's end waits for it.
+    """Round a call into C++ during which other threads run, or a function: Python's end waits.
 
     Args:
         options: ONNX Runtime's ``RunOptions``, by which the end terminates what runs.

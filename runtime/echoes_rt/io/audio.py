@@ -111,11 +111,11 @@ def to_mono(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArr
     return resample(samples.mean(axis=1), sample_rate, wanted_rate)
 
 
+@at_work()
 def resample(samples: FloatArray, sample_rate: int, wanted_rate: int) -> FloatArray:
     """(S,) or (S, C) at another rate, by soxr's high quality."""
     if sample_rate != wanted_rate:
-        with at_work():
-            samples = soxr.resample(samples, sample_rate, wanted_rate)
+        samples = soxr.resample(samples, sample_rate, wanted_rate)
     return np.asarray(samples, dtype=np.float32)
 
 

@@ -134,14 +134,14 @@ def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Pa
     return path
 
 
+@at_work()
 def encode_image(rgb: RgbArray, format: str = "png", icc: bytes | None = None) -> bytes:
     """What ``write_image`` would write to a file with the suffix ``format``."""
     suffix = check_suffix(Path(f"picture.{format}"), "a picture", PICTURE_SUFFIXES)
     if suffix == ".bmp" and icc is not None:
         rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
     try:
-        with at_work():
-            is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+        is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
         raise InputError(f"cannot encode {format}: {said(error)}") from error
     if not is_done:
@@ -167,6 +167,7 @@ def crop_box(
     return top, left, crop_height, crop_width
 
 
+@at_work()
 def resize(rgb: RgbArray, spec: ImageSpec) -> RgbArray:
     """The largest centred crop with the spec's aspect ratio, resized to (height, width, 3)."""
     top, left, crop_height, crop_width = crop_box(rgb, spec)
@@ -174,8 +175,7 @@ def resize(rgb: RgbArray, spec: ImageSpec) -> RgbArray:
     # Area averaging is only defined for shrinking.
     is_shrinking = crop_height > spec.height
     interpolation = cv2.INTER_AREA if is_shrinking else cv2.INTER_LINEAR
-    with at_work():
-        resized = cv2.resize(crop, (spec.width, spec.height), interpolation=interpolation)
+    resized = cv2.resize(crop, (spec.width, spec.height), interpolation=interpolation)
     return np.asarray(resized, dtype=np.uint8)
 
 

@@ -58,6 +58,7 @@ class _Silence:
 _silence = _Silence()
 
 
+@at_work()
 def decode(data: bytes, header: PictureHeader) -> Pixels | None:
     """As stored: (H, W) or (H, W, C), in OpenCV's order of channels; None if it cannot be decoded.
 
@@ -74,7 +75,7 @@ def decode(data: bytes, header: PictureHeader) -> Pixels | None:
         )
     stored = data if header.pixels is None else header.pixels
     # Left to itself OpenCV writes to stderr what we say in our own sentence.
-    with _silence(), at_work():
+    with _silence():
         try:
             # Unchanged: keeps alpha and 16 bits. Orientation, which it ignores, is ours to apply,
             # because OpenCV's versions differ in the formats for which they do it.
@@ -83,6 +84,7 @@ def decode(data: bytes, header: PictureHeader) -> Pixels | None:
             return None
 
 
+@at_work()
 def to_rgb(pixels: Pixels, header: PictureHeader, profile: Profile | None) -> RgbArray:
     """Upright (H, W, 3), 16 bits become 8, transparency becomes white.
 
@@ -113,8 +115,7 @@ def _strip_to_rgb(
     elif strip.shape[2] == 4 and is_clear:
         alpha = strip[..., 3:].astype(np.float32) / white
     code = _TO_RGB[strip.shape[2]]
-    with at_work():
-        colours: Pixels = np.asarray(cv2.cvtColor(strip, code))
+    colours: Pixels = np.asarray(cv2.cvtColor(strip, code))
     if alpha is not None and header.fourth == "premultiplied":
         straight = np.minimum(colours / np.maximum(alpha, 1e-6), white)
         colours = np.rint(straight).astype(strip.dtype)

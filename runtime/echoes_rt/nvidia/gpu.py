@@ -1,18 +1,26 @@
-"""One NVIDIA GPU: what it is, its stream, and time as it sees it."""
+"""One NVIDIA GPU: what it is, its stream, its memory, recorded work, and time as it sees it."""
 
 import ctypes
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from ctypes import c_float, c_int, c_size_t
+from ctypes import c_float, c_int, c_size_t, c_void_p
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from echoes_rt.errors import BackendError
-from echoes_rt.nvidia.cuda_driver import HANDLE, CudaDriver
+from echoes_rt.nvidia.cuda_driver import ADDRESS, HANDLE, CudaDriver
 
 _CLOCK_KHZ, _PROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 13, 16, 18, 75, 76
 _NON_BLOCKING = 1
+_MAPPED = 2
+
+# Only calls of the capturing thread are looked at: others may allocate meanwhile.
+_THREAD_LOCAL = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +139,90 @@ class EventClock:
         driver.call("cuEventRecord", self._events[1], self._gpu.stream)
         driver.call("cuEventSynchronize", self._events[1])
         return float(driver.get("cuEventElapsedTime", c_float, *self._events))
+
+
+class GpuBuffer:
+    """A fixed piece of memory at one address of the host and one of the device.
+
+    On a GPU with memory of its own these are two pieces, the host's pinned, with copies between
+    them in the GPU's stream. A GPU that shares the CPU's memory gets the host's own piece mapped:
+    nothing is ever copied.
+    """
+
+    def __init__(self, gpu: Gpu, size_bytes: int) -> None:
+        self._gpu = gpu
+        self._size = max(1, size_bytes)
+        self._is_mapped = gpu.info.is_integrated
+        gpu.enter()
+        driver = gpu.driver
+        flags = _MAPPED if self._is_mapped else 0
+        self._host: int = driver.get("cuMemHostAlloc", c_void_p, self._size, flags)
+        if self._is_mapped:
+            self.address: int = driver.get("cuMemHostGetDevicePointer_v2", ADDRESS, self._host, 0)
+        else:
+            self.address = driver.get("cuMemAlloc_v2", ADDRESS, self._size)
+        pointer = ctypes.cast(self._host, ctypes.POINTER(ctypes.c_uint8))
+        self._bytes = np.ctypeslib.as_array(pointer, (self._size,))
+
+    def view(self, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray:  # type: ignore[type-arg]
+        """The host's piece, from its beginning on, as an array."""
+        size = int(np.prod(shape)) * dtype.itemsize
+        return self._bytes[:size].view(dtype).reshape(shape)
+
+    def upload(self, size_bytes: int) -> None:
+        """Puts a copy to the device into the stream, where one is needed."""
+        if not self._is_mapped:
+            self._gpu.driver.call(
+                "cuMemcpyHtoDAsync_v2", self.address, self._host, size_bytes, self._gpu.stream
+            )
+
+    def download(self, size_bytes: int) -> None:
+        """Puts a copy to the host into the stream, where one is needed."""
+        if not self._is_mapped:
+            self._gpu.driver.call(
+                "cuMemcpyDtoHAsync_v2", self._host, self.address, size_bytes, self._gpu.stream
+            )
+
+    def free(self) -> None:
+        self._gpu.enter()
+        if not self._is_mapped:
+            self._gpu.driver.call("cuMemFree_v2", self.address)
+        self._gpu.driver.call("cuMemFreeHost", self._host)
+
+
+class CudaGraph:
+    """Work in a GPU's stream, launched as one."""
+
+    def __init__(self, gpu: Gpu, executable: int) -> None:
+        self._gpu = gpu
+        self._executable = executable
+
+    @classmethod
+    def capture(cls, gpu: Gpu, record: Callable[[], None]) -> "CudaGraph":
+        """Records what ``record`` puts into the stream.
+
+        ``record`` must have run before, so that nothing is allocated for the first time.
+
+        Raises:
+            BackendError: where that is not possible.
+        """
+        driver = gpu.driver
+        driver.call("cuStreamBeginCapture_v2", gpu.stream, _THREAD_LOCAL)
+        try:
+            record()
+        finally:
+            # Always ended: a stream that is being captured can do nothing else.
+            graph = HANDLE()
+            driver.call("cuStreamEndCapture", gpu.stream, ctypes.byref(graph))
+        executable = driver.get("cuGraphInstantiateWithFlags", HANDLE, graph, 0)
+        driver.call("cuGraphDestroy", graph)
+        return cls(gpu, executable)
+
+    def launch(self) -> None:
+        self._gpu.driver.call("cuGraphLaunch", self._executable, self._gpu.stream)
+
+    def free(self) -> None:
+        self._gpu.driver.call("cuGraphExecDestroy", self._executable)
 
 
 _DOMAIN = "echoes-rt"

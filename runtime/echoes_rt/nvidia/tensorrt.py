@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 from echoes_rt.backends.base import Around
 from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.format.graphs import BATCH, GraphSpec
-from echoes_rt.nvidia.cuda_graph import CudaGraph
 from echoes_rt.nvidia.engine_shapes import EngineShapes, fit
 from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt
-from echoes_rt.nvidia.gpu import Gpu
-from echoes_rt.nvidia.gpu_buffer import GpuBuffer
+from echoes_rt.nvidia.gpu import CudaGraph, Gpu, GpuBuffer
 
 logger = logging.getLogger(__name__)
 

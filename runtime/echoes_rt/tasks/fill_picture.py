@@ -54,10 +54,8 @@ def inpaint_picture(
     codes = call.decode("image", tokens, audio, [call.seed])
     with call.clock.stage("decode_image"):
         made = call.model.decode_image(codes)[0]
-    with at_work():
-        resized = cv2.resize(made, (width, height), interpolation=cv2.INTER_CUBIC)
     pixels = original.copy()
-    pixels[box] = _blended(crop, np.asarray(resized, np.uint8), mask[box])
+    pixels[box] = _blended(crop, made, mask[box])
     return call.picture(pixels, codes[0], sampling)
 
 
@@ -83,13 +81,14 @@ def _touched(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.boo
     return touched
 
 
+@at_work()
 def _blended(crop: RgbArray, made: RgbArray, mask: NDArray[np.bool_]) -> RgbArray:
-    """``made`` where ``mask`` is True, softened inwards from its edge; ``crop`` elsewhere."""
+    """``made``, resized, where ``mask`` is True, softened inwards from its edge; else ``crop``."""
+    made = np.asarray(cv2.resize(made, mask.shape[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
     fade = max(1.0, FADE_SHARE * max(mask.shape))
     # The border of the crop is no edge of the mask.
-    with at_work():
-        padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
-        depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     depth = fade if mask.all() else depth
     share = np.clip(np.asarray(depth, dtype=np.float32) / fade, 0, 1)
     share = np.broadcast_to(share, mask.shape)[..., None]

@@ -11,8 +11,7 @@ from tempfile import TemporaryDirectory
 from echoes_rt.bundle import Bundle
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
-from echoes_rt.nvidia.gpu_check.parity import check_parity
-from echoes_rt.nvidia.gpu_check.soak import check_soak
+from echoes_rt.nvidia.gpu_check.checks import check_parity, check_soak
 from echoes_rt.nvidia.gpu_check.start import start_device
 from echoes_rt.profile.report import Profile, Subject, make_profiles
 from echoes_rt.profile.stages import TOTAL, Question
