@@ -47,6 +47,12 @@ def tiny_bundle() -> Path:
     return FIXTURES / "tiny_bundle"
 
 
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The same, to be written to."""
+    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+
+
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], Any]:
     return lambda name: json.loads((FIXTURES / "golden" / f"{name}.json").read_text("utf-8"))

@@ -26,6 +26,11 @@ StepCallback = ctypes.CFUNCTYPE(c_int32, c_int32, c_int32, c_void_p)
 SamplesCallback = ctypes.CFUNCTYPE(c_int32, ctypes.POINTER(ctypes.c_float), c_size_t, c_void_p)
 
 
+def of(kind: Any, names: str) -> list[tuple[str, Any]]:
+    """Fields of one kind."""
+    return [(name, kind) for name in names.split()]
+
+
 class ModelOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -38,30 +43,11 @@ class ModelOptions(ctypes.Structure):
 class ModelInfo(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
-        *[
-            (name, ctypes.c_char_p)
-            for name in (
-                *("name", "license", "device", "device_reason", "unrecorded"),
-                "onnxruntime_version",
-            )
-        ],
-        ("image_width", c_int32),
-        ("image_height", c_int32),
-        ("sample_rate", c_int32),
+        *of(ctypes.c_char_p, "name license device device_reason unrecorded onnxruntime_version"),
+        *of(c_int32, "image_width image_height sample_rate"),
         ("num_samples", c_int64),
-        *[
-            (name, c_int32)
-            for name in (
-                "image_columns",
-                "image_rows",
-                "audio_columns",
-                "audio_rows",
-                "image_codebook_size",
-                "audio_codebook_size",
-                "can_make_images",
-                "can_read_audio",
-            )
-        ],
+        *of(c_int32, "image_columns image_rows audio_columns audio_rows image_codebook_size"),
+        *of(c_int32, "audio_codebook_size can_make_images can_read_audio"),
     ]
 
 
@@ -69,21 +55,10 @@ class GenerateOptions(ctypes.Structure):
     _fields_ = [
         ("struct_size", c_size_t),
         ("seed", c_uint64),
-        ("steps", c_int32),
-        ("guidance_schedule", c_int32),
-        *[
-            (name, c_double)
-            for name in (
-                "guidance_scale",
-                "temperature",
-                "guidance_start",
-                "guidance_stop",
-            )
-        ],
+        *of(c_int32, "steps guidance_schedule"),
+        *of(c_double, "guidance_scale temperature guidance_start guidance_stop"),
         ("on_step", StepCallback),
-        ("user_data", c_void_p),
-        ("image_codes", c_void_p),
-        ("audio_codes", c_void_p),
+        *of(c_void_p, "user_data image_codes audio_codes"),
     ]
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,11 +19,6 @@ Fresh = Callable[[], dict[str, Any]]
 Opened = Callable[[Path, bytes], Native]
 
 PIXELS = np.full((9, 9, 3), 50, np.uint8)
-
-
-@pytest.fixture
-def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
 
 
 @pytest.fixture

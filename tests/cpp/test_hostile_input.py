@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from tests.manifests import BROKEN, TEXTS, change, put_graph, text_of
 from tests.runtime.test_external_data import PLACES
 
 Fresh = Callable[[], dict[str, Any]]
+Refused = Callable[..., tuple[str, str]]
 
 QUIET = """
 import ctypes, sys
@@ -35,12 +35,7 @@ for wrong in ("nowhere", sys.argv[4]):
 
 
 @pytest.fixture
-def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
-
-
-@pytest.fixture
-def refused(library: Path) -> Callable[..., tuple[str, str]]:
+def refused(library: Path) -> Refused:
     """The status and the sentence with which a model is refused."""
 
     def ask(bundle: Path, **options: Any) -> tuple[str, str]:
@@ -54,9 +49,7 @@ def refused(library: Path) -> Callable[..., tuple[str, str]]:
     return ask
 
 
-def test_every_broken_rule_is_named(
-    copy: Path, tiny_manifest: Fresh, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_every_broken_rule_is_named(copy: Path, tiny_manifest: Fresh, refused: Refused) -> None:
     for case in BROKEN:
         data = tiny_manifest()
         change(data, case)
@@ -67,7 +60,7 @@ def test_every_broken_rule_is_named(
 
 
 def test_texts_are_taken_and_refused_as_in_python(
-    copy: Path, library: Path, refused: Callable[..., tuple[str, str]]
+    copy: Path, library: Path, refused: Refused
 ) -> None:
     for case in TEXTS:
         (copy / "manifest.json").write_bytes(text_of(case))
@@ -80,7 +73,7 @@ def test_texts_are_taken_and_refused_as_in_python(
 
 @pytest.mark.parametrize("code", ["\x1b[31m", "\x9b31m", "\x7f", "a\x9b31m"])
 def test_control_codes_reach_nobody(
-    code: str, copy: Path, tiny_manifest: Fresh, refused: Callable[..., tuple[str, str]]
+    code: str, copy: Path, tiny_manifest: Fresh, refused: Refused
 ) -> None:
     data = tiny_manifest() | {"license": code}
     (copy / "manifest.json").write_text(json.dumps(data))
@@ -92,9 +85,7 @@ def test_control_codes_reach_nobody(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_graph_that_reads_another_file_is_refused(
-    place: str, copy: Path, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_graph_that_reads_another_file_is_refused(place: str, copy: Path, refused: Refused) -> None:
     put_graph(copy, "vocoder", (copy / "vocoder.onnx").read_bytes() + PLACES[place])
     status, sentence = refused(copy)
     assert status == "bundle"
@@ -127,7 +118,7 @@ def test_columns_share_out_the_frames_without_a_rest(
     copy: Path,
     tiny_manifest: Fresh,
     library: Path,
-    refused: Callable[..., tuple[str, str]],
+    refused: Refused,
 ) -> None:
     """Else a part of a sound would have columns outside of the grid; nothing else is wrong here."""
     data = with_grid(tiny_manifest(), 2, width)
@@ -192,16 +183,14 @@ def test_one_column_cannot_be_continued(
         ('{"format_version": 1e400}', "the manifest is not valid JSON"),
     ],
 )
-def test_what_is_no_manifest(
-    text: str, words: str, copy: Path, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_what_is_no_manifest(text: str, words: str, copy: Path, refused: Refused) -> None:
     (copy / "manifest.json").write_text(text)
     status, sentence = refused(copy)
     assert status == "bundle"
     assert words in sentence
 
 
-def test_damaged_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+def test_damaged_file(copy: Path, refused: Refused) -> None:
     data = bytearray((copy / "vocoder.onnx").read_bytes())
     data[-1] ^= 1
     (copy / "vocoder.onnx").write_bytes(data)
@@ -210,7 +199,7 @@ def test_damaged_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> No
     assert f"file vocoder.onnx of bundle {copy} has the checksum " in sentence
 
 
-def test_truncated_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+def test_truncated_file(copy: Path, refused: Refused) -> None:
     data = (copy / "weights.safetensors").read_bytes()
     (copy / "weights.safetensors").write_bytes(data[:-1])
     status, sentence = refused(copy)
@@ -218,7 +207,7 @@ def test_truncated_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> 
     assert f"has {len(data) - 1} bytes, the manifest says {len(data)}" in sentence
 
 
-def test_missing_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> None:
+def test_missing_file(copy: Path, refused: Refused) -> None:
     (copy / "vocoder.onnx").unlink()
     assert refused(copy) == (
         "bundle",
@@ -226,7 +215,7 @@ def test_missing_file(copy: Path, refused: Callable[..., tuple[str, str]]) -> No
     )
 
 
-def test_what_is_no_bundle(tmp_path: Path, refused: Callable[..., tuple[str, str]]) -> None:
+def test_what_is_no_bundle(tmp_path: Path, refused: Refused) -> None:
     file = tmp_path / "bundle.zip"
     file.write_bytes(b"PK")
     assert "expected a folder; unpack it if it is a .zip" in refused(file)[1]
@@ -285,9 +274,7 @@ def test_graph_with_another_signature(
     native.close()
 
 
-def test_no_onnx_runtime_there(
-    tiny_bundle: Path, tmp_path: Path, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_no_onnx_runtime_there(tiny_bundle: Path, tmp_path: Path, refused: Refused) -> None:
     status, sentence = refused(tiny_bundle, onnxruntime_path=b"/no/such/file.so")
     assert status == "backend"
     assert sentence.startswith("no ONNX Runtime found; set ECHOES_RT_ORT to the path of ")
@@ -297,18 +284,14 @@ def test_no_onnx_runtime_there(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libm.so.6 is of Linux")
-def test_another_library_is_no_onnx_runtime(
-    tiny_bundle: Path, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_another_library_is_no_onnx_runtime(tiny_bundle: Path, refused: Refused) -> None:
     assert refused(tiny_bundle, onnxruntime_path=b"libm.so.6") == (
         "backend",
         "the library that was opened is not ONNX Runtime: it has no OrtGetApiBase",
     )
 
 
-def test_unknown_and_missing_devices(
-    tiny_bundle: Path, refused: Callable[..., tuple[str, str]]
-) -> None:
+def test_unknown_and_missing_devices(tiny_bundle: Path, refused: Refused) -> None:
     for device in (b"tpu", b"", b"cuda:", b"cuda:x", b"cuda:1234", b"CPU"):
         status, sentence = refused(tiny_bundle, device=device)
         assert status == "input"

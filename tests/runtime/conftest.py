@@ -1,4 +1,4 @@
-"""A GPU that is not there: NVIDIA's driver and TensorRT, for what lies on our side of them."""
+"""The tiny model, and a GPU that is not there: NVIDIA's driver and TensorRT, fake."""
 
 import ctypes
 import shutil
@@ -12,6 +12,7 @@ import pytest
 from tests.runtime.fakes import fake_tensorrt
 from tests.runtime.fakes.engines import write_engine
 
+from echoes_rt import Echoes
 from echoes_rt.nvidia import cuda_driver
 
 _SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
@@ -19,6 +20,16 @@ _CUDA_INCLUDE = Path("/usr/local/cuda/include")
 
 _DEFAULTS = {"integrated": 0, "devices": 1, "sm": 89, "init_error": 0, "refuses_capture": 0}
 _COUNTERS = ("launches", "copies", "allocations")
+
+
+@pytest.fixture(scope="module")
+def echoes(tiny_bundle: Path) -> Echoes:
+    return Echoes.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def av() -> Any:
+    return pytest.importorskip("av")
 
 
 class FakeDriver:

@@ -13,11 +13,6 @@ from echoes_rt.errors import BundleError, ManifestError
 
 
 @pytest.fixture
-def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
-
-
-@pytest.fixture
 def zipped(tmp_path: Path) -> Callable[..., Path]:
     def make(folder: Path, prefix: str = "", **extra: bytes) -> Path:
         path = tmp_path / "bundle.zip"

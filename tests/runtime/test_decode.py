@@ -27,11 +27,6 @@ from echoes_rt.nvidia.bound import BoundStep
 SEEDS = 25
 
 
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
-
-
 @pytest.fixture
 def step(tiny_bundle: Path) -> BoundStep:
     """On fixed buffers, on the CPU: what differs on a GPU is where they lie."""

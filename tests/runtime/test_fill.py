@@ -18,11 +18,6 @@ from echoes_rt.tasks.fill_sound import FADE_S
 RATE = 22_050
 
 
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
-
-
 def recording(path: Path, seconds: float, rate: int = RATE, channels: int = 1) -> FloatArray:
     rng = np.random.default_rng(3)
     samples = rng.normal(0, 0.1, (round(seconds * rate), channels)).astype(np.float32)

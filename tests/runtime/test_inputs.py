@@ -16,11 +16,6 @@ from echoes_rt.io.image import read_image
 RATE = 22_050
 
 
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
-
-
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
     path = tmp_path / "in.wav"

@@ -1,17 +1,10 @@
 """Graph ``log_mel``, held to the definition written a second time."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from echoes_rt import Echoes
 from echoes_rt.format.mel import mel_filterbank
-
-
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
 
 
 @pytest.mark.parametrize("n_samples", [130, 1000, 1024])

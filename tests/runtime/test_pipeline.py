@@ -13,11 +13,6 @@ from echoes_rt.model import levelled
 from echoes_rt.tasks import whole
 
 
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
-
-
 def test_picture_becomes_a_sound(echoes: Echoes, picture: Path) -> None:
     sound = echoes.generate(picture, seed=7)
     mel = echoes.bundle.manifest.mel

@@ -21,11 +21,6 @@ from echoes_rt.io.sound_count import why_miscounted
 RATE = 22_050
 
 
-@pytest.fixture
-def av() -> Any:
-    return pytest.importorskip("av")
-
-
 @pytest.fixture(params=[True, False], ids=["PyAV", "no PyAV"])
 def has_av(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
     if request.param:
@@ -33,11 +28,6 @@ def has_av(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     else:
         monkeypatch.setitem(sys.modules, "av", None)
     return bool(request.param)
-
-
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
 
 
 def noise(seconds: float = 1.0, rate: int = RATE, channels: int = 1) -> NDArray[np.float64]:

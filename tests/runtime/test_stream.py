@@ -21,11 +21,6 @@ from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
 
 
-@pytest.fixture(scope="module")
-def echoes(tiny_bundle: Path) -> Echoes:
-    return Echoes.load(tiny_bundle, device="cpu", threads=1)
-
-
 @pytest.mark.parametrize("samples", [1, 100, 2048, 2049, 5000, 20_001])
 def test_stream_has_the_length_that_was_asked_for(
     samples: int, echoes: Echoes, picture: Path

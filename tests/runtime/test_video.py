@@ -30,11 +30,6 @@ QUARTER_CLOCKWISE = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 <<
 
 
 @pytest.fixture
-def av() -> Any:
-    return pytest.importorskip("av")
-
-
-@pytest.fixture
 def clip(av: Any, tmp_path: Path) -> Path:
     """One second, without a sound."""
     return write_clip(av, tmp_path / "clip.mp4", brightening())
