@@ -68,7 +68,7 @@ def chromium() -> str:
 @pytest.mark.usefixtures("installed")
 def test_types_and_units() -> None:
     run("npx", "tsc", "--noEmit")
-    run("npx", "vitest", "run")
+    run("npm", "test")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 
-export const SCREENSHOTS = fileURLToPath(new URL("../screenshots", import.meta.url));
+export const SCREENSHOTS = fileURLToPath(new URL("../../screenshots", import.meta.url));
 const DESKTOP = { width: 1280, height: 860 };
 export const PHONE = { width: 390, height: 844 };
 export const WAIT = { timeout: 200_000 };

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 
 import { chromium, type Browser } from "playwright-core";
 
-import { REPOSITORY } from "../test/fixtures";
+import { REPOSITORY } from "../fixtures";
 
 export const BUNDLE = process.env["ECHOES_RT_BUNDLE"] ?? "echoes-mini";
 

@@ -4,7 +4,7 @@ import { availableParallelism, loadavg } from "node:os";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, inject, it } from "vitest";
 
-import { readJson } from "../test/fixtures";
+import { readJson } from "../fixtures";
 import { startBrowser, startDemo } from "./demo";
 import { describeFailures } from "./failures";
 import { describeHands } from "./hands";

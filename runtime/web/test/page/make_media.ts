@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 
 import type { TestProject } from "vitest/node";
 
-import { REPOSITORY } from "../test/fixtures";
+import { REPOSITORY } from "../fixtures";
 import { BUNDLE, ENVIRONMENT, PYTHON } from "./demo";
 
 declare module "vitest" {

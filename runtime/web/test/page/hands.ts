@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 
-import { readJson } from "../test/fixtures";
+import { readJson } from "../fixtures";
 import { describeResults } from "./results";
 import {
   codesAfter,

@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 
-import { readJson } from "../test/fixtures";
+import { readJson } from "../fixtures";
 import { codesAfter, WAIT } from "./visit";
 
 const media = inject("media");
