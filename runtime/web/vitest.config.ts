@@ -14,7 +14,7 @@ const parts = {
 const page = {
   name: "page",
   include: ["test/page/*.test.ts"],
-  globalSetup: ["test/page/make_media.ts"],
+  globalSetup: ["test/page/demo.ts"],
   testTimeout: 600_000,
   hookTimeout: 900_000,
 };

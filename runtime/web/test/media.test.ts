@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { cropBox, normalise, resize } from "../src/echoes/image";
 import type { ImageSpec } from "../src/echoes/manifest";
 import { roundHalfEven } from "../src/echoes/numbers";
-import { encodeWav } from "../src/echoes/wav";
+import { encodeWav } from "../src/echoes/results";
 import { bytes, distance, EXPECTED, floats, readJson } from "./fixtures";
 
 const expected = readJson(EXPECTED);

@@ -29,6 +29,5 @@ export type {
   Task,
   Tasks,
 } from "./protocol";
-export { CONFIDENT, type Pair, type Picture, type Sound } from "./results";
+export { CONFIDENT, encodeWav, type Pair, type Picture, type Sound } from "./results";
 export type { Sampling } from "./sampling";
-export { encodeWav } from "./wav";

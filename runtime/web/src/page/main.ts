@@ -12,7 +12,6 @@ import {
   type Sound,
 } from "../echoes";
 import { listenForChanges } from "./changes";
-import { offerWebGpu, RUNTIME_FILES } from "./devices";
 import { page } from "./elements";
 import { remember } from "./history";
 import { makeLong } from "./long_sound";
@@ -28,7 +27,7 @@ import {
   type ShownPicture,
   type Wish,
 } from "./scene";
-import { askedLength, askedOptions, askedSeed } from "./settings";
+import { askedLength, askedOptions, askedSeed, offerWebGpu, RUNTIME_FILES } from "./settings";
 import { showAbout, showModel, showScene } from "./show";
 import { listenForFiles, showSamples, type Sample } from "./sources";
 import { attempt, say, showBusy, showProgress, workAt } from "./work";

@@ -1,6 +1,17 @@
-/** What the fields of the page ask for. */
+/** What the fields of the page ask for, and the devices that it offers. */
 
-import { InputError, type SentOptions } from "../echoes";
+import jspiMjs from "onnxruntime-web/ort-wasm-simd-threaded.jspi.mjs?url";
+import jspiWasm from "onnxruntime-web/ort-wasm-simd-threaded.jspi.wasm?url";
+import cpuMjs from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
+import cpuWasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
+
+import {
+  InputError,
+  missingWebGpu,
+  type DeviceName,
+  type SentOptions,
+  type WasmPaths,
+} from "../echoes";
 import { page } from "./elements";
 import { numberIn } from "./fields";
 
@@ -35,4 +46,22 @@ export function askedLength(): number | undefined {
     throw new InputError(`the length must be in (0, ${MAX_S}] seconds, got ${seconds}`);
   }
   return seconds;
+}
+
+const here = (path: string): string => new URL(path, document.baseURI).href;
+
+/** Where this build has put ONNX Runtime's files; one pair is fetched, by the device in use. */
+export const RUNTIME_FILES: Record<DeviceName, WasmPaths> = {
+  wasm: { mjs: here(cpuMjs), wasm: here(cpuWasm) },
+  webgpu: { mjs: here(jspiMjs), wasm: here(jspiWasm) },
+};
+
+/** Offers the graphics card, or says why it cannot be had. */
+export async function offerWebGpu(): Promise<void> {
+  const missing = await missingWebGpu();
+  page.device.querySelector<HTMLOptionElement>("[value=webgpu]")!.disabled = Boolean(missing);
+  page.deviceNote.textContent = missing
+    ? `${missing[0]!.toUpperCase()}${missing.slice(1)}.`
+    : "WebAssembly gives the same codes for the same seed as every other way to run the model; " +
+      "a graphics card nearly always does.";
 }

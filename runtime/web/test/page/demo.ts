@@ -1,10 +1,12 @@
-/** Starts `echoes-rt demo` and a browser. */
+/** Starts `echoes-rt demo` and a browser; makes once for all tests what they put into the page. */
 
-import { spawn, type ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { existsSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 
 import { chromium, type Browser } from "playwright-core";
+import type { TestProject } from "vitest/node";
 
 import { REPOSITORY } from "../fixtures";
 
@@ -49,4 +51,20 @@ export function startBrowser(): Promise<Browser> {
       "--mute-audio",
     ],
   });
+}
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The folder that they lie in. */
+    media: string;
+  }
+}
+
+/** Makes a picture, a sound, and what the Python runtime makes of them. */
+export default function setup(project: TestProject): void {
+  const folder = mkdtempSync(`${tmpdir()}/echoes-e2e-`);
+  const script = `${REPOSITORY}tests/web/make_media.py`;
+  const made = spawnSync(PYTHON, [script, BUNDLE, folder], { env: ENVIRONMENT, encoding: "utf8" });
+  if (made.status !== 0) throw new Error(made.stderr);
+  project.provide("media", folder);
 }
