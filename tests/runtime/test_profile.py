@@ -22,11 +22,9 @@ from echoes_rt.pipeline import Echoes, Sound
 from echoes_rt.profile import cold_start, files, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
 from echoes_rt.profile.files import trace_events
-from echoes_rt.profile.flop import node_flop
-from echoes_rt.profile.measure import Times, measure
-from echoes_rt.profile.nodes import NodeRun
+from echoes_rt.profile.nodes import NodeRun, node_flop
 from echoes_rt.profile.report import Profile, Subject
-from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, generate
+from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, Times, generate, measure
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
 from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
@@ -106,7 +104,7 @@ def test_runs_alternate_and_warm_up_does_not_count(
         ms = 1000 if len(calls) <= 4 else question.seed + len(calls) / 2
         return [Span(name=TOTAL, start_ns=0, stop_ns=int(ms * 1e6))]
 
-    monkeypatch.setattr("echoes_rt.profile.measure.generate", fake)
+    monkeypatch.setattr("echoes_rt.profile.stages.generate", fake)
     questions = [replace(subject.question, seed=seed) for seed in (0, 100)]
     first, second = measure([(subject.model, q) for q in questions], runs=3)
     assert calls == [0, 100] * 5

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass, field
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
 from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
-from echoes_rt.profile.measure import Times, measure
-from echoes_rt.profile.stages import TOTAL, Question
+from echoes_rt.profile.stages import TOTAL, Question, Times, measure
 from echoes_rt.profile.work import (
     Generation,
     Provider,

@@ -7,9 +7,8 @@ from statistics import median
 
 from echoes_rt.options import options_of
 from echoes_rt.pipeline import Echoes
-from echoes_rt.profile.measure import Times, measure
 from echoes_rt.profile.report import Subject, amount
-from echoes_rt.profile.stages import Question
+from echoes_rt.profile.stages import Question, Times, measure
 from echoes_rt.profile.work import stage_flop, watch
 
 KINDS = ("steps", "tokens")

@@ -1,4 +1,4 @@
-"""The web service of docs/serve.py."""
+"""Where people use it: the web service of docs/serve.py, and a notebook."""
 
 import importlib.util
 from pathlib import Path
@@ -9,6 +9,14 @@ import pytest
 from echoes_rt import Echoes
 
 SERVICE = Path(__file__).parents[1] / "docs/serve.py"
+
+CODE = """
+from echoes_rt import Echoes
+sound, picture = Echoes.load({bundle!r}, device="cpu", threads=1).cogenerate(seed=1)
+sound
+---
+picture
+"""
 
 
 @pytest.fixture
@@ -37,3 +45,19 @@ def test_what_is_no_picture_is_the_clients_fault(client: Any) -> None:
     answer = client.post("/sound", content=b"hello")
     assert answer.status_code == 422
     assert "<bytes>" in answer.json()["detail"]
+
+
+def test_results_show_themselves_in_a_notebook(tiny_bundle: Path, tmp_path: Path) -> None:
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    nbformat = pytest.importorskip("nbformat")
+    cells = CODE.format(bundle=str(tiny_bundle)).split("---")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = nbclient.NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
+    )
+    client.execute()
+    sound, picture = (cell.outputs[-1]["data"] for cell in notebook.cells)
+    assert "<audio controls" in sound["text/html"]
+    assert len(sound["text/plain"]) < 100
+    assert picture["image/png"].startswith("iVBOR")
