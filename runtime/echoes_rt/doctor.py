@@ -10,6 +10,7 @@ from types import ModuleType
 
 import echoes_rt
 from echoes_rt.backends.device import Device
+from echoes_rt.backends.precision import automatic
 from echoes_rt.backends.probe import missing_provider
 from echoes_rt.backends.provider import CPU_PROVIDER, PROVIDERS
 from echoes_rt.backends.select import choose_device
@@ -37,6 +38,9 @@ def examine() -> dict[str, object]:
     onnxruntime, runtime = _examine_onnxruntime(problems)
     bundle, opened = _examine_bundle(problems)
     choice = choose_device("auto", opened) if onnxruntime is not None else None
+    precision = why = None
+    if choice is not None and opened is not None:
+        precision, why = automatic(choice, opened)
     return {
         "echoes_rt": echoes_rt.__version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -47,6 +51,8 @@ def examine() -> dict[str, object]:
         "nvidia": examine_gpu(onnxruntime),
         "device": choice.device if choice is not None else None,
         "reason": choice.reason if choice is not None else None,
+        "auto_precision": precision,
+        "precision_reason": why,
         "bundle": bundle,
         "problems": problems,
     }

@@ -18,6 +18,7 @@ from echoes_rt.backends.base import Session, StepSession, WatchedSession, Watche
 from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.backends.lifetime import never_free
 from echoes_rt.backends.onnx import OnnxSession
+from echoes_rt.backends.precision import with_precision
 from echoes_rt.backends.select import DeviceChoice, choose_device
 from echoes_rt.backends.session_start import SessionDials
 from echoes_rt.bundle import Bundle, find_bundle
@@ -27,7 +28,7 @@ from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.format.graphs import HALF, TensorSpec
+from echoes_rt.format.graphs import HALF, INT8, TensorSpec
 from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import OTHER, Grid
@@ -83,6 +84,7 @@ class Model:
         bundle: Bundle | Path | str | None = None,
         device: str = "auto",
         threads: int | None = None,
+        precision: str = "fp32",
     ) -> "Self":
         """Opens a bundle and chooses a device; graphs are loaded when first needed.
 
@@ -90,10 +92,13 @@ class Model:
             bundle: a folder, a zip or a bundled name; None is the default bundle.
             device: ``auto``, or what ``parse_device`` reads, such as ``cuda:1``.
             threads: CPU threads for one operator; None is one a core, or the quota.
+            precision: of a CPU's matrix products: ``fp32``, ``int8`` where the bundle has such
+                graphs, or ``auto``: int8 where this processor gains by it.
 
         Raises:
             BundleError: if there is no such bundle, or it is damaged.
             BackendError: if the device cannot be used.
+            InputError: if the number of threads or the precision cannot be had.
         """
         if threads is not None:
             check_numbers(threads=threads)
@@ -101,7 +106,9 @@ class Model:
             raise InputError(f"threads must be in [1, 1024], got {threads}")
         if not isinstance(bundle, Bundle):
             bundle = find_bundle(bundle)
-        return cls(bundle, choose_device(device, bundle), threads)
+        return cls(
+            bundle, with_precision(choose_device(device, bundle), precision, bundle), threads
+        )
 
     def beside(self, watcher: Watcher) -> "Model":
         """A second model of the same bundle, device and GPU, which ``watcher`` sees at work."""
@@ -247,10 +254,10 @@ class Model:
         return f"context_{OTHER[target]}", step
 
     def variant(self, name: str) -> str:
-        """The name of what ONNX Runtime runs for a graph: in float16 where a GPU can have it."""
-        half = f"{name}{HALF}"
-        kind = parse_device(self.choice.device_of(name)).kind
-        return half if kind in HALF_KINDS and half in self.manifest.graphs else name
+        """The name of what ONNX Runtime runs for a graph: in float16 or int8 where it is chosen."""
+        is_half = parse_device(self.choice.device_of(name)).kind in HALF_KINDS
+        suffix = HALF if is_half else INT8 if self.choice.precision == "int8" else ""
+        return f"{name}{suffix}" if f"{name}{suffix}" in self.manifest.graphs else name
 
     def logits(self, target: str, tokens: IntArray, context: IntArray | None = None) -> FloatArray:
         """(B, N) tokens of a target, and the other medium's codes, to (B, N, V) logits."""
@@ -352,10 +359,9 @@ class Model:
         """In which a graph computes here: ``fp32``, ``fp16`` or ``int8``."""
         if name in self.choice.engines:
             return self.choice.engines[name].record.key.precision
-        if self.variant(name) != name:
-            return "fp16"
-        # What is stored in float16 is read back into float32.
-        return "int8" if self.manifest.graphs[name].precision == "int8" else "fp32"
+        # What is stored in float16 is read back into float32, but for graphs of that name.
+        named = {f"{name}{HALF}": "fp16", f"{name}{INT8}": "int8"}
+        return named.get(self.variant(name), "fp32")
 
     def gpu(self) -> Gpu:
         """The NVIDIA GPU of the device, whose stream all engines share."""

@@ -16,20 +16,16 @@ from echoes_export.cli import main
 from echoes_export.precision import half_speed
 from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs
 from echoes_export.precision.half_speed import faster, speeds
-from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.precision.quantize import add_int8_graphs
 from echoes_rt import model as engine_module
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import compare_bundles, noise_pictures
-from echoes_rt.errors import BundleError, InputError
+from echoes_rt.errors import InputError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check.checks import check_parity
-
-
-def accept(_: Path) -> None:
-    """Anything."""
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +106,16 @@ def test_parity_expects_float16_of_them(bundle: Bundle) -> None:
     assert outcome.status == "passed", outcome.said
 
 
-def test_an_int8_bundle_has_none_and_gets_none(bundle: Bundle, tmp_path: Path) -> None:
-    manifest = quantize_bundle(bundle, tmp_path / "int8", "tiny-int8", accept=accept)
-    assert not any(name.endswith("_half") for name in manifest.graphs)
-    with pytest.raises(BundleError, match="computes in int8 for CPUs; give the bundle that it was"):
-        add_half_graphs(tmp_path / "int8")
+def test_graphs_in_both_precisions_are_those_of_float32(bundle: Bundle, tmp_path: Path) -> None:
+    shutil.copytree(bundle.folder, tmp_path / "both")
+    int8 = add_int8_graphs(tmp_path / "both").graphs.keys() - bundle.manifest.graphs.keys()
+    assert int8 == {
+        f"{name}_int8"
+        for name in bundle.manifest.graphs
+        if name.startswith(("context_", "decode_", "logits_", "vocoder"))
+        if not name.endswith(HALF) and not name.endswith(HALF)
+    }
+    assert add_half_graphs(tmp_path / "both").graphs.keys() == bundle.manifest.graphs.keys() | int8
 
 
 def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
-"""int8 bundles: what is rewritten, what is shared, and how little it moves."""
+"""int8 graphs: what is rewritten, what is shared, and how little it moves."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,21 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from echoes_export.precision.int8_graph import quantized
-from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.precision.quantize import add_int8_graphs
 from echoes_export.precision.quantize_command import quantize
 from echoes_rt.bundle import Bundle
-from echoes_rt.errors import BundleError, InputError
+from echoes_rt.errors import BundleError
 from echoes_rt.model import Model
 from echoes_rt.profile.nodes import NodeRun, NodeWatcher
+
+TRANSFORMER = ("context_", "decode_", "logits_")
 
 
 @pytest.fixture(scope="module")
 def int8_path(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("int8") / "bundle"
-    quantize_bundle(Bundle.open(tiny_bundle), out, "tiny-int8", accept=lambda _: None)
+    shutil.copytree(tiny_bundle, out)
+    add_int8_graphs(out)
     return out
 
 
@@ -34,32 +38,32 @@ def test_scales_keep_every_output_within_half_a_level() -> None:
     assert not values[:, 2].any()
 
 
-def test_bundle_opens_and_says_int8_where_it_is(tiny_bundle: Path, int8_path: Path) -> None:
+def test_graphs_stand_beside_the_others_which_stay(tiny_bundle: Path, int8_path: Path) -> None:
     old, new = (Bundle.open(path).manifest for path in (tiny_bundle, int8_path))
-    assert new.name == "tiny-int8"
-    assert new.graphs.keys() == old.graphs.keys()
-    for name, entry in new.graphs.items():
-        has_transformer = name.startswith(("context_", "decode_", "logits_"))
-        assert entry.precision == ("int8" if has_transformer else old.graphs[name].precision)
-    assert "int8" in (int8_path / "README.md").read_text("utf-8")
+    made = {name for name in old.graphs if name.startswith((*TRANSFORMER, "vocoder"))}
+    assert new.graphs.keys() == old.graphs.keys() | {f"{name}_int8" for name in made}
+    assert {name: new.graphs[name] for name in old.graphs} == old.graphs
+    assert {new.graphs[f"{name}_int8"].precision for name in made} == {"int8"}
+    assert add_int8_graphs(shutil.copytree(int8_path, int8_path.with_name("again"))) == new
 
 
-def test_weights_are_stored_once_and_only_those_that_are_read(int8_path: Path) -> None:
-    stored = load_file(int8_path / "weights.safetensors")
+def test_matrices_are_stored_once_and_all_else_is_shared(int8_path: Path) -> None:
+    stored = load_file(int8_path / "weights_int8.safetensors")
     matrices = {name for name, tensor in stored.items() if tensor.dtype == np.int8}
-    assert len(matrices) == 6  # of one layer: qkv, out, and two of the MLP; and two heads
-    assert {f"{name.removesuffix('.int8')}.scale" for name in matrices} <= stored.keys()
-    old = {name.removesuffix(".int8").removesuffix(".t") for name in matrices}
-    assert not old & stored.keys()
-    large = {int8_path / "log_mel.onnx", int8_path / "vocoder.onnx"}  # filters, random phases
-    for path in {*int8_path.glob("*.onnx")} - large:
+    # Of one layer: qkv, out, and two of the MLP; and two heads. Of one block of the vocoder: two.
+    assert len(matrices) == 6 + 2
+    assert not any("vocoder.head" in name for name in matrices)
+    assert stored.keys() == matrices | {f"{name.removesuffix('.int8')}.scale" for name in matrices}
+    for path in {*int8_path.glob("*_int8.onnx")} - {int8_path / "vocoder_int8.onnx"}:  # has phases
         graph = onnx.load(path, load_external_data=False).graph
         inside = [t for t in graph.initializer if t.data_location != onnx.TensorProto.EXTERNAL]
         assert max(np.prod(tensor.dims) for tensor in inside) <= 512, path.name
 
 
-def test_scores_move_little_and_other_graphs_not_at_all(tiny_bundle: Path, int8_path: Path) -> None:
-    old, new = (Model.load(path, device="cpu", threads=1) for path in (tiny_bundle, int8_path))
+def test_scores_move_little_and_other_graphs_not_at_all(int8_path: Path) -> None:
+    old, new = (Model.load(int8_path, "cpu", 1, precision) for precision in ("fp32", "int8"))
+    assert [new.precision(name) for name in ("logits_audio", "mel_decoder")] == ["int8", "fp32"]
+    assert old.precision("logits_audio") == "fp32"
     layout = old.manifest.tokens
     rng = np.random.default_rng(0)
     images = rng.integers(0, 32, (3, layout.image.n_tokens), dtype=np.int32)
@@ -67,11 +71,14 @@ def test_scores_move_little_and_other_graphs_not_at_all(tiny_bundle: Path, int8_
     expected, got = (model.logits("audio", tokens, images) for model in (old, new))
     assert 0 < np.abs(got - expected).std() < 0.03 * expected.std()
     codes = rng.integers(0, 32, (1, layout.audio.n_tokens), dtype=np.int32)
-    np.testing.assert_array_equal(old.decode_audio(codes), new.decode_audio(codes))
+    mels = [model.decode_mel(codes) for model in (old, new)]
+    np.testing.assert_array_equal(*mels)
+    expected, got = (model.vocode(mels[0]) for model in (old, new))
+    assert 0 < np.abs(got - expected).std() < 0.1 * expected.std()
 
 
 def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_path: Path) -> None:
-    model = Model.load(int8_path, device="cpu", threads=1)
+    model = Model.load(int8_path, "cpu", 1, "int8")
     watcher = NodeWatcher(tmp_path, is_counting=False)
     model.beside(watcher).logits(
         "audio", np.zeros((1, model.manifest.tokens.audio.n_tokens), dtype=np.int32)
@@ -82,29 +89,20 @@ def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_pa
 
 
 def test_command_prints_how_far_it_moves(tiny_bundle: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    asked = [str(tiny_bundle), "--out", str(out), "--pictures", "3"]
-    result = CliRunner().invoke(quantize, asked)
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    result = CliRunner().invoke(quantize, [str(folder), "--pictures", "3"])
     assert result.exit_code == 0, result.output
     for metric in ("relative error", "equal likeliest codes", "equal tokens of all steps"):
         assert metric in result.stdout
-    assert Bundle.open(out).manifest.name == "echoes-tiny-int8"
-    again = CliRunner().invoke(quantize, asked)
-    assert isinstance(again.exception, InputError)
-    assert "exists already; pass --overwrite" in str(again.exception)
+    assert "decode_audio_step_int8" in Bundle.open(folder).manifest.graphs
 
 
-def test_command_knows_bundled_names(
+def test_a_bundle_without_weights_of_its_own_stays_as_it_is(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("echoes_rt.bundle.BUNDLED_FOLDER", tiny_bundle.parent)
-    monkeypatch.chdir(tmp_path)
-    asked = [tiny_bundle.name, "--out", "out", "--pictures", "1"]
-    CliRunner().invoke(quantize, asked, catch_exceptions=False)
-    assert Bundle.open(tmp_path / "out").manifest.name == "echoes-tiny-int8"
-
-
-def test_int8_bundle_has_nothing_left_to_quantize(int8_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no products of transformer to quantize"):
-        quantize_bundle(Bundle.open(int8_path), tmp_path / "o", "x", accept=lambda _: None)
-    assert not (tmp_path / "o").exists()
+    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    before = sorted(path.name for path in folder.iterdir())
+    monkeypatch.setattr("echoes_export.precision.quantize.MODULES", ("nothing.",))
+    with pytest.raises(BundleError, match="no products of nothing"):
+        add_int8_graphs(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -100,7 +100,7 @@ def test_a_module_of_ours_that_is_missing_is_a_bug() -> None:
         ("training", ("vocoder", "--index", "i.jsonl", "--out", "run"), "training"),
         ("training", ("cost",), "training"),
         ("export", ("verify", "bundle"), "export"),
-        ("export", ("quantize", "bundle", "--out", "out"), "export"),
+        ("export", ("quantize", "bundle"), "export"),
     ],
 )
 def test_commands_without_their_extra_are_one_line(

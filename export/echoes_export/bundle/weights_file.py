@@ -53,11 +53,11 @@ def stored_tensors(path: Path) -> dict[str, StoredTensor]:
     }
 
 
-def refer(tensor: TensorProto, place: StoredTensor) -> None:
-    """Points an ONNX tensor without data to its place in the weights file."""
+def refer(tensor: TensorProto, place: StoredTensor, file: str = WEIGHTS_NAME) -> None:
+    """Points an ONNX tensor without data to its place in a file of weights."""
     del tensor.external_data[:]
     tensor.dims[:] = place.shape
     tensor.data_location = TensorProto.EXTERNAL
-    where = {"location": WEIGHTS_NAME, "offset": place.offset, "length": place.length}
+    where = {"location": file, "offset": place.offset, "length": place.length}
     for key, value in where.items():
         tensor.external_data.add(key=key, value=str(value))

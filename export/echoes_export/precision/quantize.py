@@ -1,4 +1,4 @@
-"""A bundle to one whose transformer computes in int8, for CPUs."""
+"""Graphs that multiply matrices in int8, for CPUs, in a bundle that already has them in float32."""
 
 import shutil
 from collections.abc import Callable
@@ -12,152 +12,114 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from echoes_export.bundle.folder import appearing, check_free, data_file
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, refer, stored_tensors
+from echoes_export.bundle.folder import appearing, data_file
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, refer, stored_tensors
 from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
-from echoes_rt import __version__
-from echoes_rt.bundle import CARD_NAME, Bundle
-from echoes_rt.errors import BundleError
-from echoes_rt.format.graphs import HALF
-from echoes_rt.format.manifest import MANIFEST_NAME, Manifest
+from echoes_rt.bundle import Bundle
+from echoes_rt.errors import BundleError, InputError
+from echoes_rt.format.graphs import HALF, INT8
+from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
-MODULES = ("transformer",)
-"""What is quantized: codecs are convolutions, which need a scale known beforehand to gain by int8,
-and the vocoder's errors would be heard."""
+MODULES = ("transformer.", "vocoder.blocks.")
+"""How the names of the weights begin that are quantized. The vocoder's head turns phases, which is
+to stay exact; codecs of sounds are convolutions, which need a scale known beforehand to gain by
+int8; those of pictures gain 4 to 6 %."""
 
-_CARD = """
-## int8
-
-The matrices of {modules} are stored and multiplied in 8-bit integers, made from {name} by
-`echoes-export quantize`. What enters a product gets one scale for the whole tensor, so a token may
-change with what else is in its batch, and between processors.
-"""
+INT8_WEIGHTS_NAME = "weights_int8.safetensors"
 
 
 @dataclass(kw_only=True)
-class _Weights:
-    """The weights of the old bundle, and those of the new one.
+class _Matrices:
+    """Those of a bundle's weights that become integers.
 
     Attributes:
-        places: of the old file's tensors, by offset.
-        kept: what the new file holds.
+        file: the bundle's weights.
+        places: of its tensors, by offset.
+        made: the integers and their scales, by name.
     """
 
     file: Path
-    modules: tuple[str, ...]
     places: dict[int, str]
-    kept: dict[str, NDArray[np.generic]] = field(default_factory=dict)
+    made: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: Path, modules: tuple[str, ...]) -> "_Weights":
+    def of(cls, file: Path) -> "_Matrices":
         places = {tensor.offset: name for name, tensor in stored_tensors(file).items()}
-        return cls(file=file, modules=modules, places=places)
-
-    def name_of(self, tensor: TensorProto) -> str | None:
-        """Of a tensor in the weights file; None for one that lies in the graph."""
-        offset = {entry.key: entry.value for entry in tensor.external_data}.get("offset")
-        return None if offset is None else self.places[int(offset)]
+        return cls(file=file, places=places)
 
     def find(self, tensor: TensorProto) -> str | None:
-        name = self.name_of(tensor)
-        return name if name is not None and name.split(".")[0] in self.modules else None
+        """The name of a weight that is quantized; None of others and of what the graph holds."""
+        offset = {entry.key: entry.value for entry in tensor.external_data}.get("offset")
+        name = None if offset is None else self.places[int(offset)]
+        return name if name is not None and name.startswith(MODULES) else None
 
     def load(self, matrix: Matrix) -> None:
         values, scales = matrix.names
-        if values not in self.kept:
-            weights = self._read(matrix.weight).astype(np.float32)
+        if values not in self.made:
+            with safe_open(self.file, framework="numpy") as file:
+                weights = np.asarray(file.get_tensor(matrix.weight)).astype(np.float32)
             turned = weights.T if matrix.is_transposed else weights
-            self.kept[values], self.kept[scales] = quantized(np.ascontiguousarray(turned))
-
-    def keep(self, graph: onnx.GraphProto) -> None:
-        """What the graph still reads of the old file, under its old name."""
-        for tensor in graph.initializer:
-            name = self.name_of(tensor)
-            if name is not None and name not in self.kept:
-                self.kept[name] = self._read(name)
-
-    def _read(self, name: str) -> NDArray[np.generic]:
-        with safe_open(self.file, framework="numpy") as file:
-            return np.asarray(file.get_tensor(name))
+            self.made[values], self.made[scales] = quantized(np.ascontiguousarray(turned))
 
 
-def quantize_bundle(
-    bundle: Bundle,
-    out: Path,
-    name: str,
-    *,
-    modules: tuple[str, ...] = MODULES,
-    accept: Callable[[Path], None],
-    overwrite: bool = False,
-) -> Manifest:
-    """Writes an int8 bundle that appears at ``out`` whole or not at all.
+def add_int8_graphs(folder: Path, accept: Callable[[Path], None] = lambda _: None) -> Manifest:
+    """Writes them beside the others, with their matrices; all else stays as it is.
 
     Args:
-        bundle: with weights in fp16 or fp32.
-        out: the folder to make.
-        name: of the new bundle.
-        modules: whose matrices become int8, by the first part of their weights' names.
+        folder: of the bundle, which changes as a whole or not at all.
         accept: is given the finished folder before it gets its name; may raise to refuse it.
-        overwrite: whether an older bundle may lie at ``out``.
 
     Raises:
-        BundleError: if the bundle has no matrices to quantize.
-        InputError: if ``out`` is taken or cannot be written.
+        BundleError: if the bundle is damaged or has no matrices to quantize.
+        InputError: if it cannot be written.
     """
-    if not (bundle.folder / WEIGHTS_NAME).is_file():
+    bundle = Bundle.open(folder)
+    if bundle.folder != bundle.source:
+        raise InputError(f"{folder} is a zip; unpack it and give the folder")
+    if not (folder / WEIGHTS_NAME).is_file():
         raise BundleError(f"bundle {bundle.manifest.name} has no {WEIGHTS_NAME} to quantize")
-    check_free(out, overwrite)
-    weights = _Weights.of(bundle.folder / WEIGHTS_NAME, modules)
-    graphs = {
-        graph: onnx.load(bundle.graph_path(graph), load_external_data=False)
-        for graph in bundle.manifest.graphs
-        if not graph.endswith(HALF)  # GPUs have those
-    }
-    counts = {
-        graph: quantize_graph(model.graph, weights.find, weights.load)
-        for graph, model in graphs.items()
-    }
-    if not any(counts.values()):
+    matrices = _Matrices.of(folder / WEIGHTS_NAME)
+    graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(INT8)}
+    made = {}
+    for name in graphs:
+        model = onnx.load(bundle.graph_path(name), load_external_data=False)
+        if not name.endswith(HALF) and quantize_graph(model.graph, matrices.find, matrices.load):
+            made[name] = model
+    if not made:
         raise BundleError(
-            f"bundle {bundle.manifest.name} has no products of {', '.join(modules)} to quantize"
+            f"bundle {bundle.manifest.name} has no products of {', '.join(MODULES)} to quantize"
         )
-    for model in graphs.values():
-        weights.keep(model.graph)
-    with appearing(out) as partial:
-        _write_files(partial, weights, graphs)
-        manifest = _manifest(partial, bundle.manifest, name, counts)
+    with appearing(folder) as partial:
+        shutil.copytree(folder, partial, dirs_exist_ok=True)
+        save_file(matrices.made, partial / INT8_WEIGHTS_NAME)
+        (partial / INT8_WEIGHTS_NAME).chmod(0o644)  # safetensors' files are private
+        stored = stored_tensors(partial / INT8_WEIGHTS_NAME)
+        entries = {
+            f"{name}{INT8}": _write(partial, name, model, stored, graphs[name])
+            for name, model in made.items()
+        }
+        manifest = replace(bundle.manifest, graphs=graphs | entries)
         manifest.write(partial / MANIFEST_NAME)
-        if (bundle.folder / CARD_NAME).is_file():
-            shutil.copyfile(bundle.folder / CARD_NAME, partial / CARD_NAME)
-        with (partial / CARD_NAME).open("a", encoding="utf-8") as card:
-            card.write(_CARD.format(modules=", ".join(modules), name=bundle.manifest.name))
         accept(partial)
     return manifest
 
 
-def _write_files(folder: Path, weights: _Weights, graphs: dict[str, onnx.ModelProto]) -> None:
-    path = folder / WEIGHTS_NAME
-    save_file(weights.kept, path)
-    path.chmod(0o644)  # safetensors' files are private
-    stored = stored_tensors(path)
-    for name, model in graphs.items():
-        for tensor in model.graph.initializer:
-            key = tensor.name if tensor.name in weights.kept else weights.name_of(tensor)
-            if key is not None:
-                refer(tensor, stored[key])
-        onnx.save(model, folder / f"{name}.onnx")
-        onnx.checker.check_model(folder / f"{name}.onnx", full_check=True)
-
-
-def _manifest(folder: Path, old: Manifest, name: str, counts: dict[str, int]) -> Manifest:
-    shared = data_file(folder / WEIGHTS_NAME)
-    graphs = {}
-    for graph in counts:
-        entry = old.graphs[graph]
-        graphs[graph] = replace(
-            entry,
-            **vars(data_file(folder / f"{graph}.onnx")),
-            precision="int8" if counts[graph] else entry.precision,
-            external_data=(shared,),
-        )
-    return replace(old, name=name, created_by=f"echoes-rt {__version__}", graphs=graphs)
+def _write(
+    folder: Path,
+    name: str,
+    model: onnx.ModelProto,
+    stored: dict[str, StoredTensor],
+    entry: GraphEntry,
+) -> GraphEntry:
+    """One graph, which reads the new weights and what it needs of the old ones."""
+    for tensor in model.graph.initializer:
+        if tensor.name in stored:
+            refer(tensor, stored[tensor.name], INT8_WEIGHTS_NAME)
+    path = folder / f"{name}{INT8}.onnx"
+    onnx.save(model, path)
+    onnx.checker.check_model(path, full_check=True)
+    return GraphEntry(
+        **vars(data_file(path)),
+        precision="int8",
+        external_data=(*entry.external_data, data_file(folder / INT8_WEIGHTS_NAME)),
+    )

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", metavar="BUNDLE")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
-@click.option("--name", help="Of the new bundle. [default: the old one's, and -int8]")
+@click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -27,44 +25,30 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many pictures.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a bundle that lies at --out.")
-def quantize(
-    bundle: str,
-    out: Path,
-    name: str | None,
-    index: Path | None,
-    pictures: int,
-    overwrite: bool,
-) -> None:
-    """Make an int8 bundle of BUNDLE, for CPUs.
+def quantize(folder: Path, index: Path | None, pictures: int) -> None:
+    """Add int8 graphs to BUNDLE, for CPUs.
 
-    The transformer's matrices become 8-bit integers. BUNDLE is a folder, a zip or the name of a
-    bundled one.
+    Transformer and vocoder multiply in 8-bit integers there.
 
-    Prints how far its scores and tokens move. What that does to the sounds, echoes-train evaluate
-    tells; what it gains on a machine, echoes-rt profile BUNDLE --compare OUT.
+    Prints how far scores and tokens move. What that does to the sounds, echoes-train evaluate
+    --precision int8 tells; what it gains on a machine, echoes-rt profile BUNDLE --compare int8.
 
-    Example: echoes-export quantize echoes-mini --out echoes-mini-int8
+    Example: echoes-export quantize my-bundle
     """
-    from echoes_export.precision.quantize import quantize_bundle
-    from echoes_rt.bundle import Bundle, find_bundle
-    from echoes_rt.comparison import compare_bundles, table
+    from echoes_export.precision.quantize import add_int8_graphs
+    from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import compare, table
+    from echoes_rt.model import Model
 
-    before = find_bundle(bundle)
-    asked = heldout_pictures(before, index, pictures)
+    asked = heldout_pictures(Bundle.open(folder), index, pictures)
 
-    def accept(folder: Path) -> None:
-        click.echo(table(compare_bundles(before, Bundle.open(folder), asked)))
+    def accept(made: Path) -> None:
+        fp32, int8 = (Model.load(made, "cpu", precision=name) for name in ("fp32", "int8"))
+        click.echo(table(compare(fp32, int8, asked)))
 
-    manifest = quantize_bundle(
-        before,
-        out,
-        name or f"{before.manifest.name}-int8",
-        accept=accept,
-        overwrite=overwrite,
-    )
+    manifest = add_int8_graphs(folder, accept)
     size = sum(part.size_bytes for part in manifest.files.values())
-    click.echo(f"\n{out}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
+    click.echo(f"\n{folder}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
 
 
 def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":

@@ -27,12 +27,14 @@ class DeviceChoice:
         reason: a sentence for people.
         engines: by graph, where the device is TensorRT.
         others: the device of the graphs without an engine; empty where no graph has one.
+        precision: ``int8`` where a CPU is to run the graphs of that name, else ``fp32``.
     """
 
     device: str
     reason: str
     engines: Mapping[str, FoundEngine] = field(default_factory=dict)
     others: str = ""
+    precision: str = "fp32"
 
     def device_of(self, graph: str) -> str:
         return self.device if graph in self.engines or not self.others else self.others

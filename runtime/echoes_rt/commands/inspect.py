@@ -40,7 +40,8 @@ def info(bundle: str | None, as_json: bool) -> None:
 def doctor(as_json: bool) -> None:
     """Show what this machine has, and which device is chosen.
 
-    It says why, too. Exit status 1 if no sound can be made here.
+    It says why, too, and which precision auto takes.
+    Exit status 1 if no sound can be made here.
 
     Example: echoes-rt doctor
     """
@@ -92,6 +93,9 @@ def _doctor_text(report: dict[str, Any]) -> str:
     lines += _nvidia_lines(report["nvidia"])
     if report["device"]:
         lines.append(f"device    {report['device']} ({report['reason']})")
+    if report["auto_precision"]:
+        taken = f"{report['auto_precision']} ({report['precision_reason']})"
+        lines.append(f"precision fp32; with --precision auto {taken}")
     bundle = report["bundle"]
     if bundle["name"]:
         lines.append(f"bundle    {bundle['name']} at {bundle['path']} ({bundle['origin']})")

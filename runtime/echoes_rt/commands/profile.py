@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     "--runs", type=click.IntRange(1, 10_000), default=7, show_default=True, help="Timed runs."
 )
 @click.option("--image", type=FILE, help="Picture to use. [default: a photograph of a dog]")
-@click.option("--compare", metavar="OTHER", help="A second bundle, or a device: side by side.")
+@click.option(
+    "--compare", metavar="OTHER", help="A second bundle, a device or a precision: side by side."
+)
 @click.option(
     "--sweep",
     type=click.Choice(["steps", "tokens"]),
@@ -56,6 +58,7 @@ def profile(
     \b
     Example: echoes-rt profile
              echoes-rt profile echoes-mini --compare cuda --runs 20
+             echoes-rt profile my-bundle --compare int8
              echoes-rt profile --sweep steps --plot cost.png --trace trace.json
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_rt.cpu_limit import usable_cpus
@@ -113,23 +116,28 @@ def _subjects(
     verb: Verb, bundle: str | None, other: str | None, image: Path | None, folder: Path
 ) -> list[Subject]:
     """What is asked of one, or of two with labels that tell them apart."""
+    from echoes_rt.backends.precision import PRECISIONS
     from echoes_rt.io.image import read_image
     from echoes_rt.model import Model
     from echoes_rt.options import draw_seed
     from echoes_rt.profile.report import Subject
     from echoes_rt.profile.stages import PICTURE, Question
 
-    asked = [(bundle, verb.device)]
-    if other is not None:
-        is_device = other.split(":")[0] in ("auto", *KINDS)
-        asked.append((bundle, other) if is_device else (other, verb.device))
-    models = [Model.load(path, device=name, threads=verb.threads) for path, name in asked]
+    asked = [(bundle, verb.device, verb.precision)]
+    devices = ("auto", *KINDS)
+    if other in PRECISIONS and other not in devices:
+        asked.append((bundle, verb.device, other))
+    elif other is not None:
+        is_device = other.split(":")[0] in devices
+        place = (bundle, other) if is_device else (other, verb.device)
+        asked.append((*place, verb.precision))
+    models = [Model.load(path, name, verb.threads, numbers) for path, name, numbers in asked]
     if image is not None:
         read_image(image)  # says now what is wrong with it
     seed = verb.options["seed"]
     dials: Any = {name: value for name, value in verb.options.items() if name != "seed"}
     subjects: list[Subject] = []
-    for (path, _), model in zip(asked, models, strict=True):
+    for (path, _, _), model in zip(asked, models, strict=True):
         question = Question(
             out=folder / "out.wav",
             sampling=model.sampling(model.manifest.tokens.audio.n_tokens, dials),
@@ -138,7 +146,7 @@ def _subjects(
         )
         label = model.manifest.name
         if other is not None:
-            label = f"{path or label} on {model.choice.device}"
+            label = f"{path or label} on {model.choice.device} in {model.choice.precision}"
         subjects.append(Subject(label=label, model=model, question=question, threads=verb.threads))
     return subjects
 

@@ -49,6 +49,7 @@ class Verb:
     bundle: str | None
     device: str
     threads: int | None
+    precision: str
     as_json: bool
     quiet: bool
     options: dict[str, Any]
@@ -57,7 +58,7 @@ class Verb:
     def load(self) -> Echoes:
         from echoes_rt.pipeline import Echoes
 
-        return Echoes.load(self.bundle, device=self.device, threads=self.threads)
+        return Echoes.load(self.bundle, self.device, self.threads, self.precision)
 
     def make(self, out: Path, ask: Callable[..., Result], duration: float | None = None) -> None:
         """Loads the bundle, saves what it makes, and tells of it.
@@ -179,6 +180,13 @@ _OTHERS = (
     click.option(
         "--threads", type=int, metavar="N", help="CPU threads. [default: one per usable core]"
     ),
+    click.option(
+        "--precision",
+        default="fp32",
+        show_default=True,
+        metavar="NAME",
+        help="Of a CPU's matrix products: fp32, int8, or auto: int8 where it is faster here.",
+    ),
     json_option,
     click.option("-q", "--quiet", is_flag=True, help="Print errors only."),
     click.option(
@@ -197,7 +205,7 @@ def verb_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(**given: Any) -> None:
-        common = ("bundle", "device", "threads", "as_json", "quiet")
+        common = ("bundle", "device", "threads", "precision", "as_json", "quiet")
         options = {name: given.pop(name) for name in _KEYS}
         verb = Verb(options=options, **{name: given.pop(name) for name in common})
         command(verb, **given)

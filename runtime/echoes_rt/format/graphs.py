@@ -20,6 +20,10 @@ HALF = "_half"
 """Behind a graph's name: the same graph, computing in float16 where that is safe. A device of
 ``backends.device.HALF_KINDS`` runs it instead, if the bundle has it."""
 
+INT8 = "_int8"
+"""Behind a graph's name: the same graph, with matrix products of 8-bit integers. A CPU runs it
+instead where that precision is chosen, if the bundle has it."""
+
 CONFIDENT = 0.5
 """Least confidence of a picture that shows what the model knows: the graph is calibrated to it."""
 

@@ -42,6 +42,7 @@ class Task:
     bundle: str
     device: str
     threads: int | None
+    precision: str
     picture: str
     seed: int
     sampling: Sampling
@@ -88,7 +89,7 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
     from echoes_rt.pipeline import Echoes
 
     import_ms = lap_ms()
-    echoes = Echoes.load(task.bundle, device=task.device, threads=task.threads)
+    echoes = Echoes.load(task.bundle, task.device, task.threads, task.precision)
     echoes.prepare("image_encoder", *echoes.decoding_graphs("audio"), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with ScratchFolder() as folder:

@@ -183,6 +183,7 @@ def _cold_task(subject: Subject) -> Task:
         bundle=str(subject.model.bundle.source.resolve()),
         device=subject.model.choice.device,
         threads=subject.threads,
+        precision=subject.model.choice.precision,
         picture=str(subject.question.picture.resolve()),
         seed=subject.question.seed,
         sampling=subject.question.sampling,
