@@ -39,7 +39,12 @@ def _say(what: str) -> None:
 @click.option("--sizes", default="mini,base", show_default=True, help="Presets, by commas.")
 @click.option("--sweeps", default="mini", show_default=True, help="Sizes whose cost is swept.")
 @click.option("--runs", type=click.IntRange(1), default=7, show_default=True)
-@click.option("--steps", type=click.IntRange(1), default=12, show_default=True)
+@click.option(
+    "--steps", type=click.IntRange(1), default=16, show_default=True, help="Of the guided teacher."
+)
+@click.option(
+    "--student-steps", type=click.IntRange(1), default=8, show_default=True, help="Of ours."
+)
 @click.option("--threads", type=click.IntRange(1), help="[default: as many as cores]")
 @click.option(
     "--out",
@@ -56,6 +61,7 @@ def main(
     sweeps: str,
     runs: int,
     steps: int,
+    student_steps: int,
     threads: int | None,
     out: Path,
     busy: bool,
@@ -80,12 +86,14 @@ def main(
         "gemm_peak_gflops": round(peak, 1),
     }
     sampling = Sampling(steps=steps)
+    student = Sampling(steps=student_steps, guidance_scale=1, guidance="folded")
     with tempfile.TemporaryDirectory() as work:
         document["sizes"] = [
             _measured(
                 size,
                 Path(work),
                 sampling,
+                student,
                 runs,
                 n_threads,
                 peak,
@@ -101,6 +109,7 @@ def _measured(
     size: str,
     work: Path,
     sampling: Sampling,
+    student: Sampling,
     runs: int,
     threads: int,
     peak: float,
@@ -108,7 +117,7 @@ def _measured(
     is_swept: bool,
 ) -> dict[str, object]:
     _say(f"exporting {size}")
-    subject = make_subject(size, work, sampling)
+    subject = make_subject(size, work, sampling, student)
     results = measure(contenders(subject, threads), runs, _say)
     profiled = _profiled(subject, work, threads)
     # A swept size is small, and its stages are worth as many runs.
@@ -118,6 +127,7 @@ def _measured(
         "size": size,
         "steps": subject.sampling.steps,
         "guidance_scale": subject.sampling.guidance_scale,
+        "student_steps": subject.student.steps,
         "tokens": subject.models.layout.n_tokens,
         "sound_s": subject.duration_s,
         "results": [result.to_dict() for result in results],
@@ -133,14 +143,14 @@ def _profiled(subject: Subject, work: Path, threads: int) -> list[Profiled]:
     cv2.imwrite(str(picture), noise)
     return [
         Profiled(
-            label=bundle.manifest.name,
-            model=Model.load(bundle, device="cpu", threads=threads),
+            label=f"{subject.bundle.manifest.name}, {precision}",
+            model=Model.load(subject.bundle, "cpu", threads, precision),
             question=Question(
-                picture=picture, out=work / f"{subject.size}.wav", sampling=subject.sampling
+                picture=picture, out=work / f"{subject.size}.wav", sampling=subject.student
             ),
             threads=threads,
         )
-        for bundle in (subject.bundle, subject.int8)
+        for precision in ("fp32", "int8")
     ]
 
 

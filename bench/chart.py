@@ -27,7 +27,10 @@ def write_chart(path: Path, document: dict[str, Any]) -> None:
         axes.bar_label(bars, fmt="%.0f", padding=4)
         axes.invert_yaxis()
         axes.set_xlabel(f"ms for {size['sound_s']:.2f} s of sound; dark: the decoding loop")
-        axes.set_title(f"{size['size']}: {size['tokens']} tokens, {size['steps']} steps")
+        axes.set_title(
+            f"{size['size']}: {size['tokens']} tokens, {size['steps']} guided steps, "
+            f"ours {size['student_steps']}"
+        )
         axes.margins(x=0.12)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)

@@ -16,9 +16,6 @@ from bench.sessions import OpenVINOSession, TorchSession, openvino_int8, openvin
 from echoes_export.bundle.models import Models
 from echoes_export.graphs.wrappers import graph_parts, network_part
 from echoes_rt.backends.base import Session
-from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.backends.session_start import SessionDials
-from echoes_rt.bundle import Bundle
 from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import Plan, make_plan
@@ -49,7 +46,10 @@ class Contender:
 
 
 def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
-    """All of them; those that this machine cannot run fail when they are made."""
+    """The teacher's plain loop in other engines, and ours of the student.
+
+    Those that this machine cannot run fail when they are made.
+    """
 
     def torch_step(kind: str) -> Callable[[], Callable[[], Sound]]:
         return lambda: sound_maker(subject, _torch_sessions(subject, kind))
@@ -57,34 +57,35 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
     def openvino(precision: str) -> Callable[[], Callable[[], Sound]]:
         return lambda: sound_maker(subject, _openvino_sessions(subject, precision, threads))
 
-    def ours(bundle: Bundle, loop: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _onnx_sessions(bundle, loop, threads))
+    def onnx(precision: str, loop: str) -> Callable[[], Callable[[], Sound]]:
+        return lambda: sound_maker(subject, _onnx_sessions(subject, precision, loop, threads))
 
     for name, make in {
         "torch eager fp32": torch_step("fp32"),
         "torch eager bf16": torch_step("bf16"),
         "torch.compile fp32": torch_step("compile"),
-        "ONNX Runtime, host loop fp32": ours(subject.bundle, LOGITS),
+        "ONNX Runtime, host loop fp32": onnx("fp32", LOGITS),
         "OpenVINO, host loop f32": openvino("f32"),
         "OpenVINO, host loop bf16": openvino("bf16"),
         "OpenVINO, host loop int8 (nncf)": openvino("int8"),
     }.items():
         yield Contender(name=name, is_ours=False, make=make)
     for name, make in {
-        "echoes-rt, steps fp32": ours(subject.bundle, STEP),
-        "echoes-rt, one call fp32": ours(subject.bundle, LOOP),
-        "echoes-rt, steps int8": ours(subject.int8, STEP),
-        "echoes-rt, one call int8": ours(subject.int8, LOOP),
+        "echoes-rt, steps fp32": onnx("fp32", STEP),
+        "echoes-rt, one call fp32": onnx("fp32", LOOP),
+        "echoes-rt, steps int8": onnx("int8", STEP),
+        "echoes-rt, one call int8": onnx("int8", LOOP),
     }.items():
         yield Contender(name=name, is_ours=True, make=make)
 
 
 def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
     """Makes the sound of the picture with sessions of the parts and of one loop."""
-    grid, sampling = subject.models.layout.audio, subject.sampling
-    picture = subject.picture
+    grid, picture = subject.models.layout.audio, subject.picture
     decode = {LOOP: steps.decode_at_once, STEP: steps.decode, LOGITS: plain_decode}
     (name,) = decode.keys() & sessions.keys()
+    sampling = subject.sampling if name == LOGITS else subject.student
+    texture = subject.texture
 
     def run() -> Sound:
         start = time.perf_counter()
@@ -96,7 +97,7 @@ def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], 
         seen = sessions["context_image"].run({"codes": image})["context"]
         codes = decode[name](sessions[name], tokens, seen, plan, noise)  # type: ignore[operator]
         end = time.perf_counter()
-        mel = sessions["mel_decoder"].run({"codes": codes})["mel"]
+        mel = sessions["mel_decoder"].run({"codes": codes, **texture})["mel"]
         sessions["vocoder"].run({"mel": mel})
         total_ms = (time.perf_counter() - start) * 1000
         return Sound(loop_ms=(end - begin) * 1000, total_ms=total_ms, codes=codes)
@@ -154,11 +155,11 @@ def torch_modules(models: Models) -> dict[str, tuple[nn.Module, tuple[str, ...],
     return modules | {LOGITS: (network, ("tokens", "context"), "logits")}
 
 
-def _onnx_sessions(bundle: Bundle, loop_graph: str, threads: int) -> dict[str, Session]:
-    dials = SessionDials(threads=threads)
-    return {
-        graph: OnnxSession(bundle.graph_path(graph), "cpu", dials) for graph in (*PARTS, loop_graph)
-    }
+def _onnx_sessions(
+    subject: Subject, precision: str, loop_graph: str, threads: int
+) -> dict[str, Session]:
+    model = Model.load(subject.bundle, "cpu", threads, precision)
+    return {graph: model.session(graph) for graph in (*PARTS, loop_graph)}
 
 
 def _torch_sessions(subject: Subject, kind: str) -> dict[str, Session]:

@@ -53,8 +53,8 @@ def main(bundle: Path, runs: int) -> None:
         size=opened.manifest.name,
         models=stored_models(opened),
         bundle=opened,
-        int8=opened,
         sampling=opened.manifest.sampling,
+        student=opened.manifest.sampling,
     )
     results = measure(peers(subject), runs, lambda what: click.echo(what, err=True))
     click.echo(json.dumps([result.to_dict() for result in results]))

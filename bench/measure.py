@@ -17,7 +17,7 @@ class Result:
     """Medians of one contender, or why there are none.
 
     Attributes:
-        equal_tokens: with the first contender that ran, for the same seed.
+        equal_tokens: with the first contender that ran of its kind, ours or not, for the same seed.
     """
 
     name: str
@@ -57,8 +57,13 @@ def measure(contenders: Iterable[Contender], runs: int, say: Callable[[str], Non
         for entry in loaded:
             time.sleep(PAUSE_S)
             sounds[entry.contender.name].append(entry.run())
+    references: dict[bool, str] = {}
+    for entry in loaded:
+        references.setdefault(entry.contender.is_ours, entry.contender.name)
     return [
-        entry if isinstance(entry, Result) else _result(entry, sounds, loaded[0].contender.name)
+        entry
+        if isinstance(entry, Result)
+        else _result(entry, sounds, references[entry.contender.is_ours])
         for entry in order
     ]
 

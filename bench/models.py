@@ -1,4 +1,4 @@
-"""Untrained models of a named size, and the bundles made of them."""
+"""Untrained models of a named size, and the bundle made of them."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.bundle.write import write_bundle
-from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.graphs.wrappers import graph_parts
+from echoes_export.precision.quantize import add_int8_graphs
 from echoes_export.precision.stored import rounded
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
@@ -18,13 +19,19 @@ from echoes_training.presets import PRESETS
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """One size: the same weights for torch and for both bundles."""
+    """One size: the same weights for torch and for the bundle.
+
+    Attributes:
+        bundle: with int8 graphs, too.
+        sampling: of the teacher's plain loop, which the other engines run.
+        student: of ours; as good by the figures of docs/results.md.
+    """
 
     size: str
     models: Models
     bundle: Bundle
-    int8: Bundle
     sampling: Sampling
+    student: Sampling
 
     @property
     def picture(self) -> NDArray[np.float32]:
@@ -34,23 +41,33 @@ class Subject:
         return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
     @property
+    def texture(self) -> dict[str, NDArray[np.float32]]:
+        """The noise of a mel decoder that draws what codes leave open; nothing of another."""
+        spec = graph_parts(self.models)["mel_decoder"].signature.inputs.get("noise")
+        if spec is None:
+            return {}
+        sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
+        return {"noise": np.random.default_rng(0).random((1, *sizes), dtype=np.float32)}
+
+    @property
     def duration_s(self) -> float:
         return self.models.mel.duration_s
 
 
-def make_subject(size: str, work: Path, sampling: Sampling) -> Subject:
+def make_subject(size: str, work: Path, sampling: Sampling, student: Sampling) -> Subject:
     """Exports to ``work``; speed does not depend on what weights know."""
     preset = PRESETS[size]
     models = rounded(random_models(preset, seed=0), "fp16")
-    sampling = replace(sampling, steps=min(sampling.steps, preset.layout.audio.n_tokens))
-    plain, small = work / size, work / f"{size}-int8"
-    about = About(name=f"bench-{size}", description="Random weights.", sampling=sampling)
-    write_bundle(plain, models, about, weights="fp16", accept=lambda _: None)
-    quantize_bundle(Bundle.open(plain), small, f"bench-{size}-int8", accept=lambda _: None)
+    most = preset.layout.audio.n_tokens
+    sampling, student = (replace(s, steps=min(s.steps, most)) for s in (sampling, student))
+    folder = work / size
+    about = About(name=f"bench-{size}", description="Random weights.", sampling=student)
+    write_bundle(folder, models, about, weights="fp16", accept=lambda _: None)
+    add_int8_graphs(folder)
     return Subject(
         size=size,
         models=models,
-        bundle=Bundle.open(plain),
-        int8=Bundle.open(small),
+        bundle=Bundle.open(folder),
         sampling=sampling,
+        student=student,
     )

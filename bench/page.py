@@ -31,7 +31,9 @@ def page(document: Document) -> str:
     parts = [
         "# Performance",
         "Written by `make bench`, which measures all engines in turns in one run, with the same "
-        "random weights, threads and noise. Random weights cost what trained ones cost. The "
+        "random weights, threads and noise. Random weights cost what trained ones cost. Other "
+        "engines run the plain guided loop of a teacher, we the steps of a student in which "
+        "guidance is folded, that is as good by the figures of docs/results.md. The "
         "figures behind this page are in [performance.json](performance.json).",
     ]
     if document["is_busy"]:
@@ -54,10 +56,12 @@ def page(document: Document) -> str:
 def _size(size: Document) -> list[str]:
     parts = [
         f"## {size['size']}",
-        f"{size['tokens']} tokens, {size['steps']} steps, guidance scale "
-        f"{size['guidance_scale']:g}, {size['sound_s']:.2f} s of sound. *Loop* is the decoding "
+        f"{size['tokens']} tokens, {size['steps']} steps of two branches (guidance scale "
+        f"{size['guidance_scale']:g}) against {size['student_steps']} of one, "
+        f"{size['sound_s']:.2f} s of sound. *Loop* is the decoding "
         "loop alone, *whole* goes from pixels to samples. bf16, int8 and compile are those of the "
-        "transformer; what is around it runs in fp32 in the same engine.",
+        "transformer; what is around it runs in fp32 in the same engine. Tokens are compared "
+        "with those of the first of the other engines, or of ours.",
         _results(size),
         *_ratios(size),
     ]

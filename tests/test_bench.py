@@ -1,5 +1,6 @@
 """The benchmark runs every engine on the same question, and says what does not run."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,42 +10,54 @@ import pytest
 from click.testing import CliRunner
 
 from bench import __main__ as program
-from bench.contenders import Contender, Sound, contenders
+from bench.contenders import Contender, Sound, contenders, torch_modules
 from bench.measure import Result, measure
 from bench.models import Subject, make_subject
 from bench.page import page, write_page
+from bench.sessions import TorchSession
+from echoes_export.bundle.models import random_models
 from echoes_export.bundle.stored_models import stored_models
-from echoes_export.precision.quantize import quantize_bundle
+from echoes_export.precision.quantize import add_int8_graphs
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
+from echoes_training.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
 def subject(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    bundle = Bundle.open(tiny_bundle)
-    out = tmp_path_factory.mktemp("int8") / "bundle"
-    quantize_bundle(bundle, out, "tiny-int8", accept=lambda _: None)
+    """With guidance on both sides: then all loops are to draw the same."""
+    folder = shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("bench") / "tiny")
+    add_int8_graphs(folder)
+    bundle = Bundle.open(folder)
+    sampling = replace(bundle.manifest.sampling, steps=3)
     return Subject(
         size="tiny",
         models=stored_models(bundle),
         bundle=bundle,
-        int8=Bundle.open(out),
-        sampling=replace(bundle.manifest.sampling, steps=3),
+        sampling=sampling,
+        student=sampling,
     )
+
+
+def test_a_mel_decoder_that_draws_texture_gets_its_noise(subject: Subject) -> None:
+    assert not subject.texture
+    models = random_models(PRESETS["edge-tiny"], seed=0)
+    with_noise = replace(subject, models=models)
+    module, inputs, output = torch_modules(models)["mel_decoder"]
+    codes = np.zeros((1, models.layout.audio.n_tokens), dtype=np.int32)
+    made = TorchSession(module, inputs, output).run({"codes": codes, **with_noise.texture})
+    assert made["mel"].shape == (1, models.mel.n_mels, models.mel.n_frames)
 
 
 def test_graphs_are_never_those_of_an_older_run(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[Path] = []
-    for name in ("tiny", "tiny-int8"):
-        (tmp_path / name).symlink_to(tiny_bundle)
+    (tmp_path / "tiny").symlink_to(tiny_bundle)
     monkeypatch.setattr("bench.models.write_bundle", lambda out, *_, **__: written.append(out))
-    monkeypatch.setattr(
-        "bench.models.quantize_bundle", lambda _, out, *__, **___: written.append(out)
-    )
-    make_subject("tiny", tmp_path, Sampling(steps=1))
-    assert written == [tmp_path / "tiny", tmp_path / "tiny-int8"]
+    monkeypatch.setattr("bench.models.add_int8_graphs", written.append)
+    make_subject("tiny", tmp_path, Sampling(steps=1), Sampling(steps=1))
+    assert written == [tmp_path / "tiny"] * 2
 
 
 def said(_: str) -> None:
@@ -55,6 +68,8 @@ def test_fp32_engines_give_the_same_tokens(subject: Subject) -> None:
     names = ("torch eager fp32", "ONNX Runtime, host loop fp32", "echoes-rt, steps fp32")
     names += ("echoes-rt, one call fp32", "echoes-rt, steps int8")
     chosen = [c for c in contenders(subject, threads=1) if c.name in names]
+    theirs, ours = (c.make()().codes for c in (chosen[0], chosen[2]))
+    np.testing.assert_array_equal(theirs, ours)
     results = {result.name: result for result in measure(chosen, 1, said)}
     assert tuple(results) == names
     for name, result in results.items():
@@ -102,7 +117,14 @@ def document() -> dict[str, Any]:
         Result(name="OpenVINO, host loop f32", is_ours=False, failure="ImportError: none"),
         Result(name="echoes-rt, fused int8", is_ours=True, total_ms=200, equal_tokens=0.9),
     ]
-    size = {"size": "mini", "steps": 12, "guidance_scale": 3.0, "tokens": 199, "sound_s": 5.0}
+    size = {
+        "size": "mini",
+        "steps": 16,
+        "guidance_scale": 3.0,
+        "student_steps": 8,
+        "tokens": 199,
+        "sound_s": 5.0,
+    }
     points = [
         {
             "value": value,
@@ -142,6 +164,7 @@ def test_page_names_the_processor_and_says_how_much_faster(tmp_path: Path) -> No
     ]
     text = (tmp_path / "performance.md").read_text("utf-8")
     assert "| processor | A Processor, 2 threads, avx2 |" in text
+    assert "16 steps of two branches (guidance scale 3) against 8 of one" in text
     assert "| torch eager fp32 | 700 | 800 | 0.160 | 100.0% |" in text
     assert "OpenVINO, host loop f32 | does not run: ImportError: none" in text
     assert "- 4.00 times as fast as torch eager fp32" in text
