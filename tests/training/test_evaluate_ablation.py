@@ -67,6 +67,8 @@ def test_command_resumes_and_adds(
     heads = [line.split("|")[1:-1] for line in first.stdout.splitlines() if "steps:" in line]
     assert [[cell.strip() for cell in head] for head in heads] == [
         ["steps: recognised, balanced", "1", "2"],
+        ["steps: Frechet distance to real sounds", "1", "2"],
+        ["steps: Frechet distance to the first bundle's", "1", "2"],
         ["steps: distance between seeds", "1", "2"],
     ]
 
@@ -90,6 +92,23 @@ def test_command_resumes_and_adds(
     )
     assert other.exit_code == 1
     assert "holds results of other settings or media" in other.stderr
+
+
+def test_a_student_is_compared_with_its_teacher(
+    media_index: Path, tiny_bundle: Path, ear_folder: Path, tmp_path: Path
+) -> None:
+    more = ("--bundle", f"student={tiny_bundle}", "--sweep", "steps", "--try-steps", "4")
+    more += ("--seeds", "2", "--ear", str(ear_folder), "--split", "validation")
+    result = CliRunner().invoke(main, arguments(media_index, tiny_bundle, tmp_path, *more))
+    assert result.exit_code == 0, result.output
+    bundles = json.loads((tmp_path / "ablation.json").read_text("utf-8"))["bundles"]
+    (teacher,), (student,) = (bundles[name]["cells"].values() for name in ("one", "student"))
+    assert student == teacher  # the same bundle
+    # Of the same settings, but of other seeds.
+    assert student["frechet_first"] > 0
+    assert student["frechet_real"] > student["frechet_first"]
+    assert 0 <= student["ear_exact"] <= student["ear_coarse"] <= 1
+    assert "steps: heard by the ear" in result.stdout
 
 
 @pytest.mark.parametrize(

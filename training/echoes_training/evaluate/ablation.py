@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -17,8 +17,14 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import options_of
 from echoes_training.evaluate.dials import SWEPT, write_json
 from echoes_training.evaluate.diversity import mean_pairwise
-from echoes_training.evaluate.evaluation import Evaluation
-from echoes_training.evaluate.scores import accuracy, spread
+from echoes_training.evaluate.evaluation import Evaluation, Job
+from echoes_training.evaluate.frechet import (
+    Gaussian,
+    fit_gaussian,
+    frechet_distance,
+    label_weights,
+)
+from echoes_training.evaluate.scores import Heard, accuracy, spread
 from echoes_training.evaluate.table import Rows, markdown
 
 Results = dict[str, Any]
@@ -88,11 +94,33 @@ def key_of(sampling: Sampling) -> str:
     return f"{numbers} {schedule} {start:g}-{stop:g}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What a cell's sounds are compared with: real ones of the split, and the first bundle's.
+
+    The latter have seeds of their own, so that the distance of the first bundle's own cell is what
+    two sets by one model have by chance.
+    """
+
+    real: Gaussian
+    first: Gaussian
+
+
+def references_of(first: Evaluation) -> References:
+    """Made anew by every command that has a cell to measure."""
+    sounds = first.heldout_sounds
+    real = first.hear("real", first.real_sounds(sounds), first.numbers(sounds))
+    jobs = first.picture_jobs()
+    others = [dataclasses.replace(job, seed=job.seed + len(jobs)) for job in jobs]
+    return References(real=_gaussian(real), first=_gaussian(_hear(first, others, first.sampling)))
+
+
 class Ablation:
     """Results in a .json file, which is written after every cell and goes on where it ended."""
 
-    def __init__(self, path: Path, settings: Results) -> None:
+    def __init__(self, path: Path, settings: Results, references: Callable[[], References]) -> None:
         self.path = path
+        self.references = references
         self.results: Results = {"settings": settings, "bundles": {}}
         if path.exists():
             self.results = _read(path)
@@ -111,7 +139,7 @@ class Ablation:
         wanted = {key_of(point): point for points in curves.values() for point in points}
         missing = {key: point for key, point in wanted.items() if key not in bundle["cells"]}
         for key, point in tqdm(missing.items(), desc=name, unit="cell"):
-            bundle["cells"][key] = measure(evaluation, point)
+            bundle["cells"][key] = measure(evaluation, point, self.references())
             write_json(self.path, self.results)
         for (dial, title), points in curves.items():
             line = {"dial": dial, "schedule": title, "cells": [key_of(point) for point in points]}
@@ -131,21 +159,33 @@ class Ablation:
         return cast(Results, bundle)
 
 
-def measure(evaluation: Evaluation, sampling: Sampling) -> Results:
-    """One cell: sounds of held-out pictures; between seeds also how much they differ."""
-    jobs = evaluation.picture_jobs()
-    options = options_of(sampling)
-    made = evaluation.made_sounds(jobs, options)
-    numbers = evaluation.numbers([job.clip for job in jobs])
-    heard = evaluation.hear("cell", made, numbers)
+def measure(evaluation: Evaluation, sampling: Sampling, references: References) -> Results:
+    """One cell: sounds of pictures; between seeds also how much they differ."""
+    heard = _hear(evaluation, evaluation.picture_jobs(), sampling)
+    mine = _gaussian(heard)
+    ear = heard.by_ear
     scores = accuracy(heard.numbers, heard.predicted, evaluation.labels)
     n_seeds = evaluation.config.n_seeds
     return {
         "sampling": dataclasses.asdict(sampling),
         **{name: scores[name] for name in ("n", "overall", "balanced")},
         "effective_labels": spread(heard.predicted, evaluation.labels)["effective"],
+        "ear_exact": None if ear is None else round(ear.exact, 4),
+        "ear_coarse": None if ear is None else round(ear.coarse, 4),
+        "frechet_real": float(f"{frechet_distance(mine, references.real):.4g}"),
+        "frechet_first": float(f"{frechet_distance(mine, references.first):.4g}"),
         "apart": round(_apart(heard.embeddings, n_seeds), 3) if n_seeds > 1 else None,
     }
+
+
+def _hear(evaluation: Evaluation, jobs: Sequence[Job], sampling: Sampling) -> Heard:
+    made = evaluation.made_sounds(jobs, options_of(sampling))
+    return evaluation.hear("sounds", made, evaluation.numbers([job.clip for job in jobs]))
+
+
+def _gaussian(heard: Heard) -> Gaussian:
+    """In which every label counts the same."""
+    return fit_gaussian(heard.embeddings, label_weights(heard.numbers))
 
 
 def _apart(embeddings: np.ndarray, n_seeds: int) -> float:
@@ -163,11 +203,18 @@ def _read(path: Path) -> Results:
     return results
 
 
-MEASURES = {"balanced": "recognised, balanced", "apart": "distance between seeds"}
+MEASURES = {
+    "balanced": "recognised, balanced",
+    "ear_exact": "heard by the ear",
+    "ear_coarse": "family heard by the ear",
+    "frechet_real": "Frechet distance to real sounds",
+    "frechet_first": "Frechet distance to the first bundle's",
+    "apart": "distance between seeds",
+}
 
 
 def ablation_tables(results: Results) -> list[str]:
-    """Markdown: of each dial a table of the shares recognised, and one of the variety if measured.
+    """Markdown: of each dial a table of every measure that was taken.
 
     The variety of several seeds is the mean distance between the sounds of one picture.
     """

@@ -11,6 +11,7 @@ from echoes_training.evaluate.dials import (
     OUT_FILE,
     PARTS,
     count_option,
+    ear_option,
     machine_options,
     media_options,
     sampling_options,
@@ -39,11 +40,7 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
     multiple=True,
     help="Judge only this part besides the real media; may be repeated.",
 )
-@click.option(
-    "--ear",
-    type=_RUN,
-    help="Folder of an independent sound classifier, which judges all sounds, too.",
-)
+@ear_option
 @split_option("heldout")
 @count_option("--pictures-per-label", 20, "Held-out pictures to make sounds of.")
 @count_option("--sounds-per-label", 8, "Held-out sounds to make pictures of and to fill in.")
@@ -92,6 +89,7 @@ def _prepare(
     streams: int,
     device: str,
     threads: int | None,
+    precision: str,
     **more: Any,
 ) -> "Evaluation":
     from echoes_rt import Echoes
@@ -101,7 +99,7 @@ def _prepare(
 
     dials = {name: more.pop(name) for name in SamplingOptions.__annotations__}
     return Evaluation(
-        Echoes.load(bundle, device, threads),
+        Echoes.load(bundle, device, threads, precision),
         read_index(index),
         cache,
         cast(SamplingOptions, dials),

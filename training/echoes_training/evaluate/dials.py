@@ -93,11 +93,24 @@ def machine_options(function: F) -> F:
             type=click.IntRange(1, 1024),
             help="CPU threads. [default: one per usable core]",
         ),
+        click.option(
+            "--precision",
+            default="fp32",
+            show_default=True,
+            help="Of a CPU's matrix products, as in the runtime: fp32, int8 or auto.",
+        ),
     )
 
 
 def count_option(name: str, default: int, text: str) -> Callable[[Any], Any]:
     return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
+
+
+ear_option = click.option(
+    "--ear",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an independent sound classifier, which judges all sounds, too.",
+)
 
 
 def split_option(default: str) -> Callable[[Any], Any]:
