@@ -135,6 +135,7 @@ class Logits(nn.Module):
 
     def forward(self, tokens: Tensor, context: Tensor) -> Tensor:
         n_seen = len(context)
+        context = context.to(next(self.network.parameters()).dtype)
         positions = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
         logits = self.network(
             context, tokens[:n_seen], positions[:n_seen], tokens[n_seen:], positions[n_seen:]

@@ -38,7 +38,8 @@ def examine() -> dict[str, object]:
     onnxruntime, runtime = _examine_onnxruntime(problems)
     bundle, opened = _examine_bundle(problems)
     choice = choose_device("auto", opened) if onnxruntime is not None else None
-    precision = why = None
+    precision: str | None = None
+    why: str | None = None
     if choice is not None and opened is not None:
         precision, why = automatic(choice, opened)
     return {
