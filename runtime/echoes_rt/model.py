@@ -93,7 +93,8 @@ class Model:
             device: ``auto``, or what ``parse_device`` reads, such as ``cuda:1``.
             threads: CPU threads for one operator; None is one a core, or the quota.
             precision: of a CPU's matrix products: ``fp32``, ``int8`` where the bundle has such
-                graphs, or ``auto``: int8 where this processor gains by it.
+                graphs, or ``auto``: int8 where this processor gains by it. A bundle in int8 alone
+                is that, whatever is asked for.
 
         Raises:
             BundleError: if there is no such bundle, or it is damaged.
@@ -359,9 +360,11 @@ class Model:
         """In which a graph computes here: ``fp32``, ``fp16`` or ``int8``."""
         if name in self.choice.engines:
             return self.choice.engines[name].record.key.precision
-        # What is stored in float16 is read back into float32, but for graphs of that name.
-        named = {f"{name}{HALF}": "fp16", f"{name}{INT8}": "int8"}
-        return named.get(self.variant(name), "fp32")
+        variant = self.variant(name)
+        if variant == f"{name}{HALF}":
+            return "fp16"
+        # What is stored in float16 is read back into float32.
+        return "int8" if self.manifest.graphs[variant].precision == "int8" else "fp32"
 
     def gpu(self) -> Gpu:
         """The NVIDIA GPU of the device, whose stream all engines share."""

@@ -1,5 +1,6 @@
 """The graphs for TensorRT: the reference's tokens, and float16 only where it is safe."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,14 @@ def test_int8_scales_are_measured_and_used(bundle: Bundle, tmp_path: Path) -> No
     effect = compare_bundles(bundle, after, pictures)
     found = {(check.graph, check.metric): check.value for check in effect}
     assert 1e-3 < found["logits_audio", "relative error"] < 0.1
+
+
+def test_a_bundle_in_int8_alone_is_refused(bundle: Bundle) -> None:
+    graphs = dict(bundle.manifest.graphs)
+    graphs["decode_audio_step"] = dataclasses.replace(graphs["decode_audio_step"], precision="int8")
+    manifest = dataclasses.replace(bundle.manifest, graphs=graphs)
+    with pytest.raises(BundleError):
+        engine_graph(dataclasses.replace(bundle, manifest=manifest), "decode_audio", "fp16")
 
 
 def test_a_graph_that_is_not_there_is_said(bundle: Bundle, tmp_path: Path) -> None:

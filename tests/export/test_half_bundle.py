@@ -16,13 +16,13 @@ from echoes_export.cli import main
 from echoes_export.precision import half_speed
 from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs
 from echoes_export.precision.half_speed import faster, speeds
-from echoes_export.precision.quantize import add_int8_graphs
+from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
 from echoes_rt import model as engine_module
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.select import DeviceChoice
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import compare_bundles, noise_pictures
-from echoes_rt.errors import InputError
+from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check.checks import check_parity
@@ -113,9 +113,16 @@ def test_graphs_in_both_precisions_are_those_of_float32(bundle: Bundle, tmp_path
         f"{name}_int8"
         for name in bundle.manifest.graphs
         if name.startswith(("context_", "decode_", "logits_", "vocoder"))
-        if not name.endswith(HALF) and not name.endswith(HALF)
+        if not name.endswith(HALF)
     }
     assert add_half_graphs(tmp_path / "both").graphs.keys() == bundle.manifest.graphs.keys() | int8
+
+
+def test_a_bundle_in_int8_alone_has_none_and_gets_none(bundle: Bundle, tmp_path: Path) -> None:
+    manifest = write_int8_bundle(bundle, tmp_path / "int8")
+    assert not any(name.endswith(HALF) for name in manifest.graphs)
+    with pytest.raises(BundleError):
+        add_half_graphs(tmp_path / "int8")
 
 
 def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from echoes_export.precision.int8_graph import quantized
-from echoes_export.precision.quantize import add_int8_graphs
+from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
 from echoes_export.precision.quantize_command import quantize
 from echoes_rt.bundle import Bundle
-from echoes_rt.errors import BundleError
+from echoes_rt.errors import BundleError, InputError
 from echoes_rt.model import Model
+from echoes_rt.pipeline import Echoes
 from echoes_rt.profile.nodes import NodeRun, NodeWatcher
 
 TRANSFORMER = ("context_", "decode_", "logits_")
@@ -77,6 +78,31 @@ def test_scores_move_little_and_other_graphs_not_at_all(int8_path: Path) -> None
     assert 0 < np.abs(got - expected).std() < 0.1 * expected.std()
 
 
+def test_a_bundle_in_int8_alone_computes_the_same_under_the_usual_names(
+    tiny_bundle: Path, int8_path: Path, tmp_path: Path
+) -> None:
+    old = Bundle.open(int8_path)
+    made = write_int8_bundle(old, tmp_path / "out")
+    assert made == Bundle.open(tmp_path / "out").manifest
+    assert made.name == "echoes-tiny-int8"
+    usual = Bundle.open(tiny_bundle).manifest.graphs
+    assert {name: entry.precision for name, entry in made.graphs.items()} == {
+        name: "int8" if f"{name}_int8" in old.manifest.graphs else entry.precision
+        for name, entry in usual.items()
+    }
+    stored = load_file(tmp_path / "out" / "weights.safetensors")
+    integers = {name for name, tensor in stored.items() if tensor.dtype == np.int8}
+    assert integers
+    assert not stored.keys() & {n.removesuffix(".int8").removesuffix(".t") for n in integers}
+    picture = np.full((9, 9, 3), 99, np.uint8)
+    alone = Echoes.load(tmp_path / "out", "cpu", 1).generate(picture, seed=1)
+    beside = Echoes.load(int8_path, "cpu", 1, "int8").generate(picture, seed=1)
+    np.testing.assert_array_equal(alone.samples, beside.samples)
+    with pytest.raises(BundleError):  # nothing is left to quantize
+        write_int8_bundle(Bundle.open(tmp_path / "out"), tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+
+
 def test_onnx_runtime_makes_one_operator_of_each_product(int8_path: Path, tmp_path: Path) -> None:
     model = Model.load(int8_path, "cpu", 1, "int8")
     watcher = NodeWatcher(tmp_path, is_counting=False)
@@ -95,6 +121,20 @@ def test_command_prints_how_far_it_moves(tiny_bundle: Path, tmp_path: Path) -> N
     for metric in ("relative error", "equal likeliest codes", "equal tokens of all steps"):
         assert metric in result.stdout
     assert "decode_audio_step_int8" in Bundle.open(folder).manifest.graphs
+
+
+def test_command_makes_a_bundle_of_a_bundled_one(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echoes_rt.bundle.BUNDLED_FOLDER", tiny_bundle.parent)
+    out = tmp_path / "out"
+    asked = [tiny_bundle.name, "--out", str(out), "--pictures", "1"]
+    result = CliRunner().invoke(quantize, asked, catch_exceptions=False)
+    assert "equal likeliest codes" in result.stdout
+    assert Bundle.open(out).manifest.is_int8
+    assert "## int8" in (out / "README.md").read_text("utf-8")
+    with pytest.raises(InputError):
+        CliRunner().invoke(quantize, asked, catch_exceptions=False)
 
 
 def test_a_bundle_without_weights_of_its_own_stays_as_it_is(

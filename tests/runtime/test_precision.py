@@ -111,6 +111,20 @@ def test_int8_runs_where_it_is_chosen_alone(int8_bundle: Path) -> None:
     np.testing.assert_array_equal(usual.context("audio", codes), chosen.context("audio", codes))
 
 
+@pytest.mark.parametrize("asked", ["fp32", "auto", "int8"])
+def test_a_bundle_in_int8_alone_is_that(
+    int8_bundle: Path, asked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = json.loads((int8_bundle / "manifest.json").read_text("utf-8"))
+    manifest["graphs"]["context_image"] = manifest["graphs"].pop("context_image_int8")
+    (int8_bundle / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    monkeypatch.setattr(precision, "int8_feature", lambda: None)
+    model = Model.load(int8_bundle, "cpu", precision=asked)
+    assert model.choice.precision == "int8"
+    assert [model.precision(name) for name in ("context_image", "vocoder")] == ["int8", "fp32"]
+    assert precision.automatic(CPU, model.bundle)[0] == "int8"
+
+
 @pytest.mark.parametrize("asked", ["int8", "fp16"])
 def test_what_cannot_be_had_is_an_error(tiny_bundle: Path, asked: str) -> None:
     with pytest.raises(InputError):
@@ -125,9 +139,7 @@ def test_doctor_says_what_auto_takes(
     report = json.loads(run("doctor", "--json").stdout)
     if report["device"] == "cpu":
         assert report["auto_precision"] == "int8"
-        assert "precision fp32; with --precision auto int8 (this processor has AVX2)" in (
-            run("doctor").stdout
-        )
+        assert "precision auto: int8 (this processor has AVX2)" in run("doctor").stdout
     else:
         assert report["auto_precision"] == "fp32"
 

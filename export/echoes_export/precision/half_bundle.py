@@ -10,7 +10,7 @@ import onnx
 from echoes_export.bundle.folder import appearing, data_file
 from echoes_export.precision.half_graph import half_graph
 from echoes_rt.bundle import Bundle
-from echoes_rt.errors import InputError
+from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
@@ -34,12 +34,17 @@ def add_half_graphs(
             refuse.
 
     Raises:
-        BundleError: if the bundle is damaged.
+        BundleError: if the bundle is damaged, or in int8 alone.
         InputError: if it cannot be written.
     """
     bundle = Bundle.open(folder)
     if bundle.folder != bundle.source:
         raise InputError(f"{folder} is a zip; unpack it and give the folder")
+    if bundle.manifest.is_int8:
+        raise BundleError(
+            f"bundle {bundle.manifest.name} computes in int8 for CPUs; give the bundle that it was "
+            "quantized from"
+        )
     graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(HALF)}
     with appearing(folder) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""Graphs that multiply matrices in int8, for CPUs, in a bundle that already has them in float32."""
+"""Graphs that multiply matrices in int8, for CPUs: beside those in float32, or instead of them."""
 
 import shutil
 from collections.abc import Callable
@@ -12,10 +12,11 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from echoes_export.bundle.folder import appearing, data_file
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, refer, stored_tensors
+from echoes_export.bundle.folder import appearing, check_free, data_file
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, refer, stored_tensors
 from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
-from echoes_rt.bundle import Bundle
+from echoes_rt import __version__
+from echoes_rt.bundle import CARD_NAME, Bundle
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF, INT8
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
@@ -28,14 +29,23 @@ int8; those of pictures gain 4 to 6 %."""
 INT8_WEIGHTS_NAME = "weights_int8.safetensors"
 
 
+_CARD = """
+## int8
+
+Made from {name} by `echoes-export quantize`: matrices of transformer and vocoder are stored and
+multiplied in 8-bit integers. What enters a product gets one scale for the whole tensor, so a token
+may change with what else is in its batch, and between processors.
+"""
+
+
 @dataclass(kw_only=True)
-class _Matrices:
-    """Those of a bundle's weights that become integers.
+class _Weights:
+    """The weights of a bundle, and those that its new graphs read.
 
     Attributes:
-        file: the bundle's weights.
+        file: the bundle's.
         places: of its tensors, by offset.
-        made: the integers and their scales, by name.
+        made: the integers and their scales, by name, and what is to be stored with them.
     """
 
     file: Path
@@ -43,23 +53,36 @@ class _Matrices:
     made: dict[str, NDArray[np.generic]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: Path) -> "_Matrices":
+    def of(cls, file: Path) -> "_Weights":
         places = {tensor.offset: name for name, tensor in stored_tensors(file).items()}
         return cls(file=file, places=places)
 
-    def find(self, tensor: TensorProto) -> str | None:
-        """The name of a weight that is quantized; None of others and of what the graph holds."""
+    def name_of(self, tensor: TensorProto) -> str | None:
+        """In the bundle's file; None of a tensor that the graph holds."""
         offset = {entry.key: entry.value for entry in tensor.external_data}.get("offset")
-        name = None if offset is None else self.places[int(offset)]
+        return None if offset is None else self.places[int(offset)]
+
+    def find(self, tensor: TensorProto) -> str | None:
+        """The name of a weight that is quantized; None of all others."""
+        name = self.name_of(tensor)
         return name if name is not None and name.startswith(MODULES) else None
 
     def load(self, matrix: Matrix) -> None:
         values, scales = matrix.names
         if values not in self.made:
-            with safe_open(self.file, framework="numpy") as file:
-                weights = np.asarray(file.get_tensor(matrix.weight)).astype(np.float32)
+            weights = self._read(matrix.weight).astype(np.float32)
             turned = weights.T if matrix.is_transposed else weights
             self.made[values], self.made[scales] = quantized(np.ascontiguousarray(turned))
+
+    def keep(self, graph: onnx.GraphProto) -> None:
+        """What a graph still reads of the bundle's file."""
+        for name in filter(None, map(self.name_of, graph.initializer)):
+            if name not in self.made:
+                self.made[name] = self._read(name)
+
+    def _read(self, name: str) -> NDArray[np.generic]:
+        with safe_open(self.file, framework="numpy") as file:
+            return np.asarray(file.get_tensor(name))
 
 
 def add_int8_graphs(folder: Path, accept: Callable[[Path], None] = lambda _: None) -> Manifest:
@@ -76,50 +99,116 @@ def add_int8_graphs(folder: Path, accept: Callable[[Path], None] = lambda _: Non
     bundle = Bundle.open(folder)
     if bundle.folder != bundle.source:
         raise InputError(f"{folder} is a zip; unpack it and give the folder")
-    if not (folder / WEIGHTS_NAME).is_file():
-        raise BundleError(f"bundle {bundle.manifest.name} has no {WEIGHTS_NAME} to quantize")
-    matrices = _Matrices.of(folder / WEIGHTS_NAME)
+    weights, made, _ = _quantize(bundle)
     graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(INT8)}
-    made = {}
-    for name in graphs:
-        model = onnx.load(bundle.graph_path(name), load_external_data=False)
-        if not name.endswith(HALF) and quantize_graph(model.graph, matrices.find, matrices.load):
-            made[name] = model
-    if not made:
-        raise BundleError(
-            f"bundle {bundle.manifest.name} has no products of {', '.join(MODULES)} to quantize"
-        )
+    entries = {f"{name}{INT8}": replace(graphs[name], precision="int8") for name in made}
     with appearing(folder) as partial:
         shutil.copytree(folder, partial, dirs_exist_ok=True)
-        save_file(matrices.made, partial / INT8_WEIGHTS_NAME)
-        (partial / INT8_WEIGHTS_NAME).chmod(0o644)  # safetensors' files are private
-        stored = stored_tensors(partial / INT8_WEIGHTS_NAME)
-        entries = {
-            f"{name}{INT8}": _write(partial, name, model, stored, graphs[name])
-            for name, model in made.items()
-        }
+        models = {f"{name}{INT8}": model for name, model in made.items()}
+        entries = _write(partial, INT8_WEIGHTS_NAME, weights, models, entries)
         manifest = replace(bundle.manifest, graphs=graphs | entries)
         manifest.write(partial / MANIFEST_NAME)
         accept(partial)
     return manifest
 
 
+def write_int8_bundle(
+    bundle: Bundle,
+    out: Path,
+    accept: Callable[[Path], None] = lambda _: None,
+    *,
+    overwrite: bool = False,
+) -> Manifest:
+    """Writes a bundle that has them instead, under the usual names: for runtimes that choose none.
+
+    Args:
+        bundle: with weights in fp16 or fp32.
+        out: the folder to make, which appears whole or not at all.
+        accept: is given the finished folder before it gets its name; may raise to refuse it.
+        overwrite: whether an older bundle may lie at ``out``.
+
+    Raises:
+        BundleError: if the bundle has no matrices to quantize.
+        InputError: if ``out`` is taken or cannot be written.
+    """
+    check_free(out, overwrite)
+    weights, made, others = _quantize(bundle)
+    models = made | others
+    for model in models.values():
+        weights.keep(model.graph)
+    old = bundle.manifest
+    entries = {name: old.graphs[name] for name in models}
+    entries |= {name: replace(entries[name], precision="int8") for name in made}
+    with appearing(out) as partial:
+        manifest = replace(
+            old,
+            name=f"{old.name}-int8",
+            created_by=f"echoes-rt {__version__}",
+            graphs=_write(partial, WEIGHTS_NAME, weights, models, entries),
+        )
+        manifest.write(partial / MANIFEST_NAME)
+        if (bundle.folder / CARD_NAME).is_file():
+            shutil.copyfile(bundle.folder / CARD_NAME, partial / CARD_NAME)
+        with (partial / CARD_NAME).open("a", encoding="utf-8") as card:
+            card.write(_CARD.format(name=old.name))
+        accept(partial)
+    return manifest
+
+
+_Models = dict[str, onnx.ModelProto]
+
+
+def _quantize(bundle: Bundle) -> tuple[_Weights, _Models, _Models]:
+    """The weights, the graphs that multiply in int8, and the rest; none of other variants.
+
+    Raises:
+        BundleError: if none multiplies in int8.
+    """
+    name = bundle.manifest.name
+    if not (bundle.folder / WEIGHTS_NAME).is_file():
+        raise BundleError(f"bundle {name} has no {WEIGHTS_NAME} to quantize")
+    weights = _Weights.of(bundle.folder / WEIGHTS_NAME)
+    made: _Models = {}
+    others: _Models = {}
+    for graph in bundle.manifest.graphs:
+        if not graph.endswith((HALF, INT8)):
+            model = onnx.load(bundle.graph_path(graph), load_external_data=False)
+            is_int8 = quantize_graph(model.graph, weights.find, weights.load)
+            (made if is_int8 else others)[graph] = model
+    if not made:
+        raise BundleError(f"bundle {name} has no products of {', '.join(MODULES)} to quantize")
+    return weights, made, others
+
+
 def _write(
-    folder: Path,
-    name: str,
-    model: onnx.ModelProto,
-    stored: dict[str, StoredTensor],
-    entry: GraphEntry,
-) -> GraphEntry:
-    """One graph, which reads the new weights and what it needs of the old ones."""
-    for tensor in model.graph.initializer:
-        if tensor.name in stored:
-            refer(tensor, stored[tensor.name], INT8_WEIGHTS_NAME)
-    path = folder / f"{name}{INT8}.onnx"
-    onnx.save(model, path)
-    onnx.checker.check_model(path, full_check=True)
-    return GraphEntry(
-        **vars(data_file(path)),
-        precision="int8",
-        external_data=(*entry.external_data, data_file(folder / INT8_WEIGHTS_NAME)),
-    )
+    folder: Path, file: str, weights: _Weights, models: _Models, entries: dict[str, GraphEntry]
+) -> dict[str, GraphEntry]:
+    """Graphs and the new weights, as ``file``; the old ones are read where these lack something.
+
+    Args:
+        folder: to write to.
+        file: the name of the new weights' file.
+        weights: that were made.
+        models: by name.
+        entries: of the graphs that they were made of, in the new precision.
+
+    Returns:
+        Their entries in the manifest.
+    """
+    save_file(weights.made, folder / file)
+    (folder / file).chmod(0o644)  # safetensors' files are private
+    stored, shared = stored_tensors(folder / file), data_file(folder / file)
+    written = {}
+    for name, model in models.items():
+        for tensor in model.graph.initializer:
+            key = tensor.name if tensor.name in stored else weights.name_of(tensor)
+            if key in stored:
+                refer(tensor, stored[key], file)
+        path = folder / f"{name}.onnx"
+        onnx.save(model, path)
+        onnx.checker.check_model(path, full_check=True)
+        files = {part.file: part for part in (*entries[name].external_data, shared)}
+        written[name] = replace(
+            entries[name], **vars(data_file(path)), external_data=tuple(files.values())
+        )
+    return written

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("folder", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.argument("bundle", metavar="BUNDLE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to make, of a bundle in int8 alone. [default: BUNDLE gets the graphs]",
+)
 @click.option(
     "--index",
     type=click.Path(path_type=Path),
@@ -25,30 +30,43 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many pictures.",
 )
-def quantize(folder: Path, index: Path | None, pictures: int) -> None:
-    """Add int8 graphs to BUNDLE, for CPUs.
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that lies at --out.")
+def quantize(
+    bundle: str, out: Path | None, index: Path | None, pictures: int, overwrite: bool
+) -> None:
+    """Make int8 graphs of BUNDLE, for CPUs.
 
-    Transformer and vocoder multiply in 8-bit integers there.
+    Transformer and vocoder multiply in 8-bit integers there. BUNDLE, a folder, gets them beside its
+    own, for Python to choose from. With --out a new bundle has them instead, which is int8 in every
+    language; BUNDLE may then be a zip or a bundled name.
 
     Prints how far scores and tokens move. What that does to the sounds, echoes-train evaluate
-    --precision int8 tells; what it gains on a machine, echoes-rt profile BUNDLE --compare int8.
+    --precision int8 tells; what it gains on a machine, echoes-rt profile BUNDLE --compare, with
+    int8 or with OUT.
 
+    \b
     Example: echoes-export quantize my-bundle
-    """
-    from echoes_export.precision.quantize import add_int8_graphs
-    from echoes_rt.bundle import Bundle
+             echoes-export quantize echoes-mini --out echoes-mini-int8
+    """  # noqa: D301 - \b keeps click from joining the lines
+    from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
+    from echoes_rt.bundle import Bundle, find_bundle
     from echoes_rt.comparison import compare, table
     from echoes_rt.model import Model
 
-    asked = heldout_pictures(Bundle.open(folder), index, pictures)
+    # Nobody asks for a change of what is installed.
+    before = Bundle.open(bundle) if out is None else find_bundle(bundle)
+    asked = heldout_pictures(before, index, pictures)
 
     def accept(made: Path) -> None:
-        fp32, int8 = (Model.load(made, "cpu", precision=name) for name in ("fp32", "int8"))
+        fp32, int8 = Model.load(before, "cpu"), Model.load(made, "cpu", precision="int8")
         click.echo(table(compare(fp32, int8, asked)))
 
-    manifest = add_int8_graphs(folder, accept)
+    if out is None:
+        manifest = add_int8_graphs(before.source, accept)
+    else:
+        manifest = write_int8_bundle(before, out, accept, overwrite=overwrite)
     size = sum(part.size_bytes for part in manifest.files.values())
-    click.echo(f"\n{folder}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
+    click.echo(f"\n{out or bundle}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
 
 
 def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":

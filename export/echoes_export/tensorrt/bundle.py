@@ -40,7 +40,7 @@ def write_engine_bundle(
         is_emulated: for ONNX Runtime on the CPU, not for TensorRT (``qdq_graph``).
 
     Raises:
-        BundleError: if ``bundle`` lacks one of the graphs.
+        BundleError: if ``bundle`` lacks one of the graphs, or is in int8 alone.
     """
     graphs = bundle.manifest.graphs
     missing = [name for name in names if name not in graphs]
@@ -84,7 +84,15 @@ def engine_graph(
         precision: fp32, fp16 or int8.
         scales: of what enters the transformer's products, for int8.
         is_emulated: for ONNX Runtime on the CPU (``qdq_graph``).
+
+    Raises:
+        BundleError: if the bundle is in int8 alone, whose operators TensorRT does not have.
     """
+    if bundle.manifest.is_int8:
+        raise BundleError(
+            f"bundle {bundle.manifest.name} computes in int8 for CPUs, which TensorRT cannot read; "
+            "give the bundle that it was quantized from, and --precision int8 if wanted"
+        )
     # The loop is built of the step, so that both say the same.
     part = f"{name}_step" if name.removeprefix("decode_") in MEDIA else name
     model = onnx.load(bundle.graph_path(part), load_external_data=False)

@@ -44,7 +44,8 @@ def with_precision(choice: DeviceChoice, requested: str, bundle: Bundle) -> Devi
 
     Args:
         choice: of the device.
-        requested: one of ``PRECISIONS``; ``auto`` takes int8 where it is faster.
+        requested: one of ``PRECISIONS``; ``auto`` takes int8 where it is faster. A bundle in int8
+            alone is that, whatever is asked for.
         bundle: that is to run.
 
     Raises:
@@ -52,6 +53,8 @@ def with_precision(choice: DeviceChoice, requested: str, bundle: Bundle) -> Devi
     """
     if requested not in PRECISIONS:
         raise InputError(f"precision must be one of {', '.join(PRECISIONS)}, got {requested!r}")
+    if bundle.manifest.is_int8:
+        return replace(choice, precision="int8")
     if requested == "fp32":
         return choice
     if requested == "int8":
@@ -65,6 +68,8 @@ def with_precision(choice: DeviceChoice, requested: str, bundle: Bundle) -> Devi
 
 def automatic(choice: DeviceChoice, bundle: Bundle) -> tuple[str, str]:
     """What ``auto`` takes, and why."""
+    if bundle.manifest.is_int8:
+        return "int8", "the bundle has nothing else"
     missing = _missing(choice, bundle)
     if missing is not None:
         return "fp32", missing

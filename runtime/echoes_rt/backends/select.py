@@ -27,7 +27,8 @@ class DeviceChoice:
         reason: a sentence for people.
         engines: by graph, where the device is TensorRT.
         others: the device of the graphs without an engine; empty where no graph has one.
-        precision: ``int8`` where a CPU is to run the graphs of that name, else ``fp32``.
+        precision: ``int8`` where a CPU is to run the graphs of that name, or the bundle has no
+            others; else ``fp32``.
     """
 
     device: str

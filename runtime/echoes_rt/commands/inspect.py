@@ -95,7 +95,7 @@ def _doctor_text(report: dict[str, Any]) -> str:
         lines.append(f"device    {report['device']} ({report['reason']})")
     if report["auto_precision"]:
         taken = f"{report['auto_precision']} ({report['precision_reason']})"
-        lines.append(f"precision fp32; with --precision auto {taken}")
+        lines.append(f"precision auto: {taken}")
     bundle = report["bundle"]
     if bundle["name"]:
         lines.append(f"bundle    {bundle['name']} at {bundle['path']} ({bundle['origin']})")

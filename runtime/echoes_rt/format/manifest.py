@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from echoes_rt.errors import ManifestError
-from echoes_rt.format.graphs import DataFile, GraphEntry
+from echoes_rt.format.graphs import INT8, DataFile, GraphEntry
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.json_fields import parse_json, shown
 from echoes_rt.format.mel import MelSpec
@@ -48,6 +48,12 @@ class Manifest:
     def files(self) -> dict[str, DataFile]:
         """Every file but the manifest, once, by name."""
         return {part.file: part for entry in self.graphs.values() for part in entry.files}
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether graphs multiply in int8 under their usual names, so that nothing is to choose."""
+        entries = self.graphs.items()
+        return any(e.precision == "int8" and not name.endswith(INT8) for name, e in entries)
 
     @classmethod
     def from_dict(cls, data: object) -> "Manifest":
