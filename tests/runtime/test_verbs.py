@@ -93,7 +93,7 @@ def test_python_has_the_same_names_and_defaults(verb: str) -> None:
         for name, parameter in inspect.signature(method).parameters.items():
             known[{"audio": "sound"}.get(name, name)] = parameter.default
     device = inspect.signature(Echoes.load).parameters
-    known |= {name: device[name].default for name in ("bundle", "device", "threads")}
+    known |= {name: device[name].default for name in ("bundle", "device", "threads", "precision")}
     for name in options.keys() - {"as_json", "quiet"}:
         expected = None if known[name] is inspect.Parameter.empty else known[name]
         assert options[name] == expected, name
