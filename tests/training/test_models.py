@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from echoes_rt.format.mel import MelSpec, log_scale, mel_filterbank
+from echoes_rt.format.mel import DB_OFFSET, DB_RANGE, LOG_FLOOR, MelSpec, mel_filterbank
 from echoes_rt.format.tokens import MEDIA, Grid
 from echoes_training.evaluate.pitch import kept_within_a_semitone
 from echoes_training.losses.spectral import phase_advance
@@ -72,7 +72,8 @@ def test_mel_is_the_one_of_the_spec() -> None:
     window = np.hanning(spec.win_length + 1)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(padded, spec.n_fft)[:: spec.hop_length]
     magnitudes = np.abs(np.fft.rfft(frames[: spec.n_frames] * window)).T
-    expected = log_scale((mel_filterbank(spec) @ magnitudes).astype(np.float32))
+    decibels = 20 * np.log10(np.maximum(mel_filterbank(spec) @ magnitudes, LOG_FLOOR))
+    expected = 2 * np.clip((decibels + DB_OFFSET) / DB_RANGE, 0, 1) - 1
     actual = MelSpectrogram(spec)(torch.from_numpy(samples)[None])[0].numpy()
     assert actual.shape == (spec.n_mels, spec.n_frames)
     np.testing.assert_allclose(actual, expected, atol=1e-4)
