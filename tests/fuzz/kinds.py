@@ -1,5 +1,6 @@
 """What is mutated, and who must read it or refuse it in one sentence."""
 
+import copy
 import hashlib
 import io
 import json
@@ -134,7 +135,8 @@ class Manifest(Kind):
                 if isinstance(place[key], dict | list) and rng.random() < 0.8:
                     place = place[key]
                     continue
-                place[key] = rng.choice(_VALUES)
+                # A copy: an edit may go into a value that the one before put there.
+                place[key] = copy.deepcopy(rng.choice(_VALUES))
                 break
         return json.dumps(data).encode("utf-8", "surrogatepass")
 
