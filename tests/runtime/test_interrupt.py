@@ -17,8 +17,10 @@ from echoes_rt.backends.interrupt import RAISING, ended_by_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-# Says when a graph runs, for before that Python itself hears of signals.
+# Says when a graph runs, for before that Python itself hears of signals. Where a shell started the
+# tests in the background, SIGINT is ignored.
 PROGRAM = """
+import signal
 import sys
 from echoes_rt.backends import onnx
 from echoes_rt.cli import main
@@ -29,6 +31,7 @@ def say_and_run(*arguments):
     return run_watched(*arguments)
 
 onnx.run_watched = say_and_run
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main(sys.argv[1:])
 """
 
