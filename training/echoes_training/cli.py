@@ -18,7 +18,7 @@ from echoes_training.data.prepare import prepare
 from echoes_training.evaluate.ablate_command import ablate
 from echoes_training.evaluate.codes_commands import confidence, probe
 from echoes_training.evaluate.command import evaluate, listen
-from echoes_training.evaluate.dials import count_option, index_option
+from echoes_training.evaluate.dials import count_option, ear_option, index_option
 from echoes_training.published.command import import_command
 
 if TYPE_CHECKING:
@@ -153,12 +153,6 @@ def image_codec(index: Path, **options: Any) -> None:
 
 
 _RUN = click.Path(path_type=Path, exists=True, file_okay=False)
-
-ear_option = click.option(
-    "--ear",
-    type=_RUN,
-    help="Folder of an independent sound classifier, which judges validation sounds.",
-)
 
 
 @main.command("mel-codec")

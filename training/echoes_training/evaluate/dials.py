@@ -109,7 +109,7 @@ def count_option(name: str, default: int, text: str) -> Callable[[Any], Any]:
 ear_option = click.option(
     "--ear",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Folder of an independent sound classifier, which judges all sounds, too.",
+    help="Folder of an independent sound classifier, which judges sounds, too (docs/train.md).",
 )
 
 

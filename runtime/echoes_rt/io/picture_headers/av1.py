@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from echoes_rt.io.picture_headers.bits import Bits
-from echoes_rt.io.picture_headers.header import DamagedPictureError, parts
+from echoes_rt.io.picture_headers.header import Bits, DamagedPictureError, parts
 
 _SEQUENCE_HEADER = 1
 

@@ -75,3 +75,28 @@ def exif_orientation(tiff: bytes) -> int:
 
 
 _EXIF_ORIENTATION = 0x0112
+
+
+_MAX_BYTES = 256
+"""All that is read of a header lies before."""
+
+
+class Bits:
+    """Numbers of some bits each."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data[:_MAX_BYTES], "big")
+        self._left = 8 * min(len(data), _MAX_BYTES)
+
+    def take(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise DamagedPictureError("is truncated")
+        return self._value >> self._left & ((1 << count) - 1)
+
+    def take_golomb(self) -> int:
+        """By a code whose zeros in front say how long it is (Exp-Golomb)."""
+        zeros = 0
+        while not self.take(1):
+            zeros += 1
+        return (1 << zeros) - 1 + self.take(zeros)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from echoes_rt.io.picture_headers.bits import Bits
-from echoes_rt.io.picture_headers.header import parts
+from echoes_rt.io.picture_headers.header import Bits, parts
 
 _SEQUENCE_PARAMETERS = 33
 _PROFILE_BITS, _LEVEL_BITS = 88, 8
