@@ -121,8 +121,9 @@ def plain_decode(
         guided = logits[-1] + scale * (logits[0] - logits[-1])
         for position in plan.positions[step, 0]:
             if position < tokens.shape[1]:
-                token = reference.draw(guided[position], plan.temperature[step], noise[0, position])
-                tokens[0, position] = token
+                tokens[0, position] = reference.draw(
+                    guided[position], noise[0, position], **plan.drawing_at(step)
+                )
     return tokens
 
 

@@ -82,7 +82,7 @@ def golden_plan() -> dict[str, Any]:
                     "mask": np.array(mask).astype(int).tolist(),
                     "sampling": sampling.to_dict(),
                     "positions": plan.positions.tolist(),
-                    "temperature": plan.temperature.tolist(),
+                    **{name: values.tolist() for name, values in plan.drawing.items()},
                     "guidance_scale": plan.guidance_scale.tolist(),
                 }
             )

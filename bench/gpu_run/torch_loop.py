@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from echoes_rt.decode.plan import Plan, noise_of
 from echoes_rt.decode.reference import LOGIT_FLOOR
+from echoes_training.models.drawing import draw, weights_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class TorchLoop:
 
     def _step(self, tokens: Tensor, step: int) -> Tensor:
         members, n_tokens = tokens.shape
-        scale, heat = (float(v[step]) for v in (self.plan.guidance_scale, self.plan.temperature))
+        scale = float(self.plan.guidance_scale[step])
         if scale == 1:
             logits = self._scores(tokens)
         else:
@@ -70,14 +71,8 @@ class TorchLoop:
             logits = alone + scale * (seen - alone)
         where = self.positions[step]
         at = where.clamp(max=n_tokens - 1)[..., None].expand(-1, -1, logits.shape[2])
-        asked = logits.gather(1, at)
-        if heat == 0:
-            drawn = asked.argmax(dim=2)
-        else:
-            below = (asked - asked.amax(dim=2, keepdim=True)).double()
-            cumulative = (below / heat).exp().cumsum(dim=2)
-            threshold = self.uniforms[step][..., None] * cumulative[..., -1:]
-            drawn = (cumulative < threshold).sum(dim=2)
+        weights = weights_of(logits.gather(1, at), **self.plan.drawing_at(step))
+        drawn = draw(weights, self.uniforms[step])
         # One column more, for what draws nothing.
         padded = torch.cat([tokens, tokens[:, :1]], dim=1)
         return padded.scatter(1, where, drawn.to(tokens.dtype))[:, :n_tokens]

@@ -107,7 +107,9 @@ Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampl
     std::copy(next, end, plan.positions.begin() + static_cast<std::ptrdiff_t>(step * drawn));
     next = end;
   }
-  plan.temperature.assign(n_steps, static_cast<float>(sampling.temperature));
+  for (const auto &[name, value] : kDrawing) {
+    plan.drawing[name].assign(n_steps, static_cast<float>(sampling.*value));
+  }
   plan.guidance_scale = guidance_scales(sampling);
   return plan;
 }
@@ -118,8 +120,10 @@ std::vector<std::vector<Input>> step_inputs(const Session &step_graph, const Pla
   for (size_t k = 0; k < static_cast<size_t>(plan.steps); ++k) {
     const size_t begin = k * static_cast<size_t>(plan.drawn);
     steps.push_back({{"positions", &plan.positions[begin], {1, plan.drawn}},
-                     {"uniforms", &noise[begin], {1, plan.drawn}},
-                     {"temperature", &plan.temperature[k], {1}}});
+                     {"uniforms", &noise[begin], {1, plan.drawn}}});
+    for (const auto &[name, values] : plan.drawing) {
+      steps.back().push_back({name.c_str(), &values[k], {1}});
+    }
     if (!step_graph.takes("guidance_scale")) continue;
     // Without a context, the branch without it is the only one.
     const bool needs_alone = plan.guidance_scale[k] != 1 || !has_context;
@@ -155,10 +159,13 @@ Codes decode_at_once(const Session &loop_graph, const Codes &tokens, const Outpu
       {"context", context},
       {"positions", plan.positions, {plan.steps, 1, plan.drawn}},
       {"uniforms", noise, {plan.steps, 1, plan.drawn}},
-      {"temperature", plan.temperature, {plan.steps}},
   };
+  const std::vector<int64_t> by_step{plan.steps};
+  for (const auto &[name, values] : plan.drawing) {
+    inputs.emplace_back(name.c_str(), values, by_step);
+  }
   if (loop_graph.takes("guidance_scale")) {
-    inputs.emplace_back("guidance_scale", plan.guidance_scale, std::vector<int64_t>{plan.steps});
+    inputs.emplace_back("guidance_scale", plan.guidance_scale, by_step);
   }
   return loop_graph.run(inputs).values<int32_t>();
 }

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "session.h"
@@ -24,8 +26,8 @@ struct Plan {
   int steps = 0;
   int drawn = 0;                   // the most tokens of any step
   std::vector<int32_t> positions;  // (steps, drawn): which each step draws, filled up with n_tokens
-  std::vector<float> temperature;  // (steps)
-  std::vector<float> guidance_scale;  // (steps)
+  std::vector<float> guidance_scale;                  // (steps)
+  std::map<std::string, std::vector<float>> drawing;  // (steps) of each setting in kDrawing
 
   // (steps, drawn) of (n_tokens): the noise of each token that is drawn.
   std::vector<float> noise_of(const std::vector<float> &uniforms) const;

@@ -26,14 +26,15 @@ GraphSpec decoding_spec(const Grid &grid, bool is_step) {
   const TensorSpec context = opaque("context");
   TensorSpec scale = floats("guidance_scale", {kFree});
   scale.is_optional = true;  // it may be folded in
-  if (is_step) {
-    return {{tokens, context, whole_numbers("positions", {kFree, kFree}),
-             floats("uniforms", {kFree, kFree}), floats("temperature", {1}), scale},
-            decoded};
+  std::vector<int64_t> drawn{kFree, kFree};  // batch, drawn; before them the steps, if all are in it
+  if (!is_step) drawn.push_back(kFree);
+  GraphSpec spec{{tokens, context, whole_numbers("positions", drawn), floats("uniforms", drawn)},
+                 decoded};
+  for (const Drawing &setting : kDrawing) {
+    spec.inputs.push_back(floats(setting.name, {is_step ? 1 : kFree}));
   }
-  return {{tokens, context, whole_numbers("positions", {kFree, kFree, kFree}),
-           floats("uniforms", {kFree, kFree, kFree}), floats("temperature", {kFree}), scale},
-          decoded};
+  spec.inputs.push_back(scale);
+  return spec;
 }
 
 }  // namespace

@@ -91,7 +91,7 @@ Sampling sampling_of(yyjson_val *part) {
   Sampling sampling;
   sampling.steps = whole(part, "steps");
   sampling.guidance_scale = number(part, "guidance_scale");
-  sampling.temperature = number(part, "temperature");
+  for (const auto &[name, value] : kDrawing) sampling.*value = number(part, name);
   if (text(part, "guidance_schedule") == "annealed") {
     sampling.guidance_schedule = GuidanceSchedule::kAnnealed;
   }

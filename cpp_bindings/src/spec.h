@@ -81,11 +81,18 @@ enum class GuidanceSchedule { kConstant, kAnnealed };
 struct Sampling {
   int steps = 0;
   double guidance_scale = 0;
-  double temperature = 0;
+  double temperature = 0;  // of kDrawing
   GuidanceSchedule guidance_schedule = GuidanceSchedule::kConstant;
   double guidance_start = 0;
   double guidance_stop = 1;
   bool is_folded = false;  // guidance is in the weights: the scale is 1
 };
+
+// A setting by which a code is drawn: a key of the manifest and an input of the decoding graphs.
+struct Drawing {
+  const char *name;
+  double Sampling::*value;
+};
+inline constexpr Drawing kDrawing[] = {{"temperature", &Sampling::temperature}};
 
 }  // namespace echoes

@@ -131,7 +131,7 @@ void test_plan(const Json &golden, const Grid &grid, size_t member) {
       CHECK(position == (j < expected[k].size() ? expected[k][j] : grid.n_tokens()));
     }
   }
-  CHECK(plan.temperature == golden["temperature"].numbers<float>());
+  CHECK(plan.drawing.at("temperature") == golden["temperature"].numbers<float>());
   CHECK(plan.guidance_scale == golden["guidance_scale"].numbers<float>());
 }
 

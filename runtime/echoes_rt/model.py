@@ -30,14 +30,14 @@ from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import BundleError, InputError
 from echoes_rt.format.graphs import HALF, INT8, TensorSpec
 from echoes_rt.format.manifest import Manifest
-from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_rt.format.tokens import OTHER, Grid
 from echoes_rt.io.image import RgbArray, to_input, to_pixels
 from echoes_rt.io.sources import AudioLike, ImageLike, clip_of, rgb_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
-from echoes_rt.options import SamplingOptions, apply_options, check_numbers, report_steps
+from echoes_rt.options import apply_options, check_numbers, report_steps
 
 if TYPE_CHECKING:
     from typing_extensions import Self

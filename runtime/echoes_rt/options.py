@@ -5,22 +5,12 @@ from collections.abc import Iterable
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
 from echoes_rt.decode.steps import OnStep, report
 from echoes_rt.errors import InputError
-from echoes_rt.format.sampling import Sampling
-
-
-class SamplingOptions(TypedDict, total=False):
-    """What Sampling says; what is None or missing is the bundle's default."""
-
-    steps: int | None
-    guidance_scale: float | None
-    temperature: float | None
-    guidance_schedule: str | None
-    guidance_interval: tuple[float, float] | None
+from echoes_rt.format.sampling import Sampling, SamplingOptions
 
 
 class Options(SamplingOptions, total=False):

@@ -338,14 +338,15 @@ def test_cuda_asks_for_graphs_and_does_without_where_they_are_refused(
 
 def test_temperature_zero_takes_the_first_likeliest_token() -> None:
     logits = np.array([0.0, 3.0, 3.0, -np.inf], dtype=np.float32)
-    assert reference.draw(logits, np.float32(0), np.float32(0.99)) == 1
+    assert reference.draw(logits, np.float32(0.99), temperature=np.float32(0)) == 1
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
 def test_drawn_frequencies_follow_the_softmax(temperature: float) -> None:
     logits = np.maximum(np.array([0.0, 1.0, 2.0, -np.inf, 0.5], np.float32), reference.LOGIT_FLOOR)
     noise = uniforms([11], 0, 5_000)[0]
-    drawn = [reference.draw(logits, np.float32(temperature), uniform) for uniform in noise]
+    heat = np.float32(temperature)
+    drawn = [reference.draw(logits, uniform, temperature=heat) for uniform in noise]
     weights = np.exp(logits / temperature)
     frequencies = np.bincount(drawn, minlength=5) / len(noise)
     np.testing.assert_allclose(frequencies, weights / weights.sum(), atol=0.03)

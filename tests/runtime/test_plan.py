@@ -49,5 +49,6 @@ def test_plans_match_the_golden_file(golden: Callable[[str], Any]) -> None:
     assert len(plans) == 9
     for case in plans:
         plan = make_plan(np.array(case["mask"], dtype=bool), order, Sampling(**case["sampling"]))
-        for name in ("positions", "temperature", "guidance_scale"):
-            np.testing.assert_array_equal(getattr(plan, name), np.array(case[name], np.float32))
+        planned = {"positions": plan.positions, "guidance_scale": plan.guidance_scale}
+        for name, values in (planned | plan.drawing).items():
+            np.testing.assert_array_equal(values, np.array(case[name], np.float32))

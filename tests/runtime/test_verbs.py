@@ -16,7 +16,8 @@ from tests.runtime.commands import Run, refused, refused_with, runner
 
 from echoes_rt import Echoes
 from echoes_rt.cli import main
-from echoes_rt.options import Options, SamplingOptions
+from echoes_rt.format.sampling import SamplingOptions
+from echoes_rt.options import Options
 
 VERBS = {
     "generate": ("generate", "in.wav", "out.png"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from echoes_rt import Echoes
-from echoes_rt.options import SamplingOptions
+from echoes_rt.format.sampling import SamplingOptions
 from echoes_training.data.index import Clip, Split, read_index
 from echoes_training.evaluate.classifier import ClassifierConfig
 from echoes_training.evaluate.ear import Ear

@@ -8,8 +8,7 @@ from typing import Any
 from echoes_rt import __version__
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import Manifest
-from echoes_rt.format.sampling import Sampling
-from echoes_rt.options import SamplingOptions
+from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_training import checkpoint
 from echoes_training.bundles import folded_sampling
 from echoes_training.data.index import Clip, shared_labels

@@ -21,6 +21,7 @@ from echoes_rt.format.graphs import (
     Tensors,
     TensorSpec,
 )
+from echoes_rt.format.sampling import DRAWING
 from echoes_rt.format.tokens import Grid
 
 CONTEXT = "context"
@@ -82,7 +83,7 @@ def step_graph(
         CONTEXT: _context(network),
         "positions": TensorSpec(dtype="int32", shape=(BATCH, DRAWN)),
         "uniforms": TensorSpec(dtype="float32", shape=(BATCH, DRAWN)),
-        "temperature": TensorSpec(dtype="float32", shape=(1,)),
+        **dict.fromkeys(DRAWING, TensorSpec(dtype="float32", shape=(1,))),
     }
     if not is_folded:
         inputs["guidance_scale"] = TensorSpec(dtype="float32", shape=(GUIDED,))
@@ -100,7 +101,7 @@ def loop_graph(name: str, step: onnx.ModelProto, *, is_static: bool = False) -> 
     """
     constants = _constants(step)
     inputs = signature_of(step).inputs
-    by_step = [name for name in ("temperature", "guidance_scale") if name in inputs]
+    by_step = [name for name in (*DRAWING, "guidance_scale") if name in inputs]
     nodes = Nodes("loop.", constants)
     fixed, varying = _split_fixed(step.graph, inputs.keys() - {CONTEXT})
     nodes.splice(fixed, {})
@@ -128,7 +129,7 @@ def loop_graph(name: str, step: onnx.ModelProto, *, is_static: bool = False) -> 
             helper.make_tensor_value_info("step.decoded", TensorProto.INT32, tokens.shape),
         ],
     )
-    steps = nodes("Squeeze", nodes.shape("temperature", 0))
+    steps = nodes("Squeeze", nodes.shape(by_step[0], 0))
     nodes.nodes.append(helper.make_node("Loop", [steps, "", "tokens"], ["decoded"], body=graph))
     context = inputs[CONTEXT]
     if is_static:

@@ -46,7 +46,7 @@ def batched_decode(bundle: Bundle, target: str) -> onnx.ModelProto:
         "context": "seen",
         "positions": add("Expand", add.constant(positions[:, None], "int32"), everyone),
         "uniforms": add("Transpose", noise, perm=[1, 0, 2]),
-        "temperature": add.constant(plan.temperature, "float32"),
+        **{name: add.constant(values, "float32") for name, values in plan.drawing.items()},
         "decoded": "decoded",
     }
     if "guidance_scale" in signature_of(decode).inputs:

@@ -1,6 +1,6 @@
 """What a command says of its result."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +27,12 @@ def describe(file: Path, result: "Result | Stream", model: "Model") -> Report:
         report |= {"width": result.pixels.shape[1], "height": result.pixels.shape[0]}
     if unrecorded := model.unrecorded():
         report["unrecorded"] = unrecorded
-    sampling = result.sampling
     return report | {
         "bundle": result.bundle,
         "device": result.device,
         "device_reason": model.choice.reason,
         "seed": result.seed,
-        "steps": sampling.steps,
-        "guidance": sampling.guidance,
-        "guidance_scale": sampling.guidance_scale,
-        "guidance_schedule": sampling.guidance_schedule,
-        "guidance_interval": [*sampling.guidance_interval],
-        "temperature": sampling.temperature,
+        **asdict(result.sampling),
         "stages_ms": {name: round(ms, 1) for name, ms in result.timings_ms.items()},
     }
 

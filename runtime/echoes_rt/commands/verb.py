@@ -136,10 +136,11 @@ def _say_more(_: click.Context, __: click.Parameter, is_verbose: bool) -> None:
         logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
-_DIALS = (
-    click.option(
-        "--seed", type=int, metavar="N", help="0 to 2^64 - 1. [default: random, and reported]"
-    ),
+_SEED = click.option(
+    "--seed", type=int, metavar="N", help="0 to 2^64 - 1. [default: random, and reported]"
+)
+
+_SAMPLING = (
     click.option("--steps", type=int, metavar="N", help="Decoding passes. [default: the bundle's]"),
     click.option(
         "--guidance-scale",
@@ -166,7 +167,6 @@ _DIALS = (
         help="Sampling temperature; 0 always takes the likeliest code. [default: the bundle's]",
     ),
 )
-_KEYS = ("seed", "steps", "guidance_scale", "guidance_schedule", "guidance_interval", "temperature")
 
 _OTHERS = (
     bundle_option,
@@ -200,16 +200,26 @@ _OTHERS = (
 )
 
 
+def sampling_options(command: Command) -> Command:
+    """What ``SamplingOptions`` says; the ranges are the schema's, which the API applies."""
+    for option in reversed(_SAMPLING):
+        command = option(command)
+    return command
+
+
 def verb_options(command: Callable[..., None]) -> Callable[..., None]:
     """Sampling, device, and how much is said; the command gets them as a ``Verb``, its first."""
 
     @wraps(command)
     def run(**given: Any) -> None:
+        from echoes_rt.format.sampling import SamplingOptions
+
         common = ("bundle", "device", "threads", "precision", "as_json", "quiet")
-        options = {name: given.pop(name) for name in _KEYS}
+        asked = ("seed", *SamplingOptions.__annotations__)
+        options = {name: given.pop(name) for name in asked}
         verb = Verb(options=options, **{name: given.pop(name) for name in common})
         command(verb, **given)
 
-    for option in reversed(_DIALS + _OTHERS):
+    for option in reversed(_OTHERS):
         run = option(run)
-    return run
+    return _SEED(sampling_options(run))

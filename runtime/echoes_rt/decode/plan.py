@@ -1,12 +1,12 @@
 """The schedule of a run, as data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.format.sampling import Sampling, mask_ratio, num_masked
+from echoes_rt.format.sampling import DRAWING, Sampling, mask_ratio, num_masked
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int32]
@@ -20,17 +20,20 @@ class Plan:
     Attributes:
         positions: (K, B, M) int32, which tokens each step draws; N, one beyond the last, where a
             member draws fewer than M.
-        temperature: (K,) float32, divides the logits before a token is drawn; 0 is argmax.
         guidance_scale: (K,) float32; a step at 1 needs no branch without context.
+        drawing: (K,) float32 of each setting in ``DRAWING``.
     """
 
     positions: IntArray
-    temperature: FloatArray
     guidance_scale: FloatArray
+    drawing: Mapping[str, FloatArray]
 
     @property
     def steps(self) -> int:
         return len(self.positions)
+
+    def drawing_at(self, step: int) -> dict[str, np.float32]:
+        return {name: values[step] for name, values in self.drawing.items()}
 
 
 def make_plan(mask: BoolArray, order: Sequence[int], sampling: Sampling) -> Plan:
@@ -53,8 +56,11 @@ def make_plan(mask: BoolArray, order: Sequence[int], sampling: Sampling) -> Plan
             positions[step, member, : len(part)] = part
     return Plan(
         positions=positions,
-        temperature=np.full(sampling.steps, sampling.temperature, dtype=np.float32),
         guidance_scale=_guidance_scales(sampling),
+        drawing={
+            name: np.full(sampling.steps, getattr(sampling, name), dtype=np.float32)
+            for name in DRAWING
+        },
     )
 
 

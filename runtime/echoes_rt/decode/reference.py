@@ -43,7 +43,7 @@ def decode(
         for member, positions in enumerate(plan.positions[step]):
             for position in positions[positions < tokens.shape[1]]:
                 tokens[member, position] = draw(
-                    logits[member, position], plan.temperature[step], uniforms[member, position]
+                    logits[member, position], uniforms[member, position], **plan.drawing_at(step)
                 )
     return tokens
 
@@ -58,8 +58,8 @@ def guided_logits(
     return np.asarray(alone + scale * (seen - alone))
 
 
-def draw(logits: FloatArray, temperature: np.float32, uniform: np.float32) -> int:
-    """One token from (V,) logits, by inverse CDF."""
+def draw(logits: FloatArray, uniform: np.float32, *, temperature: np.float32) -> int:
+    """One token from (V,) logits, by inverse CDF; takes all of ``DRAWING``."""
     if temperature == 0:
         return int(np.argmax(logits))
     below_best = REAL(logits - logits.max())  # at most 0, so that no temperature overflows

@@ -45,7 +45,7 @@ def decode(
         taken = {
             "positions": plan.positions[step],
             "uniforms": noise[step],
-            "temperature": plan.temperature[step : step + 1],
+            **{name: values[step : step + 1] for name, values in plan.drawing.items()},
         }
         if "guidance_scale" in session.inputs:
             taken["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
@@ -66,7 +66,7 @@ def decode_at_once(
         "context": context,
         "positions": plan.positions,
         "uniforms": noise_of(plan, uniforms),
-        "temperature": plan.temperature,
+        **plan.drawing,
     }
     if "guidance_scale" in session.inputs:
         inputs["guidance_scale"] = plan.guidance_scale

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
+from typing import TypedDict
 
 from echoes_rt.format.schema import BrokenRuleError, check, rule_of
 
@@ -30,7 +31,22 @@ def num_masked(n_tokens: int, steps: int) -> list[int]:
     return counts
 
 
-GUIDANCE_SCHEDULES: tuple[str, ...] = (*rule_of("sampling", "guidance_schedule")["enum"],)
+DRAWING: tuple[str, ...] = tuple(
+    name
+    for name, rule in rule_of("sampling")["properties"].items()
+    if rule.get("type") == "number" and name != "guidance_scale"
+)
+"""The settings by which a token is drawn: inputs of all decoding graphs, by the same names."""
+
+
+class SamplingOptions(TypedDict, total=False):
+    """What of ``Sampling`` can be asked for; what is None or missing is the bundle's default."""
+
+    steps: int | None
+    guidance_scale: float | None
+    temperature: float | None
+    guidance_schedule: str | None
+    guidance_interval: tuple[float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True)

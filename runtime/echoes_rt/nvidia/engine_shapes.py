@@ -15,9 +15,6 @@ from echoes_rt.format.graphs import BATCH, STEPS, GraphSpec
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int, ...]
 
-_IDLE_STEP = {"temperature": 1.0, "guidance_scale": 1.0, "uniforms": 0.5}
-"""A step that draws no token: its positions lie beyond the last one."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class EngineShapes:
@@ -102,7 +99,8 @@ def _padded(inputs: Arrays, signature: GraphSpec, steps: int) -> Arrays:
             axis = spec.shape.index(STEPS)
             widths = [(0, 0)] * len(spec.shape)
             widths[axis] = (0, steps - inputs[name].shape[axis])
-            value = _IDLE_STEP.get(name, float(inputs["tokens"].shape[1]))
+            # Positions beyond the last one draw no token, by whatever numbers.
+            value = inputs["tokens"].shape[1] if name == "positions" else 1
             padded[name] = np.pad(inputs[name], widths, constant_values=value)
     return padded
 

@@ -49,11 +49,9 @@ class Task:
 
     @classmethod
     def from_json(cls, text: str) -> "Task":
-        """The task whose ``asdict`` was written as JSON, which has lists for tuples."""
+        """The task whose ``asdict`` was written as JSON."""
         fields = json.loads(text)
-        dials = fields["sampling"]
-        dials["guidance_interval"] = tuple(dials["guidance_interval"])
-        return cls(**{**fields, "sampling": Sampling(**dials)})
+        return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
 
 
 def cold_start(task: Task) -> ColdStart:

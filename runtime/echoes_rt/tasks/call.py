@@ -14,9 +14,9 @@ import numpy as np
 
 from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import FloatArray, IntArray
-from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_rt.io.image import RgbArray
-from echoes_rt.options import Options, SamplingOptions, check_names, draw_seed
+from echoes_rt.options import Options, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.together import Made, Part, Progress, together
 

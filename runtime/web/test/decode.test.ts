@@ -11,7 +11,7 @@ const TOKENS = Int32Array.of(7, MASK, MASK, MASK);
 const UNIFORMS = Float32Array.of(0.125, 0.25, 0.5, 0.75);
 const PLAN: Plan = {
   positions: [Int32Array.of(3), Int32Array.of(1, 2)],
-  temperature: 0.5,
+  drawing: { temperature: 0.5 },
   guidanceScale: Float32Array.of(3, 1),
 };
 const SEEN = new Tensor("float32", new Float32Array(2), [1, 2]);

@@ -51,7 +51,7 @@ describe("a plan", () => {
       expect(plan.positions.map((positions) => [...positions])).toEqual(drawn(item, member));
       // Here every step draws; there a member with few unknown tokens rests in the last ones.
       if (steps === sampling.steps) expect([...plan.guidanceScale]).toEqual(item.guidance_scale);
-      expect(item.temperature).toContain(plan.temperature);
+      expect(item.temperature).toContain(plan.drawing["temperature"]);
     }
   });
 });

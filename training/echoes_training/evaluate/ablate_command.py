@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from echoes_rt.commands.verb import sampling_options
 from echoes_rt.errors import InputError
+from echoes_rt.format.sampling import SamplingOptions
 from echoes_rt.io.output_file import check_place
-from echoes_rt.options import SamplingOptions
 from echoes_training.evaluate.dials import (
     OUT_FILE,
     SWEPT,
@@ -17,7 +18,6 @@ from echoes_training.evaluate.dials import (
     ear_option,
     machine_options,
     media_options,
-    sampling_options,
     split_option,
 )
 

@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import click
 
-from echoes_rt.format.sampling import GUIDANCE_SCHEDULES
 from echoes_rt.io.output_file import written
 
 F = TypeVar("F", bound=Callable[..., None])
@@ -52,31 +51,6 @@ def media_options(function: F) -> F:
             type=click.Path(path_type=Path, file_okay=False),
             required=True,
             help="Folder that keeps the trained classifiers for the next time.",
-        ),
-    )
-
-
-def sampling_options(function: F) -> F:
-    """The runtime's dials; what is not given is the bundle's default."""
-    return _decorated(
-        function,
-        click.option("--steps", type=int, help="Decoding passes. [default: the bundle's]"),
-        click.option(
-            "--guidance-scale", type=float, help="1 turns it off. [default: the bundle's]"
-        ),
-        click.option(
-            "--temperature", type=float, help="Sampling temperature. [default: the bundle's]"
-        ),
-        click.option(
-            "--guidance-schedule",
-            type=click.Choice(GUIDANCE_SCHEDULES),
-            help="annealed falls to 1 during decoding. [default: the bundle's]",
-        ),
-        click.option(
-            "--guidance-interval",
-            type=(float, float),
-            metavar="START STOP",
-            help="Fractions of the steps between which guidance is on. [default: the bundle's]",
         ),
     )
 

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt import BundleError, Echoes
-from echoes_rt.format.sampling import Sampling
+from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_rt.io.image import RgbArray
-from echoes_rt.options import SamplingOptions
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip, Split

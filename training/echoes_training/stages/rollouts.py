@@ -13,6 +13,7 @@ from echoes_rt.decode.plan import make_plan
 from echoes_rt.format.sampling import Sampling, num_masked
 from echoes_rt.format.tokens import OTHER
 from echoes_training.masking import Mask
+from echoes_training.models.drawing import draw, weights_of
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 
 
@@ -85,13 +86,11 @@ def roll_out(teacher: MaskedTransformer, task: Task, sampling: Sampling) -> tupl
         drawn = drawn.scatter_(1, positions[step], True)[:, :-1]
         h = guided_hidden(teacher, task.medium, tokens, task.sees, context, float(scale))
         scores = medium.logits_at(h, *medium.where(drawn)).float()
-        weights = (scores / float(plan.temperature[step])).softmax(dim=-1)
+        weights = weights_of(scores, **plan.drawing_at(step))
         where = places(medium, drawn)
-        sums = weights.double().cumsum(dim=-1)
-        thresholds = task.uniforms.flatten()[where, None] * sums[:, -1:]
-        codes = (sums < thresholds).sum(dim=-1).clamp(max=grid.codebook_size - 1)
-        tokens.view(-1)[where] = codes
-        drawn_from.view(-1, grid.codebook_size)[where] = weights
+        tokens.view(-1)[where] = draw(weights, task.uniforms.flatten()[where])
+        shares = weights / weights.sum(dim=-1, keepdim=True)
+        drawn_from.view(-1, grid.codebook_size)[where] = shares.float()
     return tokens, drawn_from
 
 

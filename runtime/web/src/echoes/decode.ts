@@ -30,6 +30,10 @@ export async function decode(
   const steps = plan.positions.length;
   const hasContext = context.dims[0] !== 0;
   const isGuided = graph.input("guidance_scale") !== undefined;
+  const drawing = Object.entries(plan.drawing).map(([name, value]) => [
+    name,
+    graph.tensor(Float32Array.of(value), [1]),
+  ]);
   let decoded = graph.tensor(tokens, [1, tokens.length]);
   for (const [step, positions] of plan.positions.entries()) {
     const scale = plan.guidanceScale[step]!;
@@ -42,7 +46,7 @@ export async function decode(
       context,
       positions: graph.tensor(positions, [1, positions.length]),
       uniforms: graph.tensor(noise, [1, noise.length]),
-      temperature: graph.tensor(Float32Array.of(plan.temperature), [1]),
+      ...Object.fromEntries(drawing),
       ...(isGuided && { guidance_scale: guidance }),
     });
     decoded = outputs["decoded"]!;

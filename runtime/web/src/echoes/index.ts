@@ -30,4 +30,4 @@ export type {
   Tasks,
 } from "./protocol";
 export { CONFIDENT, encodeWav, type Pair, type Picture, type Sound } from "./results";
-export type { Sampling } from "./sampling";
+export { described, type Sampling } from "./sampling";

@@ -1,12 +1,13 @@
 /** The schedule of a run, as data. */
 
-import type { Sampling } from "./sampling";
+import { drawingOf, type Sampling } from "./sampling";
 
 /** What each step draws, and how. */
 export interface Plan {
   /** By step: the positions that it draws, at least one. */
   readonly positions: readonly Int32Array[];
-  readonly temperature: number;
+  /** The settings by which a token is drawn, by the names of the graphs' inputs. */
+  readonly drawing: Readonly<Record<string, number>>;
   /** By step; one at 1 needs no branch without context. */
   readonly guidanceScale: Float32Array;
 }
@@ -35,13 +36,13 @@ export function numMasked(nTokens: number, steps: number): number[] {
  * @param sampling - Of at most as many steps as there are such positions.
  */
 export function makePlan(unknown: readonly number[], sampling: Sampling): Plan {
-  const { steps, temperature } = sampling;
+  const { steps } = sampling;
   const count = unknown.length;
   const bounds = [0, ...numMasked(count, steps).map((left) => count - left)];
   const byStep = Array.from({ length: steps }, (_, step) => step);
   return {
     positions: byStep.map((step) => Int32Array.from(unknown.slice(bounds[step], bounds[step + 1]))),
-    temperature,
+    drawing: drawingOf(sampling),
     guidanceScale: Float32Array.from(byStep, (step) => guidanceScale(sampling, step / steps)),
   };
 }

@@ -30,6 +30,11 @@ const KEYS: Record<keyof Dials, string> = {
 };
 const NAMES = Object.keys(KEYS) as (keyof Dials)[];
 
+/** The settings by which a token is drawn, by the names of the graphs' inputs. */
+export function drawingOf(sampling: Sampling): Record<string, number> {
+  return { temperature: sampling.temperature };
+}
+
 /** What a manifest recommends, checked by its schema; throws a BrokenRule for what that cannot say. */
 export function readSampling(data: Readonly<Record<string, unknown>>): Sampling {
   const values = Object.fromEntries(NAMES.map((name) => [name, data[KEYS[name]]]));
@@ -67,4 +72,18 @@ function consistent(sampling: Sampling, keyOf: (name: keyof Dials) => string): S
     throw BrokenRule.wrong(keyOf("guidanceScale"), guidanceScale, allowed);
   }
   return sampling;
+}
+
+/** For people. */
+export function described(sampling: Sampling): string {
+  const [start, stop] = sampling.guidanceInterval.map((share) => `${Math.round(100 * share)} %`);
+  const guidance =
+    sampling.guidance === "folded"
+      ? "guidance folded in"
+      : `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
+        `from ${start} to ${stop} of the steps`;
+  return (
+    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; ` +
+    `temperature ${sampling.temperature}`
+  );
 }

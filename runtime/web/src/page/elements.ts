@@ -80,9 +80,11 @@ export const page = {
   results: byId("results"),
 
   settings: details("settings"),
-  steps: input("steps"),
-  guidance: input("guidance"),
-  temperature: input("temperature"),
+  dials: {
+    steps: input("steps"),
+    guidanceScale: input("guidance"),
+    temperature: input("temperature"),
+  },
   length: input("length"),
   device: byId<HTMLSelectElement>("device"),
   deviceNote: byId("device-note"),

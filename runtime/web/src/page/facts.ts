@@ -1,6 +1,6 @@
 /** How a result was made, for those who want to make it again elsewhere. */
 
-import type { Sampling } from "../echoes";
+import { described } from "../echoes";
 import { page } from "./elements";
 import type { Scene } from "./scene";
 
@@ -62,17 +62,4 @@ function copyButton(name: string, text: string): HTMLButtonElement {
     }, COPIED_MS);
   });
   return button;
-}
-
-function described(sampling: Sampling): string {
-  const [start, stop] = sampling.guidanceInterval.map((share) => `${Math.round(100 * share)} %`);
-  const guidance =
-    sampling.guidance === "folded"
-      ? "guidance folded in"
-      : `guidance ${sampling.guidanceScale}, ${sampling.guidanceSchedule}, ` +
-        `from ${start} to ${stop} of the steps`;
-  return (
-    `${sampling.steps} step${sampling.steps === 1 ? "" : "s"}; ${guidance}; ` +
-    `temperature ${sampling.temperature}`
-  );
 }

@@ -27,16 +27,12 @@ export function askedSeed(): bigint {
 
 /** The seed, and what else is set. */
 export function askedOptions(): SentOptions {
-  const set = (field: HTMLInputElement, option: string, name: string) => {
-    const value = numberIn(field, name);
-    return value === undefined ? {} : { [option]: value };
-  };
-  return {
-    seed: askedSeed(),
-    ...set(page.steps, "steps", "the number of steps"),
-    ...set(page.guidance, "guidanceScale", "the guidance scale"),
-    ...set(page.temperature, "temperature", "the temperature"),
-  };
+  const dials = Object.entries(page.dials).map(([name, field]) => {
+    const label = field.labels![0]!.textContent.trim().toLowerCase();
+    return [name, numberIn(field, `the ${label}`)] as const;
+  });
+  const given = dials.filter(([, value]) => value !== undefined);
+  return { seed: askedSeed(), ...Object.fromEntries(given) };
 }
 
 /** The seconds of sound that are asked for; undefined: one clip. */

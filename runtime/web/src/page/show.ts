@@ -123,10 +123,10 @@ export function showAbout(loaded: Loaded | undefined, isPageKept: boolean): void
 
 /** What a loaded model says of itself: its defaults in the fields, its labels in a list. */
 export function showModel({ sampling, mel, image, labels, device }: Loaded): void {
-  page.steps.placeholder = String(sampling.steps);
-  page.guidance.placeholder = String(sampling.guidanceScale);
-  page.guidance.disabled = sampling.guidance === "folded";
-  page.temperature.placeholder = String(sampling.temperature);
+  for (const [name, field] of Object.entries(page.dials)) {
+    field.placeholder = String(sampling[name as keyof typeof page.dials]);
+  }
+  page.dials.guidanceScale.disabled = sampling.guidance === "folded";
   page.length.placeholder = ((mel.n_frames * mel.hop_length) / mel.sample_rate).toFixed(1);
   page.device.value = device.name;
   page.pictureFrame.style.setProperty("--aspect", `${image.width} / ${image.height}`);
