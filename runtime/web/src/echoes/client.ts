@@ -9,10 +9,9 @@ import type {
   Response,
   SentOptions,
   StreamAsks,
-  Task,
-  Tasks,
 } from "./protocol";
 import type { Sound } from "./results";
+import type { Task, Tasks } from "./tasks";
 
 export interface Watch {
   readonly onProgress?: (progress: Progress) => void;

@@ -20,14 +20,7 @@ export type { Part } from "./fill_sound";
 export type { Pixels } from "./image";
 export type { Manifest, MelSpec } from "./manifest";
 export { MAX_SEED } from "./noise";
-export type {
-  Loaded,
-  LoadRequest,
-  Progress,
-  SentOptions,
-  StreamAsks,
-  Task,
-  Tasks,
-} from "./protocol";
+export type { Loaded, LoadRequest, Progress, SentOptions, StreamAsks } from "./protocol";
 export { CONFIDENT, encodeWav, type Pair, type Picture, type Sound } from "./results";
 export { described, type Sampling } from "./sampling";
+export type { Task, Tasks } from "./tasks";

@@ -2,33 +2,13 @@
 
 import type { Options } from "./call";
 import type { LoadOptions } from "./echoes";
-import type { Mask } from "./fill_picture";
-import type { Part } from "./fill_sound";
 import type { Pixels } from "./image";
 import type { MelSpec } from "./manifest";
-import type { Pair, Picture, Sound } from "./results";
 import type { Sampling } from "./sampling";
+import type { Task } from "./tasks";
 
 /** The options that can be sent; steps are reported by messages. */
 export type SentOptions = Omit<Options, "onStep">;
-
-export interface Tasks {
-  imageToAudio: { asks: { image: Pixels }; gives: Sound };
-  audioToImage: { asks: { samples: Float32Array }; gives: Picture };
-  cogenerate: { asks: object; gives: Pair };
-  varyAudio: { asks: { samples: Float32Array; keep: number }; gives: Sound };
-  varyImage: { asks: { image: Pixels; keep: number }; gives: Picture };
-  continueAudio: {
-    asks: { samples: Float32Array; duration?: number; image?: Pixels };
-    gives: Sound;
-  };
-  inpaintAudio: { asks: { samples: Float32Array; part: Part; image?: Pixels }; gives: Sound };
-  inpaintImage: { asks: { image: Pixels; mask: Mask; audio?: Float32Array }; gives: Picture };
-  /** The log-mel (n_mels, n_frames) of a sound's first clip, to be seen. */
-  clipMel: { asks: { samples: Float32Array }; gives: Float32Array };
-}
-
-export type Task = keyof Tasks;
 
 /** What a long sound is made of, and its seconds; without them it never ends. */
 export interface StreamAsks {
@@ -44,7 +24,7 @@ export type Request =
       readonly id: number;
       readonly kind: "run";
       readonly task: Task;
-      readonly asks: Tasks[Task]["asks"];
+      readonly asks: object;
       readonly options: SentOptions;
     }
   | {

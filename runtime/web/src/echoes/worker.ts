@@ -1,33 +1,12 @@
 /** Runs one bundle in a Web Worker, so that the page stays responsive. */
 
-import type { Options } from "./call";
 import type { OnStep } from "./decode";
 import { Echoes } from "./echoes";
 import { BackendError, CancelledError, messageOf } from "./errors";
 import { GRAPHS } from "./manifest";
-import type { Loaded, LoadRequest, Progress, Request, Response, Task, Tasks } from "./protocol";
+import type { Loaded, LoadRequest, Progress, Request, Response } from "./protocol";
 import type { Sound } from "./results";
-
-type Runner<V extends Task> = (
-  echoes: Echoes,
-  asks: Tasks[V]["asks"],
-  options: Options,
-) => Promise<Tasks[V]["gives"]>;
-
-const RUNNERS: { [V in Task]: Runner<V> } = {
-  imageToAudio: (echoes, { image }, options) => echoes.imageToAudio(image, options),
-  audioToImage: (echoes, { samples }, options) => echoes.audioToImage(samples, options),
-  cogenerate: (echoes, _, options) => echoes.cogenerate(options),
-  varyAudio: (echoes, { samples, keep }, options) => echoes.varyAudio(samples, keep, options),
-  varyImage: (echoes, { image, keep }, options) => echoes.varyImage(image, keep, options),
-  continueAudio: (echoes, { samples, duration, image }, options) =>
-    echoes.continueAudio(samples, duration, { ...options, ...(image && { image }) }),
-  inpaintAudio: (echoes, { samples, part, image }, options) =>
-    echoes.inpaintAudio(samples, part, { ...options, ...(image && { image }) }),
-  inpaintImage: (echoes, { image, mask, audio }, options) =>
-    echoes.inpaintImage(image, mask, { ...options, ...(audio && { audio }) }),
-  clipMel: (echoes, { samples }) => echoes.model.clipMel(samples),
-};
+import { RUNNERS, type Runner } from "./tasks";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const cancelled = new Set<number>();
@@ -76,8 +55,8 @@ async function resultOf(request: Asked): Promise<unknown> {
     streams.set(request.id, loaded.stream(image, { ...options, ...asks }));
     return null;
   }
-  const runner = RUNNERS[request.task] as Runner<Task>;
-  return runner(loaded, request.asks as Tasks[Task]["asks"] & never, options);
+  const run = RUNNERS[request.task] as Runner<object, unknown>;
+  return run(loaded, request.asks, options);
 }
 
 async function load({ url, ...options }: LoadRequest): Promise<Loaded> {
