@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from echoes_rt.decode.plan import Plan, noise_of
 from echoes_rt.decode.reference import LOGIT_FLOOR
-from echoes_training.models.drawing import draw, weights_of
+from echoes_training.stages.rollouts import draw, weights_of
 
 
 @dataclass(frozen=True, kw_only=True)

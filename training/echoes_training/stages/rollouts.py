@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.format.sampling import Sampling, num_masked
 from echoes_rt.format.tokens import OTHER
 from echoes_training.masking import Mask
-from echoes_training.models.drawing import draw, weights_of
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 
 
@@ -92,6 +92,24 @@ def roll_out(teacher: MaskedTransformer, task: Task, sampling: Sampling) -> tupl
         shares = weights / weights.sum(dim=-1, keepdim=True)
         drawn_from.view(-1, grid.codebook_size)[where] = shares.float()
     return tokens, drawn_from
+
+
+def weights_of(logits: Tensor, *, temperature: np.float32) -> Tensor:
+    """(..., V) float64 of (..., V) logits: how likely each token is, but for a factor.
+
+    Together with ``draw`` it is ``echoes_rt.decode.reference.draw`` of many tokens at once.
+    """
+    if temperature == 0:
+        return F.one_hot(logits.argmax(dim=-1), logits.shape[-1]).double()
+    below_best = (logits - logits.amax(dim=-1, keepdim=True)).double()
+    return (below_best / float(temperature)).exp()
+
+
+def draw(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """(...,) int64 tokens of (..., V) weights and (...,) float64 uniforms, by inverse CDF."""
+    sums = weights.cumsum(dim=-1)
+    short = sums < uniforms[..., None] * sums[..., -1:]
+    return short.sum(dim=-1).clamp(max=weights.shape[-1] - 1)
 
 
 def context_of(model: MaskedTransformer, medium: str, others: Tensor) -> Tensor | None:
