@@ -5,7 +5,7 @@ import type { LoadOptions } from "./echoes";
 import type { Mask } from "./fill_picture";
 import type { Part } from "./fill_sound";
 import type { Pixels } from "./image";
-import type { MelSpec } from "./manifest";
+import type { Labels, MelSpec } from "./manifest";
 import type { Pair, Picture, Sound } from "./results";
 import type { Sampling } from "./sampling";
 
@@ -62,7 +62,7 @@ export type Request =
 export interface Loaded {
   readonly bundle: string;
   readonly license: string;
-  readonly labels: readonly string[];
+  readonly labels: Labels;
   readonly sizeBytes: number;
   /** Whether it loads without a network from now on. */
   readonly isKept: boolean;
