@@ -113,7 +113,7 @@ def write_bundle(folder: Path) -> None:
         name="echoes-tiny",
         created_by="tests/make_fixtures.py",
         description="Random weights, for tests.",
-        labels=("noise",),
+        labels={"noise": ["random pixels"]},
         sampling=SAMPLING,
     )
     models = rounded(random_models(PRESETS["tiny"], seed=5), "fp16")

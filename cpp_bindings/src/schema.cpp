@@ -190,7 +190,7 @@ void check_object(yyjson_val *value, yyjson_val *rule, const std::string &key) {
   }
   if (yyjson_val *rule_of_all = yyjson_obj_get(rule, "additionalProperties")) {
     yyjson_obj_foreach(value, index, count, name, part) {
-      check_text(name, yyjson_obj_get(rule, "propertyNames"), key);
+      check(name, yyjson_obj_get(rule, "propertyNames"), key);
     }
     yyjson_obj_foreach(value, index, count, name, part) {
       check(part, rule_of_all, path(key, text_of(name)));

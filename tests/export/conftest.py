@@ -64,11 +64,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     rng = np.random.default_rng(0)
     clips = []
-    for i, label in enumerate(("bell", "bell", "silence")):
+    kinds = (("bell", "hand bell"), ("bell", "church bell"), ("silence", "silence"))
+    for i, (label, category) in enumerate(kinds):
         image, audio = str(folder / f"{i}.png"), str(folder / f"{i}.wav")
         cv2.imwrite(image, rng.integers(0, 256, (40, 50, 3), dtype=np.uint8))
         soundfile.write(audio, rng.normal(0, 0.1, TINY.mel.n_samples), TINY.mel.sample_rate)
-        clips.append(clip(image=image, label=label, split="heldout"))
+        clips.append(clip(image=image, label=label, category=category, split="heldout"))
         clips.append(clip(audio=audio, label="bell", split="heldout"))
     write_index(folder / "index.jsonl", clips)
     return folder / "index.jsonl"

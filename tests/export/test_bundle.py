@@ -38,7 +38,7 @@ def test_runtime_makes_a_sound_with_it(bundle_path: Path) -> None:
 def test_manifest_says_what_was_asked(bundle_path: Path, models: Models) -> None:
     manifest = Bundle.open(bundle_path).manifest
     assert manifest.name == "echoes-test"
-    assert manifest.labels == ("bell",)
+    assert manifest.labels == {"bell": ["church bell", "hand bell"]}
     assert (manifest.image, manifest.mel, manifest.tokens) == (
         models.image,
         models.mel,

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from click.testing import Result
+from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 from tests.training.runs import invoke, metrics
 
 from echoes_rt import Echoes
+from echoes_rt.cli import main as runtime
 from echoes_training.bundles import open_source, read_weights
 from echoes_training.checkpoint import newest
 from echoes_training.data.tokens import TokenCache
@@ -84,7 +85,10 @@ def test_three_commands_make_a_bundle(
     base, mine = open_source(str(tiny_bundle)).manifest, open_source(str(out)).manifest
     assert mine.name == f"{base.name}-tuned"
     assert (mine.sampling, mine.license) == (base.sampling, base.license)
-    assert mine.labels == ("tone",)
+    assert mine.labels == {"tone": ["tone"]}
+    said = CliRunner().invoke(runtime, ["info", str(out)]).stdout
+    assert "\nknows     tone\n" in said
+    assert f"\ncard      {out / 'README.md'}: " in said
     card, base_card = ((folder / "README.md").read_text("utf-8") for folder in (out, tiny_bundle))
     assert base_card.splitlines()[-1] in card.splitlines()
     before, after = (load_file(f / "weights.safetensors") for f in (tiny_bundle, out))

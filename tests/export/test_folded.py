@@ -67,7 +67,7 @@ def test_the_next_transformer_says_anew_how_it_is_guided(
     base = Bundle.open(folded[0]).manifest
     texts = {"name": None, "license_name": None, "description": "", "card": "", "base_card": ""}
     for run, is_folded in ((runs["transformer"], False), (folded[1], True), (None, True)):
-        about = about_bundle(base, None, transformer=run, labels=[], sampling=(), **texts)
+        about = about_bundle(base, None, transformer=run, labels={}, sampling=(), **texts)
         assert about.sampling.is_folded == is_folded
 
 

@@ -191,7 +191,7 @@ def test_bundle_with_a_decoder_that_draws_is_verified_and_follows_seeds(
     drawing: Models, tmp_path: Path
 ) -> None:
     about = About(
-        name="draws", created_by="a test", description="", labels=(), sampling=Sampling(steps=2)
+        name="draws", created_by="a test", description="", labels={}, sampling=Sampling(steps=2)
     )
     write_bundle(tmp_path / "b", drawing, about, weights="fp16", accept=lambda _: None)
     bundle = Bundle.open(tmp_path / "b")

@@ -103,8 +103,8 @@ def test_texts_are_taken_and_refused_as_in_other_languages(
 
 def test_halves_of_a_surrogate_pair_are_named_by_their_key(tiny_manifest: Fresh) -> None:
     data = tiny_manifest()
-    data["labels"] = ["dog", "\ud800"]
-    with pytest.raises(ManifestError, match=r"manifest key labels\[1\] has half a surrogate pair"):
+    data["labels"] = {"dog": ["\ud800"]}
+    with pytest.raises(ManifestError, match=r"manifest key labels\.dog\[0\] has half a surrogate"):
         parse_json(json.dumps(data).encode())
 
 

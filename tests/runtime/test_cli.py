@@ -177,7 +177,7 @@ def test_info_shows_the_bundle(run: Run, tiny_bundle: Path) -> None:
         "license   Apache-2.0",
         "made by   tests/make_fixtures.py",
         "about     Random weights, for tests.",
-        "knows     noise",
+        "knows     noise (random pixels)",
         "picture   32 x 32, 4 x 4 codes of 32",
         "sound     0.09 s at 22050 Hz, 2 x 4 codes of 32",
         "sampling  4 steps, guidance scale 2, temperature 1",

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from echoes_rt.errors import InputError
-from echoes_training.data.index import Clip, read_index, with_recordings_whole, write_index
+from echoes_training.data.index import (
+    Clip,
+    read_index,
+    shared_labels,
+    with_recordings_whole,
+    write_index,
+)
 
 ROW: dict[str, Any] = {
     "image": "a.jpg",
@@ -115,3 +121,19 @@ def test_a_recording_stays_in_one_split() -> None:
 def test_a_clip_without_a_recording_is_one_by_itself() -> None:
     assert Clip(**ROW).recording == "a.jpg"
     assert Clip(**{**ROW, "audio": "a.wav"}).recording == "a.wav"
+
+
+def test_labels_of_both_media_have_the_categories_of_their_pictures() -> None:
+    sound = {"image": None, "audio": "a.wav", "category": "Dog bark"}
+    rows = [
+        {"category": "poodle"},
+        {"category": "dalmatian"},
+        {"category": "poodle"},
+        {"label": "sea", "category": "ketch"},
+        {"label": None, "category": "anchor"},
+        sound,
+        sound | {"label": "rain"},
+        {"label": "bell", "audio": "b.wav", "category": "bell"},
+    ]
+    clips = [Clip(**(ROW | row)) for row in rows]
+    assert shared_labels(clips) == {"bell": ["bell"], "dog": ["dalmatian", "poodle"]}

@@ -43,7 +43,7 @@ def begun(run: Path, *assignments: str, command: str = "mel-codec") -> Any:
     """The settings of a run of the tiny preset with a checkpoint."""
     request = asked(run, *assignments, command=command, preset="tiny")
     config = configure(request)
-    facts = {"config": to_dict(config), "labels": ["high", "low"]}
+    facts = {"config": to_dict(config), "labels": {"high": ["high"], "low": []}}
     if command == "distill":
         student = to_dict(PRESETS["tiny"].transformer)
         facts |= {"stage": "transformer", "config": student, "distill": to_dict(config)}
@@ -70,10 +70,10 @@ def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path
     config = configure(request)
     changed = {"steps": 9, "learning_rate": 0.5, "precision": "fp32"}
     assert config == dataclasses.replace(began, loop=dataclasses.replace(began.loop, **changed))
-    save_settings(request, config.loop, {"config": to_dict(config), "labels": ["other"]})
+    save_settings(request, config.loop, {"config": to_dict(config), "labels": {"other": []}})
     saved = json.loads((tmp_path / "config.json").read_text("utf-8"))
     assert saved["config"]["loop"]["steps"] == 9
-    assert saved["labels"] == ["high", "low"]
+    assert saved["labels"] == {"high": ["high"], "low": []}
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class About:
     license: str = "Apache-2.0"
     created_by: str = f"echoes-rt {__version__}"
     description: str = ""
-    labels: tuple[str, ...] = ()
+    labels: dict[str, list[str]] = field(default_factory=dict)
     sampling: Sampling = field(default_factory=Sampling)
     card: str = ""
     base_card: str = ""
@@ -41,7 +41,7 @@ def about_bundle(
     name: str | None,
     license_name: str | None,
     description: str,
-    labels: list[str],
+    labels: dict[str, list[str]],
     card: str,
     base_card: str,
     sampling: tuple[str, ...],
@@ -68,7 +68,7 @@ def about_bundle(
         name=name or (f"{base.name}-tuned" if base else usual),
         license=license_name or (base.license if base else About.license),
         description=description,
-        labels=tuple(labels),
+        labels=labels,
         card=card,
         base_card=base_card,
         sampling=_recommended(_usual(base, transformer), sampling),
@@ -102,15 +102,17 @@ def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
     return defaults
 
 
-def labels_known(clips: list[Clip], transformer: Path | None, base: Manifest | None) -> list[str]:
-    """What the transformer was trained on: its run's own labels, else the base's; and the media's.
+def labels_known(
+    clips: list[Clip], transformer: Path | None, base: Manifest | None
+) -> dict[str, list[str]]:
+    """What the transformer was trained on: its run's labels, else the base's; and the media's.
 
     Args:
         clips: that the bundle is verified on.
         transformer: its run, if it is not the base's.
         base: of the bundle that the other models come from.
     """
-    own: list[str] = []
+    known = {} if base is None else base.labels
     if transformer is not None:
-        own = checkpoint.load_config(transformer).get("labels", [])
-    return sorted({*shared_labels(clips), *(own or (base.labels if base else ()))})
+        known = checkpoint.load_config(transformer).get("labels", {})
+    return dict(sorted((known | shared_labels(clips)).items()))

@@ -106,7 +106,6 @@ def generated_card(manifest: Manifest, models: Models) -> str:
     }
     parts = "\n".join(f"| {name} | {size / 1e6:.2f} M |" for name, size in sizes.items())
     precision = manifest.graphs["image_encoder"].precision
-    labels = ", ".join(manifest.labels) or "not recorded"
     return f"""# {manifest.name}
 
 A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to it.
@@ -118,7 +117,7 @@ A bundle of echoes-rt: it looks at a picture and makes the sound that belongs to
 {tokens.audio.width} codes
 - Sampling: {sampling}
 - Weights: {precision}, computed in fp32
-- Knows: {labels}
+- Knows: {manifest.knows or "not recorded"}
 
 | model | parameters |
 | --- | --- |

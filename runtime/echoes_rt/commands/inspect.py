@@ -32,7 +32,7 @@ def info(bundle: str | None, as_json: bool) -> None:
     else:
         say(f"{opened.source}\n{_manifest_text(opened.manifest)}")
         if (card := opened.source / CARD_NAME).is_file():
-            say(f"card      {card}: what taught it each label, licences, figures")
+            say(f"card      {card}: its sources, licences, figures")
 
 
 @click.command()
@@ -67,7 +67,7 @@ def _manifest_text(manifest: "Manifest") -> str:
         f"license   {manifest.license}",
         f"made by   {manifest.created_by}",
         f"about     {manifest.description or '-'}",
-        f"knows     {', '.join(manifest.labels) or '-'}",
+        f"knows     {manifest.knows or '-'}",
         f"picture   {image.height} x {image.width}, {tokens.image.height} x {tokens.image.width} "
         f"codes of {tokens.image.codebook_size}",
         f"sound     {mel.duration_s:.2f} s at {mel.sample_rate} Hz, {tokens.audio.height} x "

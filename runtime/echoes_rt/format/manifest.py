@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,7 +29,8 @@ class Manifest:
     """All that a runtime must know of a bundle; ``docs/format.md`` explains it.
 
     Attributes:
-        labels: the sound classes that the model knows; may be empty.
+        labels: the sounds that the model knows, each with the categories of the pictures that
+            taught it; either may be empty.
         graphs: by the names of docs/format.md; other names are kept, never run.
     """
 
@@ -41,13 +42,21 @@ class Manifest:
     tokens: TokenLayout
     sampling: Sampling
     graphs: dict[str, GraphEntry]
-    labels: tuple[str, ...] = ()
+    labels: dict[str, list[str]] = field(default_factory=dict)
     description: str = ""
 
     @property
     def files(self) -> dict[str, DataFile]:
         """Every file but the manifest, once, by name."""
         return {part.file: part for entry in self.graphs.values() for part in entry.files}
+
+    @property
+    def knows(self) -> str:
+        """The labels in a line, with the categories of their pictures where these say more."""
+        return ", ".join(
+            f"{label} ({', '.join(taught)})" if {*taught} - {label} else label
+            for label, taught in self.labels.items()
+        )
 
     @property
     def is_int8(self) -> bool:
@@ -74,7 +83,7 @@ class Manifest:
         """Raises BrokenRuleError for what a schema cannot say."""
         manifest = cls(
             **{key: data[key] for key in ("name", "license", "created_by", "description")},
-            labels=tuple(data["labels"]),
+            labels=data["labels"],
             image=_build("image", ImageSpec, data),
             mel=_build("mel", MelSpec, data),
             tokens=TokenLayout(
@@ -120,7 +129,7 @@ class Manifest:
             "license": self.license,
             "created_by": self.created_by,
             "description": self.description,
-            "labels": list(self.labels),
+            "labels": self.labels,
             "image": asdict(self.image) | {"mean": [*self.image.mean], "std": [*self.image.std]},
             "mel": asdict(self.mel),
             "tokens": {

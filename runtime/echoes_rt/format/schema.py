@@ -107,7 +107,7 @@ def _object(value: Any, rule: Rule, key: str) -> dict[str, Any]:
     rules = rule.get("properties", {})
     if "additionalProperties" in rule:
         for name in value:
-            _string(name, rule["propertyNames"], key)
+            check(name, rule["propertyNames"], key)
         rules = dict.fromkeys(value, rule["additionalProperties"])
     return {
         name: check(value[name], part, joined(key, name))

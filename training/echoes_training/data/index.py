@@ -48,11 +48,15 @@ class Clip:
         _check_member("source", self.source, get_args(Source))
 
 
-def shared_labels(clips: Iterable[Clip]) -> list[str]:
-    """Those that pictures and sounds share, sorted."""
+def shared_labels(clips: Iterable[Clip]) -> dict[str, list[str]]:
+    """Those that pictures and sounds share, and the categories of the pictures, all sorted."""
     known = [clip for clip in clips if clip.label]
-    with_image = {str(clip.label) for clip in known if clip.image}
-    return sorted(with_image & {str(clip.label) for clip in known if clip.audio})
+    sounds = {clip.label for clip in known if clip.audio}
+    pictures = sorted((str(c.label), c.category) for c in known if c.image and c.label in sounds)
+    shared: dict[str, list[str]] = {}
+    for label, category in dict.fromkeys(pictures):
+        shared.setdefault(label, []).append(category)
+    return shared
 
 
 def read_index(path: Path) -> list[Clip]:

@@ -43,7 +43,7 @@ class TokenCache:
     image_codebook: NDArray[np.float32]
     audio_codebook: NDArray[np.float32]
     groups: list[str]
-    labels: list[str] = field(default_factory=list)
+    labels: dict[str, list[str]] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
         """Writes one safetensors file, complete or not at all."""

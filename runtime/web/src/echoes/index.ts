@@ -18,7 +18,7 @@ export {
 export type { Mask } from "./fill_picture";
 export type { Part } from "./fill_sound";
 export type { Pixels } from "./image";
-export type { Manifest, MelSpec } from "./manifest";
+export type { Labels, Manifest, MelSpec } from "./manifest";
 export { MAX_SEED } from "./noise";
 export type { Loaded, LoadRequest, Progress, SentOptions, StreamAsks } from "./protocol";
 export { CONFIDENT, encodeWav, type Pair, type Picture, type Sound } from "./results";

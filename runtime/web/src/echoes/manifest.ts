@@ -67,13 +67,16 @@ export interface GraphEntry extends DataFile {
   readonly external_data: readonly DataFile[];
 }
 
+export type Labels = Readonly<Record<string, readonly string[]>>;
+
 /** The file's keys, but that those of `sampling` are the names of the options. */
 export interface Manifest {
   readonly name: string;
   readonly license: string;
   readonly created_by: string;
   readonly description: string;
-  readonly labels: readonly string[];
+  /** What it knows, each with the categories of the pictures that taught it. */
+  readonly labels: Labels;
   readonly image: ImageSpec;
   readonly mel: MelSpec;
   readonly tokens: Readonly<Record<Medium, Grid>>;

@@ -3,7 +3,7 @@
 import type { Options } from "./call";
 import type { LoadOptions } from "./echoes";
 import type { Pixels } from "./image";
-import type { MelSpec } from "./manifest";
+import type { Labels, MelSpec } from "./manifest";
 import type { Sampling } from "./sampling";
 import type { Task } from "./tasks";
 
@@ -42,7 +42,7 @@ export type Request =
 export interface Loaded {
   readonly bundle: string;
   readonly license: string;
-  readonly labels: readonly string[];
+  readonly labels: Labels;
   readonly sizeBytes: number;
   /** Whether it loads without a network from now on. */
   readonly isKept: boolean;

@@ -105,7 +105,7 @@ function object(value: unknown, rule: Rule, key: string): Record<string, unknown
   const { properties = {}, propertyNames, additionalProperties } = rule;
   const parts: [string, unknown][] = [];
   for (const [name, part] of Object.entries(value)) {
-    if (propertyNames) string(name, propertyNames, key);
+    if (propertyNames) check(name, propertyNames, key);
     const itsRule = Object.hasOwn(properties, name) ? properties[name] : additionalProperties;
     if (itsRule) parts.push([name, check(part, itsRule, `${prefix}${name}`)]);
   }

@@ -130,12 +130,21 @@ export function showModel({ sampling, mel, image, labels, device }: Loaded): voi
   page.length.placeholder = ((mel.n_frames * mel.hop_length) / mel.sample_rate).toFixed(1);
   page.device.value = device.name;
   page.pictureFrame.style.setProperty("--aspect", `${image.width} / ${image.height}`);
-  page.knows.hidden = labels.length === 0;
-  page.labels.replaceChildren(
-    ...labels.map((label) => {
-      const item = document.createElement("li");
-      item.textContent = label.replaceAll("_", " ");
-      return item;
-    }),
-  );
+  const things = Object.entries(labels).map(([label, taught]) => thing(label, taught));
+  page.knows.hidden = things.length === 0;
+  page.labels.replaceChildren(...things);
 }
+
+/** A label, with the categories of the pictures that taught it where these say more. */
+function thing(label: string, taught: readonly string[]): HTMLLIElement {
+  const item = document.createElement("li");
+  item.textContent = words(label);
+  if (taught.some((category) => category !== label)) {
+    const pictures = document.createElement("small");
+    pictures.textContent = taught.map(words).join(", ");
+    item.append(" ", pictures);
+  }
+  return item;
+}
+
+const words = (name: string): string => name.replaceAll("_", " ");

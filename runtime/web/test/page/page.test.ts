@@ -57,6 +57,13 @@ describe("the page", () => {
     await page.getByText("Works without a network.").waitFor(WAIT);
   });
 
+  it("says what it knows, and which pictures taught it", async () => {
+    const { labels } = await (await fetch(new URL("bundle/manifest.json", url))).json();
+    const [label, taught] = Object.entries<string[]>(labels).find(([name, [first]]) => first !== name)!;
+    const words = [label, taught.join(", ")].join(" ").replaceAll("_", " ");
+    expect(await page.locator("#labels li").allTextContents()).toContain(words);
+  });
+
   it("makes the sound of a picture, in codes of the Python runtime", async () => {
     for (const [i, seed] of expected.seeds.entries()) {
       await page.getByLabel("Seed").fill(String(seed));
