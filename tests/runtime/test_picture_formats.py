@@ -61,9 +61,11 @@ def test_format_is_read(suffix: str, tmp_path: Path) -> None:
         read(data[: len(data) * 2 // 3], tmp_path)
 
 
-def test_heic_is_read_by_an_extra(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["quarters.heic", "quarters_12.heic"])
+def test_heic_is_read_by_an_extra(name: str, tmp_path: Path) -> None:
+    """The second one has 12 bits."""
     pytest.importorskip("pi_heif")
-    data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
+    data = (Path(__file__).parents[1] / "fixtures" / name).read_bytes()
     assert is_near(corners(read(data, tmp_path)), [RED, GREEN, BLUE, GREY])
     with pytest.raises(InputError, match="is truncated"):
         read(data[:-100], tmp_path)
@@ -348,6 +350,15 @@ def test_size_of_heic_is_also_that_of_its_stream(
     monkeypatch.setattr(image, "MAX_DECODED_BYTES", len(data) + 40_000)
     with pytest.raises(InputError, match="of 8 x 8 pixels would take"):
         read(lying, tmp_path)
+
+
+def test_deep_heic_counts_twice() -> None:
+    """So its limit is 22 megapixels, where that of 8 bits is 44."""
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    names = ("quarters.heic", "quarters_12.heic")
+    headers = [read_header((fixtures / name).read_bytes()) for name in names]
+    shallow, deep = (header.decoded_bytes for header in headers if header is not None)
+    assert deep == 2 * shallow
 
 
 @pytest.mark.parametrize(("kind", "at"), [(b"grid", 4), (b"iovl", 10)])
