@@ -6,11 +6,16 @@ from typing import Any
 
 import onnxruntime
 import pytest
+from click.testing import CliRunner
 
-from echoes_rt import cpu_limit, doctor
+from echoes_rt import Echoes, cpu_limit, doctor
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.session_start import SessionDials, start_session
-from echoes_rt.cpu_limit import cpu_quota, thread_limit, usable_cpus
+from echoes_rt.cli import main
+from echoes_rt.commands.terminal import prepare_process
+from echoes_rt.cpu_limit import BLAS_VARIABLES, cpu_quota, thread_limit, usable_cpus
+from echoes_rt.errors import BackendError
+from echoes_rt.profile import gemm_peak
 
 V2, V1 = "cgroup2 cgroup rw", "cgroup cgroup rw,cpu,cpuacct"
 
@@ -124,6 +129,36 @@ def test_sessions_keep_to_it(
     )
     start_session(tiny_bundle / "step.onnx", Device(kind="cpu"), SessionDials(threads=asked))
     assert options[0].intra_op_num_threads == threads
+
+
+@pytest.mark.parametrize(("quota", "callers"), [(1.0, 1), (2.0, 2)])
+def test_graphs_are_called_at_once_where_it_allows(
+    quota: float, callers: int, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(monkeypatch, 8, 8, quota)
+    assert Echoes.load(tiny_bundle, device="cpu").callers == callers
+
+
+def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 8, 8, 2.5)
+    for name in BLAS_VARIABLES:
+        monkeypatch.setenv(name, "5")
+    monkeypatch.delenv(BLAS_VARIABLES[0])
+    prepare_process()
+    assert [os.environ[name] for name in BLAS_VARIABLES] == ["2", *["5"] * 4]
+
+
+def test_profile_keeps_to_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 8, 8, 2.5)
+    asked: list[int] = []
+
+    def note(threads: int) -> None:
+        asked.append(threads)
+        raise BackendError("enough")
+
+    monkeypatch.setattr(gemm_peak, "gemm_peak", note)
+    CliRunner().invoke(main, ["profile", str(tiny_bundle), "--device", "cpu", "-q"])
+    assert asked == [2]
 
 
 def test_doctor_names_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,7 +107,7 @@ def test_joined_flac_and_wav_are_not_cut(has_av: bool, tmp_path: Path) -> None:
     path = joined(tmp_path / "both.flac", tmp_path / "a.flac", tmp_path / "a.flac")
     check_whole(path, 2.0, has_av, "holds several FLAC files")
     path = joined(tmp_path / "both.wav", tmp_path / "a.wav", tmp_path / "a.wav")
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match="holds several WAV files"):
         read_recording(path)
 
 
