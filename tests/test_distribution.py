@@ -11,7 +11,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 from tests.check_tag import problems, versions
+from tests.oldest_versions import oldest_versions
 
 ROOT = Path(__file__).parents[1]
 NAME_AND_VERSION = re.compile(r"^([\w-]+)==([\w.]+)", re.M)
@@ -88,6 +90,20 @@ def test_nothing_that_the_runtime_needs_is_without_a_hash() -> None:
     lists = re.findall(r"^(?:dependencies|cpu|video) = (\[.*?\])\n", project, re.M | re.S)
     assert len(lists) == 3
     assert {*re.findall(r'"([\w-]+)', "".join(lists))} <= hashed.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "with_holes"),
+    [
+        ("opencv-python-headless", "4.13.0.92"),
+        ("soundfile", "0.13.0"),
+        ("pi-heif", "1.3.0"),
+        ("onnxruntime", "1.23.2" if sys.version_info >= (3, 11) else "1.22.1"),
+    ],
+)
+def test_versions_with_known_holes_are_not_admitted(name: str, with_holes: str) -> None:
+    oldest = dict(line.split("==") for line in oldest_versions())
+    assert Version(oldest[name]) > Version(with_holes)
 
 
 def included() -> set[str]:
