@@ -106,6 +106,9 @@ def test_halves_of_a_surrogate_pair_are_named_by_their_key(tiny_manifest: Fresh)
     data["labels"] = {"dog": ["\ud800"]}
     with pytest.raises(ManifestError, match=r"manifest key labels\.dog\[0\] has half a surrogate"):
         parse_json(json.dumps(data).encode())
+    with pytest.raises(ManifestError, match="surrogate") as caught:
+        parse_json(json.dumps({"x" * 10_000: "\ud800"}).encode())
+    assert len(str(caught.value)) < 400
 
 
 def test_many_keys_are_compared_in_no_time() -> None:

@@ -24,7 +24,7 @@ def load():
     while not stop.is_set():
         Echoes.load(sys.argv[1], device="cpu", threads=2).prepare("vocoder", "decode_audio_step")
 
-thread = threading.Thread(target=load)
+thread = threading.Thread(target=load, daemon=True)  # or a failure would not end the program
 thread.start()
 for turn in range(4):
     time.sleep(0.05)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from echoes_rt import Echoes
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.io import audio
+from echoes_rt.io import audio, sound_file
 from echoes_rt.io.audio import read_audio, read_recording, write_audio
 from echoes_rt.io.sound_count import why_miscounted
 
@@ -320,6 +320,9 @@ def test_what_does_not_say_its_length_is_bounded_while_it_is_read(
     monkeypatch.setattr(audio, "MAX_HELD_BYTES", 100_000)
     with pytest.raises(InputError, match="takes more than the 0 MB allowed"):
         read_recording(path)
+    monkeypatch.setattr(sound_file, "MAX_DURATION_S", 1)
+    with pytest.raises(InputError, match="is longer than the 1 s allowed"):
+        read_audio(path, RATE)
 
 
 # --- places
