@@ -121,8 +121,8 @@ std::vector<std::vector<Input>> step_inputs(const Session &step_graph, const Pla
     const size_t begin = k * static_cast<size_t>(plan.drawn);
     steps.push_back({{"positions", &plan.positions[begin], {1, plan.drawn}},
                      {"uniforms", &noise[begin], {1, plan.drawn}}});
-    for (const auto &[name, values] : plan.drawing) {
-      steps.back().push_back({name.c_str(), &values[k], {1}});
+    for (const Drawing &setting : kDrawing) {
+      steps.back().push_back({setting.name, &plan.drawing.at(setting.name)[k], {1}});
     }
     if (!step_graph.takes("guidance_scale")) continue;
     // Without a context, the branch without it is the only one.
@@ -161,8 +161,8 @@ Codes decode_at_once(const Session &loop_graph, const Codes &tokens, const Outpu
       {"uniforms", noise, {plan.steps, 1, plan.drawn}},
   };
   const std::vector<int64_t> by_step{plan.steps};
-  for (const auto &[name, values] : plan.drawing) {
-    inputs.emplace_back(name.c_str(), values, by_step);
+  for (const Drawing &setting : kDrawing) {
+    inputs.emplace_back(setting.name, plan.drawing.at(setting.name), by_step);
   }
   if (loop_graph.takes("guidance_scale")) {
     inputs.emplace_back("guidance_scale", plan.guidance_scale, by_step);
