@@ -1,3 +1,5 @@
+/// <reference types="vitest/config" />
+
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -49,6 +51,25 @@ function licenses(): Plugin {
   };
 }
 
+const isTiny = process.env["ECHOES_RT_TEST_BUNDLE"] === undefined;
+
+const parts = {
+  name: "parts",
+  include: ["test/*.test.ts"],
+  globalSetup: ["test/fixtures.ts"],
+  testTimeout: isTiny ? 120_000 : 3_600_000,
+  hookTimeout: 120_000,
+  fileParallelism: false,
+};
+
+const page = {
+  name: "page",
+  include: ["test/page/*.test.ts"],
+  globalSetup: ["test/page/demo.ts"],
+  testTimeout: 600_000,
+  hookTimeout: 900_000,
+};
+
 export default defineConfig({
   base: "./",
   plugins: [licenses(), listedForOffline()],
@@ -61,4 +82,5 @@ export default defineConfig({
       "Cross-Origin-Embedder-Policy": "require-corp",
     },
   },
+  test: { projects: [{ test: parts }, { test: page }] },
 });

@@ -1,5 +1,6 @@
 /** What many tests need: golden files, the tiny bundle, what the Python runtime gives. */
 
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
@@ -12,6 +13,16 @@ export const TINY_BUNDLE = `${REPOSITORY}tests/fixtures/tiny_bundle`;
 /** What the verbs are compared with Python's on. */
 export const TEST_BUNDLE = process.env["ECHOES_RT_TEST_BUNDLE"] ?? TINY_BUNDLE;
 export const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url));
+
+/** Asks the Python runtime, once for all tests; ECHOES_RT_PYTHON names its Python. */
+export function setup(): void {
+  const python = process.env["ECHOES_RT_PYTHON"] ?? "python3";
+  const script = `${REPOSITORY}tests/web/make_expected.py`;
+  execFileSync(python, [script, TEST_BUNDLE, EXPECTED, process.env["ECHOES_RT_SEEDS"] ?? "50"], {
+    env: { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` },
+    stdio: "inherit",
+  });
+}
 
 /* eslint-disable-next-line -- JSON of our own making, checked by what is compared with it */
 type Json = any;

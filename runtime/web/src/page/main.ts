@@ -16,7 +16,6 @@ import { page } from "./elements";
 import { remember } from "./history";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
-import { keepPage } from "./offline";
 import { playedFile, startPlayer } from "./player";
 import {
   cardOf,
@@ -33,7 +32,7 @@ import { listenForFiles, showSamples, type Sample } from "./sources";
 import { attempt, say, showBusy, showProgress, workAt } from "./work";
 
 const echoes = new EchoesWorker(
-  new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
+  new Worker(new URL("../echoes/worker.ts", import.meta.url), { type: "module" }),
 );
 /** Undefined while a model is being loaded, and if none could be. */
 let loaded: Loaded | undefined;
@@ -218,6 +217,21 @@ function listen(): void {
     if (file) save(file, `echo-${scene.sound?.seed}.wav`);
   });
   page.device.addEventListener("change", () => dare(() => load(page.device.value as DeviceName)));
+}
+
+/** Has the browser keep the page's own files for when there is no network; says if it has them. */
+async function keepPage(): Promise<boolean> {
+  if (!import.meta.env.PROD) return false; // the developer's server has no service worker
+  try {
+    await navigator.serviceWorker.register("./service_worker.js");
+    await navigator.serviceWorker.ready;
+    // Other programs may have kept theirs under the same address.
+    const names = (await caches.keys()).filter((name) => name.startsWith("echoes-rt-page "));
+    const pages = names.map((cacheName) => caches.match("./", { cacheName }));
+    return (await Promise.all(pages)).some((kept) => kept !== undefined);
+  } catch {
+    return false; // browsers have none of this on insecure pages, and may forbid it
+  }
 }
 
 listen();

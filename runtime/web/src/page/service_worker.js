@@ -1,7 +1,7 @@
 // Keeps the page's own files, so that it opens without a network. Bundles are kept by the page.
 
 const FILES = __FILES__;
-const PREFIX = "echoes-rt-page "; // offline.ts looks for it
+const PREFIX = "echoes-rt-page "; // main.ts looks for it
 const CACHE = PREFIX + FILES.atOnce.join(" ");
 
 // Other programs may be served under the same address at other times: only our own is answered.

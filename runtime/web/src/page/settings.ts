@@ -13,7 +13,6 @@ import {
   type WasmPaths,
 } from "../echoes";
 import { page } from "./elements";
-import { numberIn } from "./fields";
 
 const MAX_S = 600; // what a page can well hold, show and save
 
@@ -42,6 +41,19 @@ export function askedLength(): number | undefined {
     throw new InputError(`the length must be in (0, ${MAX_S}] seconds, got ${seconds}`);
   }
   return seconds;
+}
+
+/**
+ * The number in a field; undefined if it is empty.
+ *
+ * @param name - What the number is, for people.
+ * @throws InputError if there is something else in it, which browsers give as an empty value.
+ */
+function numberIn({ value, validity }: HTMLInputElement, name: string): number | undefined {
+  if (validity.badInput) {
+    throw new InputError(`${name} must be a number, got something else; correct or empty its field`);
+  }
+  return value === "" ? undefined : Number(value);
 }
 
 const here = (path: string): string => new URL(path, document.baseURI).href;
