@@ -36,14 +36,15 @@ _SOURCES = Path(__file__).parent / "stand_ins"
 _DRIVER = Path(__file__).parents[1] / "runtime" / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")
 
+_OTHERS = _SOURCES / "libraries.c"
 # Each is loaded before the one that needs it.
 _LIBRARIES = {
-    "libcuda.so.1": (_DRIVER, _SOURCES / "driver_extra.c"),
+    "libcuda.so.1": (_DRIVER, _OTHERS),
     "libcudart.so.13": (_SOURCES / "cudart.c",),
-    "libcublasLt.so.13": (_SOURCES / "cublaslt.c",),
-    "libcublas.so.13": (_SOURCES / "cublas.c",),
-    "libcudnn.so.9": (_SOURCES / "cudnn.c",),
-    "libcurand.so.10": (_SOURCES / "curand.c",),
+    "libcublasLt.so.13": (_OTHERS,),
+    "libcublas.so.13": (_OTHERS,),
+    "libcudnn.so.9": (_OTHERS,),
+    "libcurand.so.10": (_OTHERS,),
 }
 
 COUNTS = ("launches", "to_device", "to_host", "recorded", "replayed", "mistakes")

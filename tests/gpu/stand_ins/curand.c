@@ -1,1 +1,0 @@
-int curand_stands_in;
