@@ -15,8 +15,7 @@ from echoes_training.checkpoint import TrainState
 from echoes_training.cli import main
 from echoes_training.config import to_dict
 from echoes_training.data.index import Clip
-from echoes_training.models.codecs import make_codec
-from echoes_training.stages.codecs import CODEC
+from echoes_training.stages.codecs import CODEC, make_codec
 
 
 def clip(**facts: Any) -> Clip:

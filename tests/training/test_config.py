@@ -13,8 +13,8 @@ from echoes_training.config import (
     to_dict,
 )
 from echoes_training.device import pick_device
-from echoes_training.models.codecs import make_codec
 from echoes_training.presets import PRESETS
+from echoes_training.stages.codecs import make_codec
 from echoes_training.stages.settings import finetuning
 
 RECIPE = Path(__file__).parents[2] / "docs" / "train.md"

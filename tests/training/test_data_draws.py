@@ -7,8 +7,8 @@ from tests.training import runs
 
 from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import ANYWHERE, AudioStore, resampled
-from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
+from echoes_training.stages.media import Draws
 from echoes_training.stages.tokenize import spread
 
 

@@ -1,9 +1,12 @@
 import pytest
 import torch
 
-from echoes_training.losses import total
-from echoes_training.losses.adversarial import discriminator_hinge, feature_matching
-from echoes_training.losses.spectral import multi_resolution_stft
+from echoes_training.losses import (
+    discriminator_hinge,
+    feature_matching,
+    multi_resolution_stft,
+    total,
+)
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
 from echoes_training.stages.transformer import asked_of, masked_loss

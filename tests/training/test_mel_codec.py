@@ -12,7 +12,7 @@ from echoes_rt.errors import InputError
 from echoes_training.checkpoint import newest
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.evaluate.pitch import kept_within_a_semitone, pitches
-from echoes_training.losses.adversarial import feature_statistics
+from echoes_training.losses import feature_statistics
 from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import FiniteScalarQuantizer, MelCodec, MelDiscriminator

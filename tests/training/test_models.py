@@ -7,7 +7,7 @@ import torch
 from echoes_rt.format.mel import DB_OFFSET, DB_RANGE, LOG_FLOOR, MelSpec, mel_filterbank
 from echoes_rt.format.tokens import MEDIA, Grid
 from echoes_training.evaluate.pitch import kept_within_a_semitone
-from echoes_training.losses.spectral import phase_advance
+from echoes_training.losses import phase_advance
 from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer

@@ -16,8 +16,7 @@ from echoes_training.data import resident
 from echoes_training.data.audio import ALIGNED, ANYWHERE, AudioStore, Variation, repeated
 from echoes_training.data.image import ImageStore, to_batch
 from echoes_training.data.index import Clip, read_index
-from echoes_training.data.resident_pictures import ResidentPictures
-from echoes_training.data.resident_sounds import ResidentSounds, SoundView, _repeated
+from echoes_training.data.resident import ResidentPictures, ResidentSounds, SoundView, _repeated
 from echoes_training.presets import PRESETS
 from echoes_training.stages.loop import Prefetch
 from echoes_training.stages.vocoder import SILENT_PEAK, Segments

@@ -7,9 +7,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from echoes_training.models.codec import CodecConfig
-from echoes_training.models.codecs import make_codec
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import Preset
+from echoes_training.stages.codecs import make_codec
 
 BACKWARD = 2
 """Passes forward that one pass back costs: a gradient of the inputs and one of the weights."""

@@ -11,12 +11,12 @@ from echoes_rt.format.image import ImageSpec
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.codec import Codec
-from echoes_training.models.codecs import make_codec
 from echoes_training.models.confidence import Confidence
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.models.vocoder import Vocoder, make_vocoder
 from echoes_training.presets import Preset
+from echoes_training.stages.codecs import make_codec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ from echoes_rt.errors import BundleError
 from echoes_training.bundles import read_weights
 from echoes_training.checkpoint import BUNDLE_WEIGHTS
 from echoes_training.config import from_dict
-from echoes_training.models.codecs import codec_config, make_codec
 from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig, make_vocoder
+from echoes_training.stages.codecs import codec_config, make_codec
 
 
 def stored_models(bundle: Bundle) -> Models:

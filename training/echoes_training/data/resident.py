@@ -1,21 +1,187 @@
-"""Media that are decoded once and then lie on a GPU (``--set data.resident=True``)."""
+"""Media that lie on a GPU and are augmented there (``--set data.resident=True``).
 
+All of a batch at once; each is decoded once.
+"""
+
+import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.errors import InputError
+from echoes_rt.format.mel import MelSpec
+from echoes_training.data.audio import HEARD, REPEATS, WHOLE, AudioStore, Variation
+from echoes_training.data.image import ImageStore, View
+from echoes_training.data.index import Clip
+from echoes_training.data.silence import events_first
+from echoes_training.device import to_device
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
-def loaded(load: Callable[[K], V], keys: Sequence[K]) -> list[V]:
+class ResidentPictures:
+    """The pictures of an ``ImageStore``, row after row of pixels; views are the store's own."""
+
+    def __init__(self, store: ImageStore, paths: Sequence[str], device: torch.device) -> None:
+        self.spec = store.spec
+        self.device = device
+        names = list(dict.fromkeys(paths))
+        pictures = _loaded(store.get, names)
+        sizes = [picture.shape[0] * picture.shape[1] for picture in pictures]
+        self._start = dict(zip(names, np.cumsum([0, *sizes]).tolist(), strict=False))
+        self._shape = {
+            name: (p.shape[0], p.shape[1]) for name, p in zip(names, pictures, strict=True)
+        }
+        self._pixels = placed(np.concatenate([p.reshape(-1, 3) for p in pictures]), device)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
+        self._mean, self._std = mean.to(device), std.to(device)
+
+    def augmented(self, paths: Sequence[str], generators: Sequence[np.random.Generator]) -> Tensor:
+        """(B, 3, H, W), normalised: of each picture the view that its generator draws."""
+        views, numbers = [], []
+        for path, rng in zip(paths, generators, strict=True):
+            height, stride = self._shape[path]
+            view = View.draw(height, stride, rng)
+            first = self._start[path] + view.y * stride + view.x
+            shrinks = view.height >= self.spec.height and view.width >= self.spec.width
+            sizes = (view.height, view.width, shrinks, view.is_mirrored)
+            numbers.append((first, stride, *sizes, *view.gain, view.bias))
+            views.append(view)
+        table = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
+        longest = (max(v.height for v in views), max(v.width for v in views))
+        resized = self._resized(table, longest).round().clamp(0, 255)
+        gain, bias = table[:, 6:9, None, None].float(), table[:, 9, None, None, None].float()
+        bright = (resized * gain + bias).clamp(0, 255).floor()
+        return (bright / 255 - self._mean) / self._std
+
+    def _resized(self, table: Tensor, longest: tuple[int, int]) -> Tensor:
+        """(B, 3, H, W) in [0, 255]: the crops, mirrored or not."""
+        first, stride, height, width, shrinks, is_mirrored = table[:, :6, None].unbind(dim=1)
+        y, x = (torch.arange(n, device=self.device)[None] for n in longest)
+        rows = first + y.minimum(height - 1) * stride
+        places = rows[:, :, None] + x.minimum(width - 1)[:, None]
+        pixels = self._pixels[places.long()].float()  # (B, h, w, 3)
+        down = _resizing(height, shrinks > 0, self.spec.height, longest[0])
+        across = _resizing(width, shrinks > 0, self.spec.width, longest[1])
+        across = across.flip(1).where(is_mirrored[:, :, None] > 0, across)
+        return torch.einsum("bvx,buxc->bcuv", across, torch.einsum("buy,byxc->buxc", down, pixels))
+
+
+def _resizing(size: Tensor, shrinks: Tensor, wanted: int, longest: int) -> Tensor:
+    """(B, wanted, longest): ``crop.resized`` along a side of (B, 1) sizes, as matrices."""
+    scale = (size / wanted)[:, :, None]
+    out = torch.arange(wanted, device=size.device)[:, None]
+    at = torch.arange(longest, device=size.device)
+    covered = (at + 1).minimum((out + 1) * scale) - at.maximum(out * scale)
+    centre = ((out + 0.5) * scale - 0.5).clamp(min=0).minimum(size[:, :, None] - 1)
+    linear = 1 - (at - centre).abs()
+    return (covered / scale).where(shrinks[:, :, None], linear).clamp(min=0).float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundView:
+    """How ``AudioStore.augmented`` varies one clip; ``repeats`` (K, 2) are loudness and pause."""
+
+    speed: float
+    is_repeated: bool
+    repeats: NDArray[np.float64]
+    shift: int
+    gain_db: float
+
+    @classmethod
+    def draw(cls, variation: Variation, spec: MelSpec, rng: np.random.Generator) -> "SoundView":
+        """From the store's distribution; as many repeats as the shortest sound could need."""
+        shortest_s = REPEATS[0][1]
+        count = 1 + math.ceil(spec.duration_s / shortest_s)
+        return cls(
+            speed=variation.draw_speed(rng),
+            is_repeated=bool(rng.random() < variation.repeated),
+            repeats=rng.uniform(*REPEATS, size=(count, 2)),
+            shift=variation.draw_shift(rng, spec),
+            gain_db=variation.draw_gain_db(rng),
+        )
+
+
+class ResidentSounds:
+    """Clips as one (M, S) int16 tensor, each from its first event on."""
+
+    def __init__(self, store: AudioStore, clips: Sequence[Clip], device: torch.device) -> None:
+        self.spec = store.spec
+        self.device = device
+        keys = list(dict.fromkeys((str(clip.audio), clip.start) for clip in clips))
+        self._row = {key: row for row, key in enumerate(keys)}
+
+        def load(key: tuple[str, float]) -> NDArray[np.int16]:
+            samples = events_first(store.get(*key), self.spec.sample_rate)
+            return np.round(samples * 32767).astype(np.int16)
+
+        self._samples = placed(np.stack(_loaded(load, keys)), device)
+
+    def varied(
+        self, clips: Sequence[Clip], views: Sequence[SoundView], variation: Variation
+    ) -> Tensor:
+        """(B, S): each clip as its view says."""
+        rows = [self._row[str(clip.audio), clip.start] for clip in clips]
+        numbers = [
+            (row, v.speed, v.is_repeated, v.shift, v.gain_db)
+            for row, v in zip(rows, views, strict=True)
+        ]
+        table = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
+        repeats = to_device(torch.from_numpy(np.stack([v.repeats for v in views])), self.device)
+        row, speed, is_repeated, shift, gain_db = table[:, :, None].unbind(dim=1)
+        x = _resampled(self._samples[row[:, 0].long()].float() / 32767, speed)
+        x = torch.where(is_repeated > 0, _repeated(x, repeats, self.spec.sample_rate), x)
+        places = torch.arange(x.shape[1], device=x.device) - shift.long()
+        x = x.gather(1, places % x.shape[1])
+        rms = 10 * torch.log10(x.square().mean(dim=1, keepdim=True).double() + 1e-12)
+        level = rms.clamp(*variation.rms_dbfs) + gain_db
+        loudest = 1 / x.abs().amax(dim=1, keepdim=True).double().clamp(min=1e-4)
+        return x * (10 ** ((level - rms) / 20)).minimum(loudest).float()
+
+
+def _resampled(x: Tensor, speed: Tensor) -> Tensor:
+    """``audio.resampled`` of (B, S), at (B, 1) speeds."""
+    last = x.shape[1] - 1
+    places = torch.arange(x.shape[1], device=x.device, dtype=torch.float64) * speed
+    heard = _last_heard(x).clamp(min=0)
+    goes_on = heard >= WHOLE * x.shape[1]
+    places = torch.where(goes_on, places.minimum(2 * heard - places), places)
+    before = places.floor()
+    left = before.long()
+    a, b = x.gather(1, left.clamp(max=last)), x.gather(1, (left + 1).clamp(max=last))
+    return (a + (b - a) * (places - before).float()).masked_fill(places > last, 0.0)
+
+
+def _repeated(x: Tensor, repeats: Tensor, sample_rate: int) -> Tensor:
+    """``audio.repeated`` of (B, S), with (B, K, 2) repeats."""
+    size = x.shape[1]
+    place = torch.arange(size, device=x.device)
+    last = _last_heard(x)
+    length = torch.where(last < 0, size, last + 1)
+    gain, pause_s = repeats.unbind(dim=2)
+    after = (length + (pause_s * sample_rate).long()).cumsum(dim=1)
+    start = torch.cat([torch.zeros_like(length), after[:, :-1]], dim=1)
+    number = torch.searchsorted(start, place.expand(len(x), -1).contiguous(), right=True) - 1
+    offset = place - start.gather(1, number)
+    again = x.gather(1, offset.clamp(max=size - 1)) * gain.float().gather(1, number)
+    return torch.where(length >= WHOLE * size, x, again.masked_fill(offset >= length, 0.0))
+
+
+def _last_heard(x: Tensor) -> Tensor:
+    """(B, S) to (B, 1): the last sample that is no silence, -1 if all are."""
+    places = torch.arange(x.shape[1], device=x.device)
+    return places.where(x.abs() > HEARD, -1).amax(dim=1, keepdim=True)
+
+
+def _loaded(load: Callable[[K], V], keys: Sequence[K]) -> list[V]:
     """All of them, decoded in parallel."""
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return list(threads.map(load, keys))

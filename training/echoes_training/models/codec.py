@@ -11,7 +11,7 @@ from echoes_rt.format.tokens import Grid
 
 
 class CodecConfig(Protocol):
-    """Shape of a codec, a frozen dataclass; ``models.codecs.make_codec`` builds from it."""
+    """Shape of a codec, a frozen dataclass; ``stages.codecs.make_codec`` builds from it."""
 
     @property
     def architecture(self) -> str: ...

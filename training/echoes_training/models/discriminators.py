@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from echoes_training.losses.adversarial import Verdict
+from echoes_training.losses import Verdict
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (512, 1024, 2048)

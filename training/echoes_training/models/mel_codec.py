@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 from echoes_rt.format.tokens import Grid
-from echoes_training.losses.adversarial import Verdict
+from echoes_training.losses import Verdict
 from echoes_training.models.codec import Codec
 
 NOISE_CHANNELS = 4

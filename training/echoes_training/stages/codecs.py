@@ -1,7 +1,8 @@
-"""Trained codecs, from their runs or from a bundle."""
+"""The codec that a config describes, and trained ones, from their runs or from a bundle."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from echoes_rt.errors import BundleError
 from echoes_rt.format.image import ImageSpec
@@ -9,11 +10,40 @@ from echoes_rt.format.mel import MelSpec
 from echoes_training import checkpoint
 from echoes_training.bundles import Source, open_source, read_weights
 from echoes_training.config import from_dict
-from echoes_training.models.codec import Codec
-from echoes_training.models.codecs import codec_config, make_codec
+from echoes_training.models.codec import Codec, CodecConfig
+from echoes_training.models.image_codec import ImageCodec, ImageCodecConfig
+from echoes_training.models.mel_codec import MelCodec, MelCodecConfig
+from echoes_training.models.vqgan import VQGAN, VQGANConfig
 
 CODEC = "codec"
 """Name of the module that every stage of a codec keeps in its checkpoints."""
+
+_ARCHITECTURES: dict[str, tuple[type[Any], type[Any]]] = {
+    "vqgan": (VQGANConfig, VQGAN),
+    "image": (ImageCodecConfig, ImageCodec),
+    "mel": (MelCodecConfig, MelCodec),
+}
+"""Config and module by ``CodecConfig.architecture``."""
+
+
+def codec_config(values: dict[str, Any]) -> CodecConfig:
+    """The inverse of ``config.to_dict`` for the shape of any codec.
+
+    Raises:
+        ValueError: if there is no such architecture, or it refuses a value.
+    """
+    architecture = values.get("architecture")
+    if architecture not in _ARCHITECTURES:
+        raise ValueError(
+            f"codec architecture must be one of {', '.join(_ARCHITECTURES)}, got {architecture!r}"
+        )
+    config: CodecConfig = from_dict(_ARCHITECTURES[architecture][0], values)
+    return config
+
+
+def make_codec(config: CodecConfig) -> Codec:
+    codec: Codec = _ARCHITECTURES[config.architecture][1](config)
+    return codec
 
 
 @dataclass(frozen=True, kw_only=True)

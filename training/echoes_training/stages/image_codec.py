@@ -15,7 +15,7 @@ from echoes_training.config import ImageCodecStageConfig
 from echoes_training.data.index import Clip
 from echoes_training.data.view_cache import Maps, Seen, ViewCache, make_views
 from echoes_training.device import autocast, channels_last, full_precision
-from echoes_training.losses.adversarial import Judgement, fool, perceptual
+from echoes_training.losses import Judgement, fool, perceptual
 from echoes_training.models.discriminators import PatchDiscriminator
 from echoes_training.models.image_codec import ImageCodec, Restorer
 from echoes_training.optim import Learner

@@ -1,5 +1,6 @@
-"""The pictures and the sounds of clips, as batches for codecs."""
+"""The pictures and the sounds of clips: as batches for codecs, and which comes next."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,8 +16,7 @@ from echoes_training.data.audio import ANYWHERE, AudioStore, Variation
 from echoes_training.data.audio import to_batch as audio_batch
 from echoes_training.data.image import ImageStore
 from echoes_training.data.index import Clip
-from echoes_training.data.resident_pictures import ResidentPictures
-from echoes_training.data.resident_sounds import ResidentSounds, SoundView
+from echoes_training.data.resident import ResidentPictures, ResidentSounds, SoundView
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.sample_sheets import write_mel_sheet
 
@@ -132,3 +132,33 @@ def by_split(clips: list[Clip], medium: str) -> dict[str, list[Clip]]:
                 f"your table the split {name}"
             )
     return splits
+
+
+class Draws:
+    """Draws clips: a label, then one of its recordings, then a clip of that.
+
+    So a long recording counts no more than a short one.
+    """
+
+    def __init__(self, clips: Sequence[Clip], labelled_share: float) -> None:
+        """``labelled_share`` of the draws are of clips that have a label, if there are any."""
+        self.everything = by_recording(clips)
+        self.labels = [
+            by_recording([clip for clip in clips if clip.label == label])
+            for label in sorted({clip.label for clip in clips if clip.label})
+        ]
+        self.labelled_share = labelled_share if self.labels else 0.0
+
+    def clip(self, rng: np.random.Generator) -> Clip:
+        recordings = self.everything
+        if rng.random() < self.labelled_share:
+            recordings = self.labels[int(rng.integers(len(self.labels)))]
+        recording = recordings[int(rng.integers(len(recordings)))]
+        return recording[int(rng.integers(len(recording)))]
+
+
+def by_recording(clips: Sequence[Clip]) -> list[list[Clip]]:
+    groups: dict[str, list[Clip]] = {}
+    for clip in clips:
+        groups.setdefault(clip.recording, []).append(clip)
+    return list(groups.values())

@@ -20,7 +20,7 @@ from echoes_training.device import (
 )
 from echoes_training.ema import Average, averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
-from echoes_training.losses.adversarial import Judgement, fool
+from echoes_training.losses import Judgement, fool
 from echoes_training.models.codec import draw_noise
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import MelCodec, MelDiscriminator

@@ -11,13 +11,12 @@ from tqdm import tqdm
 
 from echoes_rt.errors import InputError
 from echoes_training.data.audio import ALIGNED
-from echoes_training.data.draws import by_recording
 from echoes_training.data.index import Clip, shared_labels
 from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.device import pick_device
 from echoes_training.models.codec import Codec
 from echoes_training.stages.codecs import TrainedCodec
-from echoes_training.stages.media import Medium, Mels, Pictures
+from echoes_training.stages.media import Medium, Mels, Pictures, by_recording
 
 logger = logging.getLogger(__name__)
 

@@ -11,13 +11,11 @@ from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import MelCodecStageConfig, VocoderStageConfig, from_dict
 from echoes_training.data.audio import ANYWHERE, AudioStore, Samples, to_batch
-from echoes_training.data.draws import Draws
 from echoes_training.data.index import Clip
-from echoes_training.data.resident_sounds import ResidentSounds, SoundView
+from echoes_training.data.resident import ResidentSounds, SoundView
 from echoes_training.device import autocast, to_device
 from echoes_training.ema import averages
-from echoes_training.losses.adversarial import Judgement, fool
-from echoes_training.losses.spectral import multi_resolution_stft, phase_advance
+from echoes_training.losses import Judgement, fool, multi_resolution_stft, phase_advance
 from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.vocoder import Vocoder, make_vocoder
@@ -27,7 +25,7 @@ from echoes_training.sample_sheets import write_samples
 from echoes_training.stages.codec_step import learn, teach
 from echoes_training.stages.hearing import Hearing
 from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
-from echoes_training.stages.media import by_split
+from echoes_training.stages.media import Draws, by_split
 
 SILENT_PEAK = 0.003
 """Segments below this peak (-50 dBFS) teach little and are drawn again."""

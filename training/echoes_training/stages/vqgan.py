@@ -8,10 +8,9 @@ from torch import Tensor
 
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import VQGANStageConfig
-from echoes_training.data.draws import Draws
 from echoes_training.device import autocast, channels_last, to_device
 from echoes_training.ema import averages
-from echoes_training.losses.adversarial import Judgement, fool
+from echoes_training.losses import Judgement, fool
 from echoes_training.models.discriminators import PatchDiscriminator
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.optim import Learner
@@ -19,7 +18,7 @@ from echoes_training.processes import Processes
 from echoes_training.stages.codec_step import evaluate_codec, learn, revive, teach
 from echoes_training.stages.codecs import CODEC
 from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
-from echoes_training.stages.media import Medium
+from echoes_training.stages.media import Draws, Medium
 
 
 def train_vqgan(run: Path, medium: Medium, config: VQGANStageConfig) -> None:
