@@ -54,7 +54,7 @@ test-training test-export test-rest: export OMP_NUM_THREADS = 1
 
 oldest:  ## the runtime's tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv --clear $(OLDEST_VENV)
-	$(OLDEST_VENV)/bin/python tests/oldest_versions.py > $(OLDEST_VENV)/constraints.txt
+	$(OLDEST_VENV)/bin/python tests/versions.py oldest > $(OLDEST_VENV)/constraints.txt
 	$(OLDEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c $(OLDEST_VENV)/constraints.txt -e ".[cpu,video,heic]" pytest hypothesis
 	$(OLDEST_VENV)/bin/python -m pytest -q tests/format tests/runtime tests/test_import_rules.py

@@ -1,13 +1,17 @@
-"""What the figures were measured on and with."""
+"""What the figures were measured on and with; ``python -m bench.machine`` says it of a GPU, too."""
 
+import json
 import os
 import platform
+import re
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
 from echoes_rt.doctor import cpu_name
 
-_PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "numpy")
+_PACKAGES = re.compile("cuda|nncf|numpy|nvidia|onnx|openvino|tensorrt|torch|triton", re.IGNORECASE)
 _FLAGS = (
     "avx2",
     "avx512f",
@@ -22,13 +26,14 @@ _FLAGS = (
 
 
 def machine() -> dict[str, object]:
+    found = {d.name: d.version for d in metadata.distributions() if _PACKAGES.match(d.name or "")}
     return {
         "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "flags": _flags(),
         "os": platform.platform(),
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": dict(sorted(found.items())),
     }
 
 
@@ -40,8 +45,15 @@ def _flags() -> list[str]:
     return [flag for flag in _FLAGS if flag in words]
 
 
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+def main() -> None:
+    for command in (["nvidia-smi"], ["nvidia-smi", "-q", "-d", "CLOCK,POWER"]):
+        try:
+            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        except OSError as error:
+            said = f"{command[0]}: {error.strerror}"
+        sys.stdout.write(f"{said.strip()}\n")
+    sys.stdout.write(f"{json.dumps(machine())}\n")
+
+
+if __name__ == "__main__":
+    main()

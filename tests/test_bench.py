@@ -142,7 +142,7 @@ def document() -> dict[str, Any]:
         "sweeps": {"steps": points},
     }
     machine = {"cpu": "A Processor", "flags": ["avx2"], "os": "Linux", "python": "3.12"}
-    machine |= {"packages": {"torch": "2", "openvino": None}}
+    machine |= {"packages": {"torch": "2"}}
     return {
         "machine": machine,
         "load": 0.1,

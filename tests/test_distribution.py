@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 from packaging.version import Version
-from tests.check_tag import problems, versions
-from tests.oldest_versions import oldest_versions
+from tests.versions import oldest_versions, versions
 
 ROOT = Path(__file__).parents[1]
 NAME_AND_VERSION = re.compile(r"^([\w-]+)==([\w.]+)", re.M)
@@ -69,9 +68,14 @@ def test_wheel_and_sdist_hold_the_page_and_the_model(tmp_path: Path) -> None:
 
 
 def test_a_tag_must_be_the_version_everywhere() -> None:
-    project = versions()["pyproject.toml"]
-    assert problems(f"v{project}") == []
-    assert len(problems("v99.0.0")) == len(versions())
+    def said_of(tag: str) -> tuple[int, list[str]]:
+        command = [sys.executable, "tests/versions.py", "tag", tag]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        return done.returncode, done.stderr.splitlines()
+
+    assert said_of(f"v{versions()['pyproject.toml']}") == (0, [])
+    status, lines = said_of("v99.0.0")
+    assert (status, len(lines)) == (1, len(versions()))
 
 
 def versions_in(name: str) -> dict[str, str]:

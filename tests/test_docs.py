@@ -1,15 +1,17 @@
-"""The pages lead somewhere, and what they show works."""
+"""The pages lead somewhere, what they show works, and ``--help`` leaves nothing out."""
 
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import soundfile
-from click import Command, Context, Group
+from click import Command, Context, Group, Option
+from click.testing import CliRunner
 from tests.pages import DOCS, LANGUAGES, NOT_RUN, PAGES, ROOT, Block, blocks, make_shell, run_shell
 
 from echoes_export.cli import main as export
@@ -63,6 +65,27 @@ def test_a_shown_command_is_one_that_the_tool_takes(line: str) -> None:
         command = command.commands[words.pop(0)]
     # Only the form is parsed: the files are the reader's own.
     command.make_parser(Context(command)).parse_args(words)
+
+
+def _with_commands(command: Command, name: str) -> Iterator[tuple[str, Command]]:
+    yield name, command
+    if isinstance(command, Group):
+        for part, below in command.commands.items():
+            yield from _with_commands(below, f"{name} {part}")
+
+
+COMMANDS = dict(item for name, tool in TOOLS.items() for item in _with_commands(tool, name))
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
+def test_help_says_all(command: Command) -> None:
+    """No option without its text, and no command of which the list cuts the first line."""
+    shown = CliRunner().invoke(command, ["--help"], terminal_width=80)
+    assert shown.exit_code == 0
+    _, *lines = shown.output.splitlines()  # the usage may end with [ARGS]...
+    assert [line for line in lines if line.endswith("...")] == []
+    options = [part for part in command.params if isinstance(part, Option)]
+    assert [part.opts for part in options if not part.help] == []
 
 
 def test_shown_extras_exist() -> None:

@@ -158,7 +158,7 @@ def _first(
     stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
 ) -> None:
     """What the machine is, how fast it trains, and the bundles of stage 2."""
-    stage.run("facts", 30, _module("bench.gpu_run.facts"), env, home)
+    stage.run("machine", 30, _module("bench.machine"), env, home)
     sizes = ("--preset", given.preset, "--large", given.large)
     command = _module("bench.gpu_run.speed", home / "out/speed.json", *sizes)
     stage.run("speed", 150, command, env, home)
