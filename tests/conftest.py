@@ -1,4 +1,4 @@
-"""What many tests need: the tiny bundle, golden files, a picture."""
+"""What many tests need: the tiny bundle, a picture."""
 
 import json
 import shutil
@@ -51,11 +51,6 @@ def tiny_bundle() -> Path:
 def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
     """The same, to be written to."""
     return shutil.copytree(tiny_bundle, tmp_path / "bundle")
-
-
-@pytest.fixture(scope="session")
-def golden() -> Callable[[str], Any]:
-    return lambda name: json.loads((FIXTURES / "golden" / f"{name}.json").read_text("utf-8"))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,8 +67,3 @@ def test_counts_fall_strictly_to_zero(data: st.DataObject, n_tokens: int) -> Non
 def test_steps_out_of_range_are_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=rf"steps must be in \[1, 8\], got {steps}"):
         num_masked(8, steps)
-
-
-def test_counts_match_the_golden_file(golden: Callable[[str], Any]) -> None:
-    for case in golden("schedule")["num_masked"]:
-        assert num_masked(case["n_tokens"], case["steps"]) == case["kept"]

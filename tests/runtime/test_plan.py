@@ -1,6 +1,3 @@
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from echoes_rt.decode.plan import make_plan, noise_of
@@ -42,13 +39,3 @@ def test_the_noise_of_a_token_is_its_own_in_every_plan() -> None:
         plan = make_plan(np.ones((1, 9), dtype=bool), range(9), Sampling(steps=steps))
         drawn = noise_of(plan, noise)[plan.positions < 9]
         np.testing.assert_array_equal(drawn, noise[0])
-
-
-def test_plans_match_the_golden_file(golden: Callable[[str], Any]) -> None:
-    order, plans = golden("plan").values()
-    assert len(plans) == 9
-    for case in plans:
-        plan = make_plan(np.array(case["mask"], dtype=bool), order, Sampling(**case["sampling"]))
-        planned = {"positions": plan.positions, "guidance_scale": plan.guidance_scale}
-        for name, values in (planned | plan.drawing).items():
-            np.testing.assert_array_equal(values, np.array(case[name], np.float32))
