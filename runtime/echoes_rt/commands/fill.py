@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from echoes_rt.commands.files import STANDARD, read_source
-from echoes_rt.commands.verb import FILE, Verb, verb_options
+from echoes_rt.commands.verb import FILE, Verb, start_option, verb_options
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -106,14 +106,7 @@ def continue_(verb: Verb, source: Path, out: Path, duration: float, image: Path 
     metavar="SHARE",
     help="Fraction of its codes to keep, 0 to 1.",
 )
-@click.option(
-    "--start",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Where the clip begins in a longer sound.",
-)
+@start_option
 @verb_options
 def vary(verb: Verb, source: Path, out: Path, keep: float, start: float) -> None:
     """Make a variant of a sound or of a picture.

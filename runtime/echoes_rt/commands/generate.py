@@ -12,7 +12,7 @@ import click
 from echoes_rt.commands.files import expand, is_watched, needs_folder, output_files, writable
 from echoes_rt.commands.report import Report, describe, guess
 from echoes_rt.commands.terminal import say
-from echoes_rt.commands.verb import FILE, Verb, progress, verb_options
+from echoes_rt.commands.verb import FILE, Verb, progress, start_option, verb_options
 from echoes_rt.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,14 +35,7 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="Length of the sound, up to a day. [default: one clip of the bundle]",
 )
-@click.option(
-    "--start",
-    type=float,
-    default=0.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Where the clip begins in a longer sound.",
-)
+@start_option
 @verb_options
 def generate(
     verb: Verb,

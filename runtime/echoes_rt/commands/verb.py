@@ -36,6 +36,15 @@ bundle_option = click.option(
     help="A bundle's folder, zip or name. [default: ECHOES_RT_BUNDLE or echoes-mini]",
 )
 
+start_option = click.option(
+    "--start",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Where the clip begins in a longer sound.",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:

@@ -14,14 +14,16 @@ export const TINY_BUNDLE = `${REPOSITORY}tests/fixtures/tiny_bundle`;
 export const TEST_BUNDLE = process.env["ECHOES_RT_TEST_BUNDLE"] ?? TINY_BUNDLE;
 export const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url));
 
-/** Asks the Python runtime, once for all tests; ECHOES_RT_PYTHON names its Python. */
+/** Of the Python runtime. */
+export const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
+export const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
+
+/** Asks the Python runtime, once for all tests. */
 export function setup(): void {
-  const python = process.env["ECHOES_RT_PYTHON"] ?? "python3";
   const script = `${REPOSITORY}tests/web/make_expected.py`;
-  execFileSync(python, [script, TEST_BUNDLE, EXPECTED, process.env["ECHOES_RT_SEEDS"] ?? "50"], {
-    env: { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` },
-    stdio: "inherit",
-  });
+  const seeds = process.env["ECHOES_RT_SEEDS"] ?? "50";
+  const options = { env: ENVIRONMENT, stdio: "inherit" } as const;
+  execFileSync(PYTHON, [script, TEST_BUNDLE, EXPECTED, seeds], options);
 }
 
 /* eslint-disable-next-line -- JSON of our own making, checked by what is compared with it */

@@ -13,7 +13,7 @@ export interface Plan {
 }
 
 /** Fraction of tokens still masked: 1 at progress 0, 0 at 1 (MaskGIT, section 3.3). */
-export function maskRatio(progress: number): number {
+function maskRatio(progress: number): number {
   return Math.cos(0.5 * Math.PI * progress);
 }
 

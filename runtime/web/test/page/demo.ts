@@ -8,19 +8,16 @@ import { createInterface } from "node:readline";
 import { chromium, type Browser } from "playwright-core";
 import type { TestProject } from "vitest/node";
 
-import { REPOSITORY } from "../fixtures";
+import { ENVIRONMENT, PYTHON, REPOSITORY } from "../fixtures";
 
-export const BUNDLE = process.env["ECHOES_RT_BUNDLE"] ?? "echoes-mini";
+const BUNDLE = process.env["ECHOES_RT_BUNDLE"] ?? "echoes-mini";
 
-export const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
 const CHROMIUMS = [
   process.env["ECHOES_RT_CHROMIUM"],
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",
 ];
-
-export const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
 
 export async function startDemo(port = 0): Promise<{ url: string; process: ChildProcess }> {
   const args = ["-m", "echoes_rt", "demo", "--port", String(port), "--bundle", BUNDLE];
