@@ -180,6 +180,39 @@ def mel_codec(index: Path, ear: Path | None, **options: Any) -> None:
         train_mel_codec(run, clips, config, ear)
 
 
+@main.command("mel-decoder")
+@index_option
+@click.option(
+    "--codec",
+    required=True,
+    help="Run or bundle of the mel codec whose decoder is to be better; its codes stay.",
+)
+@ear_option
+@run_options
+def mel_decoder(index: Path, codec: str, ear: Path | None, **options: Any) -> None:
+    """Train the decoder of a mel codec alone.
+
+    Discriminators look at what a pretrained network of pictures (extra teacher) sees in log-mels.
+    The run takes the place of the codec's: tokens and transformers of the codec stay good.
+
+    Example: echoes-train mel-decoder --index data/index.jsonl --codec runs/mel
+    --out runs/mel-decoder
+    """
+    from echoes_training.bundles import open_source
+    from echoes_training.config import to_dict
+    from echoes_training.data.index import read_index
+    from echoes_training.stages.mel_decoder import mel_codec_of, of_codec, train_mel_decoder
+    from echoes_training.stages.settings import Asked, configure, save_settings
+
+    asked = Asked(command="mel-decoder", start_from=codec, start_option="--codec", **options)
+    start = mel_codec_of(open_source(codec))
+    config = of_codec(configure(asked), start)
+    clips = read_index(index)
+    facts = {"stage": "mel_codec", "config": to_dict(config), "start_from": codec}
+    save_settings(asked, config.loop, facts)
+    train_mel_decoder(asked.run, clips, config, start, ear)
+
+
 @main.command()
 @index_option
 @ear_option

@@ -13,6 +13,7 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
+from echoes_training.models.teacher import TEACHERS
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -79,10 +80,6 @@ class DataConfig:
     """
 
     resident: bool = False
-
-
-NEVER = 10**9
-"""A step that no run reaches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +172,6 @@ class MelCodecStageConfig(_AdversarialStageConfig):
         labelled_share: of the segments, how many are drawn by label; the rest from all clips.
         discriminator_rate: their learning rate, as a multiple of the codec's: at the same rate they
             fall behind it, and no texture is asked for.
-        codes_fixed_from: the first step in which only the decoder learns, so that a transformer
-            may be trained on the codes meanwhile.
     """
 
     model: MelCodecConfig
@@ -184,7 +179,6 @@ class MelCodecStageConfig(_AdversarialStageConfig):
     segment_frames: int
     labelled_share: float = 0.5
     discriminator_rate: float = 2.5
-    codes_fixed_from: int = NEVER
     loss_weights: dict[str, float] = field(
         default_factory=lambda: {
             "bins": 2.0,
@@ -206,6 +200,35 @@ class MelCodecStageConfig(_AdversarialStageConfig):
                 f"segment_frames must be a multiple of 16 up to {self.mel.n_frames}, "
                 f"got {self.segment_frames}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MelDecoderStageConfig(MelCodecStageConfig):
+    """Training of a mel codec's decoder alone: the codes stay, so that a transformer may, too.
+
+    The shape, the mel and the pictures are the codec's.
+
+    Attributes:
+        teacher: a name of ``models.teacher.TEACHERS``: discriminators judge what it sees.
+        loss_weights: how strongly each loss pulls at the decoded log-mel (``losses.balanced``).
+    """
+
+    teacher: str
+    loss_weights: dict[str, float] = field(
+        default_factory=lambda: {
+            "blurred": 1.0,
+            "adversarial": 1.0,
+            "feature_statistics": 0.5,
+            "projected_adversarial": 1.5,
+            "projected_feature_matching": 0.5,
+            "projected_feature_statistics": 0.5,
+        }
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.teacher not in TEACHERS:
+            raise ValueError(f"teacher must be one of {', '.join(TEACHERS)}, got {self.teacher!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

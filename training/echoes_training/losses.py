@@ -22,6 +22,19 @@ def total(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     return sum(parts[1:], parts[0])
 
 
+def balanced(losses: dict[str, Tensor], weights: dict[str, float], at: Tensor) -> Tensor:
+    """The gradient at ``at``, to which each loss gives a part as long as its weight says.
+
+    However sharp a discriminator becomes, its say stays the same (the balancer of EnCodec, arXiv
+    2210.13438). A loss without a weight is a KeyError.
+    """
+    whole = torch.zeros_like(at)
+    for name, loss in losses.items():
+        (gradient,) = torch.autograd.grad(loss, at, retain_graph=True)
+        whole += weights[name] / (gradient.norm() + 1e-12) * gradient
+    return whole
+
+
 class Judgement(nn.Module):
     """The own loss of discriminators that give one ``Verdict`` each."""
 
@@ -29,30 +42,38 @@ class Judgement(nn.Module):
         super().__init__()
         self.critic = critic
 
-    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
-        pairs = zip(self.critic(real), self.critic(fake), strict=True)
+    def forward(self, real: Tensor, fake: Tensor, *given: Tensor) -> Tensor:
+        """``given`` is what the discriminators know beside either."""
+        pairs = zip(self.critic(real, *given), self.critic(fake, *given), strict=True)
         return torch.stack([discriminator_hinge(r[0], f[0]) for r, f in pairs]).mean()
 
 
 def fool(
-    critic: nn.Module, fake: Tensor, real: Tensor | None = None, *, texture: bool = False
+    critic: nn.Module,
+    fake: Tensor,
+    real: Tensor | None = None,
+    *given: Tensor,
+    texture: bool = False,
 ) -> dict[str, Tensor]:
     """What the discriminators ask of ``fake``; they learn nothing from it.
 
     With ``real`` also that their features of both match, and with ``texture`` the statistics of
-    these, whose last dimension is time.
+    these, whose last dimension is time. ``given`` is what they know beside either.
     """
-    critic.requires_grad_(False)
-    fake_verdicts: list[Verdict] = critic(fake)
+    learning = [parameter for parameter in critic.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    fake_verdicts: list[Verdict] = critic(fake, *given)
     losses = {"adversarial": [generator_hinge(scores) for scores, _ in fake_verdicts]}
     if real is not None:
         with torch.no_grad():
-            real_verdicts: list[Verdict] = critic(real)
+            real_verdicts: list[Verdict] = critic(real, *given)
         pairs = [(r[1], f[1]) for r, f in zip(real_verdicts, fake_verdicts, strict=True)]
         losses["feature_matching"] = [feature_matching(*pair) for pair in pairs]
         if texture:
             losses["feature_statistics"] = [feature_statistics(*pair) for pair in pairs]
-    critic.requires_grad_(True)
+    for parameter in learning:
+        parameter.requires_grad_(True)
     return {name: torch.stack(values).mean() for name, values in losses.items()}
 
 

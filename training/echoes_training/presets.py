@@ -12,6 +12,7 @@ from echoes_training.config import (
     ImageCodecStageConfig,
     LoopConfig,
     MelCodecStageConfig,
+    MelDecoderStageConfig,
     TransformerStageConfig,
     VocoderStageConfig,
     VQGANStageConfig,
@@ -32,9 +33,24 @@ class Preset:
     layout: TokenLayout
     image_codec: ImageCodecStageConfig | VQGANStageConfig
     mel_codec: MelCodecStageConfig | VQGANStageConfig
+    mel_decoder: MelDecoderStageConfig | None = None
     vocoder: VocoderStageConfig
     transformer: TransformerStageConfig
     distill: DistillStageConfig
+
+
+def _mel_decoder(codec: MelCodecStageConfig, loop: LoopConfig) -> MelDecoderStageConfig:
+    """Of the same codec, on the same segments."""
+    return MelDecoderStageConfig(
+        loop=loop,
+        model=codec.model,
+        image=codec.image,
+        mel=codec.mel,
+        segment_frames=codec.segment_frames,
+        discriminator_width=codec.discriminator_width,
+        adversarial_start=1 if loop.steps < 100 else 80,
+        teacher="efficientnet-lite0",
+    )
 
 
 def _tiny() -> Preset:
@@ -107,6 +123,21 @@ def _edge_tiny() -> Preset:
     tiny = _tiny()
     image, mel, loop = tiny.image, tiny.mel, tiny.vocoder.loop
     layout = dataclasses.replace(tiny.layout, audio=Grid(height=2, width=2, codebook_size=32))
+    mel_codec = MelCodecStageConfig(
+        loop=loop,
+        model=MelCodecConfig(
+            rows=2,
+            channels=(4, 4, 6, 6),
+            decoder_channels=(4, 4, 6, 6),
+            mixer=4,
+            levels=(4, 4, 2),
+        ),
+        image=image,
+        mel=mel,
+        segment_frames=32,
+        discriminator_width=4,
+        adversarial_start=2,
+    )
     return dataclasses.replace(
         tiny,
         layout=layout,
@@ -133,21 +164,8 @@ def _edge_tiny() -> Preset:
             discriminator_width=4,
             adversarial_start=3,
         ),
-        mel_codec=MelCodecStageConfig(
-            loop=loop,
-            model=MelCodecConfig(
-                rows=2,
-                channels=(4, 4, 6, 6),
-                decoder_channels=(4, 4, 6, 6),
-                mixer=4,
-                levels=(4, 4, 2),
-            ),
-            image=image,
-            mel=mel,
-            segment_frames=32,
-            discriminator_width=4,
-            adversarial_start=2,
-        ),
+        mel_codec=mel_codec,
+        mel_decoder=_mel_decoder(mel_codec, loop),
         transformer=dataclasses.replace(tiny.transformer, layout=layout),
     )
 
@@ -159,6 +177,26 @@ def _mini() -> Preset:
     layout = TokenLayout(
         image=Grid(height=8, width=8, codebook_size=1024),
         audio=Grid(height=10, width=27, codebook_size=1024),
+    )
+    mel_codec = MelCodecStageConfig(
+        loop=LoopConfig(
+            steps=12_000,
+            batch_size=12,
+            learning_rate=4e-4,
+            betas=(0.5, 0.9),
+            ema_decay=0.995,
+        ),
+        model=MelCodecConfig(
+            rows=10,
+            channels=(24, 48, 96, 192),
+            decoder_channels=(32, 64, 96, 192),
+            mixer=192,
+        ),
+        image=image,
+        mel=mel,
+        segment_frames=208,
+        discriminator_width=24,
+        adversarial_start=300,
     )
     return Preset(
         image=image,
@@ -189,25 +227,17 @@ def _mini() -> Preset:
             discriminator_width=32,
             adversarial_start=5000,
         ),
-        mel_codec=MelCodecStageConfig(
-            loop=LoopConfig(
-                steps=12_000,
-                batch_size=12,
+        mel_codec=mel_codec,
+        mel_decoder=_mel_decoder(
+            mel_codec,
+            LoopConfig(
+                steps=1200,
+                batch_size=8,
                 learning_rate=4e-4,
-                betas=(0.5, 0.9),
-                ema_decay=0.995,
+                betas=(0.5, 0.95),
+                warmup_steps=50,
+                ema_decay=0.998,
             ),
-            model=MelCodecConfig(
-                rows=10,
-                channels=(24, 48, 96, 192),
-                decoder_channels=(32, 64, 96, 192),
-                mixer=192,
-            ),
-            image=image,
-            mel=mel,
-            segment_frames=208,
-            discriminator_width=24,
-            adversarial_start=300,
         ),
         vocoder=VocoderStageConfig(
             loop=LoopConfig(
@@ -338,7 +368,15 @@ def _large() -> Preset:
 def _edge(model: TransformerConfig) -> Preset:
     """Ten seconds for small machines: a pretrained trunk for pictures, and mini's decoders."""
     base, mini = _base(), _mini()
+    assert isinstance(mini.mel_codec, MelCodecStageConfig)
     layout = dataclasses.replace(base.layout, audio=Grid(height=10, width=53, codebook_size=1024))
+    mel_codec = dataclasses.replace(
+        mini.mel_codec,
+        mel=base.mel,
+        loop=LoopConfig(
+            steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
+        ),
+    )
     return dataclasses.replace(
         base,
         layout=layout,
@@ -365,13 +403,8 @@ def _edge(model: TransformerConfig) -> Preset:
             discriminator_width=64,
             adversarial_start=150_000,
         ),
-        mel_codec=dataclasses.replace(
-            mini.mel_codec,
-            mel=base.mel,
-            loop=LoopConfig(
-                steps=200_000, batch_size=32, learning_rate=3e-4, betas=(0.5, 0.9), ema_decay=0.999
-            ),
-        ),
+        mel_codec=mel_codec,
+        mel_decoder=_mel_decoder(mel_codec, dataclasses.replace(mel_codec.loop, steps=20_000)),
         vocoder=dataclasses.replace(base.vocoder, model=mini.vocoder.model),
         transformer=dataclasses.replace(
             base.transformer, model=model, layout=layout, context_mask=0.5

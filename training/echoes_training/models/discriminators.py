@@ -1,4 +1,4 @@
-"""Discriminators of pictures and mels by patches; of waveforms by period and by spectrogram."""
+"""Discriminators: patches, what a pretrained network sees, and waveforms in two ways."""
 
 import itertools
 
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from echoes_training.losses import Verdict
+from echoes_training.models.teacher import Teacher
 
 PERIODS = (2, 3, 5, 7, 11)
 WINDOWS = (512, 1024, 2048)
@@ -30,6 +31,65 @@ class PatchDiscriminator(nn.Module):
 
     def forward(self, x: Tensor) -> list[Verdict]:
         return [(self.layers(x), [])]
+
+
+class ProjectedDiscriminator(nn.Module):
+    """Judges what a pretrained network sees of a log-mel, map by map (arXiv 2111.01007).
+
+    (B, 1, H, W) and the codes' levels (B, D, h, w) to one verdict for each map of the ``teacher``,
+    which does not learn. It tells decoded from real where patches trained from nothing do not.
+    """
+
+    def __init__(self, teacher: Teacher, levels: int, width: int = 64) -> None:
+        super().__init__()
+        self.teacher = teacher.requires_grad_(False)
+        self.heads = nn.ModuleList(_Head(n, levels, width) for n in teacher.channels)
+        for i, n in enumerate(teacher.channels):
+            self.register_buffer(f"mean{i}", torch.zeros(n, 1, 1))
+            self.register_buffer(f"deviation{i}", torch.ones(n, 1, 1))
+
+    def seen(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The teacher's maps; at twice the size, as its first layers halve it twice."""
+        larger = F.interpolate(x.float(), scale_factor=2.0, mode="bilinear")
+        maps: tuple[Tensor, ...] = self.teacher(larger.expand(-1, 3, -1, -1))
+        return maps
+
+    @torch.no_grad()
+    def measure(self, x: Tensor) -> None:
+        """Sets by what the maps are standardised, channel by channel."""
+        for i, features in enumerate(self.seen(x)):
+            self.get_buffer(f"mean{i}").copy_(features.mean(dim=(0, 2, 3))[:, None, None])
+            spread = features.std(dim=(0, 2, 3))[:, None, None]
+            self.get_buffer(f"deviation{i}").copy_(spread + 0.05)
+
+    def forward(self, x: Tensor, z: Tensor) -> list[Verdict]:
+        verdicts = []
+        for i, (head, features) in enumerate(zip(self.heads, self.seen(x), strict=True)):
+            h = (features - self.get_buffer(f"mean{i}")) / self.get_buffer(f"deviation{i}")
+            verdicts.append((head(h, z), [h]))
+        return verdicts
+
+
+class _Head(nn.Module):
+    """(B, channels, H, W) beside levels of codes to scores (B, 1, H, W)."""
+
+    def __init__(self, channels: int, levels: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(channels, width, 1)
+        self.given = nn.Conv2d(levels + 1, width, 1)
+        self.layers = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
+        self.last = nn.Conv2d(width, 1, 3, padding=1)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        z = F.adaptive_avg_pool2d(
+            z, (x.shape[2], x.shape[3])
+        )  # repeats, where a map is finer than the codes
+        rows = torch.linspace(-1, 1, x.shape[2], device=x.device, dtype=x.dtype)
+        height = rows[None, None, :, None].expand(len(x), 1, -1, x.shape[3])
+        h = F.leaky_relu(self.features(x) + self.given(torch.cat([z, height], dim=1)), 0.2)
+        for layer in self.layers:
+            h = h + F.leaky_relu(layer(h), 0.2)
+        return self.last(h)
 
 
 def _run(layers: nn.ModuleList, last: nn.Module, x: Tensor) -> Verdict:

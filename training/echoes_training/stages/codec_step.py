@@ -41,11 +41,11 @@ def learn(
     return {**mean(rows), "train/grad_norm": norm}, beside
 
 
-def teach(judge: Learner, step: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> Measures:
+def teach(judge: Learner, step: int, pairs: Sequence[tuple[Tensor, ...]]) -> Measures:
     """One step of the discriminators (a ``Judgement``) on what is real and what was made of it."""
     verdicts: list[Measures] = []
 
-    def loss_of(pair: tuple[Tensor, Tensor]) -> Tensor:
+    def loss_of(pair: tuple[Tensor, ...]) -> Tensor:
         with autocast(judge.loop.precision, judge.processes.device):
             verdict: Tensor = judge(*pair)
         verdicts.append(measured({"discriminator": verdict}))

@@ -14,11 +14,10 @@ from echoes_training.data.index import Clip
 from echoes_training.device import (
     autocast,
     channels_last,
-    full_precision,
     step_generator,
     to_device,
 )
-from echoes_training.ema import Average, averages
+from echoes_training.ema import averages
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.losses import Judgement, fool
 from echoes_training.models.codec import draw_noise
@@ -44,16 +43,10 @@ class Reconstruction(nn.Module):
         super().__init__()
         self.codec = codec
 
-    def forward(
-        self, x: Tensor, noise: Tensor, codes_fixed: bool
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, 1, H, W) decoded, and how unevenly the codes are used, where they may change."""
-        if not codes_fixed:
-            decoded, z = self.codec(x, noise)
-            return decoded, {"unevenness": unevenness(z)}
-        with torch.no_grad(), full_precision(x.device):
-            codes = self.codec.encode(x)
-        return self.codec.decode(codes, noise), {}
+    def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 1, H, W) decoded, and how unevenly the codes are used."""
+        decoded, z = self.codec(x, noise)
+        return decoded, {"unevenness": unevenness(z)}
 
 
 def unevenness(z: Tensor) -> Tensor:
@@ -78,7 +71,6 @@ def train_mel_codec(
     loop = config.loop
     processes = Processes(loop.device)
     device = processes.device
-    places = processes.parts(loop.batch_size, loop.accumulate)
     torch.manual_seed(loop.seed)
     segments = Segments(clips, config, device)
     hearing = Hearing(clips, segments.store, ear)
@@ -88,7 +80,7 @@ def train_mel_codec(
     codec = channels_last(codec)
     critic = channels_last(MelDiscriminator(config.mel.n_mels, config.discriminator_width))
     critic = critic.to(device)
-    learner = Learner(Reconstruction(codec), loop, processes, may_idle=True)
+    learner = Learner(Reconstruction(codec), loop, processes)
     rate = config.discriminator_rate * loop.learning_rate
     judge = Learner(Judgement(critic), dataclasses.replace(loop, learning_rate=rate), processes)
     state = TrainState(
@@ -97,36 +89,19 @@ def train_mel_codec(
         averages=averages({CODEC: codec}, loop.ema_decay),
     )
 
-    def noise_of(step: int, members: range) -> Tensor:
-        """Each sample's own, whoever computes it."""
-        grid = codec.grid(config.mel.n_mels, config.segment_frames)
-        drawn = draw_noise(codec, grid, loop.batch_size, step_generator(loop.seed, step))
-        assert drawn is not None
-        return to_device(drawn[members], device)
-
-    def make(step: int) -> list[tuple[Tensor, Tensor]]:
-        parts = []
-        for members in places:
-            sounds = segments.batch(loop.seed, step, members)
-            x = mel(sounds)[:, None].contiguous(memory_format=torch.channels_last)
-            parts.append((x, noise_of(step, members)))
-        return parts
-
-    parts_of = Prefetch(make, loop.steps, device)
+    material = Material(codec, segments, mel, config, processes)
+    parts_of = Prefetch(material.parts, loop.steps, device)
 
     def step_once(step: int) -> Measures:
         is_adversarial = step >= config.adversarial_start
-        codes_fixed = step >= config.codes_fixed_from
-        if step == config.codes_fixed_from and CODEC in state.averages:
-            _take_average(codec.encoder, "encoder.", state.averages[CODEC])
 
         def losses_of(
             part: tuple[Tensor, Tensor],
         ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
             x, noise = part
             with autocast(loop.precision, device):
-                fake, losses = learner(x, noise, codes_fixed)
-                losses |= _distances(x, fake.float())
+                fake, losses = learner(x, noise)
+                losses |= distances(x, fake.float())
                 if is_adversarial:
                     losses |= fool(critic, fake, x, texture=True)
             return losses, (x, fake.detach().float())
@@ -134,37 +109,71 @@ def train_mel_codec(
         measures, pairs = learn(learner, step, parts_of(step), config.loss_weights, losses_of)
         return {**measures, **teach(judge, step, pairs)} if is_adversarial else measures
 
-    @torch.no_grad()
     def evaluate(step: int) -> Scalars:
-        """Errors on validation clips, codes in use, what the ear hears, a sheet and sounds."""
-        real = mel(hearing.samples.to(device))[:, None]
-        grid = codec.grid(*real.shape[2:])
-        noise = draw_noise(codec, grid, len(real), step_generator(loop.seed, 0))
-        assert noise is not None
-        codes = torch.cat([codec.encode(part) for part in real.split(8)])
-        pairs = zip(codes.split(8), noise.to(device).split(8), strict=True)
-        fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
-        sounds = torch.cat([griffin_lim(part[:, 0], config.mel) for part in fake.split(8)])
-        if processes.is_main:
-            mels = (real[:, 0], fake[:, 0])
-            write_samples(run, step, mels, (hearing.samples, sounds), config.mel)
-        distances = {f"validation/{k}": v.item() for k, v in _distances(real, fake).items()}
-        return {
-            **distances,
-            **code_use(codes, grid.codebook_size),
-            **hearing.heard(sounds),
-        }
+        return decoded_well(run, step, codec, mel, hearing, processes)
 
     train(run, loop, state, processes, step_once, evaluate)
 
 
+class Material:
+    """What a training of a mel codec sees in a step: log-mels, and noise to decode them with."""
+
+    def __init__(
+        self,
+        codec: MelCodec,
+        segments: Segments,
+        mel: MelSpectrogram,
+        config: MelCodecStageConfig,
+        processes: Processes,
+    ) -> None:
+        self.codec = codec
+        self.segments = segments
+        self.mel = mel
+        self.loop = config.loop
+        self.grid = codec.grid(config.mel.n_mels, config.segment_frames)
+        self.places = processes.parts(self.loop.batch_size, self.loop.accumulate)
+
+    def parts(self, step: int) -> list[tuple[Tensor, Tensor]]:
+        """(b, 1, H, W) and noise of each part; each sample has its own, whoever computes it."""
+        parts = []
+        seed, size = self.loop.seed, self.loop.batch_size
+        for members in self.places:
+            sounds = self.segments.batch(seed, step, members)
+            x = self.mel(sounds)[:, None].contiguous(memory_format=torch.channels_last)
+            noise = draw_noise(self.codec, self.grid, size, step_generator(seed, step))
+            assert noise is not None
+            parts.append((x, to_device(noise[members], x.device)))
+        return parts
+
+
 @torch.no_grad()
-def _take_average(module: nn.Module, prefix: str, average: Average) -> None:
-    """The averaged weights are what is used, so they are what stays when the codes are fixed."""
-    for name, parameter in module.named_parameters():
-        parameter.copy_(average.tensors[prefix + name])
+def decoded_well(
+    run: Path,
+    step: int,
+    codec: MelCodec,
+    mel: MelSpectrogram,
+    hearing: Hearing,
+    processes: Processes,
+) -> Scalars:
+    """Errors on validation clips, codes in use, what the ear hears; writes a sheet and sounds."""
+    real = mel(hearing.samples.to(processes.device))[:, None]
+    grid = codec.grid(*real.shape[2:])
+    noise = draw_noise(codec, grid, len(real), step_generator(0, 0))
+    assert noise is not None
+    codes = torch.cat([codec.encode(part) for part in real.split(8)])
+    pairs = zip(codes.split(8), noise.to(real.device).split(8), strict=True)
+    fake = torch.cat([codec.decode(*pair).float() for pair in pairs])
+    sounds = torch.cat([griffin_lim(part[:, 0], mel.spec) for part in fake.split(8)])
+    if processes.is_main:
+        mels = (real[:, 0], fake[:, 0])
+        write_samples(run, step, mels, (hearing.samples, sounds), mel.spec)
+    return {
+        **{f"validation/{name}": value.item() for name, value in distances(real, fake).items()},
+        **code_use(codes, grid.codebook_size),
+        **hearing.heard(sounds),
+    }
 
 
-def _distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+def distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
     blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
     return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}

@@ -83,7 +83,13 @@ def configure(asked: Asked, start: Source | None = None) -> Any:
     """
     saved = _saved(asked)
     if saved is None:
-        config = getattr(PRESETS[asked.preset or DEFAULT_PRESET], asked.stage)
+        preset = asked.preset or DEFAULT_PRESET
+        config = getattr(PRESETS[preset], asked.stage)
+        if config is None:
+            raise InputError(
+                f"preset {preset} has no {asked.command}: its codec's decoder draws nothing; pass "
+                "another --preset"
+            )
         if start is not None:
             config = finetuning(config, start)
         config = override(config, asked.assignments)
@@ -102,7 +108,12 @@ def save_settings(asked: Asked, loop: LoopConfig, facts: Mapping[str, Any]) -> N
     if processes.is_main:
         saved = _saved(asked)
         if saved is None:
-            values = {"stage": asked.stage, **facts, "preset": asked.preset or DEFAULT_PRESET}
+            values = {
+                "stage": asked.stage,
+                "command": asked.command,
+                **facts,
+                "preset": asked.preset or DEFAULT_PRESET,
+            }
         else:
             values = {**saved, key: facts[key]}
         checkpoint.save_config(asked.run, values)
@@ -171,9 +182,7 @@ def _checked(asked: Asked, saved: dict[str, Any]) -> dict[str, Any]:
 
 def _command(saved: Mapping[str, Any]) -> str:
     """The command that makes such a run."""
-    if "distill" in saved:
-        return "distill"
-    return str(saved.get("stage")).replace("_", "-")
+    return str(saved.get("command", saved.get("stage"))).replace("_", "-")
 
 
 def _continued(asked: Asked, saved: Mapping[str, Any]) -> Any:
