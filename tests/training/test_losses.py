@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from echoes_training.losses import (
+    balanced,
     discriminator_hinge,
     feature_matching,
     multi_resolution_stft,
@@ -17,6 +18,15 @@ def test_total_is_the_weighted_sum_and_refuses_a_loss_without_weight() -> None:
     assert total(losses, {"a": 10.0, "b": 1.0}) == 23.0
     with pytest.raises(KeyError):
         total(losses, {"a": 1.0})
+
+
+def test_balanced_losses_pull_by_their_weights_however_large_they_are() -> None:
+    at = torch.tensor([1.0, 2.0], requires_grad=True)
+    losses = {"a": 1e6 * at[0], "b": 1e-3 * at[1]}
+    gradient = balanced(losses, {"a": 3.0, "b": 0.5}, at)
+    torch.testing.assert_close(gradient, torch.tensor([3.0, 0.5]))
+    with pytest.raises(KeyError):
+        balanced({"c": at.sum()}, {"a": 1.0}, at)
 
 
 def test_hinge_is_zero_for_a_sure_and_right_discriminator() -> None:

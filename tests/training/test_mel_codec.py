@@ -4,20 +4,22 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.runs import metrics, train
+from tests.training.runs import invoke, metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training.checkpoint import newest
 from echoes_training.evaluate.griffin_lim import griffin_lim
 from echoes_training.evaluate.pitch import kept_within_a_semitone, pitches
-from echoes_training.losses import feature_statistics
+from echoes_training.losses import Judgement, feature_statistics, fool
 from echoes_training.models.codec import draw_noise
+from echoes_training.models.discriminators import ProjectedDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.mel_codec import FiniteScalarQuantizer, MelCodec, MelDiscriminator
+from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.presets import PRESETS
-from echoes_training.stages.mel_codec import Reconstruction, unevenness
+from echoes_training.stages.codecs import codec_of_run
+from echoes_training.stages.mel_codec import unevenness
 from echoes_training.stages.vocoder import vocoder_of_run
 
 CONFIG = PRESETS["edge-tiny"].mel_codec.model
@@ -162,33 +164,62 @@ def test_codes_of_another_training_are_told_by_the_codebook(codec: MelCodec) -> 
     assert not torch.allclose(codec.codebook, MelCodec(CONFIG).codebook)
 
 
-def test_once_fixed_the_codes_are_those_of_the_averaged_encoder(
-    media_index: Path, tmp_path: Path
+def test_a_decoder_is_trained_alone_and_takes_its_codecs_place(
+    media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "run"
-    for steps in ("3", "6"):
-        train(
-            *("mel-codec", "--index", media_index, "--out", run, "--preset", "edge-tiny"),
-            *("--set", "codes_fixed_from=3"),
-            *("--set", f"loop.steps={steps}", "--set", "loop.ema_decay=0.9", "--resume=auto"),
-        )
-        folder = newest(run)
-        assert folder is not None
-        averaged = load_file(folder / "codec_ema.safetensors")
-        if steps == "3":
-            fixed = averaged
-    name = "encoder.stem.weight"
-    assert torch.equal(averaged[name], fixed[name])
-    assert not torch.equal(averaged["decoder.conv_in.weight"], fixed["decoder.conv_in.weight"])
+    monkeypatch.setattr(EfficientNetLite0Teacher, "load_published", lambda _: None)
+    codec, decoder = tmp_path / "codec", tmp_path / "decoder"
+    common = ("--index", media_index, "--preset", "edge-tiny")
+    average = ("--set", "loop.ema_decay=0.5", "--set", "loop.log_every=1")
+    train("mel-codec", *common, "--out", codec, *average)
+    train("mel-decoder", *common, "--codec", codec, "--out", decoder, *average)
+    before, after = (codec_of_run(run).model.state_dict() for run in (codec, decoder))
+    assert all(torch.equal(before[name], after[name]) for name in before if "encoder" in name)
+    assert not torch.equal(before["decoder.conv_in.weight"], after["decoder.conv_in.weight"])
+    last = [row for row in metrics(decoder) if "train/projected" in row][-1]
+    assert {"train/projected_adversarial", "train/blurred", "train/discriminator"} <= {*last}
+    command = ("mel-decoder", *common, "--codec", codec, "--out", decoder, "--resume")
+    train(*command, "--set", "loop.steps=6")
+    assert newest(decoder).name == "step-0000006"  # type: ignore[union-attr]
 
 
-def test_where_codes_are_fixed_only_the_decoder_learns(codec: MelCodec) -> None:
-    x = torch.randn(2, 1, MEL.n_mels, MEL.n_frames)
-    noise = draw_noise(codec, codec.grid(MEL.n_mels, MEL.n_frames), 2)
-    both = Reconstruction(codec)
-    assert torch.allclose(both(x, noise, False)[0], both(x, noise, True)[0], atol=1e-5)
-    for fixed, learns in ((False, True), (True, False)):
-        codec.zero_grad()
-        both(x, noise, fixed)[0].square().mean().backward()
-        assert (codec.encoder.stem.weight.grad is not None) == learns
-        assert codec.decoder.conv_in.weight.grad is not None
+def test_a_codec_whose_decoder_does_not_draw_is_refused(media_index: Path, tmp_path: Path) -> None:
+    run = tmp_path / "vqgan"
+    source = ("--index", media_index)
+    train("mel-codec", *source, "--preset", "tiny", "--out", run)
+    to = ("--codec", run, "--out", tmp_path / "decoder")
+    result = invoke("mel-decoder", *source, "--preset", "edge-tiny", *to)
+    assert result.exit_code == 1
+    assert "VQGAN" in result.stderr
+    result = invoke("mel-decoder", *source, "--preset", "tiny", *to)
+    assert result.exit_code == 1
+    assert "preset tiny" in result.stderr
+
+
+def test_a_projected_discriminator_learns_without_its_teacher() -> None:
+    torch.manual_seed(0)
+    critic = ProjectedDiscriminator(EfficientNetLite0Teacher(), levels=3, width=8)
+    real = torch.randn(4, 1, 16, 32)
+    fake = real.roll(8, dims=2).flip(0) * 0.5
+    z = torch.randn(4, 3, 2, 2)
+    critic.measure(real)
+    judge = Judgement(critic)
+    before = {name: p.clone() for name, p in critic.teacher.named_parameters()}
+    optimizer = torch.optim.Adam([p for p in critic.parameters() if p.requires_grad], lr=3e-3)
+    losses = []
+    for _ in range(12):
+        optimizer.zero_grad()
+        loss = judge(real, fake, z)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert set(fool(critic, fake, real, z, texture=True)) == {
+        "adversarial",
+        "feature_matching",
+        "feature_statistics",
+    }
+    for name, p in critic.teacher.named_parameters():
+        assert not p.requires_grad
+        assert torch.equal(p, before[name])
+    assert all(p.requires_grad for p in critic.heads.parameters())

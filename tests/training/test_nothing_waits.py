@@ -14,7 +14,7 @@ from echoes_training.checkpoint import TrainState
 from echoes_training.config import LoopConfig
 from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.processes import Processes
-from echoes_training.stages import image_codec, mel_codec, transformer, vocoder, vqgan
+from echoes_training.stages import image_codec, mel_codec, mel_decoder, transformer, vocoder, vqgan
 from echoes_training.stages.loop import Measures, Prefetch
 
 aten = torch.ops.aten
@@ -61,6 +61,10 @@ class Reads(TorchDispatchMode):
 STAGES = {
     "image-codec of a VQGAN": (vqgan, ["--set", "adversarial_start=0"]),
     "mel-codec": (mel_codec, ["--preset", "edge-tiny", "--set", "adversarial_start=0"]),
+    "mel-decoder": (
+        mel_decoder,
+        ["--preset", "edge-tiny", "--set", "adversarial_start=0", "--codec", "MEL"],
+    ),
     "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
     "image-codec": (
         image_codec,
@@ -98,6 +102,10 @@ def test_nothing_of_a_step_waits(
 
     module, options = STAGES[stage]
     index = ["--index", str(media_index)]
+    if stage == "mel-decoder":
+        codec = tmp_path / "mel"
+        train("mel-codec", *index, *options[:2], "--out", codec)
+        options = [str(codec) if option == "MEL" else option for option in options]
     monkeypatch.setattr(EfficientNetLite0Teacher, "load_published", lambda _: None)
     monkeypatch.setattr(module, "train", one_step)
     # Samples are drawn ahead; the plain AdamW keeps its counts on the CPU, the fused one does not.

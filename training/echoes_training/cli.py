@@ -205,8 +205,9 @@ def mel_decoder(index: Path, codec: str, ear: Path | None, **options: Any) -> No
     from echoes_training.stages.settings import Asked, configure, save_settings
 
     asked = Asked(command="mel-decoder", start_from=codec, start_option="--codec", **options)
+    config = configure(asked)
     start = mel_codec_of(open_source(codec))
-    config = of_codec(configure(asked), start)
+    config = of_codec(config, start)
     clips = read_index(index)
     facts = {"stage": "mel_codec", "config": to_dict(config), "start_from": codec}
     save_settings(asked, config.loop, facts)
