@@ -40,9 +40,11 @@ echoes-train transformer --tokens "$work/tokens.safetensors" --out "$work/transf
 echoes-train distill --teacher "$work/transformer" --tokens "$work/tokens.safetensors" \
   --out "$work/student" --resume=auto
 wait $vocoder
+echoes-train mel-decoder --index "$index" --codec "$work/mel" --out "$work/mel-decoder" \
+  --resume=auto
 
 rm -rf "$work/echoes-mini"
-echoes-export bundle --image-codec "$work/image" --mel-codec "$work/mel" \
+echoes-export bundle --image-codec "$work/image" --mel-codec "$work/mel-decoder" \
   --vocoder "$work/vocoder" --transformer "$work/student" --index "$index" \
   --confidence "$work/confidence.safetensors" \
   --name echoes-mini --description "Sounds and pictures of 30 things: animals, weather, machines and instruments; 5 seconds at 22,050 Hz." \
