@@ -22,7 +22,7 @@ endif
 .PHONY: demo test test-runtime test-gpu test-training test-export test-rest oldest hashes check fmt bench web cpp cpp-bench gpu-check gpu-run clean
 
 demo: $(RUNTIME_VENV)/.installed  ## a picture of the repository to its sound, with the bundled model
-	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/dog.jpg out.wav --seed 1
+	$(RUNTIME_VENV)/bin/echoes-rt generate docs/demo/dog.jpg out.wav --seed 2
 
 test: check test-runtime test-gpu test-training test-export test-rest  ## every check, two at a time
 

@@ -38,7 +38,7 @@ def test_a_picture_of_the_demo_sounds_as_it_did_when_it_was_recognised(
 ) -> None:
     spec = model.manifest.mel
     kept = read_audio(picture.with_suffix(".mp3"), spec.sample_rate, n_samples=spec.n_samples)
-    sound, other = (echoes.generate(picture, seed=seed) for seed in (1, 2))
+    sound, other = (echoes.generate(picture, seed=seed) for seed in (2, 1))
     assert sound.confidence is not None
     assert sound.confidence > CONFIDENT
     wanted, made, differs = (

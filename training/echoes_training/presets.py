@@ -272,12 +272,12 @@ def _mini() -> Preset:
         ),
         distill=DistillStageConfig(
             loop=LoopConfig(
-                steps=400,
+                steps=2400,
                 batch_size=24,
                 learning_rate=5e-4,
                 warmup_steps=20,
-                ema_decay=0.99,
-                evaluate_every=100,
+                ema_decay=0.995,
+                evaluate_every=200,
             ),
             # Guidance alone: answers to what the data know in part, without decoding.
             steps=(1,),
