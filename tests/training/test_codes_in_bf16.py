@@ -10,7 +10,7 @@ from echoes_training.models.codec import Codec
 from echoes_training.models.mel_codec import MelCodec
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.mel_codec import Reconstruction
+from echoes_training.stages.mel_decoder import Decoding
 
 TINY = PRESETS["edge-tiny"]
 MEL = TINY.mel
@@ -58,7 +58,7 @@ def test_a_mel_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.MonkeyP
 
     def learn() -> None:
         with bf16():
-            Reconstruction(codec)(x, noise, True)
+            Decoding(codec)(x, noise)
 
     assert torch.equal(decoded_codes(codec, learn, monkeypatch), codec.encode(x))
     with bf16():

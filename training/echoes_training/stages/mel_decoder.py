@@ -66,8 +66,8 @@ class Decoding(nn.Module):
     def forward(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 1, H, W) decoded, and the levels of its codes (B, D, h, w)."""
         with torch.no_grad(), full_precision(x.device):
-            z = self.codec.quantize.lookup(self.codec.encode(x))
-        return self.codec.decoder(z, noise), z
+            codes = self.codec.encode(x)
+        return self.codec.decode(codes, noise), self.codec.quantize.lookup(codes)
 
 
 def train_mel_decoder(
