@@ -172,7 +172,8 @@ def test_a_decoder_is_trained_alone_and_takes_its_codecs_place(
     common = ("--index", media_index, "--preset", "edge-tiny")
     average = ("--set", "loop.ema_decay=0.5", "--set", "loop.log_every=1")
     train("mel-codec", *common, "--out", codec, *average)
-    train("mel-decoder", *common, "--codec", codec, "--out", decoder, *average)
+    result = train("mel-decoder", *common, "--codec", codec, "--out", decoder, *average)
+    assert "echoes-export bundle" in result.stderr
     before, after = (codec_of_run(run).model.state_dict() for run in (codec, decoder))
     assert all(torch.equal(before[name], after[name]) for name in before if "encoder" in name)
     assert not torch.equal(before["decoder.conv_in.weight"], after["decoder.conv_in.weight"])

@@ -63,12 +63,13 @@ def _next_command(stage: str, run: Path) -> str:
     """What a user types when ``stage``, a command's function, has trained ``run``."""
     from echoes_training.checkpoint import config_file, load_config
 
-    kind = stage.split("_")[0]
-    if kind in ("image", "mel"):
-        return f"echoes-train tokenize --{kind}-codec {run} ..., when both codecs are trained"
+    medium, _, part = stage.partition("_")
+    if part == "codec":
+        return f"echoes-train tokenize --{medium}-codec {run} ..., when both codecs are trained"
+    option = "mel-codec" if part == "decoder" else "transformer"
     base = load_config(run).get("start_from")
     if base is not None and not config_file(Path(base)).is_file():
-        return f"echoes-export bundle --base {base} --transformer {run} --out FOLDER"
+        return f"echoes-export bundle --base {base} --{option} {run} --out FOLDER"
     return "echoes-export bundle, when all four models are trained"
 
 
