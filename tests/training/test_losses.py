@@ -21,10 +21,14 @@ def test_total_is_the_weighted_sum_and_refuses_a_loss_without_weight() -> None:
 
 
 def test_balanced_losses_pull_by_their_weights_however_large_they_are() -> None:
-    at = torch.tensor([1.0, 2.0], requires_grad=True)
-    losses = {"a": 1e6 * at[0], "b": 1e-3 * at[1]}
-    gradient = balanced(losses, {"a": 3.0, "b": 0.5}, at)
-    torch.testing.assert_close(gradient, torch.tensor([3.0, 0.5]))
+    at = torch.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    losses = {"a": 1e6 * at[:, 0].square().mean(), "b": 1e-3 * at[:, 1].mean()}
+    weights = {"a": 3.0, "b": 0.5}
+    gradient = balanced(losses, weights, at)
+    torch.testing.assert_close(gradient, torch.tensor([[3.0, 0.5], [3.0, 0.5]]))
+    first = at[:1].detach().requires_grad_()
+    part = {"a": 1e6 * first[:, 0].square().mean(), "b": 1e-3 * first[:, 1].mean()}
+    torch.testing.assert_close(balanced(part, weights, first), gradient[:1])
     with pytest.raises(KeyError):
         balanced({"c": at.sum()}, {"a": 1.0}, at)
 

@@ -13,7 +13,7 @@ from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import TokenLayout
 from echoes_training.models.image_codec import ImageCodecConfig
 from echoes_training.models.mel_codec import MelCodecConfig
-from echoes_training.models.teacher import TEACHERS
+from echoes_training.models.teacher import check_teacher
 from echoes_training.models.transformer import TransformerConfig
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGANConfig
@@ -227,8 +227,7 @@ class MelDecoderStageConfig(MelCodecStageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.teacher not in TEACHERS:
-            raise ValueError(f"teacher must be one of {', '.join(TEACHERS)}, got {self.teacher!r}")
+        check_teacher(self.teacher)
 
 
 @dataclass(frozen=True, kw_only=True)

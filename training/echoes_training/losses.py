@@ -23,15 +23,17 @@ def total(losses: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
 
 
 def balanced(losses: dict[str, Tensor], weights: dict[str, float], at: Tensor) -> Tensor:
-    """The gradient at ``at``, to which each loss gives a part as long as its weight says.
+    """The gradient at ``at`` (B, ...), to which each loss gives a part as long as its weight says.
 
     However sharp a discriminator becomes, its say stays the same (the balancer of EnCodec, arXiv
-    2210.13438). A loss without a weight is a KeyError.
+    2210.13438); here for each sample, so that it does not matter in how many parts a batch comes.
+    A loss without a weight is a KeyError.
     """
     whole = torch.zeros_like(at)
     for name, loss in losses.items():
         (gradient,) = torch.autograd.grad(loss, at, retain_graph=True)
-        whole += weights[name] / (gradient.norm() + 1e-12) * gradient
+        length = gradient.flatten(1).norm(dim=1).view(-1, *[1] * (at.ndim - 1))
+        whole += weights[name] / (length + 1e-12) * gradient
     return whole
 
 

@@ -39,7 +39,9 @@ class Preset:
     distill: DistillStageConfig
 
 
-def _mel_decoder(codec: MelCodecStageConfig, loop: LoopConfig) -> MelDecoderStageConfig:
+def _mel_decoder(
+    codec: MelCodecStageConfig, loop: LoopConfig, adversarial_start: int = 80
+) -> MelDecoderStageConfig:
     """Of the same codec, on the same segments."""
     return MelDecoderStageConfig(
         loop=loop,
@@ -48,7 +50,7 @@ def _mel_decoder(codec: MelCodecStageConfig, loop: LoopConfig) -> MelDecoderStag
         mel=codec.mel,
         segment_frames=codec.segment_frames,
         discriminator_width=codec.discriminator_width,
-        adversarial_start=1 if loop.steps < 100 else 80,
+        adversarial_start=adversarial_start,
         teacher="efficientnet-lite0",
     )
 
@@ -165,7 +167,7 @@ def _edge_tiny() -> Preset:
             adversarial_start=3,
         ),
         mel_codec=mel_codec,
-        mel_decoder=_mel_decoder(mel_codec, loop),
+        mel_decoder=_mel_decoder(mel_codec, loop, adversarial_start=1),
         transformer=dataclasses.replace(tiny.transformer, layout=layout),
     )
 

@@ -12,7 +12,7 @@ from echoes_training.models.attention import Block
 from echoes_training.models.codec import Codec
 from echoes_training.models.conv import ResBlock, group_norm
 from echoes_training.models.quantizer import VectorQuantizer
-from echoes_training.models.teacher import TEACHERS
+from echoes_training.models.teacher import TEACHERS, check_teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +46,7 @@ class ImageCodecConfig:
     architecture: str = "image"
 
     def __post_init__(self) -> None:
-        if self.teacher not in TEACHERS:
-            raise ValueError(f"teacher must be one of {', '.join(TEACHERS)}, got {self.teacher!r}")
+        check_teacher(self.teacher)
         if self.maps < 1:
             raise ValueError(f"maps must be positive, got {self.maps}")
         if self.rows % self.cell or self.columns % self.cell:

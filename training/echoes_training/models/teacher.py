@@ -71,3 +71,9 @@ class EfficientNetLite0Teacher(Teacher):
 
 
 TEACHERS: dict[str, Callable[[], Teacher]] = {"efficientnet-lite0": EfficientNetLite0Teacher}
+
+
+def check_teacher(name: str) -> None:
+    """Raises ValueError if there is no such teacher."""
+    if name not in TEACHERS:
+        raise ValueError(f"teacher must be one of {', '.join(TEACHERS)}, got {name!r}")

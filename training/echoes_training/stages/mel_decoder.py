@@ -136,7 +136,8 @@ def train_mel_decoder(
                     losses |= {f"projected_{name}": loss for name, loss in seen.items()}
             rows.append(measured(losses))
             pairs.append((x, fake.detach(), z))
-            return (decoded.float() * balanced(losses, config.loss_weights, fake)).sum()
+            pull = balanced(losses, config.loss_weights, fake)
+            return (decoded.float() * pull).sum(dim=(1, 2, 3)).mean()
 
         norm = learner.update(step, parts_of(step), loss_of)
         measures = {**mean(rows), "train/grad_norm": norm}
