@@ -36,7 +36,6 @@ sounds[0].save(io.BytesIO(), "flac")
 @pytest.mark.slow
 def test_what_pages_show_and_every_form_of_use_pass_mypy(tmp_path: Path) -> None:
     mypy = pytest.importorskip("mypy.api")
-    pytest.importorskip("PIL")
     files = []
     pages = [block.text for block in blocks(README, DOCS / "use.md", kind="python")]
     for i, code in enumerate([*pages, USES]):

@@ -31,6 +31,7 @@ WHEELS = (
     "click",
     "soundfile",
     "soxr",
+    "pillow",
     "mido",
     "cffi",
     "pycparser",

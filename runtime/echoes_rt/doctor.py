@@ -24,6 +24,7 @@ from echoes_rt.nvidia.doctor import examine_gpu
 _PACKAGES = {
     "numpy": "numpy",
     "opencv-python-headless": "cv2",
+    "pillow": "PIL.Image",
     "soundfile": "soundfile",
     "soxr": "soxr",
     "click": "click",

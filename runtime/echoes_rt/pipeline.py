@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.io.arrays import PilImage
 from echoes_rt.io.image import RgbArray
 from echoes_rt.io.source_file import MemoryFile
 from echoes_rt.io.sources import (
@@ -54,7 +54,7 @@ class Echoes(Model):
 
     @overload
     def generate(
-        self, source: PilImage, *, duration: float | None = None, **options: Unpack[Options]
+        self, source: Image.Image, *, duration: float | None = None, **options: Unpack[Options]
     ) -> Sound: ...
     @overload
     def generate(

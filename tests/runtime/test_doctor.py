@@ -76,13 +76,13 @@ def write_fatbin(path: Path, machine_code: list[int], ptx: list[int]) -> None:
 
 def test_packages_that_do_not_load_are_problems() -> None:
     code = (
-        "import sys; sys.modules.update(cv2=None, soundfile=None, soxr=None); "
+        "import sys; sys.modules.update(cv2=None, PIL=None, soundfile=None, soxr=None); "
         "from echoes_rt.cli import main; main()"
     )
     command = [sys.executable, "-c", code, "doctor", "--json"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (1, "")
-    packages = ("opencv-python-headless", "soundfile", "soxr")
+    packages = ("opencv-python-headless", "pillow", "soundfile", "soxr")
     for package, problem in zip(packages, json.loads(result.stdout)["problems"], strict=True):
         assert problem.startswith(f"{package} cannot be imported (")
         assert problem.endswith(f"; pip install --force-reinstall {package}")

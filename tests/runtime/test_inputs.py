@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from echoes_rt import Echoes, InputError, Picture, Sound
 from echoes_rt.io.image import read_image
@@ -59,21 +60,19 @@ def test_a_picture_in_any_form_gives_what_its_file_gives(
 def test_a_pil_picture_gives_what_its_file_gives(
     mode: str, echoes: Echoes, smooth: Path, tmp_path: Path
 ) -> None:
-    image = pytest.importorskip("PIL.Image")
-    image.open(smooth).convert(mode).save(tmp_path / "other.png")
+    Image.open(smooth).convert(mode).save(tmp_path / "other.png")
     expected = echoes.generate(tmp_path / "other.png", seed=1).codes
-    made = echoes.generate(image.open(tmp_path / "other.png"), seed=1)
+    made = echoes.generate(Image.open(tmp_path / "other.png"), seed=1)
     np.testing.assert_array_equal(made.codes, expected)
 
 
 def test_a_pil_picture_is_turned_upright(echoes: Echoes, smooth: Path, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
-    exif = image.Exif()
+    exif = Image.Exif()
     exif[274] = 6
-    image.open(smooth).save(tmp_path / "turned.png", exif=exif)
+    Image.open(smooth).save(tmp_path / "turned.png", exif=exif)
     expected = echoes.encode_image(tmp_path / "turned.png")
     np.testing.assert_array_equal(
-        echoes.encode_image(image.open(tmp_path / "turned.png")), expected
+        echoes.encode_image(Image.open(tmp_path / "turned.png")), expected
     )
     assert (expected != echoes.encode_image(smooth)).any()
 

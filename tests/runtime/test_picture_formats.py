@@ -1,11 +1,10 @@
 """Pictures as other people's programs write them: formats, transparency, bounds."""
 
-import re
 import struct
 import sys
-import threading
 import time
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from tests.runtime.test_image import (
     BLUE,
     GREEN,
@@ -27,11 +27,8 @@ from tests.runtime.test_image import (
 )
 
 from echoes_rt.errors import BackendError, InputError
-from echoes_rt.io import image
+from echoes_rt.io import picture_file
 from echoes_rt.io.image import read_image
-from echoes_rt.io.picture_headers import read_header
-from echoes_rt.io.picture_headers.av1 import largest_frame
-from echoes_rt.io.picture_headers.hevc import largest_configured, largest_picture
 
 WHITE = [255, 255, 255]
 
@@ -42,21 +39,29 @@ def read(data: bytes, tmp_path: Path) -> NDArray[np.uint8]:
     return read_image(path)
 
 
-def needs(suffix: str) -> None:
-    if not cv2.haveImageWriter(f"x{suffix}"):
-        pytest.skip(f"this OpenCV has no {suffix}")
+def saved(format: str, mode: str = "RGB", **options: Any) -> bytes:
+    """By Pillow, which writes more formats than every OpenCV."""
+    file = BytesIO()
+    Image.fromarray(quarters()).convert(mode).save(file, format, **options)
+    return file.getvalue()
 
 
 # --- formats
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".tiff", ".avif"])
-def test_format_is_read(suffix: str, tmp_path: Path) -> None:
-    needs(suffix)
-    data = encode(suffix, quarters())
-    tolerance = 50 if suffix == ".gif" else 3  # OpenCV writes a palette of few colours
-    shown = np.array(corners(read(data, tmp_path)))
-    np.testing.assert_allclose(shown, [RED, GREEN, BLUE, GREY], atol=tolerance)
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("GIF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("AVIF", {"quality": 100, "subsampling": "4:4:4"}),
+        ("JPEG", {"quality": 100, "mode": "CMYK"}),
+        ("TIFF", {"mode": "CMYK"}),
+    ],
+)
+def test_format_is_read(format: str, options: dict[str, Any], tmp_path: Path) -> None:
+    data = saved(format, **options)
+    assert is_near(corners(read(data, tmp_path)), [RED, GREEN, BLUE, GREY])
     with pytest.raises(InputError, match="is truncated"):
         read(data[: len(data) * 2 // 3], tmp_path)
 
@@ -77,19 +82,10 @@ def test_heic_without_the_extra_says_what_to_install(monkeypatch: pytest.MonkeyP
         read_image(Path(__file__).parents[1] / "fixtures" / "quarters.heic")
 
 
-def test_format_that_opencv_lacks_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    needs(".tiff")
-    data = encode(".tiff", quarters())
-    monkeypatch.setattr(cv2, "haveImageWriter", lambda _: False)
-    with pytest.raises(BackendError, match="does not read TIFF"):
-        read(data, tmp_path)
-
-
 @pytest.mark.parametrize("depth", [10, 12])
 def test_deep_avif_is_as_bright_as_any(depth: int, tmp_path: Path) -> None:
-    needs(".avif")
+    if not cv2.haveImageWriter("x.avif"):
+        pytest.skip("this OpenCV writes no AVIF, and Pillow none of this depth")
     deep = np.rint(quarters()[..., ::-1] / 255.0 * ((1 << depth) - 1)).astype(np.uint16)
     options = [cv2.IMWRITE_AVIF_DEPTH, depth, cv2.IMWRITE_AVIF_QUALITY, 100]
     data = cv2.imencode(".avif", deep, options)[1].tobytes()
@@ -133,7 +129,6 @@ def tiff(rgb: NDArray[Any], **tags: int | tuple[int, ...]) -> bytes:
 
 @pytest.mark.parametrize("orientation", [o for o in TURNS if o <= 8])
 def test_tiff_is_turned_once(orientation: int, tmp_path: Path) -> None:
-    needs(".tiff")
     rgb = read(tiff(quarters(), orientation=orientation), tmp_path)
     assert corners(rgb) == [tuple(colour) for colour in TURNS[orientation]]
 
@@ -150,7 +145,6 @@ def test_tiff_is_turned_once(orientation: int, tmp_path: Path) -> None:
 def test_fourth_sample_of_tiff_is_what_it_says(
     extra: int, shown: tuple[int, int, int], dtype: type, tmp_path: Path
 ) -> None:
-    needs(".tiff")
     pixel = (72, 36, 0, 127) if extra == 1 else (200, 100, 0, 127)
     scale = 1 if dtype == np.uint8 else 257
     rgba = np.full((8, 8, 4), np.array(pixel) * scale, dtype)
@@ -161,14 +155,13 @@ def test_fourth_sample_of_tiff_is_what_it_says(
     ("samples", "tags"),
     [
         (3, {"photometric": 8}),  # CIE L*a*b*
-        (2, {"photometric": 1, "extra": 2, "bits": (8, 8)}),  # grey with transparency
-        (3, {"format": (3, 3, 3), "bits": (32, 32, 32)}),  # floats
+        (4, {"photometric": 1, "samples": 1, "bits": 32, "format": 3}),  # floats
     ],
 )
 def test_tiff_of_another_kind_is_refused(
     samples: int, tags: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="is a TIFF of a kind that is not read"):
+    with pytest.raises(InputError, match="of a kind that is not read"):
         read(tiff(np.zeros((8, 8, samples), np.uint8), **tags), tmp_path)
 
 
@@ -228,11 +221,12 @@ def test_transparent_grey_of_png_is_white(
     assert read(png(depth, 0, row, key), tmp_path).tolist() == [[WHITE, [other] * 3]]
 
 
-def test_transparent_colour_of_png_is_white(tmp_path: Path) -> None:
-    key = png_chunk(b"tRNS", struct.pack(">3H", 1, 2, 3))
-    assert read(png(8, 2, bytes([1, 2, 3, 4, 5, 6]), key), tmp_path).tolist() == [
-        [WHITE, [4, 5, 6]]
-    ]
+@pytest.mark.parametrize("depth", [8, 16])
+def test_transparent_colour_of_png_is_white(depth: int, tmp_path: Path) -> None:
+    unit = 257 if depth == 16 else 1
+    key = png_chunk(b"tRNS", struct.pack(">3H", unit, 2 * unit, 3 * unit))
+    row = np.repeat(np.arange(1, 7, dtype=np.uint8), depth // 8).tobytes()
+    assert read(png(depth, 2, row, key), tmp_path).tolist() == [[WHITE, [4, 5, 6]]]
 
 
 def test_apples_png_is_named(tmp_path: Path) -> None:
@@ -252,13 +246,13 @@ def with_scans(data: bytes, count: int) -> bytes:
 
 
 def test_second_size_in_a_jpeg_is_refused(tmp_path: Path) -> None:
-    """Decoders go by the first, a check that reads the last would be passed by any size."""
+    """Decoders go by the first, checks by the last, which any size would pass."""
     data = encode(".jpg", quarters())
     start = data.index(b"\xff\xc0")
     (length,) = struct.unpack_from(">H", data, start + 2)
     frame = data[start : start + 2 + length]
     huge = frame[:5] + struct.pack(">HH", 20_000, 15_000) + frame[9:]
-    with pytest.raises(InputError, match="it says its size twice"):
+    with pytest.raises(InputError, match="damaged"):
         read(data[:start] + huge + data[start:], tmp_path)
 
 
@@ -269,8 +263,8 @@ def test_scans_of_a_jpeg_are_bounded(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="scans of 80 x 60 pixels, too many"):
         read(with_scans(data, 1000), tmp_path)
     at = data.index(b"\xff\xc2") + 5
-    large = data[:at] + struct.pack(">HH", 9000, 9000) + data[at + 4 :]  # each costs all pixels
-    with pytest.raises(InputError, match="scans of 9000 x 9000 pixels, too many"):
+    large = data[:at] + struct.pack(">HH", 8000, 8000) + data[at + 4 :]  # each costs all pixels
+    with pytest.raises(InputError, match="scans of 8000 x 8000 pixels, too many"):
         read(with_scans(large, 30), tmp_path)
 
 
@@ -279,122 +273,26 @@ def test_scans_of_a_jpeg_are_bounded(tmp_path: Path) -> None:
     [b"\xff" * 100_000, *(code * 1_000_000 for code in (b"\xff\x00", b"\xff\xd0", b"\xff\xd8"))],
     ids=["filling", "data", "restarts", "starts"],
 )
-def test_walk_through_a_jpeg_is_linear(filling: bytes) -> None:
+def test_walk_through_a_jpeg_is_linear(filling: bytes, tmp_path: Path) -> None:
     """100 kB of one such file took 49 s."""
-    data = b"\xff\xd8\xff\xe0\x00\x02" + filling
     begin = time.process_time()
-    with pytest.raises(ValueError, match=r"is truncated|has more than"):
-        read_header(data)
+    with pytest.raises(InputError):
+        read(b"\xff\xd8\xff\xe0\x00\x02" + filling, tmp_path)
     assert time.process_time() - begin < 5
 
 
-@pytest.mark.parametrize(
-    ("what", "held"),
-    [("16-bit RGBA", 16), ("animated WebP", 12), ("progressive 4:4:4", 9), ("GIF", 12)],
-)
-def test_decoded_bytes_are_bounded(what: str, held: int, tmp_path: Path) -> None:
-    """By the header: nothing is decoded, nothing large is made."""
-    side = 9900
-    if what == "16-bit RGBA":
-        header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 6, 0, 0, 0))
-        data = b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IEND", b"")
-    elif what == "animated WebP":
-        canvas = struct.pack("<I", side - 1)[:3] * 2
-        chunks = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([2, 0, 0, 0]) + canvas
-        data = b"RIFF" + struct.pack("<I", len(chunks)) + chunks
-    elif what == "GIF":
-        data = b"GIF89a" + struct.pack("<HHBBB", side, side, 0, 0, 0)
-        data += b"," + struct.pack("<HHHHB", 0, 0, side, side, 0) + b"\x02\x01\x00\x00;"
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WebP", "BMP", "GIF", "TIFF", "AVIF", "HEIC"])
+def test_what_decoding_holds_is_bounded(
+    format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if format == "HEIC":
+        pytest.importorskip("pi_heif")
+        data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
     else:
-        options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_SAMPLING_FACTOR]
-        options.append(cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-        data = cv2.imencode(".jpg", np.zeros((16, 16, 3), np.uint8), options)[1].tobytes()
-        at = data.index(b"\xff\xc2") + 5
-        data = data[:at] + struct.pack(">HH", side, side) + data[at + 4 :]
-    with pytest.raises(
-        InputError, match=rf"would take {held * side * side // 1_000_000} MB to decode, at most"
-    ):
+        data = saved(format)
+    monkeypatch.setattr(picture_file, "MAX_HELD_BYTES", len(data) + 30_000)
+    with pytest.raises(InputError, match=r"of 64 x \d\d pixels would take"):
         read(data, tmp_path)
-
-
-def test_size_of_avif_is_also_that_of_its_frames(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The container says 16 x 16, and the decoder would make what its stream says."""
-    needs(".avif")
-    data = encode(".avif", np.zeros((480, 640), np.uint8))
-    at = data.index(b"ispe")
-    assert struct.unpack_from(">II", data, at + 8) == (640, 480)
-    lying = data[: at + 8] + struct.pack(">II", 16, 16) + data[at + 16 :]
-    monkeypatch.setattr(image, "MAX_DECODED_BYTES", 1_000_000)
-    with pytest.raises(InputError, match="would take 5 MB to decode"):
-        read(lying, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "000 1 1 00000",  # reduced
-        "000 1 0 0 0 00000 000000000000 00000",
-        "000 0 0 0 1 00001" + 2 * (12 * "0" + "01000 1" + "1 0110"),  # tiers, display delays
-        "000 0 0 1" + 64 * "0" + "1 00101 1 00100" + 42 * "0" + "0 00000"
-        + 12 * "0" + "00000 1" + 11 * "0",  # timing and a decoder model
-    ],
-)  # fmt: skip
-def test_frame_size_is_found_in_every_form_of_sequence_header(header: str) -> None:
-    size = "1001 1000" + f"{799:010b}" + f"{299:09b}"
-    bits = (header + size).replace(" ", "")
-    payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
-    assert largest_frame(b"\x12\x00\x0a" + bytes([len(payload)]) + payload) == 800 * 300
-
-
-def test_size_of_heic_is_also_that_of_its_stream(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of 64 x 64 pixels, where the container says 8 x 8."""
-    data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
-    lying = data.replace(struct.pack(">II", 64, 64), struct.pack(">II", 8, 8))
-    assert largest_configured(data[data.index(b"hvcC") + 4 :]) == 64 * 64
-    monkeypatch.setattr(image, "MAX_DECODED_BYTES", len(data) + 40_000)
-    with pytest.raises(InputError, match="of 8 x 8 pixels would take"):
-        read(lying, tmp_path)
-
-
-def test_deep_heic_counts_twice() -> None:
-    """So its limit is 22 megapixels, where that of 8 bits is 44."""
-    fixtures = Path(__file__).parents[1] / "fixtures"
-    names = ("quarters.heic", "quarters_12.heic")
-    headers = [read_header((fixtures / name).read_bytes()) for name in names]
-    shallow, deep = (header.decoded_bytes for header in headers if header is not None)
-    assert deep == 2 * shallow
-
-
-@pytest.mark.parametrize(("kind", "at"), [(b"grid", 4), (b"iovl", 10)])
-def test_size_of_heic_is_also_that_of_a_canvas(kind: bytes, at: int, tmp_path: Path) -> None:
-    """A picture of tiles or layers says its size by itself."""
-    data = (Path(__file__).parents[1] / "fixtures" / "quarters.heic").read_bytes()
-    content = data.index(b"mdat") + 4
-    data = data.replace(b"hvc1", kind)
-    data = data[:content] + bytes(at) + struct.pack(">HH", 9000, 8000) + data[content + at + 4 :]
-    with pytest.raises(InputError, match="would take 1224 MB to decode"):
-        read(data, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "0000 000 1" + 96 * "0" + "1" + "010",  # no layers below; 4:2:0
-        "0000 001 1" + 96 * "0" + "1 1" + 14 * "0" + 96 * "0" + "00101 00100 0",  # one; 4:4:4
-        "0000 010 1" + 96 * "0" + "1 0 0 1" + 12 * "0" + 96 * "0" + "1 1",  # two; grey
-    ],
-)
-def test_picture_size_is_found_in_every_form_of_parameters(header: str) -> None:
-    bits = (header + f"{801:019b}" + f"{601:019b}" + "1").replace(" ", "")
-    payload = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
-    escaped = re.sub(rb"\0\0(?=[\0-\3])", b"\0\0\3", payload)
-    units = (b"\x40\x01\x0c", b"\x42\x01" + escaped)
-    stream = b"".join(struct.pack(">I", len(unit)) + unit for unit in units)
-    assert largest_picture(stream) == 800 * 600
 
 
 def test_frames_of_an_animated_png_are_not_decoded(tmp_path: Path) -> None:
@@ -402,27 +300,4 @@ def test_frames_of_an_animated_png_are_not_decoded(tmp_path: Path) -> None:
     frame = png_chunk(b"fcTL", bytes(26)) + png_chunk(b"fdAT", bytes(1000))
     data = png(8, 2, bytes([1, 2, 3, 4, 5, 6]), png_chunk(b"acTL", struct.pack(">II", 9, 0)))
     data = data[:-12] + frame * 9 + data[-12:]
-    header = read_header(data)
-    assert header is not None
-    assert header.pixels is not None
-    assert b"fdAT" not in header.pixels
     assert read(data, tmp_path).tolist() == [[[1, 2, 3], [4, 5, 6]]]
-
-
-def test_who_decodes_does_not_wait_for_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One slow picture held up all others of the process."""
-    decode, both = cv2.imdecode, threading.Barrier(2)
-
-    def meet(*given: Any) -> Any:
-        both.wait(10)
-        return decode(*given)
-
-    path = tmp_path / "picture.png"
-    path.write_bytes(encode(".png", quarters()))
-    monkeypatch.setattr(cv2, "imdecode", meet)
-    other = threading.Thread(target=read_image, args=(path,))
-    other.start()
-    assert image.read_image(path).shape == (48, 64, 3)
-    other.join()

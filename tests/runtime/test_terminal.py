@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import pytest
 from click.testing import CliRunner
 
@@ -17,7 +16,7 @@ from echoes_rt import errors
 from echoes_rt.cli import main
 from echoes_rt.commands.verb import progress
 from echoes_rt.errors import escape, one_line
-from echoes_rt.io.picture_profile import with_profile
+from echoes_rt.io.image import encode_image, read_image
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
 
@@ -85,8 +84,7 @@ def test_names_that_are_no_text_do_no_harm(tiny_bundle: Path, tmp_path: Path) ->
 @posix
 @pytest.mark.parametrize("option", ["", "-v"])
 def test_warnings_do_no_harm(option: str, tiny_bundle: Path, picture: Path, tmp_path: Path) -> None:
-    pixels = cv2.imread(str(picture))
-    data = with_profile(cv2.imencode(".png", pixels)[1].tobytes(), bytes(200), pixels.shape)
+    data = encode_image(read_image(picture), icc=bytes(200))
     (tmp_path / "a\x1b[31m.png").write_bytes(data)
     done = shell(f"$E generate a*.png out.wav {option}", tmp_path, tiny_bundle)
     assert done.returncode == 0

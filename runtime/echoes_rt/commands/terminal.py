@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from types import FrameType
 
@@ -37,6 +38,8 @@ def prepare_process() -> None:
     _open_streams()
     if logging.lastResort is not None:  # it writes warnings to stderr where nothing else does
         logging.lastResort.setFormatter(LogFormatter("Warning: %(message)s"))
+    # A picture that Pillow warns of is either read or refused in a sentence of ours.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     _end_on_signals()
     limit = thread_limit()
     if limit is not None:  # numpy's library starts its threads when numpy is imported

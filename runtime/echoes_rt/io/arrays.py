@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from echoes_rt.errors import InputError
-from echoes_rt.io.colour import is_rgb_icc
-from echoes_rt.io.image import StoredPicture
-from echoes_rt.io.picture_decoder import RgbArray
-
-
-class PilImage(Protocol):
-    """What is used of ``PIL.Image.Image``, which the runtime does not need."""
-
-    @property
-    def mode(self) -> str: ...
-
-    def convert(self, mode: str) -> Any: ...
+from echoes_rt.io.colour import RgbArray
+from echoes_rt.io.stored_picture import on_white, stored_picture
 
 
 def to_rgb_array(picture: NDArray[Any]) -> RgbArray:
@@ -51,38 +41,20 @@ def to_rgb_array(picture: NDArray[Any]) -> RgbArray:
     elif picture.dtype == np.bool_:
         pixels = pixels * np.uint8(255)
     if channels == 4:
-        alpha = pixels[..., 3:] / np.float32(255)
-        return np.asarray(np.rint(pixels[..., :3] * alpha + 255 * (1 - alpha)), dtype=np.uint8)
+        return on_white(pixels[..., :3], pixels[..., 3])
     return np.repeat(pixels, 3, axis=2) if channels == 1 else np.asarray(pixels, dtype=np.uint8)
 
 
-def is_pil_image(source: object) -> bool:
-    module = sys.modules.get("PIL.Image")  # who has such a picture has loaded it
-    return module is not None and isinstance(source, module.Image)
-
-
-def from_pil(picture: Any) -> RgbArray:
+def from_pil(picture: Image.Image) -> RgbArray:
     """Upright (H, W, 3) sRGB, as of the file that the picture may come from.
 
     Raises:
-        InputError: if its pixels have more than 8 bits, or cannot be read.
+        InputError: if its pixels are of a kind that is not read, or cannot be.
     """
-    from PIL import ImageOps
-
-    if picture.mode.startswith(("I", "F")):
-        raise InputError(
-            f"a PIL picture must have 8 bits a channel, got mode {picture.mode}; convert it to RGB"
-        )
     try:
-        upright = ImageOps.exif_transpose(picture)
-        has_alpha = upright.mode in ("LA", "PA", "RGBA", "La", "RGBa") or (
-            "transparency" in upright.info
-        )
-        pixels = np.asarray(upright.convert("RGBA" if has_alpha else "RGB"))
-    except (OSError, ValueError, SyntaxError) as error:  # as its decoders have it
+        picture.load()
+        return stored_picture(picture, "the PIL picture").to_srgb()
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # as of files
         raise InputError(f"the PIL picture cannot be read: {error}") from error
-    icc = picture.info.get("icc_profile")
-    if pixels.size and icc and picture.mode in ("RGB", "RGBA", "P") and is_rgb_icc(icc):
-        colours = StoredPicture(pixels=np.ascontiguousarray(pixels[..., :3]), icc=icc).to_srgb()
-        pixels = np.concatenate([colours, pixels[..., 3:]], axis=2)
-    return to_rgb_array(pixels)

@@ -1,71 +1,41 @@
 """From a picture file or array to what the image codec reads, and back to a file."""
 
-import logging
-from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from echoes_rt.backends.lifetime import at_work
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.av_file import said
-from echoes_rt.io.colour import Profile, is_rgb_icc, profile_of_coding, profile_of_icc
+from echoes_rt.io.colour import RgbArray as RgbArray
 from echoes_rt.io.output_file import check_place, check_suffix, replacing
-from echoes_rt.io.picture_decoder import RgbArray as RgbArray
-from echoes_rt.io.picture_decoder import decode, to_rgb
-from echoes_rt.io.picture_headers import (
-    DamagedPictureError,
-    PictureHeader,
-    UnreadablePictureError,
-    read_header,
-)
-from echoes_rt.io.picture_profile import with_profile
+from echoes_rt.io.picture_file import FORMATS, decoded
 from echoes_rt.io.source_file import MemoryFile, SourceFile, as_file
-
-_logger = logging.getLogger(__name__)
+from echoes_rt.io.stored_picture import StoredPicture, stored_picture
 
 FloatArray = NDArray[np.float32]
 
-MAX_PIXELS = 100_000_000
 MAX_FILE_BYTES = 1 << 29
 
-MAX_DECODED_BYTES = 750_000_000
-"""The file and what is held while it is decoded; with all else that is below 1 GB."""
+_WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95}),
+    ".jpeg": ("JPEG", {"quality": 95}),
+    ".webp": ("WebP", {"lossless": True}),
+    ".bmp": ("BMP", {}),
+}
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+PICTURE_SUFFIXES = tuple(_WRITERS)
 """What can be written."""
 
 READ_PICTURE_SUFFIXES = (*PICTURE_SUFFIXES, ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
 """Usual endings of what can be read; it is known by its content."""
-
-_FORMATS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC"
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredPicture:
-    """A picture in its file's own colours.
-
-    Attributes:
-        pixels: upright (H, W, 3) RGB.
-        icc: the profile of its colours; None: sRGB.
-    """
-
-    pixels: RgbArray
-    icc: bytes | None
-
-    def to_srgb(self) -> RgbArray:
-        profile = _known_profile(self.icc)
-        return self.pixels if profile is None else profile.to_srgb(self.pixels)
-
-    def patched(self, rgb: RgbArray, mask: NDArray[np.bool_]) -> RgbArray:
-        """The pixels, with those of (H, W, 3) sRGB ``rgb`` where (H, W) ``mask`` is true."""
-        profile = _known_profile(self.icc)
-        pixels: RgbArray = self.pixels.copy()
-        pixels[mask] = rgb[mask] if profile is None else profile.from_srgb(rgb[mask])
-        return pixels
 
 
 def load_image(path: Path | str, spec: ImageSpec) -> FloatArray:
@@ -85,20 +55,13 @@ def read_image(path: Path | str | MemoryFile) -> RgbArray:
         InputError: naming the file and what is wrong with it.
         BackendError: if this installation lacks the format's decoder.
     """
-    path = as_file(path)
-    data = _read_bytes(path)
-    header = _checked_header(path, data)
-    return _decoded(path, data, header, _profile(header))
+    return read_stored_image(path).to_srgb()
 
 
 def read_stored_image(path: Path | str | MemoryFile) -> StoredPicture:
-    """As ``read_image``, in the file's own colours if it has an ICC profile that is understood."""
+    """As ``read_image``, in the file's own colours if it has an ICC profile of RGB."""
     path = as_file(path)
-    data = _read_bytes(path)
-    header = _checked_header(path, data)
-    if header.icc is None or not is_rgb_icc(header.icc):
-        return StoredPicture(pixels=_decoded(path, data, header, _profile(header)), icc=None)
-    return StoredPicture(pixels=_decoded(path, data, header, None), icc=header.icc)
+    return stored_picture(decoded(path, _read_bytes(path)), f"picture {path}")
 
 
 def check_image_path(path: Path | str) -> Path:
@@ -134,20 +97,18 @@ def write_image(path: Path | str, rgb: RgbArray, icc: bytes | None = None) -> Pa
     return path
 
 
-@at_work()
 def encode_image(rgb: RgbArray, format: str = "png", icc: bytes | None = None) -> bytes:
     """What ``write_image`` would write to a file with the suffix ``format``."""
     suffix = check_suffix(Path(f"picture.{format}"), "a picture", PICTURE_SUFFIXES)
     if suffix == ".bmp" and icc is not None:
         rgb, icc = StoredPicture(pixels=rgb, icc=icc).to_srgb(), None
+    name, options = _WRITERS[suffix]
+    file = BytesIO()
     try:
-        is_done, encoded = cv2.imencode(suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    except cv2.error as error:
-        raise InputError(f"cannot encode {format}: {said(error)}") from error
-    if not is_done:
-        raise InputError(f"OpenCV cannot encode {format}")
-    data = encoded.tobytes()
-    return data if icc is None else with_profile(data, icc, rgb.shape)
+        Image.fromarray(rgb).save(file, name, icc_profile=icc, **options)
+    except (OSError, ValueError) as error:  # of a size that the format does not hold
+        raise InputError(f"cannot encode {format}: {error}") from error
+    return file.getvalue()
 
 
 def crop_box(
@@ -198,11 +159,11 @@ def _read_bytes(path: SourceFile) -> bytes:
         return path.data
     try:
         if path.is_dir():
-            raise InputError(f"{path} is a folder; give a {_FORMATS} file")
+            raise InputError(f"{path} is a folder; give a {FORMATS} file")
         if not path.exists():
-            raise InputError(f"no picture at {path}; give a {_FORMATS} file")
+            raise InputError(f"no picture at {path}; give a {FORMATS} file")
         if not path.is_file():
-            raise InputError(f"{path} is not a regular file; give a {_FORMATS} file")
+            raise InputError(f"{path} is not a regular file; give a {FORMATS} file")
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise InputError(
@@ -212,56 +173,5 @@ def _read_bytes(path: SourceFile) -> bytes:
     except OSError as error:
         raise InputError(f"picture {path} cannot be read: {error.strerror}") from error
     if not data:
-        raise InputError(f"picture {path} is empty; give a {_FORMATS} file")
+        raise InputError(f"picture {path} is empty; give a {FORMATS} file")
     return data
-
-
-def _checked_header(path: SourceFile, data: bytes) -> PictureHeader:
-    try:
-        header = read_header(data)
-    except DamagedPictureError as error:
-        raise InputError(f"picture {path} {error}; give a complete file") from error
-    except UnreadablePictureError as error:
-        raise InputError(f"picture {path} {error}") from error
-    if header is None:
-        raise InputError(f"{path} is not a picture that can be read; give a {_FORMATS} file")
-    if header.width * header.height > MAX_PIXELS:
-        raise InputError(
-            f"picture {path} has {header.width} x {header.height} pixels, at most "
-            f"{MAX_PIXELS // 1_000_000} million are allowed; make it smaller"
-        )
-    held = len(data) + header.decoded_bytes
-    if held > MAX_DECODED_BYTES:
-        raise InputError(
-            f"picture {path} of {header.width} x {header.height} pixels would take "
-            f"{held // 1_000_000} MB to decode, at most {MAX_DECODED_BYTES // 1_000_000} are "
-            "allowed; make it smaller or of 8 bits"
-        )
-    if header.icc is not None and profile_of_icc(header.icc) is None:
-        _logger.warning(
-            "picture %s has a colour profile by tables or of another kind than RGB and grey, which "
-            "is not applied; its colours may be off: convert it to sRGB",
-            path,
-        )
-    return header
-
-
-def _decoded(
-    path: SourceFile, data: bytes, header: PictureHeader, profile: Profile | None
-) -> RgbArray:
-    pixels = decode(data, header)
-    if pixels is None:
-        raise InputError(f"picture {path} is damaged; give a complete {header.format} file")
-    return to_rgb(pixels, header, profile)
-
-
-def _profile(header: PictureHeader) -> Profile | None:
-    if header.coding is not None:
-        return profile_of_coding(header.coding)
-    return _known_profile(header.icc)
-
-
-def _known_profile(icc: bytes | None) -> Profile | None:
-    """None if the colours are sRGB's, or are taken for them."""
-    profile = None if icc is None else profile_of_icc(icc)
-    return None if profile is None or profile.is_srgb else profile

@@ -6,15 +6,16 @@ from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from echoes_rt.decode.plan import FloatArray
 from echoes_rt.errors import InputError
 from echoes_rt.format.mel import MelSpec
-from echoes_rt.io.arrays import PilImage, from_pil, is_pil_image, to_rgb_array
+from echoes_rt.io.arrays import from_pil, to_rgb_array
 from echoes_rt.io.audio import Recording, check_start, read_audio, read_recording, to_mono
 from echoes_rt.io.av_file import VIDEO_SUFFIXES
 from echoes_rt.io.image import READ_PICTURE_SUFFIXES, RgbArray, read_image
-from echoes_rt.io.picture_headers import is_picture
+from echoes_rt.io.picture_file import format_of
 from echoes_rt.io.sound_file import (
     MAX_CHANNELS,
     MAX_SAMPLE_RATE,
@@ -27,7 +28,7 @@ from echoes_rt.io.source_file import MemoryFile, SourceFile, read_stream
 FileLike = str | PathLike[str] | bytes | IO[bytes] | MemoryFile
 """A file's name, its content, or a file that is open for reading bytes."""
 
-ImageLike = FileLike | PilImage | NDArray[Any]
+ImageLike = FileLike | Image.Image | NDArray[Any]
 """A picture file, a PIL picture, or an array as ``to_rgb_array`` takes it."""
 
 AudioLike = FileLike | NDArray[Any] | tuple[NDArray[Any], int]
@@ -60,10 +61,10 @@ def given(source: Source) -> Given:
         return _samples(source) if source.ndim == 1 else to_rgb_array(source)
     if isinstance(source, tuple):
         return _recording(source)
-    if is_pil_image(source):
+    if isinstance(source, Image.Image):
         return from_pil(source)
     if callable(getattr(source, "read", None)):
-        return read_stream(source)  # type: ignore[arg-type]  # what it gives is looked at there
+        return read_stream(source)
     raise InputError(
         "a source must be a file's name, bytes, an open file, a PIL picture, a numpy array or "
         f"(samples, sample_rate), got {type(source).__name__}"
@@ -87,7 +88,7 @@ def medium_of(file: SourceFile) -> Medium:
         InputError: if it is of no kind that is read.
     """
     if isinstance(file, MemoryFile):
-        if is_picture(file.data[:1024]):
+        if format_of(file.data[:1024]) is not None:
             return "picture"
         if is_sound_content(file):
             return "sound"
@@ -113,7 +114,7 @@ def _may_be_picture(path: Path) -> bool:
         if not path.is_file():
             return True
         with path.open("rb") as file:
-            return is_picture(file.read(1024))
+            return format_of(file.read(1024)) is not None
     except OSError:
         return True
 

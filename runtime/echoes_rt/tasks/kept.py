@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.audio import Recording
-from echoes_rt.io.image import RgbArray, StoredPicture, read_stored_image
+from echoes_rt.io.image import RgbArray, read_stored_image
 from echoes_rt.io.sound_file import Samples
 from echoes_rt.io.source_file import SourceFile
+from echoes_rt.io.stored_picture import StoredPicture
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks import fill_picture, fill_sound
 from echoes_rt.tasks.call import Call
