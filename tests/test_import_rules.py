@@ -35,8 +35,8 @@ def test_public_names_are_offered_before_they_are_loaded() -> None:
     assert "numpy" not in loaded_by(code)
 
 
-def test_command_line_starts_without_numpy_and_opencv() -> None:
-    assert not {"numpy", "cv2", "soundfile"} & loaded_by("import echoes_rt.cli")
+def test_command_line_starts_without_heavy_packages() -> None:
+    assert not {"numpy", "cv2", "PIL", "soundfile"} & loaded_by("import echoes_rt.cli")
 
 
 def test_spec_loads_numpy_alone() -> None:

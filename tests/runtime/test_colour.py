@@ -103,6 +103,14 @@ def test_profile_that_is_not_understood_changes_nothing_but_is_told(
     assert "a.png has a colour profile" in caplog.text
 
 
+def test_profile_of_other_channels_is_not_applied(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("CMYK", (16, 16)).save(tmp_path / "a.jpg", quality=100, icc_profile=icc())
+    assert (read_image(tmp_path / "a.jpg") == 255).all()
+    assert "a.jpg has a colour profile" in caplog.text
+
+
 def test_packed_profile_cannot_grow_without_bound(tmp_path: Path) -> None:
     bomb = png_chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 26)))
     data = encode(".png", patches())

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from echoes_rt import errors
 from echoes_rt.cli import main
@@ -90,6 +91,18 @@ def test_warnings_do_no_harm(option: str, tiny_bundle: Path, picture: Path, tmp_
     assert done.returncode == 0
     assert any("colour profile" in line for line in done.stderr.splitlines())
     assert all(line.isprintable() for line in done.stderr.splitlines())
+
+
+@posix
+def test_what_pillow_warns_of_is_not_shown(
+    tiny_bundle: Path, picture: Path, tmp_path: Path
+) -> None:
+    broken = b"Exif\0\0MM\0*\0\0\0\x08\0\x05"  # ends where its entries should begin
+    Image.fromarray(read_image(picture)).save(tmp_path / "a.jpg", exif=broken)
+    with pytest.warns(UserWarning, match="Corrupt EXIF"), Image.open(tmp_path / "a.jpg"):
+        pass
+    done = shell("$E generate a.jpg out.wav -q", tmp_path, tiny_bundle)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @posix
