@@ -108,7 +108,7 @@ def decoded(file: SourceFile, data: bytes) -> Image.Image:
         raise
     except Exception as error:  # Pillow's parsers of hostile bytes raise nearly everything
         raise InputError(
-            f"picture {file} is truncated or damaged ({error}); give a complete {name} file"
+            f"picture {file} is truncated or damaged: {error}; give a complete {name} file"
         ) from error
     return picture
 
