@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper
 
 from echoes_training.av_metrics.divergence import inception_score, kl_softmax
-from echoes_training.av_metrics.embedder_file import EmbedderSpec
+from echoes_training.av_metrics.embedder import EmbedderSpec
 from echoes_training.av_metrics.media import read_clip, read_picture
 from echoes_training.cli import main
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance

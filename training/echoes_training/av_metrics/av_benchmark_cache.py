@@ -5,7 +5,6 @@ Each is a dictionary by file name; ``imagebind_video`` lies among the caches of 
 
 import pickle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,18 @@ from numpy.typing import NDArray
 from echoes_rt.errors import InputError
 from echoes_training.av_metrics.features import Features, make_features
 
-Arrays = dict[str, NDArray[np.generic]]
-
 ORIGIN = {"made_by": "av-benchmark"}
+
+CACHES: dict[str, dict[str, tuple[str, str]]] = {
+    "picture": {"imagebind": ("imagebind_video", "")},
+    "sound": {
+        "vggish": ("vggish_features", ""),
+        "panns": ("pann_features/2048", "pann_features/logits"),
+        "passt": ("passt_features_embed", "passt_logits"),
+        "imagebind": ("imagebind_audio", ""),
+    },
+}
+"""By medium and embedder the files of embeddings and of logits, and what holds them in there."""
 
 
 def read_caches(folder: Path, medium: str) -> dict[str, Features]:
@@ -24,30 +32,19 @@ def read_caches(folder: Path, medium: str) -> dict[str, Features]:
     Raises:
         InputError: if a file is damaged or something else.
     """
-    found: dict[str, tuple[Arrays, Arrays]]
-    if medium == "picture":
-        found = {"imagebind": (_arrays(_read(folder / "imagebind_video.pth")), {})}
-    else:
-        panns = _read(folder / "pann_features.pth")
-        found = {
-            "vggish": (_arrays(_read(folder / "vggish_features.pth")), {}),
-            "panns": (_arrays(panns, "2048"), _arrays(panns, "logits")),
-            "passt": (
-                _arrays(_read(folder / "passt_features_embed.pth")),
-                _arrays(_read(folder / "passt_logits.pth")),
-            ),
-            "imagebind": (_arrays(_read(folder / "imagebind_audio.pth")), {}),
-        }
-    return {
-        name: make_features(str(folder), embeddings, logits, ORIGIN)
-        for name, (embeddings, logits) in found.items()
-        if embeddings or logits
-    }
+    features = {}
+    for embedder, places in CACHES[medium].items():
+        embeddings, logits = (_arrays(folder, place) for place in places)
+        if embeddings or logits:
+            features[embedder] = make_features(str(folder), embeddings, logits, ORIGIN)
+    return features
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _arrays(folder: Path, place: str) -> dict[str, NDArray[np.generic]]:
     import torch
 
+    file, _, key = place.partition("/")
+    path = folder / f"{file}.pth"
     if not path.is_file():
         return {}
     try:
@@ -57,16 +54,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not a cache of av-benchmark: {reason}") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} is not a cache of av-benchmark: it holds no dictionary")
-    return {str(name): value for name, value in values.items()}
-
-
-def _arrays(values: dict[str, Any], key: str | None = None) -> Arrays:
-    import torch
-
     arrays = {}
     for name, value in values.items():
-        tensor = value if key is None or not isinstance(value, dict) else value.get(key)
+        tensor = value.get(key) if key and isinstance(value, dict) else value
         if not isinstance(tensor, torch.Tensor):
-            raise InputError(f"the av-benchmark cache has no tensor {key or ''} of {name}")
-        arrays[name] = tensor.float().numpy()
+            raise InputError(f"the av-benchmark cache {path} has no tensor {key} of {name}")
+        arrays[str(name)] = tensor.float().numpy()
     return arrays

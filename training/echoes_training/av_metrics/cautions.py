@@ -18,34 +18,28 @@ Lines = list[str]
 def cautions(comparison: Comparison, report: dict[str, Any]) -> Lines:
     """Empty if nothing is known that speaks against comparing with published numbers."""
     return [
-        *_numbers(report),
-        *_pairs(comparison),
+        *_pairs(comparison, report),
         *_lengths(comparison),
         *_silence(report),
         *_frechet(report),
-        *_inception(comparison, report),
-        *_embedders(comparison),
+        *_inception(report),
+        *_embedders(report),
     ]
 
 
-def _numbers(report: dict[str, Any]) -> Lines:
-    generated, reference = (report["sets"][name]["n"] for name in ("generated", "reference"))
-    if generated == reference:
-        return []
-    return [
-        f"the sets differ in size: {generated} generated, {reference} reference files; published "
-        "tables have one generated sound for each reference"
-    ]
-
-
-def _pairs(comparison: Comparison) -> Lines:
+def _pairs(comparison: Comparison, report: dict[str, Any]) -> Lines:
     pairing, lines = comparison.to_reference, []
-    alone = (len(pairing.without_reference), len(pairing.without_generated))
-    if any(alone):
-        first = (pairing.without_reference or pairing.without_generated)[0]
+    generated, reference = (report["sets"][name]["n"] for name in ("generated", "reference"))
+    if generated != reference:
         lines.append(
-            f"{alone[0]} generated and {alone[1]} reference files have no partner of their name "
-            f"(first: {first}); they are in Frechet distances and IS, not in KL"
+            f"the sets differ in size: {generated} generated, {reference} reference files; "
+            "published tables have one generated sound for each reference"
+        )
+    if alone := [*pairing.without_reference, *pairing.without_generated]:
+        lines.append(
+            f"{len(pairing.without_reference)} generated and {len(pairing.without_generated)} "
+            f"reference files have no partner of their name (first: {alone[0]}); they are in "
+            "Frechet distances and IS, not in KL"
         )
     if pairing.is_repeated:
         lines.append(
@@ -99,14 +93,13 @@ def _frechet(report: dict[str, Any]) -> Lines:
     return lines
 
 
-def _inception(comparison: Comparison, report: dict[str, Any]) -> Lines:
+def _inception(report: dict[str, Any]) -> Lines:
     lines = []
-    for name, features in sorted(comparison.generated.features.items()):
-        if features.logits and name not in report["inception"]:
+    for name, known in sorted(report["embedders"].items()):
+        scores = report["inception"].get(name)
+        if known["classes"] and scores is None:
             lines.append(f"no inception score of {name}: {SPLITS} or more sounds are needed")
-    for name, scores in report["inception"].items():
-        per_split = scores["n"] // SPLITS
-        if per_split < 2 * comparison.generated.features[name].n_classes:
+        elif scores and (per_split := scores["n"] // SPLITS) < 2 * known["classes"]:
             lines.append(
                 f"the inception score of {name} has {per_split} sounds a split and cannot exceed "
                 "that number; it grows with N"
@@ -114,21 +107,21 @@ def _inception(comparison: Comparison, report: dict[str, Any]) -> Lines:
     return lines
 
 
-def _embedders(comparison: Comparison) -> Lines:
+def _embedders(report: dict[str, Any]) -> Lines:
     lines = []
-    for name, features in sorted(comparison.generated.features.items()):
+    for name, found in sorted(report["embedders"].items()):
         known = PUBLISHED.get(name)
         if known is None:
             lines.append(
                 f"nothing is published under the name {name}: compare it with your own numbers only"
             )
             continue
-        if features.dimensions not in (0, known.dimensions):
+        if found["dimensions"] not in (0, known.dimensions):
             lines.append(
-                f"{name} embeddings have {features.dimensions} dimensions, the published ones "
+                f"{name} embeddings have {found['dimensions']} dimensions, the published ones "
                 f"{known.dimensions}: this is another network"
             )
-        if not features.origin:
+        if not found["generated"]:
             lines.append(
                 f"the {name} features come from a file that does not say how they were made: clip "
                 "length, sample rate and resampler are yours to state"

@@ -1,16 +1,12 @@
 """The command `echoes-train metrics`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from echoes_rt.io.output_file import check_place
 from echoes_training.av_metrics.protocol import CLIP_S
 from echoes_training.evaluate.dials import OUT_FILE, write_json
-
-if TYPE_CHECKING:
-    from echoes_training.av_metrics.report import Comparison
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,7 +58,18 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     show_default=True,
     help="Where the embedders run.",
 )
-def metrics(out: Path, **options: Any) -> None:
+def metrics(
+    generated: Path,
+    reference: Path,
+    pictures: Path | None,
+    embedders: tuple[Path, ...],
+    out: Path,
+    clip_s: float,
+    pair_by: str | None,
+    extrapolate: bool,
+    cache: Path | None,
+    device: str,
+) -> None:
     """Compare generated with real sounds by the metrics of papers.
 
     FAD and other Frechet distances, KL, inception score, and with --pictures CLIP-score and
@@ -72,45 +79,28 @@ def metrics(out: Path, **options: Any) -> None:
     --embedder passt.json --out metrics.json
     """
     check_place(out)
-    comparison = _compare(**options)
-    from echoes_training.av_metrics.report import make_report
+    from echoes_training.av_metrics.embedder import load_embedder
+    from echoes_training.av_metrics.pairing import pair_names, parse_pattern
+    from echoes_training.av_metrics.report import Comparison, make_report
+    from echoes_training.av_metrics.sets import pictures_beside, read_set
     from echoes_training.av_metrics.text import text_report
 
-    report = make_report(comparison)
+    pattern = None if pair_by is None else parse_pattern(pair_by)
+    how = ([load_embedder(path, device) for path in embedders], clip_s, cache)
+    made, real = (read_set(folder, "sound", *how) for folder in (generated, reference))
+    seen = read_set(pictures, "picture", *how) if pictures else pictures_beside(reference)
+    report = make_report(
+        Comparison(
+            generated=made,
+            reference=real,
+            pictures=seen,
+            to_reference=pair_names(made.names, real.names, pattern),
+            to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
+            clip_s=clip_s,
+            extrapolates=extrapolate,
+        )
+    )
     write_json(out, report)
     for line in text_report(report):
         click.echo(line)
     click.echo(str(out), err=True)
-
-
-def _compare(
-    *,
-    generated: Path,
-    reference: Path,
-    pictures: Path | None,
-    embedders: tuple[Path, ...],
-    clip_s: float,
-    pair_by: str | None,
-    extrapolate: bool,
-    cache: Path | None,
-    device: str,
-) -> "Comparison":
-    from echoes_training.av_metrics.embedder import load_embedder
-    from echoes_training.av_metrics.pairing import pair_names, parse_pattern
-    from echoes_training.av_metrics.report import Comparison
-    from echoes_training.av_metrics.sets import Reading, pictures_beside, read_set
-
-    pattern = None if pair_by is None else parse_pattern(pair_by)
-    loaded = [load_embedder(path, device) for path in embedders]
-    reading = Reading(embedders=loaded, clip_s=clip_s, cache=cache)
-    made, real = (read_set(folder, "sound", reading) for folder in (generated, reference))
-    seen = read_set(pictures, "picture", reading) if pictures else pictures_beside(reference)
-    return Comparison(
-        generated=made,
-        reference=real,
-        pictures=seen,
-        to_reference=pair_names(made.names, real.names, pattern),
-        to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
-        clip_s=clip_s,
-        extrapolates=extrapolate,
-    )

@@ -1,9 +1,10 @@
 """KL divergence of class scores, and the inception score, by the formulas that are in use."""
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from echoes_training.av_metrics.features import Array, Features
 
@@ -14,12 +15,6 @@ SHUFFLE_SEED = 2020
 SPECVQGAN_FLOOR = 1e-6
 
 
-def log_softmax(logits: Array) -> Array:
-    """(N, C), over the classes."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
-
-
 def kl_softmax(reference: Array, generated: Array) -> float:
     """Mean over pairs of KL(reference || generated), in nats: AudioGen's and av-benchmark's.
 
@@ -27,8 +22,8 @@ def kl_softmax(reference: Array, generated: Array) -> float:
         reference: (N, C) logits.
         generated: (N, C), of the same pairs.
     """
-    p, q = log_softmax(reference), log_softmax(generated)
-    return float((np.exp(p) * (p - q)).sum(axis=1).mean())
+    p, q = (torch.from_numpy(logits).log_softmax(dim=1) for logits in (reference, generated))
+    return F.kl_div(q, p, reduction="batchmean", log_target=True).item()
 
 
 def kl_sigmoid(reference: Array, generated: Array) -> float:
@@ -36,14 +31,14 @@ def kl_sigmoid(reference: Array, generated: Array) -> float:
 
     It leaves out the term of the class being absent, so it may be negative.
     """
-    p, q = -np.logaddexp(0, -reference), -np.logaddexp(0, -generated)
-    return float((np.exp(p) * (p - q)).sum(axis=1).mean())
+    p, q = (F.logsigmoid(torch.from_numpy(logits)) for logits in (reference, generated))
+    return F.kl_div(q, p, reduction="batchmean", log_target=True).item()
 
 
 def kl_specvqgan(reference: Array, generated: Array) -> float:
     """SpecVQGAN's MKL: the generated probabilities get a floor, which bounds every pair."""
-    p, q = log_softmax(reference), np.exp(log_softmax(generated))
-    return float((np.exp(p) * (p - np.log(q + SPECVQGAN_FLOOR))).sum(axis=1).mean())
+    p, q = (torch.from_numpy(logits).softmax(dim=1) for logits in (reference, generated))
+    return F.kl_div((q + SPECVQGAN_FLOOR).log(), p, reduction="batchmean").item()
 
 
 def inception_score(logits: Array, splits: int = SPLITS) -> tuple[float, float]:
@@ -54,14 +49,13 @@ def inception_score(logits: Array, splits: int = SPLITS) -> tuple[float, float]:
         splits: parts that the shuffled sounds are cut into.
     """
     shuffled = logits[np.random.RandomState(SHUFFLE_SEED).permutation(len(logits))]
-    bounds = [i * len(logits) // splits for i in range(splits + 1)]
+    bounds = [i * len(logits) // splits for i in range(1, splits)]
     scores = []
-    for start, stop in itertools.pairwise(bounds):
-        p = log_softmax(shuffled[start:stop])
-        mean = np.exp(p).mean(axis=0)
+    for part in torch.from_numpy(shuffled).log_softmax(dim=1).tensor_split(bounds):
+        mean = part.exp().mean(dim=0)
         # A probability that underflows to 0 has no part in the sum.
-        log_mean = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
-        scores.append(float(np.exp((np.exp(p) * (p - log_mean)).sum(axis=1).mean())))
+        log_mean = mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+        scores.append((part.exp() * (part - log_mean)).sum(dim=1).mean().exp().item())
     return float(np.mean(scores)), float(np.std(scores))
 
 
@@ -70,15 +64,9 @@ def mean_cosine(sounds: Features, pictures: Features, pairs: Sequence[tuple[str,
 
     A sound or a video with several rows counts by the mean of its rows' cosines.
     """
-    return float(
-        np.mean([_cosines(sounds.embeddings[a], pictures.embeddings[b]).mean() for a, b in pairs])
+    sides = (
+        (torch.from_numpy(sounds.embeddings[a]), torch.from_numpy(pictures.embeddings[b]))
+        for a, b in pairs
     )
-
-
-def _cosines(a: Array, b: Array) -> Array:
-    """(R_a, R_b)."""
-    return _unit(a) @ _unit(b).T
-
-
-def _unit(rows: Array) -> Array:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-8))
+    cosines = [F.cosine_similarity(a[:, None], b[None], dim=2).mean().item() for a, b in sides]
+    return float(np.mean(cosines))

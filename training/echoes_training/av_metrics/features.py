@@ -1,14 +1,24 @@
-"""What an embedder says of a set of files, by file name."""
+"""What an embedder says of a set of files, by file name, and the files that hold it.
 
-from collections.abc import Iterable, Mapping
+``np.savez(path, **{"clip1/embedding": (D,) or (R, D), "clip1/logits": (C,), ...})`` makes one.
+"""
+
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
+from echoes_rt.io.output_file import written
+
+SUFFIXES = (".npz", ".safetensors")
+KINDS = ("embedding", "logits")
 
 Array = NDArray[np.float64]
+Arrays = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +48,9 @@ class Features:
     def n_classes(self) -> int:
         return next((len(scores) for scores in self.logits.values()), 0)
 
-    def rows(self, names: Iterable[str]) -> Array:
-        """(sum of R, D): the pieces of all named files, in that order."""
-        return np.concatenate([self.embeddings[name] for name in names])
-
-    def scores(self, names: Iterable[str]) -> Array:
-        """(N, C)."""
-        return np.stack([self.logits[name] for name in names])
-
 
 def make_features(
-    place: str,
-    embeddings: Mapping[str, NDArray[np.generic]],
-    logits: Mapping[str, NDArray[np.generic]],
-    origin: Mapping[str, str],
+    place: str, embeddings: Arrays, logits: Arrays, origin: Mapping[str, str]
 ) -> Features:
     """Checks shapes and values.
 
@@ -64,27 +63,28 @@ def make_features(
     Raises:
         InputError: naming the first file that does not fit.
     """
-    rows = {name: np.atleast_2d(_numbers(place, name, embeddings[name])) for name in embeddings}
-    scores = {name: np.squeeze(_numbers(place, name, logits[name])) for name in logits}
-    if not rows and not scores:
+    if not embeddings and not logits:
         raise InputError(f"{place} holds no embeddings and no logits")
+    rows = {name: np.atleast_2d(x) for name, x in _numbers(place, embeddings).items()}
+    scores = {name: np.squeeze(x) for name, x in _numbers(place, logits).items()}
     _check_shapes(place, "embedding", rows, 2)
     _check_shapes(place, "logits", scores, 1)
-    _check_logits(place, scores)
-    return Features(
-        embeddings={name: rows[name] for name in sorted(rows)},
-        logits={name: scores[name] for name in sorted(scores)},
-        origin=dict(origin),
-    )
+    # Softmax twice is the commonest mistake of KL and IS, and gives plausible numbers.
+    if scores and all(((row >= 0) & (row <= 1)).all() for row in scores.values()):
+        raise InputError(
+            f"{place}: the logits all lie in [0, 1], as probabilities do; give the network's "
+            "scores before its softmax or sigmoid"
+        )
+    return Features(embeddings=rows, logits=scores, origin=dict(origin))
 
 
-def _numbers(place: str, name: str, values: NDArray[np.generic]) -> Array:
-    if values.dtype.kind not in "fiu":
-        raise InputError(f"{place}: {name} must hold numbers, got {values.dtype}")
-    numbers = np.asarray(values, dtype=np.float64)
-    if not numbers.size or not np.isfinite(numbers).all():
-        raise InputError(f"{place}: {name} is empty or has values that are not finite")
-    return numbers
+def _numbers(place: str, arrays: Arrays) -> dict[str, Array]:
+    """Sorted by name."""
+    for name, values in arrays.items():
+        is_number = values.dtype.kind in "fiu" and values.size > 0
+        if not is_number or not np.isfinite(values.astype(np.float64)).all():
+            raise InputError(f"{place}: {name} is empty or has values that are not finite numbers")
+    return {name: np.asarray(arrays[name], dtype=np.float64) for name in sorted(arrays)}
 
 
 def _check_shapes(place: str, kind: str, arrays: Mapping[str, Array], ndim: int) -> None:
@@ -98,10 +98,40 @@ def _check_shapes(place: str, kind: str, arrays: Mapping[str, Array], ndim: int)
         raise InputError(f"{place}: the {kind} of {first} has {a} numbers, that of {second} {b}")
 
 
-def _check_logits(place: str, scores: Mapping[str, Array]) -> None:
-    """Softmax twice is the commonest mistake of KL and IS, and gives plausible numbers."""
-    if scores and all(((row >= 0) & (row <= 1)).all() for row in scores.values()):
-        raise InputError(
-            f"{place}: the logits all lie in [0, 1], as probabilities do; give the network's "
-            "scores before its softmax or sigmoid"
-        )
+def read_features(path: Path) -> Features:
+    """Raises InputError if the file cannot be read or does not hold features."""
+    from safetensors import SafetensorError
+
+    try:
+        tensors, origin = _read(path)
+    except (OSError, SafetensorError, zipfile.BadZipFile, ValueError, TypeError) as error:
+        raise InputError(f"{path} holds no embeddings that can be read: {error}") from error
+    found: dict[str, dict[str, NDArray[np.generic]]] = {kind: {} for kind in KINDS}
+    for key, values in tensors.items():
+        name, _, kind = key.rpartition("/")
+        if not name or kind not in KINDS:
+            raise InputError(f"{path}: keys must be NAME/embedding or NAME/logits, got {key!r}")
+        found[kind][name] = values
+    return make_features(str(path), found["embedding"], found["logits"], origin)
+
+
+def write_features(path: Path, features: Features) -> None:
+    """Writes a .safetensors file, whole or not at all; numbers are kept in single precision."""
+    from safetensors.numpy import save_file
+
+    tensors = {f"{name}/embedding": rows for name, rows in features.embeddings.items()}
+    tensors |= {f"{name}/logits": scores for name, scores in features.logits.items()}
+    tensors = {key: np.ascontiguousarray(x, np.float32) for key, x in tensors.items()}
+    with written(path) as partial:
+        save_file(tensors, partial, metadata=dict(features.origin))
+
+
+def _read(path: Path) -> tuple[Arrays, Mapping[str, str]]:
+    from safetensors import safe_open
+
+    if path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}, {}
+    with safe_open(path, framework="numpy") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
+        return tensors, file.metadata() or {}

@@ -1,16 +1,67 @@
-"""Sounds and pictures as the embedders of the published protocols read them."""
+"""The sounds and pictures of a folder, as the embedders of the published protocols read them."""
 
+import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
+from echoes_rt.errors import InputError
 from echoes_rt.io.audio import read_sound
 from echoes_rt.io.image import read_image
 
 Samples = NDArray[np.float32]
+
+SUFFIXES = {
+    "sound": (".wav", ".flac", ".ogg", ".mp3"),
+    "picture": (".jpg", ".jpeg", ".png", ".webp", ".bmp"),
+}
+SILENT_RMS_DBFS = -60.0
+
+
+def media_files(folder: Path, medium: str) -> list[Path]:
+    """Sorted by name.
+
+    Raises:
+        InputError: if two have one name.
+    """
+    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES[medium])
+    files = sorted(found, key=lambda path: path.stem)
+    for first, second in itertools.pairwise(files):
+        if first.stem == second.stem:
+            raise InputError(
+                f"{first} and {second.name} have one name, and names tell which files belong "
+                "together; rename or move one"
+            )
+    return files
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundFile:
+    """What is known of a sound without listening, but for whether it is silent."""
+
+    path: Path
+    sample_rate: int
+    duration_s: float
+
+    @classmethod
+    def of(cls, path: Path) -> "SoundFile":
+        """Raises InputError if it cannot be read."""
+        try:
+            info = soundfile.info(path)
+        except (soundfile.LibsndfileError, OSError) as error:
+            raise InputError(f"{path} is not a sound that can be read: {error}") from error
+        return cls(path=path, sample_rate=info.samplerate, duration_s=info.duration)
+
+    @property
+    def is_silent(self) -> bool:
+        samples, _ = read_sound(self.path)
+        power = float(np.square(samples, dtype=np.float64).mean())
+        return bool(10 * np.log10(power + 1e-30) < SILENT_RMS_DBFS)
 
 
 def read_clip(path: Path, sample_rate: int, clip_s: float) -> Samples:

@@ -43,17 +43,14 @@ def pair_names(
     Raises:
         InputError: if the pattern does not match a generated name.
     """
+    partners = {name: name for name in sorted(generated)}
+    if pattern is not None:
+        partners = {name: _group(pattern, name) for name in partners}
     known = set(reference)
-    pairs, alone = [], []
-    for name in sorted(generated):
-        partner = name if pattern is None else _group(pattern, name)
-        if partner in known:
-            pairs.append((name, partner))
-        else:
-            alone.append(name)
+    pairs = [pair for pair in partners.items() if pair[1] in known]
     return Pairing(
         pairs=pairs,
-        without_reference=alone,
+        without_reference=[name for name, partner in partners.items() if partner not in known],
         without_generated=sorted(known - {b for _, b in pairs}),
     )
 

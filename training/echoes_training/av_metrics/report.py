@@ -1,6 +1,5 @@
 """All numbers of a comparison, ready for JSON."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from echoes_training.av_metrics.divergence import (
     kl_specvqgan,
     mean_cosine,
 )
-from echoes_training.av_metrics.features import Features
+from echoes_training.av_metrics.features import Array, Features
 from echoes_training.av_metrics.pairing import Pairing
 from echoes_training.av_metrics.protocol import DEFINITIONS, PUBLISHED, SCORE_NAMES
 from echoes_training.av_metrics.sets import MediaSet
@@ -51,35 +50,54 @@ class Comparison:
 def make_report(comparison: Comparison) -> Scores:
     """Raises InputError if nothing can be compared, or features of one name do not fit."""
     generated, reference = comparison.generated.features, comparison.reference.features
-    common = [name for name in sorted(generated) if name in reference]
-    for name in common:
-        _check_comparable(name, generated[name], reference[name])
+    pictures = comparison.pictures.features if comparison.pictures else {}
+    pairing = comparison.to_reference
+    common = {
+        name: (generated[name], reference[name]) for name in sorted(generated) if name in reference
+    }
+    for name, sides in common.items():
+        _check_comparable(name, *sides)
+    numbers: dict[str, dict[str, Scores | None]] = {
+        "frechet": {
+            name: _frechet(name, made, real, comparison.extrapolates)
+            for name, (made, real) in common.items()
+            if made.embeddings and real.embeddings
+        },
+        "kl": {name: _kl(made, real, pairing) for name, (made, real) in common.items()},
+        "inception": {name: _inception(generated[name]) for name in sorted(generated)},
+        "score": {
+            name: _score(name, generated[name], pictures[name], comparison.to_pictures)
+            for name in sorted(generated)
+            if name in pictures
+        },
+    }
+    found = {
+        kind: {name: scores for name, scores in some.items() if scores is not None}
+        for kind, some in numbers.items()
+    }
+    if not any(found.values()):
+        raise InputError(
+            f"nothing can be compared: {comparison.generated.folder} has features of "
+            f"{', '.join(generated)}, {comparison.reference.folder} of {', '.join(reference)}"
+        )
     report: Scores = {
         "protocol": {"clip_s": comparison.clip_s, **DEFINITIONS},
         "sets": {
             "generated": _set(comparison.generated),
             "reference": _set(comparison.reference),
         },
-        "pairing": _pairing(comparison.to_reference),
-        "embedders": {
-            name: _embedder(name, generated[name], reference.get(name)) for name in generated
+        "pairing": {
+            "n_pairs": len(pairing.pairs),
+            "without_reference": pairing.without_reference,
+            "without_generated": pairing.without_generated,
         },
-        "frechet": {name: _frechet(comparison, name) for name in common if _both(comparison, name)},
-        "kl": _kls(comparison, common),
-        "inception": _inceptions(comparison),
-        "score": _scores(comparison),
+        "embedders": {
+            name: _embedder(name, features, reference.get(name))
+            for name, features in generated.items()
+        },
+        **found,
     }
-    if not any(report[kind] for kind in ("frechet", "kl", "inception", "score")):
-        raise InputError(
-            f"nothing can be compared: {comparison.generated.folder} has features of "
-            f"{', '.join(generated)}, {comparison.reference.folder} of {', '.join(reference)}"
-        )
     return report | {"cautions": cautions(comparison, report)}
-
-
-def _both(comparison: Comparison, name: str) -> bool:
-    sides = (comparison.generated, comparison.reference)
-    return all(side.features[name].embeddings for side in sides)
 
 
 def _check_comparable(name: str, a: Features, b: Features) -> None:
@@ -102,28 +120,16 @@ def _check_comparable(name: str, a: Features, b: Features) -> None:
 
 def _set(side: MediaSet) -> Scores:
     durations = [sound.duration_s for sound in side.sounds]
-    rates = sorted({sound.sample_rate for sound in side.sounds})
+    summaries = {"min": np.min, "median": np.median, "max": np.max}
     return {
         "folder": str(side.folder),
         "n": len(side.names),
         "n_sound_files": len(side.sounds),
         "n_silent": sum(sound.is_silent for sound in side.sounds),
-        "sample_rates": rates,
-        "duration_s": {
-            "min": round(min(durations), 3),
-            "median": round(float(np.median(durations)), 3),
-            "max": round(max(durations), 3),
-        }
+        "sample_rates": sorted({sound.sample_rate for sound in side.sounds}),
+        "duration_s": {name: round(float(of(durations)), 3) for name, of in summaries.items()}
         if durations
         else None,
-    }
-
-
-def _pairing(pairing: Pairing) -> Scores:
-    return {
-        "n_pairs": len(pairing.pairs),
-        "without_reference": pairing.without_reference,
-        "without_generated": pairing.without_generated,
     }
 
 
@@ -138,9 +144,8 @@ def _embedder(name: str, generated: Features, reference: Features | None) -> Sco
     }
 
 
-def _frechet(comparison: Comparison, name: str) -> Scores:
-    made, real = comparison.generated.features[name], comparison.reference.features[name]
-    rows, reference_rows = made.rows(made.embeddings), real.rows(real.embeddings)
+def _frechet(name: str, made: Features, real: Features, extrapolates: bool) -> Scores:
+    rows, reference_rows = (np.concatenate([*side.embeddings.values()]) for side in (made, real))
     if min(len(rows), len(reference_rows)) < 2:
         raise InputError(f"a Frechet distance of {name} needs 2 or more embeddings in both sets")
     fitted = fit_gaussian(reference_rows)
@@ -152,68 +157,50 @@ def _frechet(comparison: Comparison, name: str) -> Scores:
         "rows_reference": len(reference_rows),
         "dimensions": rows.shape[1],
     }
-    if comparison.extrapolates and len(rows) >= FEWEST:
+    if extrapolates and len(rows) >= FEWEST:
         endless = extrapolate(fitted, rows, seed=0)
         scores["extrapolated"] = {"value": endless.value, "r2": endless.r2}
     return scores
 
 
-def _kls(comparison: Comparison, common: Sequence[str]) -> Scores:
-    scores: Scores = {}
-    for name in common:
-        generated = comparison.generated.features[name].logits
-        reference = comparison.reference.features[name].logits
-        pairs = [
-            (a, b) for a, b in comparison.to_reference.pairs if a in generated and b in reference
-        ]
-        if not pairs:
-            continue
-        p = comparison.reference.features[name].scores(b for _, b in pairs)
-        q = comparison.generated.features[name].scores(a for a, _ in pairs)
-        scores[name] = {
-            "softmax": kl_softmax(p, q),
-            "sigmoid": kl_sigmoid(p, q),
-            "specvqgan": kl_specvqgan(p, q),
-            "n_pairs": len(pairs),
-            "classes": p.shape[1],
-        }
-    return scores
+def _kl(made: Features, real: Features, pairing: Pairing) -> Scores | None:
+    pairs = [(a, b) for a, b in pairing.pairs if a in made.logits and b in real.logits]
+    if not pairs:
+        return None
+    p: Array = np.stack([real.logits[b] for _, b in pairs])
+    q: Array = np.stack([made.logits[a] for a, _ in pairs])
+    return {
+        "softmax": kl_softmax(p, q),
+        "sigmoid": kl_sigmoid(p, q),
+        "specvqgan": kl_specvqgan(p, q),
+        "n_pairs": len(pairs),
+        "classes": p.shape[1],
+    }
 
 
-def _inceptions(comparison: Comparison) -> Scores:
-    scores: Scores = {}
-    for name, features in sorted(comparison.generated.features.items()):
-        if len(features.logits) >= SPLITS:
-            mean, deviation = inception_score(features.scores(features.logits))
-            n = len(features.logits)
-            scores[name] = {"mean": mean, "std": deviation, "n": n, "splits": SPLITS}
-    return scores
+def _inception(made: Features) -> Scores | None:
+    n = len(made.logits)
+    if n < SPLITS:
+        return None
+    mean, deviation = inception_score(np.stack([*made.logits.values()]))
+    return {"mean": mean, "std": deviation, "n": n, "splits": SPLITS}
 
 
-def _scores(comparison: Comparison) -> Scores:
-    if comparison.pictures is None:
-        return {}
-    scores: Scores = {}
-    for name, sounds in sorted(comparison.generated.features.items()):
-        pictures = comparison.pictures.features.get(name)
-        if pictures is None or not sounds.embeddings:
-            continue
-        if sounds.dimensions != pictures.dimensions:
-            raise InputError(
-                f"the {name} embeddings of sounds have {sounds.dimensions} dimensions, those of "
-                f"pictures {pictures.dimensions}; a cosine needs one space"
-            )
-        pairs = [
-            (a, b)
-            for a, b in comparison.to_pictures.pairs
-            if a in sounds.embeddings and b in pictures.embeddings
-        ]
-        if pairs:
-            cosine = mean_cosine(sounds, pictures, pairs)
-            scores[name] = {
-                "called": SCORE_NAMES.get(name, f"{name} score"),
-                "cosine": cosine,
-                "times_100": 100 * cosine,
-                "n_pairs": len(pairs),
-            }
-    return scores
+def _score(name: str, sounds: Features, pictures: Features, pairing: Pairing) -> Scores | None:
+    if sounds.embeddings and sounds.dimensions != pictures.dimensions:
+        raise InputError(
+            f"the {name} embeddings of sounds have {sounds.dimensions} dimensions, those of "
+            f"pictures {pictures.dimensions}; a cosine needs one space"
+        )
+    pairs = [
+        (a, b) for a, b in pairing.pairs if a in sounds.embeddings and b in pictures.embeddings
+    ]
+    if not pairs:
+        return None
+    cosine = mean_cosine(sounds, pictures, pairs)
+    return {
+        "called": SCORE_NAMES.get(name, f"{name} score"),
+        "cosine": cosine,
+        "times_100": 100 * cosine,
+        "n_pairs": len(pairs),
+    }

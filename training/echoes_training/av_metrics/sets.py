@@ -1,20 +1,18 @@
 """A folder as the metrics see it: its media, and the features of every embedder."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from echoes_rt.errors import InputError
-from echoes_training.av_metrics import av_benchmark_cache
+from echoes_training.av_metrics import features as stored
+from echoes_training.av_metrics.av_benchmark_cache import read_caches
 from echoes_training.av_metrics.embedder import Embedder
-from echoes_training.av_metrics.feature_files import SUFFIXES as FEATURE_SUFFIXES
-from echoes_training.av_metrics.feature_files import read_features, write_features
 from echoes_training.av_metrics.features import Features, make_features
-from echoes_training.av_metrics.media_list import SoundFile, list_pictures, list_sounds
+from echoes_training.av_metrics.media import SoundFile, media_files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,30 +34,29 @@ class MediaSet:
         return sorted({name for features in self.features.values() for name in features.names})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How media become features.
-
-    Attributes:
-        embedders: of both media; only those of the folder's medium are used.
-        cache: where features of earlier runs are kept; None keeps none.
-    """
-
-    embedders: Sequence[Embedder]
-    clip_s: float
-    cache: Path | None
-
-
-def read_set(folder: Path, medium: str, reading: Reading) -> MediaSet:
+def read_set(
+    folder: Path, medium: str, embedders: Sequence[Embedder], clip_s: float, cache: Path | None
+) -> MediaSet:
     """Of ``sound`` or ``picture``.
+
+    Args:
+        folder: with media, features or both.
+        medium: of the files that count.
+        embedders: of both media; only those of the folder's medium are used.
+        clip_s: seconds of each sound.
+        cache: where features of earlier runs are kept; None keeps none.
 
     Raises:
         InputError: if the folder has no features and nothing to make them of.
     """
-    sounds = list_sounds(folder) if medium == "sound" else []
-    files = list_pictures(folder) if medium == "picture" else [sound.path for sound in sounds]
-    features = _stored(folder) | av_benchmark_cache.read_caches(folder, medium)
-    features |= _made(folder, files, medium, reading)
+    files = media_files(folder, medium)
+    sounds = [SoundFile.of(path) for path in files] if medium == "sound" else []
+    known = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in stored.SUFFIXES]
+    features = {path.stem: stored.read_features(path) for path in known}
+    features |= read_caches(folder, medium)
+    mine = [embedder for embedder in embedders if embedder.spec.medium == medium]
+    if files:
+        features |= {e.spec.name: _embedded(folder, files, e, clip_s, cache) for e in mine}
     if not features:
         raise InputError(
             f"{folder} has {len(files)} {medium}s and no embeddings; give an --embedder of "
@@ -70,52 +67,32 @@ def read_set(folder: Path, medium: str, reading: Reading) -> MediaSet:
 
 def pictures_beside(reference: Path) -> MediaSet | None:
     """What av-benchmark left of the videos among the caches of the reference, if anything."""
-    features = av_benchmark_cache.read_caches(reference, "picture")
+    features = read_caches(reference, "picture")
     return MediaSet(folder=reference, sounds=[], features=features) if features else None
 
 
-def _stored(folder: Path) -> dict[str, Features]:
-    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in FEATURE_SUFFIXES]
-    return {path.stem: read_features(path) for path in paths}
-
-
-def _made(folder: Path, files: list[Path], medium: str, reading: Reading) -> dict[str, Features]:
-    if not files:
-        return {}
-    made = {}
-    for embedder in reading.embedders:
-        if embedder.medium == medium:
-            made[embedder.name] = _embed_all(folder, files, embedder, reading)
-    return made
-
-
-def _embed_all(folder: Path, files: list[Path], embedder: Embedder, reading: Reading) -> Features:
+def _embedded(
+    folder: Path, files: list[Path], embedder: Embedder, clip_s: float, cache: Path | None
+) -> Features:
+    spec = embedder.spec
     origin = {**embedder.origin, "n_files": str(len(files))}
-    if embedder.medium == "sound":
-        origin["clip_s"] = f"{reading.clip_s:g}"
-    key = _key(origin, files)
+    if spec.medium == "sound":
+        origin["clip_s"] = f"{clip_s:g}"
     kept = None
-    if reading.cache is not None:
-        kept = reading.cache / f"{embedder.name}-{embedder.medium}-{key[:16]}.safetensors"
+    if cache is not None:
+        kept = cache / f"{spec.name}-{spec.medium}-{_key(origin, files)}.safetensors"
         if kept.is_file():
-            return read_features(kept)
-    found = dict(_outputs(files, embedder, reading.clip_s))
-    features = make_features(
-        f"{embedder.name} of {folder}",
-        {name: out["embedding"] for name, out in found.items() if "embedding" in out},
-        {name: out["logits"] for name, out in found.items() if "logits" in out},
-        origin,
+            return stored.read_features(kept)
+    bar = tqdm(files, desc=spec.name, unit=spec.medium, mininterval=1)
+    found = {path.stem: embedder.embed(path, clip_s) for path in bar}
+    embeddings, logits = (
+        {name: outputs[kind] for name, outputs in found.items() if kind in outputs}
+        for kind in stored.KINDS
     )
+    features = make_features(f"{spec.name} of {folder}", embeddings, logits, origin)
     if kept is not None:
-        write_features(kept, features)
+        stored.write_features(kept, features)
     return features
-
-
-def _outputs(
-    files: list[Path], embedder: Embedder, clip_s: float
-) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    for path in tqdm(files, desc=embedder.name, unit=embedder.medium, mininterval=1):
-        yield path.stem, embedder.embed(path, clip_s)
 
 
 def _key(origin: dict[str, str], files: list[Path]) -> str:
@@ -124,4 +101,4 @@ def _key(origin: dict[str, str], files: list[Path]) -> str:
     for path in files:
         status = path.stat()
         parts.append(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
