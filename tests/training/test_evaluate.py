@@ -13,7 +13,6 @@ from echoes_rt import BundleError, Echoes
 from echoes_rt.errors import InputError
 from echoes_training.cli import main
 from echoes_training.data.index import read_index, write_index
-from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
 from echoes_training.evaluate.dials import PARTS
 from echoes_training.evaluate.evaluation import (
     EvaluateConfig,
@@ -22,7 +21,7 @@ from echoes_training.evaluate.evaluation import (
     jobs_of,
 )
 from echoes_training.evaluate.figures import draw_sheet
-from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
+from echoes_training.evaluate.judge import ClassifierConfig, PictureClassifierConfig, cached_judge
 from echoes_training.evaluate.report import evaluate
 from echoes_training.evaluate.table import tables
 

@@ -11,8 +11,8 @@ from echoes_rt.format.sampling import Sampling
 from echoes_training.cli import main
 from echoes_training.evaluate import ablation
 from echoes_training.evaluate.ablation import Sweeps, key_of
-from echoes_training.evaluate.classifier import ClassifierConfig, cached_judge
 from echoes_training.evaluate.dials import SWEPT
+from echoes_training.evaluate.judge import ClassifierConfig, cached_judge
 
 SMALL = ClassifierConfig(width=4, embedding_dim=4, steps=4, batch_size=8)
 

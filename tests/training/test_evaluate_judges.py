@@ -16,10 +16,12 @@ from echoes_training.data.audio import AudioStore
 from echoes_training.data.index import Clip, read_index
 from echoes_training.evaluate import media
 from echoes_training.evaluate.augment import AugmentConfig, augment, mix
-from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
-from echoes_training.evaluate.picture_classifier import (
+from echoes_training.evaluate.judge import (
+    ClassifierConfig,
+    Judge,
     PictureClassifierConfig,
     PictureJudge,
+    cached_judge,
     cached_picture_judge,
     judge_spec,
 )

@@ -9,11 +9,16 @@ from echoes_rt import Echoes
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid
 from echoes_training.data.index import read_index
-from echoes_training.evaluate import cogeneration, inpainting, ranking, seams
-from echoes_training.evaluate.classifier import ClassifierConfig
-from echoes_training.evaluate.diversity import diversity_scores, mean_pairwise
+from echoes_training.evaluate import inpainting, seams
 from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
-from echoes_training.evaluate.picture_classifier import PictureClassifierConfig
+from echoes_training.evaluate.judge import ClassifierConfig, PictureClassifierConfig
+from echoes_training.evaluate.tasks import (
+    agreement,
+    cogeneration_scores,
+    diversity_scores,
+    mean_pairwise,
+    ranking_scores,
+)
 
 LABELS = ("cat", "dog")
 
@@ -37,16 +42,16 @@ def evaluation(
 
 def test_agreement_by_chance_shows_a_collapse() -> None:
     pairs = np.array([0, 1, 0, 1])
-    scores = cogeneration.agreement(pairs, pairs, LABELS)
+    scores = agreement(pairs, pairs, LABELS)
     assert (scores["agree"], scores["by_chance"]) == (1.0, 0.5)
     alike = np.zeros(4, dtype=np.int64)
-    assert cogeneration.agreement(alike, alike, LABELS)["by_chance"] == 1.0
-    none = cogeneration.agreement(alike, alike + 1, LABELS)
+    assert agreement(alike, alike, LABELS)["by_chance"] == 1.0
+    none = agreement(alike, alike + 1, LABELS)
     assert (none["agree"], none["agreeing"]["labels"]) == (0.0, 0)
 
 
 def test_pairs_are_those_of_the_runtime(evaluation: Evaluation) -> None:
-    scores = cogeneration.cogeneration_scores(evaluation)
+    scores = cogeneration_scores(evaluation)
     assert scores["n"] == 3
     assert sum(scores["sounds"]["counts"].values()) == 3
     assert sum(scores["pictures"]["counts"].values()) == 3
@@ -76,7 +81,7 @@ def test_another_clip_is_never_the_clip_itself() -> None:
 def test_mean_pairwise_distance() -> None:
     rows = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 0.0]])
     assert mean_pairwise(rows, 2) == pytest.approx((5 + 0 + 5) / 3)
-    assert mean_pairwise(rows, 1) == pytest.approx((3.5 + 0 + 3.5) / 3)
+    assert mean_pairwise(rows, 1) == pytest.approx((7 + 0 + 7) / 3)
     assert mean_pairwise(np.ones((4, 3)), 2) == 0
 
 
@@ -89,7 +94,7 @@ def test_seeds_give_different_sounds(evaluation: Evaluation) -> None:
 
 
 def test_the_best_of_eight_lies_between_none_and_all(evaluation: Evaluation) -> None:
-    for scores in ranking.ranking_scores(evaluation).values():
+    for scores in ranking_scores(evaluation).values():
         assert (scores["n"], scores["n_candidates"]) == (2, 8)
         assert 0 <= scores["average"] <= scores["any"] <= 1
         assert scores["best"] <= scores["any"]

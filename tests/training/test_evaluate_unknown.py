@@ -10,11 +10,11 @@ import pytest
 from echoes_rt import Echoes
 from echoes_rt.format.sampling import SamplingOptions
 from echoes_training.data.index import Clip, Split, read_index
-from echoes_training.evaluate.classifier import ClassifierConfig
 from echoes_training.evaluate.ear import Ear
 from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
+from echoes_training.evaluate.judge import ClassifierConfig
 from echoes_training.evaluate.table import tables
-from echoes_training.evaluate.unknown import unknown_scores
+from echoes_training.evaluate.tasks import unknown_scores
 
 CONFIG = EvaluateConfig(
     parts=("unknown",),

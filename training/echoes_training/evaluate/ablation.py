@@ -1,22 +1,19 @@
 """How well results are recognised as the dials are turned, cell by cell, and resumable."""
 
-import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from echoes_rt.errors import InputError
-from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.options import options_of
 from echoes_training.evaluate.dials import SWEPT, write_json
-from echoes_training.evaluate.diversity import mean_pairwise
 from echoes_training.evaluate.evaluation import Evaluation, Job
 from echoes_training.evaluate.frechet import (
     Gaussian,
@@ -24,8 +21,10 @@ from echoes_training.evaluate.frechet import (
     frechet_distance,
     label_weights,
 )
+from echoes_training.evaluate.media import fingerprint
 from echoes_training.evaluate.scores import Heard, accuracy, spread
 from echoes_training.evaluate.table import Rows, markdown
+from echoes_training.evaluate.tasks import mean_pairwise
 
 Results = dict[str, Any]
 
@@ -45,48 +44,34 @@ class Sweeps:
     steps: tuple[int, ...] = (4, 6, 8, 12, 16, 24)
     temperature: tuple[float, ...] = (0.6, 0.8, 1.0, 1.2)
 
-    def schedules(self) -> dict[str, tuple[str, tuple[float, float]]]:
-        """Name, schedule and interval."""
-        return {
-            "constant": ("constant", FULL),
-            "annealed": ("annealed", FULL),
-            **{f"steps {a:g} to {b:g}": ("constant", (a, b)) for a, b in self.intervals},
-        }
-
     def lines(
         self, defaults: Sampling, names: Sequence[str]
     ) -> dict[tuple[str, str], list[Sampling]]:
         """The points of each curve, by the dial and, for guidance, the schedule."""
-        curves: dict[tuple[str, str], list[Sampling]] = {}
-        for name in names:
-            if name == "guidance":
-                for title, (schedule, interval) in self.schedules().items():
-                    curves[name, title] = [
-                        _guided(defaults, scale, schedule, interval) for scale in self.guidance
-                    ]
-            else:
-                curves[name, ""] = [
-                    dataclasses.replace(defaults, **{name: value}) for value in getattr(self, name)
-                ]
+        curves: dict[tuple[str, str], list[Sampling]] = {
+            (name, ""): [replace(defaults, **{name: value}) for value in getattr(self, name)]
+            for name in names
+            if name != "guidance"
+        }
+        schedules = {"constant": ("constant", FULL), "annealed": ("annealed", FULL)}
+        schedules |= {f"steps {a:g} to {b:g}": ("constant", (a, b)) for a, b in self.intervals}
+        for title, (schedule, interval) in schedules.items() if "guidance" in names else ():
+            curves["guidance", title] = [
+                replace(
+                    defaults,
+                    guidance_scale=scale,
+                    # At 1 there is none, whatever its schedule: one cell serves all.
+                    guidance_schedule=schedule if scale != 1 else "constant",
+                    guidance_interval=interval if scale != 1 else FULL,
+                )
+                for scale in self.guidance
+            ]
         return curves
-
-
-def _guided(
-    defaults: Sampling, scale: float, schedule: str, interval: tuple[float, float]
-) -> Sampling:
-    if scale == 1:  # no guidance, whatever its schedule: one cell serves all
-        schedule, interval = "constant", FULL
-    return dataclasses.replace(
-        defaults,
-        guidance_scale=scale,
-        guidance_schedule=schedule,
-        guidance_interval=interval,
-    )
 
 
 def key_of(sampling: Sampling) -> str:
     """The name of a cell."""
-    values = dataclasses.asdict(sampling)
+    values = asdict(sampling)
     start, stop = values.pop("guidance_interval")
     schedule = values.pop("guidance_schedule")
     del values["guidance"]  # the same in all cells
@@ -107,67 +92,96 @@ class References:
 
 
 def references_of(first: Evaluation) -> References:
-    """Made anew by every command that has a cell to measure."""
     sounds = first.heldout_sounds
     real = first.hear("real", first.real_sounds(sounds), first.numbers(sounds))
-    jobs = first.picture_jobs()
-    others = [dataclasses.replace(job, seed=job.seed + len(jobs)) for job in jobs]
+    jobs = first.picture_jobs
+    others = [replace(job, seed=job.seed + len(jobs)) for job in jobs]
     return References(real=_gaussian(real), first=_gaussian(_hear(first, others, first.sampling)))
 
 
-class Ablation:
-    """Results in a .json file, which is written after every cell and goes on where it ended."""
+def ablate(
+    path: Path,
+    evaluations: dict[str, Evaluation],
+    sweeps: Sweeps,
+    dials: Sequence[str],
+    precision: str,
+) -> Results:
+    """Fills in what is missing of each bundle in the .json file ``path``, cell by cell.
 
-    def __init__(self, path: Path, settings: Results, references: Callable[[], References]) -> None:
-        self.path = path
-        self.references = references
-        self.results: Results = {"settings": settings, "bundles": {}}
-        if path.exists():
-            self.results = _read(path)
-            if self.results.get("settings") != json.loads(json.dumps(settings)):
-                raise InputError(
-                    f"{path} holds results of other settings or media; give another --out"
-                )
+    Args:
+        path: is written after every cell.
+        evaluations: of bundles by their names; all are compared with the first.
+        sweeps: what each dial is turned to.
+        dials: which of ``SWEPT`` are turned.
+        precision: of the runtime.
 
-    def run(self, name: str, evaluation: Evaluation, sweeps: Sweeps, dials: Sequence[str]) -> None:
-        """Fills in what is missing of a bundle; what is there is taken as it is."""
-        try:
-            curves = sweeps.lines(evaluation.sampling, dials)
-        except ValueError as error:
-            raise InputError(str(error)) from error
-        bundle = self._bundle(name, evaluation)
-        wanted = {key_of(point): point for points in curves.values() for point in points}
-        missing = {key: point for key, point in wanted.items() if key not in bundle["cells"]}
-        for key, point in tqdm(missing.items(), desc=name, unit="cell"):
-            bundle["cells"][key] = measure(evaluation, point, self.references())
-            write_json(self.path, self.results)
-        for (dial, title), points in curves.items():
-            line = {"dial": dial, "schedule": title, "cells": [key_of(point) for point in points]}
-            bundle["curves"][f"{dial} {title}".strip()] = line
-        write_json(self.path, self.results)
-
-    def _bundle(self, name: str, evaluation: Evaluation) -> Results:
-        manifest = (evaluation.echoes.bundle.folder / MANIFEST_NAME).read_bytes()
-        digest = hashlib.sha256(manifest).hexdigest()
+    Raises:
+        InputError: if the file holds something else, or a value is out of range.
+    """
+    name_of_first, first = next(iter(evaluations.items()))
+    try:
+        curves = {name: sweeps.lines(e.sampling, dials) for name, e in evaluations.items()}
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    config = first.config
+    settings = {
+        "pictures": fingerprint(first.some_pictures(config.pictures_per_label), "image"),
+        "sounds": fingerprint(first.taught_sounds, "audio"),
+        "classifier": asdict(config.classifier),
+        "pictures_per_label": config.pictures_per_label,
+        "seeds": config.n_seeds,
+        "seed": config.seed,
+        "labels": list(first.labels),
+        "split": config.split,
+        "ear": first.ear is not None,
+        "precision": precision,
+        "first": f"{name_of_first}: {key_of(first.sampling)}",
+    }
+    results = _read(path, settings)
+    references = cache(lambda: references_of(first))  # made anew if there is a cell to measure
+    for name, evaluation in evaluations.items():
+        digest = evaluation.manifest_sha256
         fresh = {"manifest_sha256": digest, "cells": {}, "curves": {}}
-        bundle = self.results["bundles"].setdefault(name, fresh)
+        bundle = results["bundles"].setdefault(name, fresh)
         if bundle["manifest_sha256"] != digest:
             raise InputError(
-                f"{self.path} holds results of another bundle by the name {name}; "
+                f"{path} holds results of another bundle by the name {name}; "
                 "give another name or another --out"
             )
-        return cast(Results, bundle)
+        wanted = {key_of(point): point for points in curves[name].values() for point in points}
+        missing = {key: point for key, point in wanted.items() if key not in bundle["cells"]}
+        for key, point in tqdm(missing.items(), desc=name, unit="cell"):
+            bundle["cells"][key] = measure(evaluation, point, references())
+            write_json(path, results)
+        for (dial, title), points in curves[name].items():
+            line = {"dial": dial, "schedule": title, "cells": [key_of(point) for point in points]}
+            bundle["curves"][f"{dial} {title}".strip()] = line
+        write_json(path, results)
+    return results
+
+
+def _read(path: Path, settings: Results) -> Results:
+    if not path.exists():
+        return {"settings": settings, "bundles": {}}
+    try:
+        results: Results = json.loads(path.read_text(encoding="utf-8"))
+        found = results["settings"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no ablation: {error!r}; give another --out") from error
+    if found != json.loads(json.dumps(settings)):
+        raise InputError(f"{path} holds results of other settings or media; give another --out")
+    return results
 
 
 def measure(evaluation: Evaluation, sampling: Sampling, references: References) -> Results:
     """One cell: sounds of pictures; between seeds also how much they differ."""
-    heard = _hear(evaluation, evaluation.picture_jobs(), sampling)
+    heard = _hear(evaluation, evaluation.picture_jobs, sampling)
     mine = _gaussian(heard)
     ear = heard.by_ear
     scores = accuracy(heard.numbers, heard.predicted, evaluation.labels)
     n_seeds = evaluation.config.n_seeds
     return {
-        "sampling": dataclasses.asdict(sampling),
+        "sampling": asdict(sampling),
         **{name: scores[name] for name in ("n", "overall", "balanced")},
         "effective_labels": spread(heard.predicted, evaluation.labels)["effective"],
         "ear_exact": None if ear is None else round(ear.exact, 4),
@@ -191,16 +205,6 @@ def _gaussian(heard: Heard) -> Gaussian:
 def _apart(embeddings: np.ndarray, n_seeds: int) -> float:
     groups = embeddings.reshape(-1, n_seeds, embeddings.shape[1])
     return float(np.mean([mean_pairwise(group, 2) for group in groups]))
-
-
-def _read(path: Path) -> Results:
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; give another --out") from error
-    if not isinstance(results, dict) or "bundles" not in results:
-        raise InputError(f"{path} is no ablation; give another --out")
-    return results
 
 
 MEASURES = {

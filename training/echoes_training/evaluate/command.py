@@ -1,12 +1,11 @@
 """The commands `echoes-train evaluate` and `echoes-train listen`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from echoes_rt.commands.verb import sampling_options
-from echoes_rt.format.sampling import SamplingOptions
 from echoes_rt.io.output_file import check_place
 from echoes_training.evaluate.dials import (
     OUT_FILE,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from echoes_training.data.index import Split
-    from echoes_training.evaluate.evaluation import Evaluation
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -44,15 +42,17 @@ _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 @split_option("heldout")
 @count_option("--pictures-per-label", 20, "Held-out pictures to make sounds of.")
 @count_option("--sounds-per-label", 8, "Held-out sounds to make pictures of and to fill in.")
-@count_option("--seeds", 3, "Results of each picture and of each sound.")
-@count_option("--pairs", 108, "Pairs made from nothing.")
+@count_option("--seeds n_seeds", 3, "Results of each picture and of each sound.")
+@count_option("--pairs n_pairs", 108, "Pairs made from nothing.")
 @count_option("--varied-per-label", 1, "Pictures of which ten sounds are compared.")
 @count_option("--ranked-per-label", 3, "Pictures and sounds of which eight results are ranked.")
-@count_option("--streams", 6, "Long sounds whose seams are measured.")
+@count_option("--streams n_streams", 6, "Long sounds whose seams are measured.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first.")
 @sampling_options
 @machine_options
-def evaluate(out: Path, sheet: Path | None, **options: Any) -> None:
+def evaluate(
+    bundle: str | None, out: Path, sheet: Path | None, parts: tuple[str, ...], **options: Any
+) -> None:
     """Judge a bundle on held-out media.
 
     With --ear by an independent ear; and by classifiers trained on the training split.
@@ -63,11 +63,12 @@ def evaluate(out: Path, sheet: Path | None, **options: Any) -> None:
     for target in (out, sheet):
         if target is not None:
             check_place(target)
-    evaluation = _prepare(**options)
+    from echoes_training.evaluate.evaluation import load_evaluations
     from echoes_training.evaluate.figures import draw_sheet
     from echoes_training.evaluate.report import evaluate as run
     from echoes_training.evaluate.table import tables
 
+    (evaluation,) = load_evaluations([bundle], parts=parts or PARTS, **options)
     report: dict[str, Any] = run(evaluation)
     write_json(out, report)
     if sheet is not None:
@@ -75,44 +76,6 @@ def evaluate(out: Path, sheet: Path | None, **options: Any) -> None:
     for line in tables(report):
         click.echo(line)
     click.echo(" ".join(str(path) for path in (out, sheet) if path), err=True)
-
-
-def _prepare(
-    *,
-    bundle: str | None,
-    index: Path,
-    cache: Path,
-    ear: Path | None,
-    parts: tuple[str, ...],
-    seeds: int,
-    pairs: int,
-    streams: int,
-    device: str,
-    threads: int | None,
-    precision: str,
-    **more: Any,
-) -> "Evaluation":
-    from echoes_rt import Echoes
-    from echoes_training.data.index import read_index
-    from echoes_training.evaluate.ear import Ear
-    from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
-
-    dials = {name: more.pop(name) for name in SamplingOptions.__annotations__}
-    return Evaluation(
-        Echoes.load(bundle, device, threads, precision),
-        read_index(index),
-        cache,
-        cast(SamplingOptions, dials),
-        EvaluateConfig(
-            parts=parts or PARTS,
-            n_seeds=seeds,
-            n_pairs=pairs,
-            n_streams=streams,
-            threads=threads,
-            **more,
-        ),
-        None if ear is None else Ear(ear),
-    )
 
 
 @click.command()
@@ -148,8 +111,8 @@ def listen(
     check_place(out)
     from echoes_training.data.audio import AudioStore
     from echoes_training.data.index import read_index
-    from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
     from echoes_training.evaluate.ear import Ear
+    from echoes_training.evaluate.judge import ClassifierConfig, Judge, cached_judge
     from echoes_training.evaluate.listen import Chain
     from echoes_training.evaluate.listen import listen as run
     from echoes_training.evaluate.media import labelled_sounds

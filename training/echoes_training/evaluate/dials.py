@@ -76,8 +76,10 @@ def machine_options(function: F) -> F:
     )
 
 
-def count_option(name: str, default: int, text: str) -> Callable[[Any], Any]:
-    return click.option(name, type=click.IntRange(1), default=default, show_default=True, help=text)
+def count_option(names: str, default: int, text: str) -> Callable[[Any], Any]:
+    """``names`` are the option, and the parameter if that has another name."""
+    kind = click.IntRange(1)
+    return click.option(*names.split(), type=kind, default=default, show_default=True, help=text)
 
 
 ear_option = click.option(

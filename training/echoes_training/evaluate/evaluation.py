@@ -1,35 +1,42 @@
 """A bundle, its judges, and the held-out media they meet on, in batches, by the runtime."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt import BundleError, Echoes
+from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_rt.io.image import RgbArray
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.image import ImageStore
-from echoes_training.data.index import Clip, Split
-from echoes_training.evaluate.classifier import ClassifierConfig, Judge, cached_judge
+from echoes_training.data.index import Clip, Split, read_index
 from echoes_training.evaluate.dials import PARTS
 from echoes_training.evaluate.ear import Ear
+from echoes_training.evaluate.judge import (
+    ClassifierConfig,
+    Judge,
+    PictureClassifierConfig,
+    PictureJudge,
+    cached_judge,
+    cached_picture_judge,
+)
 from echoes_training.evaluate.media import (
     drawn,
     labelled_pictures,
     labelled_sounds,
     labels_of,
 )
-from echoes_training.evaluate.picture_classifier import (
-    PictureClassifierConfig,
-    PictureJudge,
-    cached_picture_judge,
-)
 from echoes_training.evaluate.scores import Heard, Numbers, hear
+
+T = TypeVar("T")
 
 Codes = NDArray[np.int32]
 
@@ -42,9 +49,8 @@ class Job:
     seed: int
 
 
-def batches(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+def batches(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def jobs_of(clips: Sequence[Clip], n_seeds: int, first_seed: int) -> list[Job]:
@@ -137,23 +143,26 @@ class Evaluation:
             self.config.picture_classifier,
         )
 
+    @property
+    def manifest_sha256(self) -> str:
+        """Of the bundle: its manifest holds the checksum of every other file."""
+        manifest = (self.echoes.bundle.folder / MANIFEST_NAME).read_bytes()
+        return hashlib.sha256(manifest).hexdigest()
+
     def some_pictures(self, per_label: int) -> list[Clip]:
         return drawn(self.heldout_pictures, self.labels, per_label, self.config.seed)
 
     def some_sounds(self, per_label: int) -> list[Clip]:
         return drawn(self.heldout_sounds, self.labels, per_label, self.config.seed)
 
+    def jobs(self, rows: Sequence[Clip]) -> list[Job]:
+        """Of each row ``n_seeds`` results."""
+        return jobs_of(rows, self.config.n_seeds, self.config.seed)
+
+    @property
     def picture_jobs(self) -> list[Job]:
         """Of each drawn picture ``n_seeds`` sounds."""
-        config = self.config
-        rows = self.some_pictures(config.pictures_per_label)
-        return jobs_of(rows, config.n_seeds, config.seed)
-
-    def sound_jobs(self) -> list[Job]:
-        """Of each drawn sound ``n_seeds`` pictures."""
-        config = self.config
-        rows = self.some_sounds(config.sounds_per_label)
-        return jobs_of(rows, config.n_seeds, config.seed)
+        return self.jobs(self.some_pictures(self.config.pictures_per_label))
 
     def samples(self, clip: Clip) -> Samples:
         """(n_samples,) of a real sound."""
@@ -179,8 +188,8 @@ class Evaluation:
     ) -> Iterator[Codes]:
         """(B, N) codes at a time: the other medium of each job's picture or sound."""
         dials = self.options if options is None else options
-        for part in batches(len(jobs), self.config.batch_size):
-            clips = [job.clip for job in jobs[part]]
+        for part in batches(jobs, self.config.batch_size):
+            clips = [job.clip for job in part]
             if clips[0].image:
                 target, context = "audio", self.image_codes(clips)
             else:
@@ -190,7 +199,7 @@ class Evaluation:
                 target,
                 np.full((len(clips), grid.n_tokens), grid.mask_token, dtype=np.int32),
                 context,
-                seeds=[job.seed for job in jobs[part]],
+                seeds=[job.seed for job in part],
                 sampling=self.echoes.sampling(grid.n_tokens, dials),
             )
 
@@ -198,31 +207,28 @@ class Evaluation:
         self, jobs: Sequence[Job], options: SamplingOptions | None = None
     ) -> Iterator[Samples]:
         """(B, S) at a time: the sounds of the jobs' pictures."""
-        for codes in self.answers(jobs, options):
-            yield decode_audio(self.echoes, codes)
+        return (decode_audio(self.echoes, codes) for codes in self.answers(jobs, options))
 
     def made_pictures(self, jobs: Sequence[Job]) -> Iterator[RgbArray]:
         """(B, H, W, 3) at a time: the pictures of the jobs' sounds."""
-        for codes in self.answers(jobs):
-            yield self.echoes.decode_image(codes)
+        return (self.echoes.decode_image(codes) for codes in self.answers(jobs))
 
     def through_vocoder(self, clips: Sequence[Clip]) -> Iterator[Samples]:
         """(B, S) at a time: the rows' sounds from their mels, by the vocoder alone."""
-        for sounds in self.real_sounds(clips):
-            yield self.echoes.vocode(self.echoes.log_mel(sounds))
+        return (self.echoes.vocode(self.echoes.log_mel(x)) for x in self.real_sounds(clips))
 
     def through_codec(self, clips: Sequence[Clip]) -> Iterator[Samples]:
         """(B, S) at a time: the rows' sounds as their codes are decoded."""
-        for part in batches(len(clips), self.config.batch_size):
-            yield decode_audio(self.echoes, self.audio_codes(clips[part]))
+        for part in batches(clips, self.config.batch_size):
+            yield decode_audio(self.echoes, self.audio_codes(part))
 
     def real_sounds(self, clips: Sequence[Clip]) -> Iterator[Samples]:
-        for part in batches(len(clips), self.config.batch_size):
-            yield np.stack([self.samples(clip) for clip in clips[part]])
+        for part in batches(clips, self.config.batch_size):
+            yield np.stack([self.samples(clip) for clip in part])
 
     def real_pictures(self, clips: Sequence[Clip]) -> Iterator[RgbArray]:
-        for part in batches(len(clips), self.config.batch_size):
-            yield np.stack([self.pictures.centred(clip.image or "") for clip in clips[part]])
+        for part in batches(clips, self.config.batch_size):
+            yield np.stack([self.pictures.centred(clip.image or "") for clip in part])
 
     def hear(self, what: str, made: Iterable[Samples], numbers: Numbers) -> Heard:
         parts = _with_progress(what, made, len(numbers), "sound")
@@ -255,3 +261,34 @@ def _with_progress(
         for part in parts:
             yield part
             bar.update(len(part))
+
+
+def load_evaluations(
+    bundles: Iterable[str | None],
+    *,
+    index: Path,
+    cache: Path,
+    ear: Path | None,
+    device: str,
+    precision: str,
+    threads: int | None,
+    **options: Any,
+) -> list[Evaluation]:
+    """One of each bundle, on the same media and before the same judges.
+
+    Args:
+        bundles: folder, .zip or name of each; None is the runtime's own.
+        index: of the media.
+        cache: folder of trained judges.
+        ear: folder of an ``Ear``.
+        device: as the runtime takes it, like ``precision`` and ``threads``.
+        precision: see ``device``.
+        threads: see ``device``.
+        options: those of ``SamplingOptions``, and fields of ``EvaluateConfig``.
+    """
+    names = SamplingOptions.__annotations__
+    sampling = cast(SamplingOptions, {name: options.pop(name) for name in names})
+    config = EvaluateConfig(threads=threads, **options)
+    loaded = [Echoes.load(bundle, device, threads, precision) for bundle in bundles]
+    clips, independent = read_index(index), None if ear is None else Ear(ear)
+    return [Evaluation(one, clips, cache, sampling, config, independent) for one in loaded]

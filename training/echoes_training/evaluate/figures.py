@@ -27,7 +27,7 @@ def draw_sheet(evaluation: Evaluation, path: Path) -> None:
 
     The picture and the sound are the first of their label in the evaluation, not the best.
     """
-    jobs = evaluation.picture_jobs()
+    jobs = evaluation.picture_jobs
     rows = []
     for label in evaluation.labels:
         if mine := [job for job in jobs if job.clip.label == label][:2]:

@@ -13,11 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from echoes_rt.format.mel import MelSpec
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip, Split
-from echoes_training.evaluate.classifier import Judge
 from echoes_training.evaluate.ear import Ear, Verdicts
 from echoes_training.evaluate.figures import draw_sound, save_figure
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
 from echoes_training.evaluate.griffin_lim import griffin_lim
+from echoes_training.evaluate.judge import Judge
 from echoes_training.evaluate.media import drawn, labelled_sounds, labels_of
 from echoes_training.evaluate.pitch import kept_within_a_semitone
 from echoes_training.models.codec import Codec, draw_noise

@@ -1,8 +1,7 @@
 """The whole evaluation of a bundle, on media that it was not trained on."""
 
-import hashlib
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -10,14 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from echoes_rt import __version__
-from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.io.image import RgbArray
-from echoes_training.evaluate.cogeneration import cogeneration_scores
-from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE, SOUND_PARTS
-from echoes_training.evaluate.diversity import diversity_scores
-from echoes_training.evaluate.evaluation import Evaluation, batches
+from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE
+from echoes_training.evaluate.evaluation import Evaluation, Job, batches
 from echoes_training.evaluate.inpainting import inpainting_scores
-from echoes_training.evaluate.ranking import ranking_scores
 from echoes_training.evaluate.scores import (
     Heard,
     Scores,
@@ -27,7 +22,12 @@ from echoes_training.evaluate.scores import (
     loudness_scores,
 )
 from echoes_training.evaluate.seams import seam_scores
-from echoes_training.evaluate.unknown import unknown_scores
+from echoes_training.evaluate.tasks import (
+    cogeneration_scores,
+    diversity_scores,
+    ranking_scores,
+    unknown_scores,
+)
 
 LIBRARIES = ("numpy", "torch", "onnxruntime", "soundfile", "soxr")
 
@@ -57,89 +57,85 @@ def evaluate(evaluation: Evaluation) -> Scores:
 
 
 def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
-    sounds, labels = evaluation.heldout_sounds, evaluation.labels
+    sounds, labels, parts = evaluation.heldout_sounds, evaluation.labels, evaluation.config.parts
     numbers = evaluation.numbers(sounds)
     real = evaluation.hear("real", evaluation.real_sounds(sounds), numbers)
-    report["real"] = real.scores(labels)
-    others = {
-        "real_train": (
-            evaluation.numbers(evaluation.taught_sounds),
-            evaluation.judge.model.taught.double().numpy(),
-        )
-    }
-    for name in (part for part in SOUND_PARTS if part in evaluation.config.parts):
-        heard = _hear_part(evaluation, name)
-        scores = heard.scores(labels)
-        report[name] = scores
-        others[name] = (heard.numbers, heard.embeddings)
-        if name == "generated":
-            scores["n_pictures"] = len({job.clip for job in evaluation.picture_jobs()})
-            scores["sounds"] = _sounds(evaluation, heard)
-            report["loudness"] = loudness_scores(real, heard, labels)
-    report["frechet"] = frechet_scores(real, others)
+    heard: dict[str, Heard] = {}
+    for name, through in (
+        ("vocoder", evaluation.through_vocoder),
+        ("codec", evaluation.through_codec),
+    ):
+        if name in parts:
+            heard[name] = evaluation.hear(name, through(sounds), numbers)
+    if "generated" in parts:
+        jobs = evaluation.picture_jobs
+        wanted = evaluation.numbers([job.clip for job in jobs])
+        made = evaluation.hear("generated", evaluation.made_sounds(jobs), wanted)
+        heard["generated"] = made
+    report |= {name: found.scores(labels) for name, found in {"real": real, **heard}.items()}
+    if "generated" in parts:
+        report["generated"] |= {
+            "n_pictures": len({job.clip for job in jobs}),
+            "sounds": _sounds(jobs, made, labels),
+        }
+        report["loudness"] = loudness_scores(real, made, labels)
+    taught = evaluation.judge.model.taught.double().numpy()
+    report["frechet"] = frechet_scores(
+        real,
+        {
+            "real_train": (evaluation.numbers(evaluation.taught_sounds), taught),
+            **{name: (found.numbers, found.embeddings) for name, found in heard.items()},
+        },
+    )
 
 
-def _hear_part(evaluation: Evaluation, name: str) -> Heard:
-    if name == "generated":
-        jobs = evaluation.picture_jobs()
-        numbers = evaluation.numbers([job.clip for job in jobs])
-        return evaluation.hear(name, evaluation.made_sounds(jobs), numbers)
-    sounds = evaluation.heldout_sounds
-    through = evaluation.through_vocoder if name == "vocoder" else evaluation.through_codec
-    return evaluation.hear(name, through(sounds), evaluation.numbers(sounds))
-
-
-def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
-    pictures, labels = evaluation.heldout_pictures, evaluation.labels
-    numbers = evaluation.numbers(pictures)
-    seen = evaluation.see("real pictures", evaluation.real_pictures(pictures), len(pictures))
-    report["real_pictures"] = accuracy(numbers, seen, labels)
-    if "image_codec" in evaluation.config.parts:
-        errors: list[tuple[float, float]] = []
-        seen = evaluation.see("image_codec", _through_codec(evaluation, errors), len(pictures))
-        report["image_codec"] = accuracy(numbers, seen, labels) | _pixel_errors(errors)
-    if "pictures" in evaluation.config.parts:
-        jobs = evaluation.sound_jobs()
-        seen = evaluation.see("pictures", evaluation.made_pictures(jobs), len(jobs))
-        truth = evaluation.numbers([job.clip for job in jobs])
-        n_sounds = len({job.clip for job in jobs})
-        report["pictures"] = accuracy(truth, seen, labels) | {"n_sounds": n_sounds}
-
-
-def _through_codec(evaluation: Evaluation, errors: list[tuple[float, float]]) -> Iterator[RgbArray]:
-    """Held-out pictures through the codec; their errors are appended to ``errors``."""
-    pictures = evaluation.heldout_pictures
-    for part in batches(len(pictures), evaluation.config.batch_size):
-        decoded = evaluation.echoes.decode_image(evaluation.image_codes(pictures[part]))
-        real = next(evaluation.real_pictures(pictures[part])).astype(np.float64)
-        of_codec = np.abs(real - decoded).mean(axis=(1, 2, 3))
-        of_colour = np.abs(real - real.mean(axis=(1, 2), keepdims=True)).mean(axis=(1, 2, 3))
-        errors += zip(of_codec.tolist(), of_colour.tolist(), strict=True)
-        yield decoded
-
-
-def _pixel_errors(errors: list[tuple[float, float]]) -> Scores:
-    """What no classifier has a say in: mean absolute errors, of 255."""
-    of_codec, of_colour = np.mean(errors, axis=0)
-    return {
-        "pixel_error": round(float(of_codec), 2),
-        "pixel_error_of_mean_colour": round(float(of_colour), 2),
-    }
-
-
-def _sounds(evaluation: Evaluation, heard: Heard) -> list[Scores]:
+def _sounds(jobs: Sequence[Job], heard: Heard, labels: Sequence[str]) -> list[Scores]:
     """What is needed to find any of the generated sounds again."""
     return [
         {
             "label": job.clip.label,
             "picture": "/".join(Path(job.clip.image or "").parts[-2:]),
             "seed": job.seed,
-            "heard_as": evaluation.labels[heard.predicted[i]],
+            "heard_as": labels[heard.predicted[i]],
             "rms_dbfs": round(float(heard.levels.rms_dbfs[i]), 2),
             "peak_dbfs": round(float(heard.levels.peak_dbfs[i]), 2),
         }
-        for i, job in enumerate(evaluation.picture_jobs())
+        for i, job in enumerate(jobs)
     ]
+
+
+def _judge_pictures(evaluation: Evaluation, report: Scores) -> None:
+    pictures, labels = evaluation.heldout_pictures, evaluation.labels
+    numbers = evaluation.numbers(pictures)
+    real = [*evaluation.real_pictures(pictures)]
+    seen = evaluation.see("real pictures", real, len(pictures))
+    report["real_pictures"] = accuracy(numbers, seen, labels)
+    if "image_codec" in evaluation.config.parts:
+        codes = map(evaluation.image_codes, batches(pictures, evaluation.config.batch_size))
+        decoded = [evaluation.echoes.decode_image(part) for part in codes]
+        seen = evaluation.see("image_codec", decoded, len(pictures))
+        errors = _pixel_errors(real, decoded)
+        report["image_codec"] = accuracy(numbers, seen, labels) | errors
+    if "pictures" in evaluation.config.parts:
+        sounds = evaluation.some_sounds(evaluation.config.sounds_per_label)
+        jobs = evaluation.jobs(sounds)
+        seen = evaluation.see("pictures", evaluation.made_pictures(jobs), len(jobs))
+        truth = evaluation.numbers([job.clip for job in jobs])
+        report["pictures"] = accuracy(truth, seen, labels) | {"n_sounds": len({*sounds})}
+
+
+def _pixel_errors(real: Sequence[RgbArray], decoded: Sequence[RgbArray]) -> Scores:
+    """What no classifier has a say in: mean absolute errors, of 255."""
+    of_codec: list[float] = []
+    of_colour: list[float] = []
+    for part, other in zip(real, decoded, strict=True):
+        for pixels, found in zip(part.astype(np.float64), other, strict=True):
+            of_codec.append(np.abs(pixels - found).mean())
+            of_colour.append(np.abs(pixels - pixels.mean(axis=(0, 1))).mean())
+    return {
+        "pixel_error": round(float(np.mean(of_codec)), 2),
+        "pixel_error_of_mean_colour": round(float(np.mean(of_colour)), 2),
+    }
 
 
 def _codebooks(evaluation: Evaluation) -> Scores:
@@ -155,13 +151,10 @@ def _codebooks(evaluation: Evaluation) -> Scores:
 
 
 def _origin(evaluation: Evaluation) -> Scores:
-    bundle = evaluation.echoes.bundle
-    manifest = (bundle.folder / MANIFEST_NAME).read_bytes()
     return {
         "bundle": {
-            "name": bundle.manifest.name,
-            # The manifest holds the checksum of every other file.
-            "manifest_sha256": hashlib.sha256(manifest).hexdigest(),
+            "name": evaluation.echoes.manifest.name,
+            "manifest_sha256": evaluation.manifest_sha256,
         },
         "settings": {
             **asdict(evaluation.config),

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate import loudness
-from echoes_training.evaluate.classifier import Judge
 from echoes_training.evaluate.ear import Ear, Verdicts
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance, label_weights
+from echoes_training.evaluate.judge import Judge
 from echoes_training.evaluate.loudness import Levels
 
 Numbers = NDArray[np.int64]
@@ -57,13 +57,11 @@ def hear(
         verdicts.append(judge.judge(sounds))
         levels.append(loudness.measure(sounds))
         if ear is not None:
-            kept += [np.nan_to_num(sound) for sound in sounds]
-    by_ear = None
-    if ear is not None:
-        pairs = [(names[number], sound) for number, sound in zip(numbers, kept, strict=True)]
-        by_ear = ear.judge(pairs, judge.spec.sample_rate)
+            kept += [*np.nan_to_num(sounds)]
+    named = [names[number] for number in numbers]
+    rate = judge.spec.sample_rate
     return Heard(
-        by_ear=by_ear,
+        by_ear=ear and ear.judge([*zip(named, kept, strict=True)], rate),
         numbers=numbers,
         predicted=np.concatenate([verdict.predicted for verdict in verdicts]),
         embeddings=np.concatenate([verdict.embeddings for verdict in verdicts]),
@@ -97,12 +95,11 @@ def accuracy(numbers: Numbers, predicted: Numbers, labels: Sequence[str]) -> Sco
 def spread(predicted: Numbers, labels: Sequence[str]) -> Scores:
     """Over which labels (N,) verdicts spread; ``effective`` of them, equally often, say as much."""
     counts = np.bincount(predicted, minlength=len(labels))
-    shares = counts[counts > 0] / max(1, counts.sum())
     return {
-        "labels": len(shares),
-        "effective": round(float(np.exp(-(shares * np.log(shares)).sum())), 2),
+        "labels": np.count_nonzero(counts),
+        "effective": _perplexity(counts),
         "largest": labels[int(counts.argmax())],
-        "largest_share": round(float(shares.max(initial=0)), 4),
+        "largest_share": round(float(counts.max() / max(1, counts.sum())), 4),
         "counts": {label: int(n) for label, n in zip(labels, counts, strict=True) if n},
     }
 
@@ -110,15 +107,19 @@ def spread(predicted: Numbers, labels: Sequence[str]) -> Scores:
 def codebook_use(codes: NDArray[np.integer], codebook_size: int) -> Scores:
     """How many codes occur; ``perplexity`` of them, equally often, would say as much."""
     counts = np.bincount(codes.ravel(), minlength=codebook_size)
-    shares = counts[counts > 0] / counts.sum()
-    used = len(shares)
+    used = np.count_nonzero(counts)
     return {
         "n_codes": int(counts.sum()),
         "codebook_size": codebook_size,
         "used": used,
         "used_share": round(used / codebook_size, 4),
-        "perplexity": round(float(np.exp(-(shares * np.log(shares)).sum())), 2),
+        "perplexity": _perplexity(counts),
     }
+
+
+def _perplexity(counts: Numbers) -> float:
+    shares = counts[counts > 0] / max(1, counts.sum())
+    return round(float(np.exp(-(shares * np.log(shares)).sum())), 2)
 
 
 def loudness_scores(real: Heard, made: Heard, labels: Sequence[str]) -> Scores:

@@ -1,6 +1,6 @@
 """Whether one hears where the windows of a long sound meet."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +29,16 @@ def seam_scores(evaluation: Evaluation) -> Scores:
     ``windows``: where a window begins or ends to be heard; ``chunks``: where two pieces of the
     stream meet; ``elsewhere``: all other frames.
     """
-    spec, grid = evaluation.echoes.manifest.mel, evaluation.echoes.manifest.tokens.audio
+    echoes, config = evaluation.echoes, evaluation.config
+    spec, grid = echoes.manifest.mel, echoes.manifest.tokens.audio
+    # Of labels that lie far apart in the alphabet.
+    pictures = evaluation.some_pictures(1)
+    count = min(config.n_streams, len(pictures))
+    chosen = np.linspace(0, len(pictures), count, endpoint=False).astype(int)
     found: dict[str, list[NDArray[np.float64]]] = {"windows": [], "chunks": [], "elsewhere": []}
-    streams = tqdm(_streams(evaluation), desc="long sounds", unit="sound", total=_n(evaluation))
-    for chunks in streams:
+    for i in tqdm(chosen.tolist(), desc="long sounds", unit="sound"):
+        asked = {"duration": N_CLIPS * spec.duration_s, "seed": config.seed + i}
+        chunks = [*echoes.stream(pictures[i].image or "", **asked, **evaluation.options)]
         flux = spectral_flux(np.concatenate(chunks), spec)
         at_windows = _near(window_frames(len(flux), spec, grid), len(flux))
         ends = np.cumsum([len(chunk) for chunk in chunks])[:-1] // spec.hop_length
@@ -40,7 +46,7 @@ def seam_scores(evaluation: Evaluation) -> Scores:
         found["windows"].append(flux[at_windows])
         found["chunks"].append(flux[at_chunks])
         found["elsewhere"].append(flux[~at_windows & ~at_chunks])
-    return {"n": _n(evaluation), **{name: _summary(parts) for name, parts in found.items()}}
+    return {"n": count, **{name: _summary(parts) for name, parts in found.items()}}
 
 
 def spectral_flux(samples: Samples, spec: MelSpec) -> NDArray[np.float64]:
@@ -57,21 +63,6 @@ def window_frames(n_frames: int, spec: MelSpec, grid: Grid) -> list[int]:
     starts = range(fresh, n_frames, fresh)
     frames = [frame for start in starts for frame in (start, start + overlap * per_column)]
     return [frame for frame in frames if frame < n_frames]
-
-
-def _n(evaluation: Evaluation) -> int:
-    return min(evaluation.config.n_streams, len(evaluation.some_pictures(1)))
-
-
-def _streams(evaluation: Evaluation) -> Iterator[list[Samples]]:
-    """The chunks of long sounds, of pictures of labels that lie far apart in the alphabet."""
-    echoes, seed = evaluation.echoes, evaluation.config.seed
-    pictures = evaluation.some_pictures(1)
-    chosen = np.linspace(0, len(pictures), _n(evaluation), endpoint=False).astype(int)
-    duration = N_CLIPS * echoes.manifest.mel.duration_s
-    for i in chosen:
-        path = pictures[i].image or ""
-        yield [*echoes.stream(path, duration=duration, seed=seed + int(i), **evaluation.options)]
 
 
 def _near(frames: Sequence[int], n_frames: int) -> Flags:
