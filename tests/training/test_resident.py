@@ -13,10 +13,10 @@ from tests.training.runs import clip
 from echoes_rt.errors import InputError
 from echoes_training.config import DataConfig, VocoderStageConfig
 from echoes_training.data import resident
-from echoes_training.data.audio import ALIGNED, ANYWHERE, AudioStore, Variation, repeated
+from echoes_training.data.audio import ALIGNED, ANYWHERE, AudioStore, SoundView, Variation, repeated
 from echoes_training.data.image import ImageStore, to_batch
 from echoes_training.data.index import Clip, read_index
-from echoes_training.data.resident import ResidentPictures, ResidentSounds, SoundView, _repeated
+from echoes_training.data.resident import ResidentPictures, ResidentSounds
 from echoes_training.presets import PRESETS
 from echoes_training.stages.loop import Prefetch
 from echoes_training.stages.vocoder import SILENT_PEAK, Segments
@@ -73,33 +73,22 @@ def sounds(tmp_path: Path) -> list[Clip]:
     return clips
 
 
-LIKE_ANYWHERE = {"shift_s": np.inf, "rms_dbfs": (-60.0, 0.0), "gain_db": 9.0, "speed": 0.12}
-
-
-@pytest.mark.parametrize(
-    "variation",
-    [
-        Variation(**LIKE_ANYWHERE, repeated=0.0),  # type: ignore[arg-type]
-        Variation(shift_s=0.01, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=0.0),
-    ],
-)
+@pytest.mark.parametrize("variation", [ANYWHERE, ALIGNED])
 def test_sounds_are_varied_as_by_the_store(sounds: list[Clip], variation: Variation) -> None:
     store = AudioStore(TINY.mel)
     on_device = ResidentSounds(store, sounds, CPU)
     order = [sounds[i % len(sounds)] for i in range(40)]
-    views = []
-    for rng in generators(40):
-        speed, _, repeats = variation.draw_speed(rng), rng.random(), np.ones((9, 2))
-        shift, gain_db = variation.draw_shift(rng, TINY.mel), variation.draw_gain_db(rng)
-        views.append(
-            SoundView(speed=speed, is_repeated=False, repeats=repeats, shift=shift, gain_db=gain_db)
-        )
+    views = [SoundView.draw(variation, TINY.mel, rng) for rng in generators(40)]
     found = on_device.varied(order, views, variation).numpy()
     expected = [
         store.augmented(str(clip.audio), clip.start, rng, variation)
         for clip, rng in zip(order, generators(40), strict=True)
     ]
     np.testing.assert_allclose(found, np.stack(expected), atol=2e-4)
+    loudness = 10 * np.log10(np.square(found).mean(axis=1))
+    low, high = variation.rms_dbfs
+    assert (loudness > low - variation.gain_db - 0.1).all()
+    assert (loudness < high + variation.gain_db + 0.1).all()
 
 
 @pytest.mark.parametrize("variation", [ANYWHERE, ALIGNED])
@@ -120,18 +109,24 @@ def test_views_of_sounds_have_the_distribution_of_the_stores(variation: Variatio
         assert np.abs(places - np.linspace(0, 1, len(places))).max() < 0.04
 
 
-def test_short_sounds_are_repeated_as_by_the_store() -> None:
+def test_short_sounds_are_heard_again_after_pauses() -> None:
     rng = np.random.default_rng(0)
     rate, size = 1000, 3000
     x = np.zeros((5, size), np.float32)
-    for row, length in zip(x, (1, 70, 1499, 1501, size), strict=True):
+    lengths = (1, 70, 1499, 1501, size)
+    for row, length in zip(x, lengths, strict=True):
         row[:length] = rng.uniform(0.1, 0.5, length)
     repeats = rng.uniform((0.6, 0.05), (1.0, 0.8), (5, 61, 2))
-    found = _repeated(torch.from_numpy(x), torch.from_numpy(repeats), rate).numpy()
-    for row, draws, result in zip(x, repeats.tolist(), found, strict=True):
-        expected = repeated(row, rate, (tuple(pair) for pair in draws))
-        np.testing.assert_allclose(result, expected, rtol=1e-6)
-    assert not _repeated(torch.zeros(1, size), torch.from_numpy(repeats[:1]), rate).any()
+    found = repeated(torch.from_numpy(x), torch.from_numpy(repeats), rate).numpy()
+    np.testing.assert_array_equal(found[4], x[4])
+    for row, length, draws, result in zip(x[:4], lengths, repeats, found, strict=False):
+        expected, at = np.zeros(size + length), 0
+        for gain, pause_s in draws:
+            if at < size:
+                expected[at : at + length] = row[:length] * np.float32(gain)
+            at += length + int(pause_s * rate)
+        np.testing.assert_allclose(result, expected[:size], rtol=1e-6)
+    assert not repeated(torch.zeros(1, size), torch.from_numpy(repeats[:1]), rate).any()
 
 
 def test_segments_are_cut_where_something_is_heard(media_index: Path) -> None:

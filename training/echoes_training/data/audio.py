@@ -1,6 +1,7 @@
 """Sounds for training: decoded once, cut to one clip, varied anew at every step."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from echoes_rt.errors import InputError
 from echoes_rt.format.mel import MelSpec
 from echoes_training.data.silence import events_first
+from echoes_training.device import to_device
 
 Samples = NDArray[np.float32]
 
@@ -35,19 +37,6 @@ class Variation:
     speed: float
     repeated: float
 
-    def draw_speed(self, rng: np.random.Generator) -> float:
-        return 1 + rng.uniform(-1, 1) * self.speed
-
-    def draw_shift(self, rng: np.random.Generator, spec: MelSpec) -> int:
-        """In samples; none, half of the time."""
-        if rng.random() >= 0.5:
-            return 0
-        longest_s = min(self.shift_s, spec.duration_s)
-        return int(rng.integers(round(longest_s * spec.sample_rate)))
-
-    def draw_gain_db(self, rng: np.random.Generator) -> float:
-        return rng.uniform(-1, 1) * self.gain_db
-
 
 HEARD = 1e-4
 """What is not louder than this is silence."""
@@ -61,6 +50,38 @@ ANYWHERE = Variation(shift_s=np.inf, rms_dbfs=(-60.0, 0.0), gain_db=9.0, speed=0
 ALIGNED = Variation(shift_s=0.2, rms_dbfs=(-30.0, -16.0), gain_db=2.0, speed=0.06, repeated=1.0)
 """For what is to be generated: a rhythm is learnt soonest where its beats fall on the same codes,
 and a clip that is hardly heard, or only at its beginning, teaches silence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoundView:
+    """How one clip is varied.
+
+    Attributes:
+        speed: of tempo and pitch together.
+        is_repeated: whether a sound that ends before its clip does is heard again.
+        repeats: (K, 2), how loud it is each time, and how long the pause after it, in seconds.
+        shift: of the rotation, in samples.
+        gain_db: how far the level is moved.
+    """
+
+    speed: float
+    is_repeated: bool
+    repeats: NDArray[np.float64]
+    shift: int
+    gain_db: float
+
+    @classmethod
+    def draw(cls, variation: Variation, spec: MelSpec, rng: np.random.Generator) -> "SoundView":
+        """With as many repeats as the shortest sound could need, and half of the time no shift."""
+        count = 1 + math.ceil(spec.duration_s / REPEATS[0][1])
+        longest = round(min(variation.shift_s, spec.duration_s) * spec.sample_rate)
+        return cls(
+            speed=1 + rng.uniform(-1, 1) * variation.speed,
+            is_repeated=bool(rng.random() < variation.repeated),
+            repeats=rng.uniform(*REPEATS, size=(count, 2)),
+            shift=int(rng.integers(longest)) if rng.random() < 0.5 else 0,
+            gain_db=rng.uniform(-1, 1) * variation.gain_db,
+        )
 
 
 class AudioStore:
@@ -102,51 +123,69 @@ class AudioStore:
     def augmented(
         self, path: str, start: float, rng: np.random.Generator, variation: Variation
     ) -> Samples:
-        """The clip from its first event on, varied; half of the time, rotated."""
-        samples = events_first(self.get(path, start), self.spec.sample_rate)
-        samples = resampled(samples, variation.draw_speed(rng))
-        if rng.random() < variation.repeated:
-            samples = repeated(samples, self.spec.sample_rate, draw_repeats(rng))
-        samples = np.roll(samples, variation.draw_shift(rng, self.spec))
-        rms = 10 * np.log10(float(np.square(samples).mean()) + 1e-12)
-        level = np.clip(rms, *variation.rms_dbfs) + variation.draw_gain_db(rng)
-        gain = min(10 ** ((level - rms) / 20), 1 / max(float(np.abs(samples).max()), 1e-4))
-        return np.asarray(samples * gain, dtype=np.float32)
+        """The clip from its first event on, as a view that is drawn of it."""
+        samples = torch.from_numpy(events_first(self.get(path, start), self.spec.sample_rate))
+        view = SoundView.draw(variation, self.spec, rng)
+        return varied(samples[None], [view], variation, self.spec.sample_rate)[0].numpy()
 
 
-def resampled(samples: Samples, speed: float) -> Samples:
-    """(S,) to (S,), played faster or slower; silence after the end.
+def varied(x: Tensor, views: Sequence[SoundView], variation: Variation, sample_rate: int) -> Tensor:
+    """(B, S) to (B, S), on their device: each sound as its view says."""
+    numbers = [(v.speed, v.is_repeated, v.shift, v.gain_db) for v in views]
+    table = to_device(torch.tensor(numbers, dtype=torch.float64), x.device)
+    repeats = to_device(torch.from_numpy(np.stack([v.repeats for v in views])), x.device)
+    speed, is_repeated, shift, gain_db = table[:, :, None].unbind(dim=1)
+    x = resampled(x, speed)
+    x = torch.where(is_repeated > 0, repeated(x, repeats, sample_rate), x)
+    places = torch.arange(x.shape[1], device=x.device) - shift.long()
+    x = x.gather(1, places % x.shape[1])
+    rms = 10 * torch.log10(x.square().mean(dim=1, keepdim=True).double() + 1e-12)
+    level = rms.clamp(*variation.rms_dbfs) + gain_db
+    loudest = 1 / x.abs().amax(dim=1, keepdim=True).double().clamp(min=1e-4)
+    return x * (10 ** ((level - rms) / 20)).minimum(loudest).float()
+
+
+def resampled(x: Tensor, speed: Tensor) -> Tensor:
+    """(B, S) to (B, S), played faster or slower at (B, 1) speeds; silence after the end.
 
     A clip that is heard to its end goes on with that end backwards: rain must not teach silence.
     """
-    places = np.arange(len(samples)) * speed
-    heard = np.flatnonzero(np.abs(samples) > HEARD)
-    last = int(heard[-1]) if len(heard) else 0
-    if last >= WHOLE * len(samples):
-        places = np.minimum(places, 2 * last - places)
-    return np.interp(places, np.arange(len(samples)), samples, right=0.0).astype(np.float32)
+    last = x.shape[1] - 1
+    places = torch.arange(x.shape[1], device=x.device, dtype=torch.float64) * speed
+    heard = _last_heard(x).clamp(min=0)
+    goes_on = heard >= WHOLE * x.shape[1]
+    places = torch.where(goes_on, places.minimum(2 * heard - places), places)
+    before = places.floor()
+    left = before.long()
+    a, b = x.gather(1, left.clamp(max=last)), x.gather(1, (left + 1).clamp(max=last))
+    return (a + (b - a) * (places - before).float()).masked_fill(places > last, 0.0)
 
 
-def draw_repeats(rng: np.random.Generator) -> Iterator[tuple[float, float]]:
-    """How loud a sound is each time that it is heard, and how long the pause after it, in s."""
-    while True:
-        gain, pause_s = rng.uniform(*REPEATS)
-        yield float(gain), float(pause_s)
+def repeated(x: Tensor, repeats: Tensor, sample_rate: int) -> Tensor:
+    """(B, S) to (B, S): a sound that ends before the clip does is heard again after pauses.
+
+    Args:
+        x: the sounds.
+        repeats: (B, K, 2), loudness and the pause after it in seconds, each time that it is heard.
+        sample_rate: in Hz.
+    """
+    size = x.shape[1]
+    place = torch.arange(size, device=x.device)
+    last = _last_heard(x)
+    length = torch.where(last < 0, size, last + 1)
+    gain, pause_s = repeats.unbind(dim=2)
+    after = (length + (pause_s * sample_rate).long()).cumsum(dim=1)
+    start = torch.cat([torch.zeros_like(length), after[:, :-1]], dim=1)
+    number = torch.searchsorted(start, place.expand(len(x), -1).contiguous(), right=True) - 1
+    offset = place - start.gather(1, number)
+    again = x.gather(1, offset.clamp(max=size - 1)) * gain.float().gather(1, number)
+    return torch.where(length >= WHOLE * size, x, again.masked_fill(offset >= length, 0.0))
 
 
-def repeated(samples: Samples, sample_rate: int, repeats: Iterator[tuple[float, float]]) -> Samples:
-    """(S,) to (S,): a sound that ends before the clip does is heard again after pauses."""
-    heard = np.flatnonzero(np.abs(samples) > HEARD)
-    length = int(heard[-1]) + 1 if len(heard) else len(samples)
-    if length >= WHOLE * len(samples):
-        return samples
-    event, result, at = samples[:length], np.zeros_like(samples), 0
-    while at < len(samples):
-        room = min(length, len(samples) - at)
-        gain, pause_s = next(repeats)
-        result[at : at + room] = event[:room] * gain
-        at += length + int(pause_s * sample_rate)
-    return result
+def _last_heard(x: Tensor) -> Tensor:
+    """(B, S) to (B, 1): the last sample that is no silence, -1 if all are."""
+    places = torch.arange(x.shape[1], device=x.device)
+    return places.where(x.abs() > HEARD, -1).amax(dim=1, keepdim=True)
 
 
 def to_batch(clips: list[Samples]) -> Tensor:
