@@ -16,12 +16,6 @@ from echoes_training.av_metrics.divergence import (
 from echoes_training.av_metrics.features import make_features
 from echoes_training.av_metrics.media import resample
 from echoes_training.av_metrics.pairing import pair_names, parse_pattern
-from echoes_training.evaluate.frechet import (
-    Gaussian,
-    extrapolate,
-    fit_gaussian,
-    frechet_distance,
-)
 
 
 def logits(n: int, classes: int, seed: int) -> np.ndarray:
@@ -74,31 +68,6 @@ def test_inception_score_is_that_of_a_loop_over_single_numbers() -> None:
     mean = sum(values) / 10
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / 10)
     assert inception_score(scores) == (pytest.approx(mean), pytest.approx(deviation))
-
-
-def with_replacement(reference: Gaussian, rows: np.ndarray) -> float:
-    """The distance for an endless set as fadtk (microsoft/fadtk) estimates it."""
-    rng = np.random.default_rng(0)
-    sizes = np.linspace(500, len(rows), 25).astype(int)
-    drawn = (rows[rng.choice(len(rows), size)] for size in sizes)
-    distances = [frechet_distance(reference, fit_gaussian(some)) for some in drawn]
-    return float(np.polyfit(1 / sizes, distances, 1)[1])
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_extrapolation_takes_the_bias_of_small_sets_away(seed: int) -> None:
-    """Of 16 dimensions with the reference's own distribution the true distance is 0."""
-    rng = np.random.default_rng(seed)
-    reference = fit_gaussian(rng.standard_normal((20_000, 16)))
-    rows = rng.standard_normal((1000, 16))
-    plain = frechet_distance(reference, fit_gaussian(rows))
-    endless = extrapolate(reference, rows, seed=0)
-    assert plain > 0.05
-    assert abs(endless.value) < plain / 3
-    assert abs(endless.value) < with_replacement(reference, rows) / 2
-    assert 0.8 < endless.r2 <= 1
-    with pytest.raises(ValueError, match="at least 1000 rows are needed, got 999"):
-        extrapolate(reference, rows[:999], seed=0)
 
 
 def test_cosine_is_that_of_numpy() -> None:

@@ -88,7 +88,7 @@ def _frechet(report: dict[str, Any]) -> Lines:
         elif rows < 10 * scores["dimensions"]:
             lines.append(
                 f"the {name} distance has {rows} rows for {scores['dimensions']} dimensions: it "
-                "shrinks as N grows; compare at equal N, or use --extrapolate"
+                "shrinks as N grows; compare at equal N"
             )
     return lines
 

@@ -44,9 +44,6 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     "[default: both have one name]",
 )
 @click.option(
-    "--extrapolate", is_flag=True, help="Also estimate Frechet distances for endless sets."
-)
-@click.option(
     "--cache",
     type=click.Path(file_okay=False, path_type=Path),
     help="Keep embeddings here; made again only if media or networks change.",
@@ -66,7 +63,6 @@ def metrics(
     out: Path,
     clip_s: float,
     pair_by: str | None,
-    extrapolate: bool,
     cache: Path | None,
     device: str,
 ) -> None:
@@ -97,7 +93,6 @@ def metrics(
             to_reference=pair_names(made.names, real.names, pattern),
             to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
             clip_s=clip_s,
-            extrapolates=extrapolate,
         )
     )
     write_json(out, report)

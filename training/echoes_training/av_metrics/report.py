@@ -18,12 +18,7 @@ from echoes_training.av_metrics.features import Array, Features
 from echoes_training.av_metrics.pairing import Pairing
 from echoes_training.av_metrics.protocol import DEFINITIONS, PUBLISHED, SCORE_NAMES
 from echoes_training.av_metrics.sets import MediaSet
-from echoes_training.evaluate.frechet import (
-    FEWEST,
-    extrapolate,
-    fit_gaussian,
-    frechet_distance,
-)
+from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
 from echoes_training.evaluate.scores import Scores
 
 
@@ -35,7 +30,6 @@ class Comparison:
         pictures: that the sounds were made from; None if none are given.
         to_reference: which generated sound belongs to which one of the reference.
         to_pictures: which generated sound belongs to which picture.
-        extrapolates: whether Frechet distances are also given for an endless set.
     """
 
     generated: MediaSet
@@ -44,7 +38,6 @@ class Comparison:
     to_reference: Pairing
     to_pictures: Pairing
     clip_s: float
-    extrapolates: bool
 
 
 def make_report(comparison: Comparison) -> Scores:
@@ -59,7 +52,7 @@ def make_report(comparison: Comparison) -> Scores:
         _check_comparable(name, *sides)
     numbers: dict[str, dict[str, Scores | None]] = {
         "frechet": {
-            name: _frechet(name, made, real, comparison.extrapolates)
+            name: _frechet(name, made, real)
             for name, (made, real) in common.items()
             if made.embeddings and real.embeddings
         },
@@ -120,14 +113,17 @@ def _check_comparable(name: str, a: Features, b: Features) -> None:
 
 def _set(side: MediaSet) -> Scores:
     durations = [sound.duration_s for sound in side.sounds]
-    summaries = {"min": np.min, "median": np.median, "max": np.max}
     return {
         "folder": str(side.folder),
         "n": len(side.names),
         "n_sound_files": len(side.sounds),
         "n_silent": sum(sound.is_silent for sound in side.sounds),
         "sample_rates": sorted({sound.sample_rate for sound in side.sounds}),
-        "duration_s": {name: round(float(of(durations)), 3) for name, of in summaries.items()}
+        "duration_s": {
+            "min": round(min(durations), 3),
+            "median": round(float(np.median(durations)), 3),
+            "max": round(max(durations), 3),
+        }
         if durations
         else None,
     }
@@ -144,23 +140,18 @@ def _embedder(name: str, generated: Features, reference: Features | None) -> Sco
     }
 
 
-def _frechet(name: str, made: Features, real: Features, extrapolates: bool) -> Scores:
+def _frechet(name: str, made: Features, real: Features) -> Scores:
     rows, reference_rows = (np.concatenate([*side.embeddings.values()]) for side in (made, real))
     if min(len(rows), len(reference_rows)) < 2:
         raise InputError(f"a Frechet distance of {name} needs 2 or more embeddings in both sets")
-    fitted = fit_gaussian(reference_rows)
-    scores: Scores = {
-        "value": frechet_distance(fitted, fit_gaussian(rows)),
+    return {
+        "value": frechet_distance(fit_gaussian(reference_rows), fit_gaussian(rows)),
         "n_generated": len(made.embeddings),
         "n_reference": len(real.embeddings),
         "rows_generated": len(rows),
         "rows_reference": len(reference_rows),
         "dimensions": rows.shape[1],
     }
-    if extrapolates and len(rows) >= FEWEST:
-        endless = extrapolate(fitted, rows, seed=0)
-        scores["extrapolated"] = {"value": endless.value, "r2": endless.r2}
-    return scores
 
 
 def _kl(made: Features, real: Features, pairing: Pairing) -> Scores | None:

@@ -32,9 +32,6 @@ def _numbers(report: dict[str, Any]) -> Lines:
     for name, scores in report["frechet"].items():
         sizes = [str(scores["n_generated"]), str(scores["n_reference"])]
         rows.append([f"{_frechet_name(name)}, lower is better", f"{scores['value']:.4f}", *sizes])
-        if endless := scores.get("extrapolated"):
-            value = f"{endless['value']:.4f}"
-            rows.append([f"{_frechet_name(name)} at N = infinity", value, *sizes])
     for name, scores in report["kl"].items():
         size = str(scores["n_pairs"])
         for kind in ("softmax", "sigmoid", "specvqgan"):
