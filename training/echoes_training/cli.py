@@ -15,9 +15,7 @@ from echoes_training import DEFAULT_PRESET, PRESET_NAMES
 from echoes_training.av_metrics.command import metrics
 from echoes_training.cost_command import cost
 from echoes_training.data.prepare import prepare
-from echoes_training.evaluate.ablate_command import ablate
-from echoes_training.evaluate.codes_commands import confidence, probe
-from echoes_training.evaluate.command import evaluate, listen
+from echoes_training.evaluate.commands import ablate, confidence, evaluate, listen, probe
 from echoes_training.evaluate.dials import count_option, ear_option, index_option
 from echoes_training.published.command import import_command
 
