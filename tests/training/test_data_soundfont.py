@@ -9,8 +9,7 @@ import soundfile
 
 from echoes_rt.errors import InputError
 from echoes_training.data import soundfont as rendering
-from echoes_training.data.composition import Score, Voice, compose
-from echoes_training.data.player import CLIP_SECONDS, Note
+from echoes_training.data.composition import CLIP_SECONDS, Note, Score, Voice, compose
 from echoes_training.data.prepare import DEFAULT_SOUNDFONT
 from echoes_training.data.soundfont import aged
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from echoes_training.data.silence import FRAME_S, LONGEST_S, events_first
+from echoes_training.data.audio import FRAME_S, LONGEST_S, events_first
 
 RATE = 8000
 

@@ -58,7 +58,7 @@ def count_work(preset: Preset, clips: int, pictures: int) -> list[Work]:
         ),
         Work(
             name="train the transformer",
-            flops=(1 + BACKWARD) * _count(lambda: transformer(tokens)),
+            flops=(1 + BACKWARD) * count_flops(lambda: transformer(tokens)),
             count=stage.loop.steps * stage.loop.batch_size,
         ),
     ]
@@ -68,11 +68,11 @@ def _encoding(config: CodecConfig, height: int, width: int) -> int:
     with torch.device("meta"):
         codec = make_codec(config)
         x = torch.zeros(1, config.in_channels, height, width)
-    return _count(lambda: codec.encode(x))
+    return count_flops(lambda: codec.encode(x))
 
 
 @torch.no_grad()
-def _count(run: Callable[[], object]) -> int:
+def count_flops(run: Callable[[], object]) -> int:
     """Matrix products, convolutions and attention; the rest is memory traffic, not operations."""
     with FlopCounterMode(display=False) as counter:
         run()

@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.errors import InputError
-from echoes_training.data.audio import AudioStore, Variation, varied
+from echoes_training.data.audio import AudioStore, Variation, events_first, varied
 from echoes_training.data.audio import SoundView as SoundView
 from echoes_training.data.image import ImageStore, View
 from echoes_training.data.index import Clip
-from echoes_training.data.silence import events_first
 from echoes_training.device import to_device
 
 K = TypeVar("K")

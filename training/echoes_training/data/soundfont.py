@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
 from echoes_rt.io.output_file import written
-from echoes_training.data.composition import Score, Voice, compose
-from echoes_training.data.player import CLIP_SECONDS
+from echoes_training.data.composition import CLIP_SECONDS, Score, Voice, compose
 
 RENDER_RATE = 44_100  # the soundfont's own rate: rendering lower would alias its bright sounds
 CLIP_RATE = 22_050

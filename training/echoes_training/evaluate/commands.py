@@ -24,8 +24,6 @@ from echoes_training.evaluate.dials import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from echoes_training.data.index import Split
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -118,26 +116,17 @@ def listen(
     --vocoder runs/vocoder --ear ear --out sheet.png
     """
     check_place(out)
-    from echoes_training.data.audio import AudioStore
     from echoes_training.data.index import read_index
     from echoes_training.evaluate.ear import Ear
-    from echoes_training.evaluate.judge import ClassifierConfig, Judge, cached_judge
     from echoes_training.evaluate.listen import Chain
     from echoes_training.evaluate.listen import listen as run
-    from echoes_training.evaluate.media import labelled_sounds
     from echoes_training.evaluate.table import listened
     from echoes_training.stages.codecs import codec_of_run
     from echoes_training.stages.vocoder import vocoder_of_run
 
-    clips = read_index(index)
-
-    def judge_of(store: AudioStore, labels: "Sequence[str]") -> Judge:
-        taught = labelled_sounds(clips, labels, "train")
-        return cached_judge(cache, taught, labels, store, ClassifierConfig())
-
     codec = codec_of_run(mel_codec)
     chain = Chain(codec=codec.model, vocoder=vocoder_of_run(vocoder), mel=codec.mel)
-    rows = run(chain, clips, split, Ear(ear), judge_of, per_label, out)
+    rows = run(chain, read_index(index), split, Ear(ear), cache, per_label, out)
     for line in listened(rows, *chain.cost()):
         click.echo(line)
 

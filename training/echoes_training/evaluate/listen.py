@@ -1,6 +1,6 @@
 """What is left of real sounds after each part of the chain from log-mel to codes and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +8,20 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from echoes_rt.format.mel import MelSpec
+from echoes_training.cost import count_flops
 from echoes_training.data.audio import AudioStore, Samples
 from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate.ear import Ear, Verdicts
+from echoes_training.evaluate.evaluation import batches
 from echoes_training.evaluate.figures import draw_sound, save_figure
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
 from echoes_training.evaluate.griffin_lim import griffin_lim
-from echoes_training.evaluate.judge import Judge
+from echoes_training.evaluate.judge import ClassifierConfig, cached_judge
 from echoes_training.evaluate.media import drawn, labelled_sounds, labels_of
 from echoes_training.evaluate.pitch import kept_within_a_semitone
+from echoes_training.evaluate.scores import hear
 from echoes_training.models.codec import Codec, draw_noise
 from echoes_training.models.mel import MelSpectrogram
 
@@ -55,14 +57,13 @@ class Chain:
         noise = draw_noise(self.codec, grid, len(mel), torch.Generator().manual_seed(0))
         return self.codec.decode(codes, noise)[:, 0]
 
-    @torch.no_grad()
     def cost(self) -> tuple[float, int]:
         """GFLOP of mel decoder and vocoder for one clip, and codes a clip."""
         grid = self.codec.grid(self.mel.n_mels, self.mel.n_frames)
         codes = torch.zeros(1, grid.height, grid.width, dtype=torch.long)
-        with FlopCounterMode(display=False) as counter:
-            self.vocoder(self.codec.decode(codes, draw_noise(self.codec, grid, 1))[:, 0])
-        return counter.get_total_flops() / 1e9, grid.n_tokens
+        noise = draw_noise(self.codec, grid, 1)
+        flops = count_flops(lambda: self.vocoder(self.codec.decode(codes, noise)[:, 0]))
+        return flops / 1e9, grid.n_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,48 +87,44 @@ def listen(
     clips: Sequence[Clip],
     split: Split,
     ear: Ear,
-    judge_of: Callable[[AudioStore, Sequence[str]], Judge],
+    cache: Path,
     per_label: int,
     sheet: Path,
 ) -> list[Row]:
-    """Judges up to ``per_label`` real sounds of each label, and draws the first of each."""
+    """Judges up to ``per_label`` real sounds of each label, and draws the first of each.
+
+    The judge is trained on the clips of ``train``, or comes from the folder ``cache``.
+    """
     store = AudioStore(chain.mel)
     labels = labels_of(clips, split)
     ear.check(labels)
     members = drawn(labelled_sounds(clips, labels, split), labels, per_label, 0)
-    judge = judge_of(store, labels)
-    made: dict[str, list[Samples]] = {}
-    for start in range(0, len(members), BATCH):
-        part = [store.get(str(c.audio), c.start) for c in members[start : start + BATCH]]
-        for name, sounds in chain.versions(torch.from_numpy(np.stack(part))).items():
-            made.setdefault(name, []).extend(sounds.float().numpy())
+    taught = labelled_sounds(clips, labels, "train")
+    judge = cached_judge(cache, taught, labels, store, ClassifierConfig())
+    parts: dict[str, list[Samples]] = {}
+    for some in batches(members, BATCH):
+        sounds = np.stack([store.get(str(clip.audio), clip.start) for clip in some])
+        for name, version in chain.versions(torch.from_numpy(sounds)).items():
+            parts.setdefault(name, []).append(version.float().numpy())
+    numbers = np.array([labels.index(str(clip.label)) for clip in members])
+    heard = {name: hear(judge, some, numbers, ear, labels) for name, some in parts.items()}
+    made = {name: np.concatenate(some) for name, some in parts.items()}
     _draw(sheet, members, made, chain.mel)
-    real = made["real"]
-    whole = fit_gaussian(_embeddings(judge, real))
+    whole = fit_gaussian(heard["real"].embeddings)
     return [
         Row(
             name=name,
-            heard=ear.judge(
-                [(str(c.label), s) for c, s in zip(members, sounds, strict=True)],
-                chain.mel.sample_rate,
-            ),
-            frechet=frechet_distance(whole, fit_gaussian(_embeddings(judge, sounds))),
-            in_tune=_in_tune(members, real, sounds, chain.mel.sample_rate),
+            heard=found.by_ear,
+            frechet=frechet_distance(whole, fit_gaussian(found.embeddings)),
+            in_tune=_in_tune(members, made["real"], made[name], chain.mel.sample_rate),
         )
-        for name, sounds in made.items()
+        for name, found in heard.items()
+        if found.by_ear is not None
     ]
-
-
-def _embeddings(judge: Judge, sounds: Sequence[Samples]) -> np.ndarray:
-    parts = [
-        judge.judge(np.stack(sounds[i : i + BATCH])).embeddings
-        for i in range(0, len(sounds), BATCH)
-    ]
-    return np.concatenate(parts)
 
 
 def _in_tune(
-    members: Sequence[Clip], real: Sequence[Samples], other: Sequence[Samples], sample_rate: int
+    members: Sequence[Clip], real: Samples, other: Samples, sample_rate: int
 ) -> float | None:
     kept = voiced = 0
     for clip, a, b in zip(members, real, other, strict=True):
@@ -137,9 +134,7 @@ def _in_tune(
     return kept / voiced if voiced else None
 
 
-def _draw(
-    path: Path, members: Sequence[Clip], made: dict[str, list[Samples]], spec: MelSpec
-) -> None:
+def _draw(path: Path, members: Sequence[Clip], made: dict[str, Samples], spec: MelSpec) -> None:
     """A line of spectrograms for the first sound of each label."""
     firsts = {clip.label: i for i, clip in reversed([*enumerate(members)])}
     figure = Figure(figsize=(2.6 * len(made), 1.3 * len(firsts)), layout="constrained")

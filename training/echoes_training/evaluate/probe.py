@@ -65,16 +65,17 @@ def probe(codec: TrainedCodec, clips: Sequence[Clip], split: str, *, views: int)
     wanted = wanted.repeat_interleave(views)
     head = fit_linear(vectors, wanted, len(labels), decay=WEIGHT_DECAY)
     answers = head(asked_vectors).argmax(dim=1)
-    hits = {label: [0, 0] for label in labels}
-    for clip, answer in zip(asked, answers.tolist(), strict=True):
-        counts = hits.setdefault(str(clip.label), [0, 0])
-        counts[0] += labels[answer] == clip.label
-        counts[1] += 1
+    is_right = [
+        labels[answer] == clip.label for clip, answer in zip(asked, answers.tolist(), strict=True)
+    ]
+    by_label: dict[str, list[bool]] = {}
+    for clip, right in zip(asked, is_right, strict=True):
+        by_label.setdefault(str(clip.label), []).append(right)
     use = code_use(found, len(book))
     return Probed(
         n_pictures=len(asked),
-        accuracy=sum(right for right, _ in hits.values()) / len(asked),
-        by_label={label: right / count for label, (right, count) in hits.items() if count},
+        accuracy=sum(is_right) / len(asked),
+        by_label={label: sum(some) / len(some) for label, some in sorted(by_label.items())},
         codes_used=int(use["validation/codes_used"]),
         code_perplexity=use["validation/code_perplexity"],
         pixel_error=_pixel_error(codec, asked, found, store),

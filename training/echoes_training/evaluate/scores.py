@@ -96,7 +96,7 @@ def spread(predicted: Numbers, labels: Sequence[str]) -> Scores:
     """Over which labels (N,) verdicts spread; ``effective`` of them, equally often, say as much."""
     counts = np.bincount(predicted, minlength=len(labels))
     return {
-        "labels": np.count_nonzero(counts),
+        "labels": int(np.count_nonzero(counts)),
         "effective": _perplexity(counts),
         "largest": labels[int(counts.argmax())],
         "largest_share": round(float(counts.max() / max(1, counts.sum())), 4),
@@ -107,7 +107,7 @@ def spread(predicted: Numbers, labels: Sequence[str]) -> Scores:
 def codebook_use(codes: NDArray[np.integer], codebook_size: int) -> Scores:
     """How many codes occur; ``perplexity`` of them, equally often, would say as much."""
     counts = np.bincount(codes.ravel(), minlength=codebook_size)
-    used = np.count_nonzero(counts)
+    used = int(np.count_nonzero(counts))
     return {
         "n_codes": int(counts.sum()),
         "codebook_size": codebook_size,
