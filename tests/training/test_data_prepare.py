@@ -124,7 +124,7 @@ def test_absent_folders_are_named(media: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("label,image_folder\n", " lacks the column audio_key, audio_source; it needs label"),
+        ("label,image_folder\na,b\n", ":2: columns missing: audio_source, audio_key; found: label"),
         (CLASSES, " has no rows"),
         (CLASSES + DOG + DOG, ":3: this row of 'dog' is there twice"),
         (

@@ -1,9 +1,7 @@
-"""Reads a user's own table of pictures with their sounds, CSV or JSON lines."""
+"""Reads a user's own pictures with their sounds, from a table or a folder."""
 
-import csv
-import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from echoes_rt.errors import InputError
@@ -11,6 +9,7 @@ from echoes_rt.io.image import READ_PICTURE_SUFFIXES
 from echoes_rt.io.sound_file import is_sound_path
 from echoes_training.data.index import Clip, Split
 from echoes_training.data.splits import Row, with_splits
+from echoes_training.data.tables import Cells, read_table
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +36,7 @@ def read_pairs(table: Path) -> list[Clip]:
     """
     if table.is_dir():
         return with_splits([*_named_alike(table)], table)
-    if table.suffix.lower() not in (".csv", ".jsonl"):
-        raise InputError(f"a table of pairs must be a .csv or .jsonl file, got {table}")
-    lines = _csv_rows(table) if table.suffix.lower() == ".csv" else _json_rows(table)
-    rows = []
-    try:
-        for line, cells in lines:
-            try:
-                rows.append(_row(cells, table.parent))
-            except ValueError as error:
-                raise InputError(f"{table}:{line}: {error}") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the table {table}: {error}") from error
-    if not rows:
-        raise InputError(f"{table} has no rows")
+    rows = read_table(table, lambda cells: _row(cells, table.parent), REQUIRED, OPTIONAL)
     return with_splits(rows, table)
 
 
@@ -86,53 +72,7 @@ def _named_alike(folder: Path) -> Iterator[Row]:
             yield _row(cells, folder)
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    with table.open(encoding="utf-8-sig", newline="") as file:  # spreadsheets write the BOM
-        header = file.readline()
-        file.seek(0)
-        # As spreadsheets write where the comma is the decimal point.
-        delimiter = ";" if ";" in header and "," not in header else ","
-        reader = csv.DictReader(file, restkey="a cell without a column", delimiter=delimiter)
-        _check_columns(f"{table}:1", reader.fieldnames or ())
-        for row in reader:
-            yield reader.line_num, row
-
-
-def _json_rows(table: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    with table.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise InputError(f"{table}:{number}: not JSON: {error}") from error
-            if not isinstance(row, dict):
-                raise InputError(
-                    f"{table}:{number}: a row must be a JSON object, got {line[:40]!r}"
-                )
-            _check_columns(f"{table}:{number}", row)
-            yield number, row
-
-
-def _check_columns(place: str, names: Collection[str]) -> None:
-    if missing := [name for name in REQUIRED if name not in names]:
-        raise InputError(
-            f"{place}: columns missing: {', '.join(missing)}; found: {', '.join(names) or 'none'}"
-        )
-    if unknown := [name for name in names if name not in (*REQUIRED, *OPTIONAL)]:
-        raise InputError(
-            f"{place}: unknown column {', '.join(map(repr, unknown))}; "
-            f"allowed are {', '.join((*REQUIRED, *OPTIONAL))}"
-        )
-
-
-def _row(row: Mapping[str, object], folder: Path) -> Row:
-    if unknown := [name for name in row if name not in (*REQUIRED, *OPTIONAL)]:
-        raise ValueError(f"the row has {unknown[0]}: {row[unknown[0]]!r}")
-    cells = {name: "" if value is None else str(value).strip() for name, value in row.items()}
-    if empty := [name for name in REQUIRED if not cells[name]]:
-        raise ValueError(f"{' and '.join(empty)} is empty")
+def _row(cells: Cells, folder: Path) -> Row:
     split = cells.get("split", "")
     if split not in SPLITS:
         raise ValueError(f"split must be {', '.join(filter(None, SPLITS))}, got {split!r}")

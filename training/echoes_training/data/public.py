@@ -1,6 +1,5 @@
 """Reads the public collections that a model is trained on, and the table that joins them."""
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import soundfile
 
 from echoes_rt.errors import InputError
 from echoes_training.data.index import Clip, Split
+from echoes_training.data.tables import Cells, read_table
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 SOUND_SUFFIXES = (".ogg", ".wav", ".flac")
@@ -53,26 +53,26 @@ def read_classes(path: Path) -> list[LabelClass]:
         InputError: names file and line of the first row that breaks the rules.
     """
     classes: list[LabelClass] = []
-    for line, values in _read_table(path, _CLASS_COLUMNS):
-        if values["audio_source"] not in AUDIO_SOURCES:
-            raise InputError(
-                f"{path}:{line}: audio_source must be {', '.join(AUDIO_SOURCES)}, "
-                f"got {values['audio_source']!r}"
+
+    def add(cells: Cells) -> None:
+        if cells["audio_source"] not in AUDIO_SOURCES:
+            raise ValueError(
+                f"audio_source must be {', '.join(AUDIO_SOURCES)}, got {cells['audio_source']!r}"
             )
         known = LabelClass(
-            label=values["label"],
-            image_folders=tuple(values["image_folder"].split("|")),
-            audio_source=values["audio_source"],
-            audio_key=values["audio_key"],
+            label=cells["label"],
+            image_folders=tuple(cells["image_folder"].split("|")),
+            audio_source=cells["audio_source"],
+            audio_key=cells["audio_key"],
         )
         if known in classes:
-            raise InputError(f"{path}:{line}: this row of {known.label!r} is there twice")
+            raise ValueError(f"this row of {known.label!r} is there twice")
         others = [other for other in classes if other.label == known.label]
         if others and others[0].image_folders != known.image_folders:
-            raise InputError(
-                f"{path}:{line}: the rows of {known.label!r} name different image folders"
-            )
+            raise ValueError(f"the rows of {known.label!r} name different image folders")
         classes.append(known)
+
+    read_table(path, add, _CLASS_COLUMNS)
     return classes
 
 
@@ -152,13 +152,9 @@ def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
         InputError: names file and line of the first row that breaks the rules.
     """
     labels = _labels(classes, "sounds")
-    rows = list(_read_table(table, _SOUND_COLUMNS))
-    spared = _spared_for_validation([row for _, row in rows])
-    for line, row in rows:
-        if row["split"] not in ("train", "heldout"):
-            raise InputError(
-                f"{table}:{line}: split must be train or heldout, got {row['split']!r}"
-            )
+    rows = read_table(table, _recording, _SOUND_COLUMNS)
+    spared = _spared_for_validation(rows)
+    for row in rows:
         path = table.parent / row["file"]
         split: Split = "heldout" if row["split"] == "heldout" else "train"
         if split == "train" and (row["label"], row["author"]) in spared:
@@ -174,6 +170,12 @@ def recorded_clips(table: Path, classes: list[LabelClass]) -> Iterator[Clip]:
                 source="sounds",
                 recording=row["recording"],
             )
+
+
+def _recording(cells: Cells) -> Cells:
+    if cells["split"] not in ("train", "heldout"):
+        raise ValueError(f"split must be train or heldout, got {cells['split']!r}")
+    return cells
 
 
 def _spared_for_validation(rows: list[dict[str, str]]) -> set[tuple[str, str]]:
@@ -213,28 +215,6 @@ def _window_starts(path: Path) -> list[float]:
 
 def _labels(classes: list[LabelClass], source: str) -> dict[str, str]:
     return {known.audio_key: known.label for known in classes if known.audio_source == source}
-
-
-def _read_table(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line and stripped values of each row of a .csv file that has these columns, all filled."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if missing := set(columns) - set(reader.fieldnames or ()):
-                raise InputError(
-                    f"{path} lacks the column {', '.join(sorted(missing))}; "
-                    f"it needs {', '.join(columns)}"
-                )
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"cannot read the table {path}: {error}") from error
-    if not rows:
-        raise InputError(f"{path} has no rows")
-    for line, row in rows:
-        values = {name: (row[name] or "").strip() for name in columns}
-        if empty := [name for name in columns if not values[name]]:
-            raise InputError(f"{path}:{line}: {', '.join(empty)} is empty")
-        yield line, values
 
 
 def _esc10_licences(readme: Path) -> dict[str, str]:
