@@ -12,7 +12,6 @@ from echoes_training import PRESET_NAMES
 
 if TYPE_CHECKING:
     from echoes_training.data.index import Split
-    from echoes_training.data.videos.sample import ClipForm
 
 
 @click.command()
@@ -92,13 +91,30 @@ def videos(
 
     Example: echoes-train prepare videos vggsound --table vggsound.csv --preset base --out shards
     """
-    _require_av()
+    from echoes_rt.io.av_file import import_av
+
+    import_av("video")
     from tqdm import tqdm
 
-    from echoes_training.data.videos import prepare, shards
+    from echoes_training.data.videos import shards
+    from echoes_training.data.videos.sample import ClipForm
     from echoes_training.data.videos.table import folder_clips, read_table
+    from echoes_training.presets import PRESETS
 
-    form = _form(preset, frames, seconds, 0.9 * seconds if shortest is None else shortest)
+    shortest_s = 0.9 * seconds if shortest is None else shortest
+    if shortest_s > seconds:
+        raise InputError(
+            f"--shortest must be at most --seconds, got {shortest_s:g} and {seconds:g}"
+        )
+    image, mel = PRESETS[preset].image, PRESETS[preset].mel
+    form = ClipForm(
+        n_frames=frames,
+        height=image.height,
+        width=image.width,
+        sample_rate=mel.sample_rate,
+        seconds=seconds,
+        shortest_s=shortest_s,
+    )
     if table is None:
         clips = folder_clips(folder, seconds=seconds, split=split)
     else:
@@ -107,9 +123,9 @@ def videos(
     wanted = shards.describe(planned, form, clips_per_shard)
     with tqdm(total=len(clips), desc="clips", unit="clip", smoothing=0.01) as bar:
         began = time.perf_counter()
-        n_done = prepare.fill(out, planned, wanted, workers or _n_cores(), bar.update)
+        n_done = shards.fill(out, planned, wanted, workers or _n_cores(), bar.update)
         took_s = time.perf_counter() - began
-    for line in prepare.summary(out):
+    for line in shards.summary(out):
         click.echo(line)
     if n_done:
         rate = n_done / took_s
@@ -117,32 +133,7 @@ def videos(
     click.echo(str(out))
 
 
-def _form(preset: str, frames: int, seconds: float, shortest_s: float) -> "ClipForm":
-    from echoes_training.data.videos.sample import ClipForm
-    from echoes_training.presets import PRESETS
-
-    if shortest_s > seconds:
-        raise InputError(
-            f"--shortest must be at most --seconds, got {shortest_s:g} and {seconds:g}"
-        )
-    image, mel = PRESETS[preset].image, PRESETS[preset].mel
-    return ClipForm(
-        n_frames=frames,
-        height=image.height,
-        width=image.width,
-        sample_rate=mel.sample_rate,
-        seconds=seconds,
-        shortest_s=shortest_s,
-    )
-
-
 def _n_cores() -> int:
     """Those that this process may use, where the system says."""
     allowed = getattr(os, "sched_getaffinity", None)
     return len(allowed(0)) if allowed else os.cpu_count() or 1
-
-
-def _require_av() -> None:
-    from echoes_rt.io.av_file import import_av
-
-    import_av("video")

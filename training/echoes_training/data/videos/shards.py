@@ -1,11 +1,18 @@
-"""Shards: plain tar files of clips that the webdataset library reads, and the list of each."""
+"""Shards: plain tar files of clips that the webdataset library reads, and the list of each.
 
+A folder is filled from where the last run stopped.
+"""
+
+import csv
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +21,10 @@ from echoes_rt.io.output_file import written
 from echoes_training.data.index import Split
 from echoes_training.data.videos.sample import ClipForm, Extract
 from echoes_training.data.videos.table import VideoClip
+from echoes_training.data.videos.workers import extract_all
 
 SET_NAME = "shards.json"
+SKIPPED_NAME = "skipped.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,9 +131,46 @@ def read_set(folder: Path) -> ShardSet:
         ) from error
 
 
-def write_shard(folder: Path, shard: Shard, extracts: Iterable[Extract]) -> list[Entry]:
+def fill(
+    folder: Path,
+    shards: Sequence[Shard],
+    wanted: ShardSet,
+    n_workers: int,
+    advance: Callable[[int], object],
+) -> int:
+    """Makes the shards that ``folder`` lacks; returns how many clips that took.
+
+    Args:
+        folder: gets the shards.
+        shards: all of the set.
+        wanted: what they are; a folder of others is refused.
+        n_workers: processes that decode.
+        advance: told how many clips are done, those of earlier runs first.
+    """
+
+    def told(extracts: Iterable[Extract]) -> Iterator[Extract]:
+        for extract in extracts:
+            advance(1)
+            yield extract
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        begin(folder, wanted)
+        missing = [shard for shard in shards if not shard.list(folder).exists()]
+        todo = [clip for shard in missing for clip in shard.clips]
+        advance(wanted.n_clips - len(todo))
+        with closing(extract_all(todo, wanted.form, n_workers)) as extracts:
+            for shard in missing:
+                write_shard(folder, shard, told(islice(extracts, len(shard.clips))))
+        _write_skipped(folder)
+    except OSError as error:
+        raise InputError(f"cannot write to {folder}: {error}") from error
+    return len(todo)
+
+
+def write_shard(folder: Path, shard: Shard, extracts: Iterable[Extract]) -> None:
     """Writes the tar, then its list; each gets its name when it is whole."""
-    entries = []
+    lines = []
     with (
         written(shard.tar(folder)) as partial,
         tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar,
@@ -134,11 +180,9 @@ def write_shard(folder: Path, shard: Shard, extracts: Iterable[Extract]) -> list
                 info = tarfile.TarInfo(f"{clip.key}.{suffix}")  # no time, no owner
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
-            entries.append(_entry(clip, extract))
+            lines.append(json.dumps(asdict(_entry(clip, extract)), ensure_ascii=False) + "\n")
     with written(shard.list(folder)) as partial:
-        lines = [json.dumps(asdict(entry), ensure_ascii=False) + "\n" for entry in entries]
         partial.write_text("".join(lines), encoding="utf-8")
-    return entries
 
 
 def _entry(clip: VideoClip, extract: Extract) -> Entry:
@@ -189,3 +233,40 @@ def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         raise InputError(f"the shard {path} cannot be read: {error}") from error
     if files:
         yield key, files
+
+
+def _write_skipped(folder: Path) -> None:
+    with (
+        written(folder / SKIPPED_NAME) as partial,
+        partial.open("w", encoding="utf-8", newline="") as table,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["video", "start", "label", "split", "reason", "detail"])
+        for path in lists(folder):
+            for e in read_list(path):
+                if e.reason is not None:
+                    writer.writerow([e.video, f"{e.start:g}", e.label, e.split, e.reason, e.detail])
+
+
+def summary(folder: Path) -> list[str]:
+    """Lines for a person: clips and hours of each split, and why others were skipped."""
+    entries: list[Entry] = []
+    shards = Counter[str]()
+    for path in lists(folder):
+        found = read_list(path)
+        entries += found
+        shards.update({entry.split for entry in found})
+    lines = [f"{'split':<10}{'shards':>8}{'clips':>9}{'skipped':>9}{'hours':>9}"]
+    for split in ("train", "heldout"):
+        members = [entry for entry in entries if entry.split == split]
+        good = [entry.seconds for entry in members if entry.seconds is not None]
+        lines.append(
+            f"{split:<10}{shards[split]:>8}{len(good):>9}{len(members) - len(good):>9}"
+            f"{sum(good) / 3600:>9.2f}"
+        )
+    reasons = Counter(entry.reason for entry in entries if entry.reason is not None)
+    if reasons:
+        ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        said = ", ".join(f"{count} {reason}" for reason, count in ordered)
+        lines.append(f"skipped: {said} ({folder / SKIPPED_NAME})")
+    return lines
