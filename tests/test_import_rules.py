@@ -67,6 +67,7 @@ READERS = {
     "command.py": "echoes_rt.io.av_file",
     "decode.py": "echoes_rt.io.av_file",
     "pairs.py": "echoes_rt.io",
+    "sample.py": "echoes_rt.io.image",
     "rollouts.py": "echoes_rt.decode.plan",
 }
 

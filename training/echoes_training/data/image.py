@@ -10,10 +10,11 @@ from torch import Tensor
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.io.image import read_image
+from echoes_rt.io.image import read_image, resize
 from echoes_training.data import crop
 from echoes_training.data.crop import Crop
 from echoes_training.data.crop import Pixels as Pixels
+from echoes_training.device import to_device
 
 SHORT_SIDE = 1.25
 """Pictures are kept in memory with a short side of this many times the model's: room to crop."""
@@ -63,7 +64,7 @@ class ImageStore:
 
     def centred(self, path: str) -> Pixels:
         """The crop that the runtime would make."""
-        return crop.centred(self.get(path), self.spec)
+        return resize(self.get(path), self.spec)
 
     def augmented(self, path: str, rng: np.random.Generator) -> Pixels:
         """The view that ``View.draw`` describes."""
@@ -76,10 +77,13 @@ class ImageStore:
 
 def to_batch(pictures: list[Pixels], spec: ImageSpec) -> Tensor:
     """(H, W, 3) pictures to a normalised (B, 3, H, W)."""
-    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
-    mean = torch.tensor(spec.mean).view(1, 3, 1, 1)
-    std = torch.tensor(spec.std).view(1, 3, 1, 1)
-    return (stacked - mean) / std
+    return normalised(torch.from_numpy(np.stack(pictures)), spec)
+
+
+def normalised(levels: Tensor, spec: ImageSpec) -> Tensor:
+    """(B, H, W, 3) in [0, 255], on any device, to (B, 3, H, W) as the models read them."""
+    mean, std = (to_device(torch.tensor(x), levels.device) for x in (spec.mean, spec.std))
+    return ((levels.float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def to_pixels(batch: Tensor, spec: ImageSpec) -> list[Pixels]:

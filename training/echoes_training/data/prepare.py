@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from echoes_rt.errors import InputError
+from echoes_training.data.index import Clip, Split, with_recordings_whole, write_index
 from echoes_training.data.videos.command import videos
 
 if TYPE_CHECKING:
     from echoes_training.data.composition import Voice
-    from echoes_training.data.index import Clip, Split
     from echoes_training.data.public import LabelClass
 
 INDEX_NAME = "index.jsonl"
@@ -84,7 +84,6 @@ def media(
     What the soundfont plays is rendered. Run it again after an interruption: what is rendered
     already is kept.
     """
-    from echoes_training.data.index import with_recordings_whole
     from echoes_training.data.public import (
         caltech_clips,
         esc10_clips,
@@ -131,7 +130,7 @@ def pairs(table: Path, out: Path) -> None:
     _finish(out, good, broken)
 
 
-def usable_pairs(table: Path) -> "list[Clip]":
+def usable_pairs(table: Path) -> list[Clip]:
     """The pairs of a user's table whose media open; the others are named on stderr.
 
     Raises:
@@ -146,7 +145,7 @@ def usable_pairs(table: Path) -> "list[Clip]":
     return good
 
 
-def _check_enough(pairs: "Sequence[Clip]", broken: Sequence[str], table: Path) -> None:
+def _check_enough(pairs: Sequence[Clip], broken: Sequence[str], table: Path) -> None:
     if len(pairs) < FEWEST_PAIRS:
         reason = f"; skipped {broken[0]}" if broken else ""
         raise InputError(
@@ -175,11 +174,10 @@ def _rendered_clips(
     unlabelled: int,
     soundfont: Path,
     folder: Path,
-) -> "tuple[list[Clip], list[str]]":
+) -> tuple[list[Clip], list[str]]:
     """The labels' clips, and ``unlabelled`` ones of everything that the soundfont has."""
     from tqdm import tqdm
 
-    from echoes_training.data.index import Clip
     from echoes_training.data.soundfont import check_renderer, every_voice, render_missing
 
     jobs: list[tuple[str | None, str, list[Voice], Sequence[int]]]
@@ -213,13 +211,13 @@ def _rendered_clips(
     return clips, failed
 
 
-def _render_split(seed: int) -> "Split":
+def _render_split(seed: int) -> Split:
     if seed >= HELDOUT_SEED:
         return "heldout"
     return "validation" if seed % 8 == 7 else "train"
 
 
-def _usable_clips(clips: "Sequence[Clip]") -> "tuple[list[Clip], list[str]]":
+def _usable_clips(clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
     """The clips whose media open, and for each other clip the reason."""
     from tqdm import tqdm
 
@@ -242,9 +240,7 @@ def _make_folder(out: Path) -> None:
         raise InputError(f"cannot make the folder {out}: {error.strerror}") from error
 
 
-def _finish(out: Path, clips: "Sequence[Clip]", skipped: Sequence[str]) -> None:
-    from echoes_training.data.index import write_index
-
+def _finish(out: Path, clips: Sequence[Clip], skipped: Sequence[str]) -> None:
     for reason in skipped:
         click.echo(f"skipped {reason}", err=True)
     if not clips:
@@ -256,7 +252,7 @@ def _finish(out: Path, clips: "Sequence[Clip]", skipped: Sequence[str]) -> None:
     click.echo(f"{path}: {len(clips)} rows, {len(skipped)} files skipped")
 
 
-def _summary(clips: "Iterable[Clip]") -> list[str]:
+def _summary(clips: Iterable[Clip]) -> list[str]:
     counts = Counter((clip.source, clip.label or "(no label)", clip.split) for clip in clips)
     groups = sorted({key[:2] for key in counts})
     splits: tuple[Split, ...] = ("train", "validation", "heldout")

@@ -16,7 +16,7 @@ from torch import Tensor
 from echoes_rt.errors import InputError
 from echoes_training.data.audio import AudioStore, Variation, events_first, varied
 from echoes_training.data.audio import SoundView as SoundView
-from echoes_training.data.image import ImageStore, View
+from echoes_training.data.image import ImageStore, View, normalised
 from echoes_training.data.index import Clip
 from echoes_training.device import to_device
 
@@ -38,8 +38,6 @@ class ResidentPictures:
             name: (p.shape[0], p.shape[1]) for name, p in zip(names, pictures, strict=True)
         }
         self._pixels = placed(np.concatenate([p.reshape(-1, 3) for p in pictures]), device)
-        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
-        self._mean, self._std = mean.to(device), std.to(device)
 
     def augmented(self, paths: Sequence[str], generators: Sequence[np.random.Generator]) -> Tensor:
         """(B, 3, H, W), normalised: of each picture the view that its generator draws."""
@@ -55,12 +53,11 @@ class ResidentPictures:
         table = to_device(torch.tensor(numbers, dtype=torch.float64), self.device)
         longest = (max(v.height for v in views), max(v.width for v in views))
         resized = self._resized(table, longest).round().clamp(0, 255)
-        gain, bias = table[:, 6:9, None, None].float(), table[:, 9, None, None, None].float()
-        bright = (resized * gain + bias).clamp(0, 255).floor()
-        return (bright / 255 - self._mean) / self._std
+        gain, bias = table[:, None, None, 6:9].float(), table[:, 9, None, None, None].float()
+        return normalised((resized * gain + bias).clamp(0, 255).floor(), self.spec)
 
     def _resized(self, table: Tensor, longest: tuple[int, int]) -> Tensor:
-        """(B, 3, H, W) in [0, 255]: the crops, mirrored or not."""
+        """(B, H, W, 3) in [0, 255]: the crops, mirrored or not."""
         first, stride, height, width, shrinks, is_mirrored = table[:, :6, None].unbind(dim=1)
         y, x = (torch.arange(n, device=self.device)[None] for n in longest)
         rows = first + y.minimum(height - 1) * stride
@@ -69,7 +66,7 @@ class ResidentPictures:
         down = _resizing(height, shrinks > 0, self.spec.height, longest[0])
         across = _resizing(width, shrinks > 0, self.spec.width, longest[1])
         across = across.flip(1).where(is_mirrored[:, :, None] > 0, across)
-        return torch.einsum("bvx,buxc->bcuv", across, torch.einsum("buy,byxc->buxc", down, pixels))
+        return torch.einsum("bvx,buxc->buvc", across, torch.einsum("buy,byxc->buxc", down, pixels))
 
 
 def _resizing(size: Tensor, shrinks: Tensor, wanted: int, longest: int) -> Tensor:

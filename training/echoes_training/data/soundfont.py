@@ -96,10 +96,6 @@ def render_missing(
     Yields:
         each path when it is there, with None, or with the reason why it could not be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
     missing = []
     for seed in seeds:
         path = folder / f"{seed}.flac"

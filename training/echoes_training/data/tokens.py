@@ -1,7 +1,7 @@
 """Cached codes: what the transformer reads instead of pictures and sounds."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +52,7 @@ class TokenCache:
             "audio.codebook": self.audio_codebook,
         }
         for name, table in (("image", self.image), ("audio", self.audio)):
-            tensors[f"{name}.codes"] = table.codes
-            tensors[f"{name}.group"] = table.group
-            tensors[f"{name}.validation"] = table.validation
+            tensors |= {f"{name}.{key}": values for key, values in vars(table).items()}
         # One entry: safetensors writes several in an order that changes from file to file.
         names = json.dumps({"groups": self.groups, "labels": self.labels})
         with written(path) as partial:
@@ -74,12 +72,9 @@ class TokenCache:
             with safe_open(path, framework="pt") as file:
                 tensors = {name: file.get_tensor(name).numpy() for name in file.keys()}  # noqa: SIM118
                 names = json.loads(file.metadata()["names"])
+            keys = [field.name for field in fields(TokenTable)]
             tables = {
-                name: TokenTable(
-                    codes=tensors[f"{name}.codes"],
-                    group=tensors[f"{name}.group"],
-                    validation=tensors[f"{name}.validation"],
-                )
+                name: TokenTable(**{key: tensors[f"{name}.{key}"] for key in keys})
                 for name in ("image", "audio")
             }
             return cls(

@@ -49,10 +49,7 @@ class ViewCache:
         self, folder: Path, spec: ImageSpec, device: torch.device, *, is_resident: bool
     ) -> None:
         """Gives what lies in ``folder`` on the device, or keeps it there from the beginning."""
-        self.device = device
-        self.mean, self.std = (
-            torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (spec.mean, spec.std)
-        )
+        self.spec, self.device = spec, device
         facts = json.loads((folder / "views.json").read_text(encoding="utf-8"))
         self.views_each = 1 + int(facts["n_views"])
         files = [folder / "pixels.npy", *sorted(folder.glob("map*.npy"))]
@@ -69,8 +66,7 @@ class ViewCache:
 
     def pictures(self, rows: NDArray[np.int64]) -> Tensor:
         """(B, 3, H, W), normalised."""
-        pixels = self._of(0, rows).permute(0, 3, 1, 2).float() / 255
-        return (pixels - self.mean) / self.std
+        return image_data.normalised(self._of(0, rows), self.spec)
 
     def seen(self, rows: NDArray[np.int64]) -> Seen:
         """The pictures, and what the network sees in them."""

@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from echoes_rt.commands.verb import sampling_options
 from echoes_rt.errors import InputError
 from echoes_rt.io.output_file import check_place
+from echoes_training.data.index import Split, read_index
 from echoes_training.evaluate.dials import (
     OUT_FILE,
     PARTS,
@@ -22,9 +23,6 @@ from echoes_training.evaluate.dials import (
     split_option,
     write_json,
 )
-
-if TYPE_CHECKING:
-    from echoes_training.data.index import Split
 
 _RUN = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -104,7 +102,7 @@ def listen(
     mel_codec: Path,
     vocoder: Path,
     ear: Path,
-    split: "Split",
+    split: Split,
     per_label: int,
     out: Path,
 ) -> None:
@@ -116,7 +114,6 @@ def listen(
     --vocoder runs/vocoder --ear ear --out sheet.png
     """
     check_place(out)
-    from echoes_training.data.index import read_index
     from echoes_training.evaluate.ear import Ear
     from echoes_training.evaluate.listen import Chain
     from echoes_training.evaluate.listen import listen as run
@@ -233,7 +230,6 @@ def probe(
 
     Example: echoes-train probe --codec runs/image --index data/index.jsonl
     """
-    from echoes_training.data.index import read_index
     from echoes_training.evaluate.probe import probe as run
     from echoes_training.stages.codecs import image_codec_of
 
@@ -263,7 +259,6 @@ def confidence(codec: str, index: Path, views: int, out: Path) -> None:
     Example: echoes-train confidence --codec runs/image --index data/index.jsonl
     --out runs/confidence.safetensors
     """
-    from echoes_training.data.index import read_index
     from echoes_training.stages.codecs import image_codec_of
     from echoes_training.stages.confidence import fit_confidence, save_confidence
 

@@ -41,47 +41,47 @@ codec_option = click.option(
 )
 
 
-def media_options(function: F) -> F:
-    """Where the held-out media and the judges are."""
-    return _decorated(
-        function,
-        index_option,
-        click.option(
-            "--cache",
-            type=click.Path(path_type=Path, file_okay=False),
-            required=True,
-            help="Folder that keeps the trained classifiers for the next time.",
-        ),
-    )
-
-
-def machine_options(function: F) -> F:
-    return _decorated(
-        function,
-        count_option("--batch-size", 8, "Results that are made together."),
-        click.option(
-            "--device", default="auto", show_default=True, help="As echoes-rt generate takes it."
-        ),
-        click.option(
-            "--threads",
-            type=click.IntRange(1, 1024),
-            help="CPU threads. [default: one per usable core]",
-        ),
-        click.option(
-            "--precision",
-            default="fp32",
-            show_default=True,
-            help="Of a CPU's matrix products, as in the runtime: fp32, int8 or auto.",
-        ),
-    )
-
-
 def count_option(names: str, default: int, text: str) -> Callable[[Any], Any]:
     """``names`` are the option, and the parameter if that has another name."""
     kind = click.IntRange(1)
     return click.option(*names.split(), type=kind, default=default, show_default=True, help=text)
 
 
+def _together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+media_options = _together(
+    index_option,
+    click.option(
+        "--cache",
+        type=click.Path(path_type=Path, file_okay=False),
+        required=True,
+        help="Folder that keeps the trained classifiers for the next time.",
+    ),
+)
+machine_options = _together(
+    count_option("--batch-size", 8, "Results that are made together."),
+    click.option(
+        "--device", default="auto", show_default=True, help="As echoes-rt generate takes it."
+    ),
+    click.option(
+        "--threads",
+        type=click.IntRange(1, 1024),
+        help="CPU threads. [default: one per usable core]",
+    ),
+    click.option(
+        "--precision",
+        default="fp32",
+        show_default=True,
+        help="Of a CPU's matrix products, as in the runtime: fp32, int8 or auto.",
+    ),
+)
 ear_option = click.option(
     "--ear",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -97,12 +97,6 @@ def split_option(default: str) -> Callable[[Any], Any]:
         show_default=True,
         help="What is judged: choices are made on validation, held-out media are for the report.",
     )
-
-
-def _decorated(function: F, *options: Callable[[Any], Any]) -> F:
-    for option in reversed(options):
-        function = option(function)
-    return function
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

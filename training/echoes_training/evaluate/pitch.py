@@ -39,16 +39,11 @@ def _pitch(frame: Samples, window: int, shortest: int, longest: int, sample_rate
     lag = shortest + int(clear[0])
     while lag < longest and normalised[lag + 1] < normalised[lag]:
         lag += 1
-    return sample_rate / (lag + _vertex(normalised[lag - 1 : lag + 2]))
-
-
-def _vertex(around: NDArray[np.float64]) -> float:
-    """Where between three points their parabola is lowest, from the middle one."""
-    if len(around) < 3:
-        return 0.0
-    left, middle, right = around
-    bend = left - 2 * middle + right
-    return float(0.5 * (left - right) / bend) if bend > 0 else 0.0
+    if lag < longest:  # the vertex of a parabola through three points
+        left, middle, right = normalised[lag - 1 : lag + 2]
+        bend = left - 2 * middle + right
+        return float(sample_rate / (lag + (0.5 * (left - right) / bend if bend > 0 else 0.0)))
+    return sample_rate / lag
 
 
 def kept_within_a_semitone(real: Samples, other: Samples, sample_rate: int) -> tuple[int, int]:

@@ -3,15 +3,12 @@
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from echoes_rt.errors import InputError
 from echoes_training import PRESET_NAMES
-
-if TYPE_CHECKING:
-    from echoes_training.data.index import Split
+from echoes_training.data.index import Split
 
 
 @click.command()
@@ -78,7 +75,7 @@ def videos(
     seconds: float,
     shortest: float | None,
     cut: bool,
-    split: "Split | None",
+    split: Split | None,
     clips_per_shard: int,
     workers: int | None,
 ) -> None:

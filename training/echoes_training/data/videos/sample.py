@@ -11,7 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt.format.image import ImageSpec
-from echoes_training.data.crop import Pixels, centred
+from echoes_rt.io.image import resize
+from echoes_training.data.crop import Pixels
 from echoes_training.data.videos.decode import ClipError, Samples, read_frames, read_sound
 from echoes_training.data.videos.table import VideoClip
 
@@ -90,7 +91,7 @@ def files_of(
         "times": [round(time, 3) for time in times],
     }
     size = ImageSpec(height=form.height, width=form.width)
-    pictures = {f"{i}.jpg": _jpeg(centred(frame, size)) for i, frame in enumerate(frames)}
+    pictures = {f"{i}.jpg": _jpeg(resize(frame, size)) for i, frame in enumerate(frames)}
     return {
         "json": json.dumps(about, ensure_ascii=False).encode(),
         **pictures,
