@@ -94,49 +94,47 @@ class EvaluateConfig:
     picture_classifier: PictureClassifierConfig = field(default_factory=PictureClassifierConfig)
 
 
+@dataclass
 class Evaluation:
-    """A bundle, its judges, and the held-out media they meet on."""
+    """A bundle, its judges, and the held-out media they meet on.
 
-    def __init__(
-        self,
-        echoes: Echoes,
-        clips: Sequence[Clip],
-        cache: Path,
-        options: SamplingOptions,
-        config: EvaluateConfig,
-        ear: Ear | None = None,
-    ) -> None:
-        self.ear = ear
-        self.echoes = echoes
-        self.clips = clips
-        self.options = options
-        self.config = config
-        self.labels = labels_of(clips, config.split)
-        if ear is not None:
-            ear.check(self.labels)
-        self.store = AudioStore(echoes.manifest.mel)
-        self.pictures = ImageStore(echoes.manifest.image)
+    Raises:
+        InputError: if a dial is out of range, or the labels are too few or strange to the ear.
+    """
+
+    echoes: Echoes
+    clips: Sequence[Clip]
+    cache: Path
+    options: SamplingOptions
+    config: EvaluateConfig
+    ear: Ear | None = None
+
+    def __post_init__(self) -> None:
+        clips, split = self.clips, self.config.split
+        self.labels = labels_of(clips, split)
+        if self.ear is not None:
+            self.ear.check(self.labels)
+        self.store = AudioStore(self.echoes.manifest.mel)
+        self.pictures = ImageStore(self.echoes.manifest.image)
         self.taught_sounds = labelled_sounds(clips, self.labels, "train")
         self.taught_pictures = labelled_pictures(clips, self.labels, "train")
-        self.heldout_sounds = labelled_sounds(clips, self.labels, config.split)
-        self.heldout_pictures = labelled_pictures(clips, self.labels, config.split)
-        self._cache = cache
+        self.heldout_sounds = labelled_sounds(clips, self.labels, split)
+        self.heldout_pictures = labelled_pictures(clips, self.labels, split)
         self._image_codes: dict[str, Codes] = {}
         self._audio_codes: dict[Clip, Codes] = {}
-        # A dial out of range is to be said before any work.
-        n_unknown = echoes.manifest.tokens.audio.n_tokens
-        self.sampling: Sampling = echoes.sampling(n_unknown, options)
+        n_unknown = self.echoes.manifest.tokens.audio.n_tokens
+        self.sampling: Sampling = self.echoes.sampling(n_unknown, self.options)
 
     @cached_property
     def judge(self) -> Judge:
         return cached_judge(
-            self._cache, self.taught_sounds, self.labels, self.store, self.config.classifier
+            self.cache, self.taught_sounds, self.labels, self.store, self.config.classifier
         )
 
     @cached_property
     def picture_judge(self) -> PictureJudge:
         return cached_picture_judge(
-            self._cache,
+            self.cache,
             self.taught_pictures,
             self.labels,
             self.echoes.manifest.image,

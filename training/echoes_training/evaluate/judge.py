@@ -43,19 +43,21 @@ MIN_RMS = 1e-4
 class JudgeConfig:
     """How a judge is built and trained: AdamW at one cycle of learning rates.
 
+    Together with the media it names the kept file.
+
     Attributes:
         width: of the first stage; each one doubles it.
         embedding_dim: of what the last layer reads.
     """
 
-    width: int
-    embedding_dim: int
-    dropout: float
-    steps: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    label_smoothing: float
+    width: int = 24
+    embedding_dim: int = 64
+    dropout: float = 0.2
+    steps: int = 400
+    batch_size: int = 36
+    lr: float = 4e-3
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.05
     seed: int = 0
 
 
@@ -89,10 +91,19 @@ class _Residual(nn.Module):
 
 
 class Classifier(nn.Module):
-    """(B, C, H, W) to (B, n_labels) logits, any H and W; each stage but the first halves them."""
+    """(B, C, H, W) to (B, n_labels) logits, any H and W; each stage but the first halves them.
 
-    def __init__(self, config: JudgeConfig, *, channels: int, stages: int, n_labels: int) -> None:
+    ``taught`` are the (n_taught, D) embeddings of what it learned from, in order, if they are kept.
+    """
+
+    taught: Tensor
+
+    def __init__(
+        self, config: JudgeConfig, *, channels: int, stages: int, n_labels: int, n_taught: int = 0
+    ) -> None:
         super().__init__()
+        if n_taught:
+            self.register_buffer("taught", torch.zeros(n_taught, config.embedding_dim))
         widths = [config.width * 2**stage for stage in range(stages)]
         pairs = zip((widths[0], *widths[:-1]), widths, strict=True)
         self.body = nn.Sequential(
@@ -193,36 +204,15 @@ def fit(model: Classifier, numbers: Tensor, draw: Draw, config: JudgeConfig) -> 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifierConfig(JudgeConfig):
-    """How the judge is built and trained; together with the sounds it names the kept file."""
+    """Of the judge of sounds."""
 
-    width: int = 24
-    embedding_dim: int = 64
-    dropout: float = 0.2
-    steps: int = 400
-    batch_size: int = 36
-    lr: float = 4e-3
-    weight_decay: float = 0.02
-    label_smoothing: float = 0.05
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-
-
-class SoundClassifier(Classifier):
-    """Of (B, 1, n_mels, T) log-mels, any T.
-
-    ``taught`` are its (N, D) embeddings of the sounds that it learned from, in their order.
-    """
-
-    taught: Tensor
-
-    def __init__(self, config: ClassifierConfig, n_labels: int, n_taught: int) -> None:
-        super().__init__(config, channels=1, stages=3, n_labels=n_labels)
-        self.register_buffer("taught", torch.zeros(n_taught, config.embedding_dim))
 
 
 class Judge:
     """A trained classifier with the mel that it reads."""
 
-    def __init__(self, model: SoundClassifier, spec: MelSpec) -> None:
+    def __init__(self, model: Classifier, spec: MelSpec) -> None:
         self.model = model
         self.spec = spec
 
@@ -255,8 +245,9 @@ def cached_judge(
         ValueError: if a row is held out.
     """
 
-    def make() -> SoundClassifier:
-        return SoundClassifier(config, len(labels), len(rows))
+    def make() -> Classifier:
+        n_labels, n_taught = len(labels), len(rows)
+        return Classifier(config, channels=1, stages=3, n_labels=n_labels, n_taught=n_taught)
 
     def learn(model: Classifier, numbers: Tensor) -> None:
         # Half precision is finer than the variation added to it.
@@ -273,17 +264,16 @@ def cached_judge(
         fit(model, numbers, draw, config)
         with torch.no_grad():
             parts = [model.embed(part[:, None].float()) for part in mels.split(32)]
-        model.get_buffer("taught").copy_(torch.cat(parts))
+        model.taught.copy_(torch.cat(parts))
 
     facts = {"sounds": fingerprint(rows, "audio"), "mel": asdict(store.spec)}
     model = kept(cache, "classifier", facts, rows, labels, config, make, learn)
-    assert isinstance(model, SoundClassifier)
     return Judge(model, store.spec)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PictureClassifierConfig(JudgeConfig):
-    """How the judge is built and trained; together with the pictures it names the kept file.
+    """Of the judge of pictures.
 
     Attributes:
         short_side: pixels, to which pictures are reduced.
@@ -294,11 +284,9 @@ class PictureClassifierConfig(JudgeConfig):
 
     short_side: int = 96
     width: int = 32
-    embedding_dim: int = 64
     dropout: float = 0.3
     steps: int = 1200
     batch_size: int = 32
-    lr: float = 4e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.1
     blurred: float = 0.5
