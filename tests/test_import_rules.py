@@ -65,7 +65,7 @@ READERS = {
     "image.py": "echoes_rt.io.image",
     "checking.py": "echoes_rt.io.image",
     "command.py": "echoes_rt.io.av_file",
-    "decode.py": "echoes_rt.io.av_file",
+    "decode.py": "echoes_rt.io",
     "pairs.py": "echoes_rt.io",
     "sample.py": "echoes_rt.io.image",
     "rollouts.py": "echoes_rt.decode.plan",

@@ -67,7 +67,7 @@ def test_a_sound_that_goes_on_does_not_end_in_silence(speed: float) -> None:
     short = np.where(np.arange(20_000) < 10_000, whole, 0)
     whole[-80:] = 0  # of a file that is a little shorter than a clip
     both = torch.from_numpy(np.stack([whole, short]))
-    found = resampled(both, torch.tensor([[speed], [speed]])).numpy()
+    found = resampled(both, torch.tensor([[speed], [speed]], dtype=torch.float64)).numpy()
     assert np.abs(found[0, -200:]).max() > 0.5
     assert not found[1, -8000:].any()
     expected = np.interp(np.arange(9_000) * speed, np.arange(20_000), short)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from echoes_training.evaluate import loudness
 from echoes_training.evaluate.frechet import (
     Gaussian,
     fit_gaussian,
@@ -11,10 +10,13 @@ from echoes_training.evaluate.frechet import (
     label_weights,
 )
 from echoes_training.evaluate.scores import (
+    CLIPPED_RUN,
+    FLOOR_DBFS,
     Heard,
     accuracy,
     codebook_use,
     loudness_scores,
+    measure,
     spread,
 )
 
@@ -68,20 +70,20 @@ def test_levels_of_a_sine_a_square_silence_and_a_nan() -> None:
     square = np.sign(np.sin(2 * np.pi * 10 * time + 0.1))
     broken = np.where(time == 0.5, np.nan, sine)
     sounds = np.stack([sine, square, 0 * sine, broken]).astype(np.float32)
-    levels = loudness.measure(sounds)
+    levels = measure(sounds)
     assert levels.rms_dbfs[:2] == pytest.approx([-9.03, 0.0], abs=0.01)
     assert levels.peak_dbfs[:2] == pytest.approx([-6.02, 0.0], abs=0.01)
-    assert levels.rms_dbfs[2:].tolist() == [loudness.FLOOR_DBFS] * 2
+    assert levels.rms_dbfs[2:].tolist() == [FLOOR_DBFS] * 2
     assert levels.is_clipped.tolist() == [False, True, False, False]
     assert levels.is_nan.tolist() == [False, False, False, True]
 
 
 def test_a_single_full_peak_is_not_clipping() -> None:
     sound = np.zeros((1, 100), dtype=np.float32)
-    sound[0, 50 : 50 + loudness.CLIPPED_RUN - 1] = 1.0
-    assert not loudness.measure(sound).is_clipped[0]
-    sound[0, 50 : 50 + loudness.CLIPPED_RUN] = -1.0
-    assert loudness.measure(sound).is_clipped[0]
+    sound[0, 50 : 50 + CLIPPED_RUN - 1] = 1.0
+    assert not measure(sound).is_clipped[0]
+    sound[0, 50 : 50 + CLIPPED_RUN] = -1.0
+    assert measure(sound).is_clipped[0]
 
 
 def test_codebook_use() -> None:
@@ -95,7 +97,7 @@ def heard(numbers: list[int], predicted: list[int], sounds: np.ndarray) -> Heard
         numbers=np.array(numbers),
         predicted=np.array(predicted),
         embeddings=np.zeros((len(numbers), 2)),
-        levels=loudness.measure(sounds),
+        levels=measure(sounds),
         by_ear=None,
     )
 

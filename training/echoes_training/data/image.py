@@ -6,18 +6,62 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from echoes_rt.errors import InputError
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.image import read_image, resize
-from echoes_training.data import crop
-from echoes_training.data.crop import Crop
-from echoes_training.data.crop import Pixels as Pixels
 from echoes_training.device import to_device
+
+Pixels = NDArray[np.uint8]
 
 SHORT_SIDE = 1.25
 """Pictures are kept in memory with a short side of this many times the model's: room to crop."""
+
+
+def resized(pixels: Pixels, x: int, y: int, width: int, height: int, spec: ImageSpec) -> Pixels:
+    """A crop at the spec's size."""
+    crop = np.ascontiguousarray(pixels[y : y + height, x : x + width])
+    shrinks = width >= spec.width and height >= spec.height
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    size = (spec.width, spec.height)
+    return np.asarray(cv2.resize(crop, size, interpolation=interpolation), dtype=np.uint8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """A part of a picture, in pixels."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    is_mirrored: bool
+
+    def of(self, pixels: Pixels, spec: ImageSpec) -> Pixels:
+        """At the spec's size."""
+        part = resized(pixels, self.x, self.y, self.width, self.height, spec)
+        return part[:, ::-1] if self.is_mirrored else part
+
+
+def draw_crop(height: int, width: int, rng: np.random.Generator) -> Crop:
+    """A random crop of 35 to 100 % of the area, aspect 3:4 to 4:3, mirrored half of the time.
+
+    The ranges are those of the Inception recipe (arXiv 1409.4842), with a milder smallest area: the
+    thing itself must stay in the picture.
+    """
+    aspect = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+    area = rng.uniform(0.35, 1.0) * height * width
+    crop_w = int(np.clip(round(np.sqrt(area * aspect)), 1, width))
+    crop_h = int(np.clip(round(np.sqrt(area / aspect)), 1, height))
+    return Crop(
+        x=int(rng.integers(width - crop_w + 1)),
+        y=int(rng.integers(height - crop_h + 1)),
+        width=crop_w,
+        height=crop_h,
+        is_mirrored=bool(rng.random() < 0.5),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +73,7 @@ class View(Crop):
 
     @classmethod
     def draw(cls, height: int, width: int, rng: np.random.Generator) -> "View":
-        drawn = crop.draw_crop(height, width, rng)
+        drawn = draw_crop(height, width, rng)
         red, green, blue = rng.uniform(0.8, 1.2, size=3) * rng.uniform(0.9, 1.1)
         return cls(**vars(drawn), gain=(red, green, blue), bias=rng.uniform(-15, 15))
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from echoes_rt.format.image import ImageSpec
-from echoes_training.data.crop import Pixels, draw_crop
+from echoes_training.data.image import Pixels, draw_crop
 
 
 def view(pixels: Pixels, background: Pixels, spec: ImageSpec, rng: np.random.Generator) -> Pixels:

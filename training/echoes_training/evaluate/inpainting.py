@@ -1,10 +1,13 @@
 """Sounds of which the middle third is filled in, against the middle that was really there."""
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt.format.mel import DB_RANGE, MelSpec
+from echoes_rt.options import Options
 from echoes_rt.tasks import fill_sound
 from echoes_training.data.audio import Samples
 from echoes_training.evaluate.evaluation import Evaluation
@@ -23,12 +26,13 @@ def inpainting_scores(evaluation: Evaluation) -> Scores:
     clips = evaluation.some_sounds(evaluation.config.sounds_per_label)
     numbers, spec = evaluation.numbers(clips), evaluation.echoes.manifest.mel
     first, last = (round(share * spec.n_samples) for share in REGION)
-    region = {"start": first / spec.sample_rate, "stop": last / spec.sample_rate}
+    start, stop = first / spec.sample_rate, last / spec.sample_rate
     real = np.stack([evaluation.samples(clip) for clip in clips])
     filled = np.empty_like(real)
     for i, sound in enumerate(tqdm(real, desc="filling in sounds", unit="sound")):
-        dials = {**region, **evaluation.options, "seed": evaluation.config.seed + i}
-        filled[i] = evaluation.echoes.inpaint(sound, **dials).samples.reshape(-1)
+        dials = cast(Options, {**evaluation.options, "seed": evaluation.config.seed + i})
+        made = evaluation.echoes.inpaint(sound, start=start, stop=stop, **dials)
+        filled[i] = made.samples.reshape(-1)
     sounds = {
         "real": real,
         "codec": np.concatenate([*evaluation.through_codec(clips)]),

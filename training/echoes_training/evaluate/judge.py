@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -135,7 +135,7 @@ class Classifier(nn.Module):
 def kept(
     cache: Path,
     kind: str,
-    facts: dict[str, object],
+    facts: Mapping[str, object],
     rows: Sequence[Clip],
     labels: Sequence[str],
     config: JudgeConfig,

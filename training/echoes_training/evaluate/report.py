@@ -72,13 +72,14 @@ def _judge_sounds(evaluation: Evaluation, report: Scores) -> None:
         wanted = evaluation.numbers([job.clip for job in jobs])
         made = evaluation.hear("generated", evaluation.made_sounds(jobs), wanted)
         heard["generated"] = made
-    report |= {name: found.scores(labels) for name, found in {"real": real, **heard}.items()}
+    scores = {name: found.scores(labels) for name, found in {"real": real, **heard}.items()}
     if "generated" in parts:
-        report["generated"] |= {
+        scores["generated"] |= {
             "n_pictures": len({job.clip for job in jobs}),
             "sounds": _sounds(jobs, made, labels),
         }
         report["loudness"] = loudness_scores(real, made, labels)
+    report |= scores
     taught = evaluation.judge.model.taught.double().numpy()
     report["frechet"] = frechet_scores(
         real,

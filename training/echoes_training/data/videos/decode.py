@@ -11,7 +11,7 @@ import soxr
 from numpy.typing import NDArray
 
 from echoes_rt.io.av_file import main_pictures
-from echoes_training.data.crop import Pixels
+from echoes_rt.io.image import RgbArray
 
 Samples = NDArray[np.float32]
 
@@ -68,7 +68,9 @@ def read_sound(path: Path, offset: float, seconds: float, sample_rate: int) -> S
     return np.asarray(placed[: round(seconds * sample_rate)], dtype=np.float32)
 
 
-def read_frames(path: Path, offset: float, times: Sequence[float], slack_s: float) -> list[Pixels]:
+def read_frames(
+    path: Path, offset: float, times: Sequence[float], slack_s: float
+) -> list[RgbArray]:
     """(H, W, 3) BGR, what is shown at each of the rising ``times``, in seconds after ``offset``.
 
     Args:
@@ -104,7 +106,7 @@ def read_frames(path: Path, offset: float, times: Sequence[float], slack_s: floa
         return [_upright(frame) for frame in chosen]
 
 
-def _upright(frame: Any) -> Pixels:
+def _upright(frame: Any) -> RgbArray:
     """Phones write the sensor's rows and say how to turn them."""
     pixels = frame.to_ndarray(format="bgr24")
     return np.ascontiguousarray(np.rot90(pixels, k=round(frame.rotation / 90)))

@@ -11,8 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt.format.image import ImageSpec
-from echoes_rt.io.image import resize
-from echoes_training.data.crop import Pixels
+from echoes_rt.io.image import RgbArray, resize
 from echoes_training.data.videos.decode import ClipError, Samples, read_frames, read_sound
 from echoes_training.data.videos.table import VideoClip
 
@@ -51,7 +50,7 @@ class Extract:
 class Sample:
     """A clip read back: frames (H, W, 3) RGB with their times in seconds, and samples (S,)."""
 
-    frames: list[Pixels]
+    frames: list[RgbArray]
     times: list[float]
     samples: Samples
 
@@ -79,7 +78,7 @@ def _files(clip: VideoClip, form: ClipForm) -> dict[str, bytes]:
 
 
 def files_of(
-    clip: VideoClip, frames: list[Pixels], times: list[float], samples: Samples, form: ClipForm
+    clip: VideoClip, frames: list[RgbArray], times: list[float], samples: Samples, form: ClipForm
 ) -> dict[str, bytes]:
     """The files of a clip by suffix; ``frames`` are (H, W, 3) BGR of any size."""
     about = {
@@ -107,13 +106,13 @@ def read_sample(files: Mapping[str, bytes]) -> Sample:
     return Sample(frames=frames, times=times, samples=samples)
 
 
-def _jpeg(pixels: Pixels) -> bytes:
+def _jpeg(pixels: RgbArray) -> bytes:
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     assert done
     return data.tobytes()
 
 
-def _pixels(jpeg: bytes) -> Pixels:
+def _pixels(jpeg: bytes) -> RgbArray:
     bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
     if bgr is None:
         raise ValueError("a frame is not a JPEG that OpenCV can decode")

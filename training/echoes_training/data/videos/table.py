@@ -145,27 +145,17 @@ def _clip(
         label, split = third, VGGSOUND_SPLITS[fourth]
     else:
         raise ValueError(f"split must be {' or '.join(VGGSOUND_SPLITS)}, got {fourth!r}")
-    path, offset = _find(files, video, start, end, cut)
+    stem = next((stem for stem in _stems(video, start, end) if stem in files), None)
     return VideoClip(
         key=f"{line:08d}",
         video=video,
-        path=path,
+        path=files.get(video if stem is None else stem),
         start=start,
-        offset=offset,
+        offset=0.0 if stem is not None or cut else start,
         seconds=seconds if end is None else min(seconds, end - start),
         label=label or None,
         split=split,
     )
-
-
-def _find(
-    files: dict[str, Path], video: str, start: float, end: float | None, cut: bool
-) -> tuple[Path | None, float]:
-    """The file of a clip, and where in it the clip begins."""
-    for stem in _stems(video, start, end):
-        if stem in files:
-            return files[stem], 0.0
-    return files.get(video), 0.0 if cut else start
 
 
 def _stems(video: str, start: float, end: float | None) -> list[str]:
