@@ -9,13 +9,14 @@ from echoes_rt import Echoes
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import Grid
 from echoes_training.data.index import read_index
-from echoes_training.evaluate import inpainting, seams
+from echoes_training.evaluate import tasks
 from echoes_training.evaluate.evaluation import EvaluateConfig, Evaluation
 from echoes_training.evaluate.judge import ClassifierConfig, PictureClassifierConfig
 from echoes_training.evaluate.tasks import (
     agreement,
     cogeneration_scores,
     diversity_scores,
+    inpainting_scores,
     mean_pairwise,
     ranking_scores,
 )
@@ -58,7 +59,7 @@ def test_pairs_are_those_of_the_runtime(evaluation: Evaluation) -> None:
 
 
 def test_inpainting_leaves_the_rest_and_has_its_yardsticks(evaluation: Evaluation) -> None:
-    scores = inpainting.inpainting_scores(evaluation)
+    scores = inpainting_scores(evaluation)
     assert scores["n"] == 2
     assert scores["largest_change_outside"] <= 1e-4
     assert scores["distance_db"]["filled"] > 0
@@ -71,7 +72,7 @@ def test_inpainting_leaves_the_rest_and_has_its_yardsticks(evaluation: Evaluatio
 
 def test_another_clip_is_never_the_clip_itself() -> None:
     numbers = np.array([0, 0, 0, 1, 1, 2])
-    same, other = (inpainting._others(numbers, same=flag) for flag in (True, False))
+    same, other = (tasks._others(numbers, same=flag) for flag in (True, False))
     assert (numbers[same[:5]] == numbers[:5]).all()
     assert (same[:5] != np.arange(5)).all()
     assert same[5] == -1
@@ -104,15 +105,15 @@ def test_flux_is_found_where_a_sound_breaks() -> None:
     spec = MelSpec()
     time = np.arange(4 * spec.n_samples // 4) / spec.sample_rate
     sound = np.sin(2 * np.pi * 440 * time).astype(np.float32)
-    steady = seams.spectral_flux(sound, spec)
+    steady = tasks.spectral_flux(sound, spec)
     assert np.median(steady) < 0.1
     sound[100 * spec.hop_length :] *= -0.1
-    broken = seams.spectral_flux(sound, spec)
-    assert abs(int(broken[10:].argmax()) + 10 - 100) <= seams.NEAR_FRAMES
+    broken = tasks.spectral_flux(sound, spec)
+    assert abs(int(broken[10:].argmax()) + 10 - 100) <= tasks.NEAR_FRAMES
     assert broken[10:].max() > 20 * np.median(steady)
 
 
 def test_where_the_windows_of_a_stream_meet() -> None:
     spec, grid = MelSpec(n_frames=108), Grid(height=5, width=27, codebook_size=8)
     # 4 frames a column, 15 fresh columns a window, 9 of overlap, 3 that are never heard.
-    assert seams.window_frames(200, spec, grid) == [60, 96, 120, 156, 180]
+    assert tasks.window_frames(200, spec, grid) == [60, 96, 120, 156, 180]

@@ -76,8 +76,8 @@ def metrics(
     """
     check_place(out)
     from echoes_training.av_metrics.embedder import load_embedder
-    from echoes_training.av_metrics.pairing import pair_names, parse_pattern
-    from echoes_training.av_metrics.report import Comparison, make_report
+    from echoes_training.av_metrics.pairing import parse_pattern
+    from echoes_training.av_metrics.report import make_report
     from echoes_training.av_metrics.sets import pictures_beside, read_set
     from echoes_training.av_metrics.text import text_report
 
@@ -85,16 +85,7 @@ def metrics(
     how = ([load_embedder(path, device) for path in embedders], clip_s, cache)
     made, real = (read_set(folder, "sound", *how) for folder in (generated, reference))
     seen = read_set(pictures, "picture", *how) if pictures else pictures_beside(reference)
-    report = make_report(
-        Comparison(
-            generated=made,
-            reference=real,
-            pictures=seen,
-            to_reference=pair_names(made.names, real.names, pattern),
-            to_pictures=pair_names(made.names, [] if seen is None else seen.names, pattern),
-            clip_s=clip_s,
-        )
-    )
+    report = make_report(made, real, seen, clip_s, pattern)
     write_json(out, report)
     for line in text_report(report):
         click.echo(line)

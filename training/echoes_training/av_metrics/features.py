@@ -3,6 +3,7 @@
 ``np.savez(path, **{"clip1/embedding": (D,) or (R, D), "clip1/logits": (C,), ...})`` makes one.
 """
 
+import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,21 @@ from echoes_rt.io.output_file import written
 
 SUFFIXES = (".npz", ".safetensors")
 KINDS = ("embedding", "logits")
+
+AV_BENCHMARK = {"made_by": "av-benchmark"}
+
+_CACHES: dict[str, dict[str, tuple[str, str]]] = {
+    "picture": {"imagebind": ("imagebind_video", "")},
+    "sound": {
+        "vggish": ("vggish_features", ""),
+        "panns": ("pann_features/2048", "pann_features/logits"),
+        "passt": ("passt_features_embed", "passt_logits"),
+        "imagebind": ("imagebind_audio", ""),
+    },
+}
+"""What av-benchmark leaves (github.com/hkchengrex/av-benchmark): by medium and embedder the files
+of embeddings and of logits, dictionaries by file name, and the key of what holds them in there.
+``imagebind_video`` lies among the caches of the reference."""
 
 Array = NDArray[np.float64]
 Arrays = Mapping[str, NDArray[np.generic]]
@@ -135,3 +151,42 @@ def _read(path: Path) -> tuple[Arrays, Mapping[str, str]]:
     with safe_open(path, framework="numpy") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no dict)
         return tensors, file.metadata() or {}
+
+
+def read_caches(folder: Path, medium: str) -> dict[str, Features]:
+    """av-benchmark's of ``sound`` or ``picture`` (or video) in ``folder``, by embedder, if any.
+
+    They are read without pickle.
+
+    Raises:
+        InputError: if a file is damaged or something else.
+    """
+    features = {}
+    for embedder, places in _CACHES[medium].items():
+        embeddings, logits = (_arrays(folder, place) for place in places)
+        if embeddings or logits:
+            features[embedder] = make_features(str(folder), embeddings, logits, AV_BENCHMARK)
+    return features
+
+
+def _arrays(folder: Path, place: str) -> dict[str, NDArray[np.generic]]:
+    import torch
+
+    file, _, key = place.partition("/")
+    path = folder / f"{file}.pth"
+    if not path.is_file():
+        return {}
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{path} is not a cache of av-benchmark: {reason}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} is not a cache of av-benchmark: it holds no dictionary")
+    arrays = {}
+    for name, value in values.items():
+        tensor = value.get(key) if key and isinstance(value, dict) else value
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(f"the av-benchmark cache {path} has no tensor {key} of {name}")
+        arrays[str(name)] = tensor.float().numpy()
+    return arrays

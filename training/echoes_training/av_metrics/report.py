@@ -1,6 +1,6 @@
 """All numbers of a comparison, ready for JSON, and what may make it unfair."""
 
-from dataclasses import dataclass
+import re
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from echoes_training.av_metrics.divergence import (
     mean_cosine,
 )
 from echoes_training.av_metrics.features import Array, Features
-from echoes_training.av_metrics.pairing import Pairing
+from echoes_training.av_metrics.pairing import Pairing, pair_names
 from echoes_training.av_metrics.protocol import CLIP_S, DEFINITIONS, PUBLISHED, SCORE_NAMES
 from echoes_training.av_metrics.sets import MediaSet
 from echoes_training.evaluate.frechet import fit_gaussian, frechet_distance
@@ -26,29 +26,29 @@ SAME_LENGTH_S = 0.05
 Lines = list[str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What is compared.
+def make_report(
+    made: MediaSet,
+    real: MediaSet,
+    seen: MediaSet | None,
+    clip_s: float,
+    pattern: re.Pattern[str] | None = None,
+) -> Scores:
+    """All numbers of a comparison.
 
-    Attributes:
-        pictures: that the sounds were made from; None if none are given.
-        to_reference: which generated sound belongs to which one of the reference.
-        to_pictures: which generated sound belongs to which picture.
+    Args:
+        made: the generated sounds.
+        real: the reference.
+        seen: pictures that the sounds were made from; None if none are given.
+        clip_s: seconds of each sound that were looked at.
+        pattern: which files belong together, for ``pair_names``.
+
+    Raises:
+        InputError: if nothing can be compared, or features of one name do not fit.
     """
-
-    generated: MediaSet
-    reference: MediaSet
-    pictures: MediaSet | None
-    to_reference: Pairing
-    to_pictures: Pairing
-    clip_s: float
-
-
-def make_report(comparison: Comparison) -> Scores:
-    """Raises InputError if nothing can be compared, or features of one name do not fit."""
-    generated, reference = comparison.generated.features, comparison.reference.features
-    pictures = comparison.pictures.features if comparison.pictures else {}
-    pairing = comparison.to_reference
+    generated, reference = made.features, real.features
+    pictures = seen.features if seen else {}
+    pairing = pair_names(made.names, real.names, pattern)
+    to_pictures = pair_names(made.names, seen.names if seen else [], pattern)
     common = {
         name: (generated[name], reference[name]) for name in sorted(generated) if name in reference
     }
@@ -56,14 +56,14 @@ def make_report(comparison: Comparison) -> Scores:
         _check_comparable(name, *sides)
     numbers: dict[str, dict[str, Scores | None]] = {
         "frechet": {
-            name: _frechet(name, made, real)
-            for name, (made, real) in common.items()
-            if made.embeddings and real.embeddings
+            name: _frechet(name, a, b)
+            for name, (a, b) in common.items()
+            if a.embeddings and b.embeddings
         },
-        "kl": {name: _kl(made, real, pairing) for name, (made, real) in common.items()},
+        "kl": {name: _kl(a, b, pairing) for name, (a, b) in common.items()},
         "inception": {name: _inception(generated[name]) for name in sorted(generated)},
         "score": {
-            name: _score(name, generated[name], pictures[name], comparison.to_pictures)
+            name: _score(name, generated[name], pictures[name], to_pictures)
             for name in sorted(generated)
             if name in pictures
         },
@@ -74,15 +74,12 @@ def make_report(comparison: Comparison) -> Scores:
     }
     if not any(found.values()):
         raise InputError(
-            f"nothing can be compared: {comparison.generated.folder} has features of "
-            f"{', '.join(generated)}, {comparison.reference.folder} of {', '.join(reference)}"
+            f"nothing can be compared: {made.folder} has features of {', '.join(generated)}, "
+            f"{real.folder} of {', '.join(reference)}"
         )
     report: Scores = {
-        "protocol": {"clip_s": comparison.clip_s, **DEFINITIONS},
-        "sets": {
-            "generated": _set(comparison.generated),
-            "reference": _set(comparison.reference),
-        },
+        "protocol": {"clip_s": clip_s, **DEFINITIONS},
+        "sets": {"generated": _set(made), "reference": _set(real)},
         "pairing": {
             "n_pairs": len(pairing.pairs),
             "without_reference": pairing.without_reference,
@@ -94,7 +91,7 @@ def make_report(comparison: Comparison) -> Scores:
         },
         **found,
     }
-    return report | {"cautions": cautions(comparison, report)}
+    return report | {"cautions": cautions(made, real, pairing, report)}
 
 
 def _check_comparable(name: str, a: Features, b: Features) -> None:
@@ -201,11 +198,11 @@ def _score(name: str, sounds: Features, pictures: Features, pairing: Pairing) ->
     }
 
 
-def cautions(comparison: Comparison, report: dict[str, Any]) -> Lines:
+def cautions(made: MediaSet, real: MediaSet, pairing: Pairing, report: dict[str, Any]) -> Lines:
     """The traps of published tables, empty if nothing is known that speaks against comparing."""
     return [
-        *_pairs(comparison, report),
-        *_lengths(comparison),
+        *_pairs(pairing, report),
+        *_lengths(made, real, report["protocol"]["clip_s"]),
         *_silence(report),
         *_frechet(report),
         *_inception(report),
@@ -213,8 +210,8 @@ def cautions(comparison: Comparison, report: dict[str, Any]) -> Lines:
     ]
 
 
-def _pairs(comparison: Comparison, report: dict[str, Any]) -> Lines:
-    pairing, lines = comparison.to_reference, []
+def _pairs(pairing: Pairing, report: dict[str, Any]) -> Lines:
+    lines = []
     generated, reference = (report["sets"][name]["n"] for name in ("generated", "reference"))
     if generated != reference:
         lines.append(
@@ -235,20 +232,20 @@ def _pairs(comparison: Comparison, report: dict[str, Any]) -> Lines:
     return lines
 
 
-def _lengths(comparison: Comparison) -> Lines:
+def _lengths(made: MediaSet, real: MediaSet, clip_s: float) -> Lines:
     lines = []
-    if comparison.clip_s != CLIP_S:
+    if clip_s != CLIP_S:
         lines.append(
-            f"clips are cut to {comparison.clip_s:g} s; av-benchmark's tables have {CLIP_S:g} s, "
+            f"clips are cut to {clip_s:g} s; av-benchmark's tables have {CLIP_S:g} s, "
             "SpecVQGAN's 10 s"
         )
-    for name, side in (("generated", comparison.generated), ("reference", comparison.reference)):
-        short = [s for s in side.sounds if s.duration_s < comparison.clip_s - SAME_LENGTH_S]
+    for name, side in (("generated", made), ("reference", real)):
+        short = [s for s in side.sounds if s.duration_s < clip_s - SAME_LENGTH_S]
         if short:
             shortest = min(sound.duration_s for sound in short)
             lines.append(
                 f"{len(short)} of {len(side.sounds)} {name} sounds are shorter than "
-                f"{comparison.clip_s:g} s (shortest: {shortest:.2f} s); they are not padded"
+                f"{clip_s:g} s (shortest: {shortest:.2f} s); they are not padded"
             )
     return lines
 

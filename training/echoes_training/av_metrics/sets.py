@@ -9,9 +9,8 @@ from tqdm import tqdm
 
 from echoes_rt.errors import InputError
 from echoes_training.av_metrics import features as stored
-from echoes_training.av_metrics.av_benchmark_cache import read_caches
 from echoes_training.av_metrics.embedder import Embedder
-from echoes_training.av_metrics.features import Features, make_features
+from echoes_training.av_metrics.features import Features, make_features, read_caches
 from echoes_training.av_metrics.media import SoundFile, media_files
 
 

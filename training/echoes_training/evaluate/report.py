@@ -12,7 +12,6 @@ from echoes_rt import __version__
 from echoes_rt.io.image import RgbArray
 from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE
 from echoes_training.evaluate.evaluation import Evaluation, Job, batches
-from echoes_training.evaluate.inpainting import inpainting_scores
 from echoes_training.evaluate.scores import (
     Heard,
     Scores,
@@ -21,11 +20,12 @@ from echoes_training.evaluate.scores import (
     frechet_scores,
     loudness_scores,
 )
-from echoes_training.evaluate.seams import seam_scores
 from echoes_training.evaluate.tasks import (
     cogeneration_scores,
     diversity_scores,
+    inpainting_scores,
     ranking_scores,
+    seam_scores,
     unknown_scores,
 )
 

@@ -1,6 +1,7 @@
-"""What a report measures besides how much is recognised, but for what is filled in and joined."""
+"""What a report measures besides how much is recognised."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -8,17 +9,34 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from echoes_rt.format.graphs import CONFIDENT
-from echoes_rt.format.mel import DB_RANGE
+from echoes_rt.format.mel import DB_RANGE, MelSpec
+from echoes_rt.format.tokens import Grid
+from echoes_rt.options import Options
+from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.rank import likeliest
+from echoes_rt.tasks.stream import fresh_columns, overlap_columns
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate.evaluation import Codes, Evaluation, batches, decode_audio, jobs_of
 from echoes_training.evaluate.judge import to_mels
 from echoes_training.evaluate.media import drawn, labelled_pictures
 from echoes_training.evaluate.scores import Numbers, Scores, spread
+from echoes_training.models.mel import log_mel
 
 N_VARIED = 10
+"""Sounds of one picture that are compared."""
+
 N_CANDIDATES = 8
+"""Results of one picture or sound that are ranked."""
+
+REGION = (1 / 3, 2 / 3)
+"""Of a sound, what is filled in."""
+
+N_CLIPS = 4
+"""Length of a long sound, in clips."""
+
+NEAR_FRAMES = 2
+"""Mel frames on either side that count as belonging to a seam: an analysis window's half."""
 
 
 def cogeneration_scores(evaluation: Evaluation) -> Scores:
@@ -215,3 +233,136 @@ def _heard(evaluation: Evaluation, clips: Sequence[Clip]) -> Scores:
         sounds = (np.nan_to_num(x) for part in evaluation.made_sounds(jobs) for x in part)
         numbers = np.array([things.index(ear.hear(sound, rate)) for sound in sounds])
     return {"n": len(clips), "by": by, **spread(numbers, things)}
+
+
+def inpainting_scores(evaluation: Evaluation) -> Scores:
+    """What is heard in the filled part, and how far it lies from the real one.
+
+    ``inside`` judges the middle third alone and asks for what is heard in the whole real clip,
+    ``whole`` judges the clip with that middle and asks for its label.
+    """
+    clips = evaluation.some_sounds(evaluation.config.sounds_per_label)
+    numbers, spec = evaluation.numbers(clips), evaluation.echoes.manifest.mel
+    first, last = (round(share * spec.n_samples) for share in REGION)
+    start, stop = first / spec.sample_rate, last / spec.sample_rate
+    real = np.stack([evaluation.samples(clip) for clip in clips])
+    filled = np.empty_like(real)
+    for i, sound in enumerate(tqdm(real, desc="filling in sounds", unit="sound")):
+        dials = cast(Options, {**evaluation.options, "seed": evaluation.config.seed + i})
+        made = evaluation.echoes.inpaint(sound, start=start, stop=stop, **dials)
+        filled[i] = made.samples.reshape(-1)
+    sounds = {
+        "real": real,
+        "codec": np.concatenate([*evaluation.through_codec(clips)]),
+        "filled": filled,
+    }
+    whole = {name: evaluation.judge.judge(x).predicted for name, x in sounds.items()}
+    inside = {
+        name: evaluation.judge.judge(x[:, first:last]).predicted for name, x in sounds.items()
+    }
+    fade = round(fill_sound.FADE_S * spec.sample_rate) + 1
+    kept = np.r_[: max(0, first - fade), last + fade : spec.n_samples]
+    return {
+        "n": len(clips),
+        "inside": {name: _share(found == whole["real"]) for name, found in inside.items()},
+        "whole": {name: _share(found == numbers) for name, found in whole.items()},
+        "distance_db": _distances(sounds, numbers, spec),
+        # Of any sample that is neither filled in nor cross-faded.
+        "largest_change_outside": float(np.abs(real - filled)[:, kept].max(initial=0.0)),
+    }
+
+
+def _share(hits: NDArray[np.bool_]) -> float:
+    return round(float(hits.mean()), 4)
+
+
+def _distances(sounds: dict[str, Samples], numbers: Numbers, spec: MelSpec) -> Scores:
+    """Mean distance of log-mels to the real middle, in dB, and of other clips' middles to it."""
+    frames = slice(*(round(share * spec.n_frames) for share in REGION))
+    mels = {
+        name: np.stack([log_mel(sound, spec)[:, frames] for sound in some])
+        for name, some in sounds.items()
+    }
+    scores: Scores = {}
+    for name, medium, chosen in (
+        ("filled", "filled", np.arange(len(numbers))),
+        ("codec", "codec", np.arange(len(numbers))),
+        ("same_label", "real", _others(numbers, same=True)),
+        ("other_label", "real", _others(numbers, same=False)),
+    ):
+        there = chosen >= 0
+        apart = np.abs(mels[medium][chosen[there]] - mels["real"][there])
+        scores[name] = round(float(apart.mean()) * DB_RANGE / 2, 2) if there.any() else None
+    return scores
+
+
+def _others(numbers: Numbers, *, same: bool) -> Numbers:
+    """(N,) for each clip the index of another one of the same label, or of another; -1: none."""
+    chosen = np.full(len(numbers), -1, dtype=np.int64)
+    for i, number in enumerate(numbers):
+        candidates = np.flatnonzero((numbers == number) == same)
+        candidates = candidates[candidates != i]
+        if len(candidates):
+            chosen[i] = candidates[i % len(candidates)]
+    return chosen
+
+
+def seam_scores(evaluation: Evaluation) -> Scores:
+    """Spectral flux, the mean change of the log-mel from frame to frame, in dB.
+
+    ``windows``: where a window begins or ends to be heard; ``chunks``: where two pieces of the
+    stream meet; ``elsewhere``: all other frames.
+    """
+    echoes, config = evaluation.echoes, evaluation.config
+    spec, grid = echoes.manifest.mel, echoes.manifest.tokens.audio
+    # Of labels that lie far apart in the alphabet.
+    pictures = evaluation.some_pictures(1)
+    count = min(config.n_streams, len(pictures))
+    chosen = np.linspace(0, len(pictures), count, endpoint=False).astype(int)
+    found: dict[str, list[NDArray[np.float64]]] = {"windows": [], "chunks": [], "elsewhere": []}
+    for i in tqdm(chosen.tolist(), desc="long sounds", unit="sound"):
+        path, duration, seed = pictures[i].image or "", N_CLIPS * spec.duration_s, config.seed + i
+        chunks = [*echoes.stream(path, duration=duration, seed=seed, **evaluation.options)]
+        flux = spectral_flux(np.concatenate(chunks), spec)
+        at_windows = _near(window_frames(len(flux), spec, grid), len(flux))
+        ends = np.cumsum([len(chunk) for chunk in chunks])[:-1] // spec.hop_length
+        at_chunks = _near(ends.tolist(), len(flux))
+        found["windows"].append(flux[at_windows])
+        found["chunks"].append(flux[at_chunks])
+        found["elsewhere"].append(flux[~at_windows & ~at_chunks])
+    return {"n": count, **{name: _flux_summary(parts) for name, parts in found.items()}}
+
+
+def spectral_flux(samples: Samples, spec: MelSpec) -> NDArray[np.float64]:
+    """(T,) dB, of the change that leads to each frame; 0 for the first."""
+    mel = log_mel(samples, spec).astype(np.float64) * DB_RANGE / 2
+    return np.abs(np.diff(mel, axis=1, prepend=mel[:, :1])).mean(axis=0)
+
+
+def window_frames(n_frames: int, spec: MelSpec, grid: Grid) -> list[int]:
+    """Where the windows of a stream begin to be heard, and where the ones before them end."""
+    per_column = spec.n_frames // grid.width
+    overlap = overlap_columns(grid.width)
+    fresh = fresh_columns(grid.width) * per_column
+    starts = range(fresh, n_frames, fresh)
+    frames = [frame for start in starts for frame in (start, start + overlap * per_column)]
+    return [frame for frame in frames if frame < n_frames]
+
+
+def _near(frames: Sequence[int], n_frames: int) -> NDArray[np.bool_]:
+    flags = np.zeros(n_frames, dtype=np.bool_)
+    for frame in frames:
+        flags[max(0, frame - NEAR_FRAMES) : frame + NEAR_FRAMES + 1] = True
+    return flags
+
+
+def _flux_summary(parts: list[NDArray[np.float64]]) -> Scores | None:
+    flux = np.concatenate(parts)
+    if not flux.size:
+        return None
+    median, high = np.percentile(flux, [50, 95])
+    return {
+        "n_frames": len(flux),
+        "median_db": round(float(median), 3),
+        "p95_db": round(float(high), 3),
+    }
