@@ -9,7 +9,7 @@ import soundfile
 
 from echoes_rt.errors import InputError
 from echoes_training.data import soundfont as rendering
-from echoes_training.data.composition import CLIP_SECONDS, Note, Score, Voice, compose
+from echoes_training.data.composition import CLIP_SECONDS, Note, Score, Voice, compose, parse_voice
 from echoes_training.data.prepare import DEFAULT_SOUNDFONT
 from echoes_training.data.soundfont import aged
 
@@ -100,20 +100,20 @@ def test_a_metronome_is_steady() -> None:
 
 
 def test_keys_of_the_class_table_are_read() -> None:
-    assert rendering.parse_voice("program 21") == Voice(programs=(21,))
-    assert rendering.parse_voice("program 127 (gun shot)") == Voice(programs=(127,))
-    assert rendering.parse_voice("programs 26-28") == Voice(programs=(26, 27, 28))
-    assert rendering.parse_voice("bank 16 program 25") == Voice(programs=(25,), bank=16)
-    worn = rendering.parse_voice("programs 56-57 (trumpet and trombone) through an old record")
+    assert parse_voice("program 21") == Voice(programs=(21,))
+    assert parse_voice("program 127 (gun shot)") == Voice(programs=(127,))
+    assert parse_voice("programs 26-28") == Voice(programs=(26, 27, 28))
+    assert parse_voice("bank 16 program 25") == Voice(programs=(25,), bank=16)
+    worn = parse_voice("programs 56-57 (trumpet and trombone) through an old record")
     assert worn == Voice(programs=(56, 57), old_record=True)
-    metronome = rendering.parse_voice("percussion keys 33 34 at a steady beat")
+    metronome = parse_voice("percussion keys 33 34 at a steady beat")
     assert metronome == Voice(keys=(33, 34))
 
 
 @pytest.mark.parametrize("text", ["", "21", "program 128", "programs 5-3", "percussion keys"])
 def test_other_keys_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="soundfont"):
-        rendering.parse_voice(text)
+        parse_voice(text)
 
 
 def test_missing_programs_name_the_debian_package(

@@ -6,14 +6,7 @@ from typing import Any
 import numpy as np
 
 from echoes_rt.errors import InputError
-from echoes_training.av_metrics.divergence import (
-    SPLITS,
-    inception_score,
-    kl_sigmoid,
-    kl_softmax,
-    kl_specvqgan,
-    mean_cosine,
-)
+from echoes_training.av_metrics import divergence
 from echoes_training.av_metrics.features import Array, Features
 from echoes_training.av_metrics.pairing import Pairing, pair_names
 from echoes_training.av_metrics.protocol import CLIP_S, DEFINITIONS, PUBLISHED, SCORE_NAMES
@@ -162,9 +155,9 @@ def _kl(made: Features, real: Features, pairing: Pairing) -> Scores | None:
     p: Array = np.stack([real.logits[b] for _, b in pairs])
     q: Array = np.stack([made.logits[a] for a, _ in pairs])
     return {
-        "softmax": kl_softmax(p, q),
-        "sigmoid": kl_sigmoid(p, q),
-        "specvqgan": kl_specvqgan(p, q),
+        "softmax": divergence.kl_softmax(p, q),
+        "sigmoid": divergence.kl_sigmoid(p, q),
+        "specvqgan": divergence.kl_specvqgan(p, q),
         "n_pairs": len(pairs),
         "classes": p.shape[1],
     }
@@ -172,10 +165,10 @@ def _kl(made: Features, real: Features, pairing: Pairing) -> Scores | None:
 
 def _inception(made: Features) -> Scores | None:
     n = len(made.logits)
-    if n < SPLITS:
+    if n < divergence.SPLITS:
         return None
-    mean, deviation = inception_score(np.stack([*made.logits.values()]))
-    return {"mean": mean, "std": deviation, "n": n, "splits": SPLITS}
+    mean, deviation = divergence.inception_score(np.stack([*made.logits.values()]))
+    return {"mean": mean, "std": deviation, "n": n, "splits": divergence.SPLITS}
 
 
 def _score(name: str, sounds: Features, pictures: Features, pairing: Pairing) -> Scores | None:
@@ -189,7 +182,7 @@ def _score(name: str, sounds: Features, pictures: Features, pairing: Pairing) ->
     ]
     if not pairs:
         return None
-    cosine = mean_cosine(sounds, pictures, pairs)
+    cosine = divergence.mean_cosine(sounds, pictures, pairs)
     return {
         "called": SCORE_NAMES.get(name, f"{name} score"),
         "cosine": cosine,
@@ -281,8 +274,10 @@ def _inception(report: dict[str, Any]) -> Lines:
     for name, known in sorted(report["embedders"].items()):
         scores = report["inception"].get(name)
         if known["classes"] and scores is None:
-            lines.append(f"no inception score of {name}: {SPLITS} or more sounds are needed")
-        elif scores and (per_split := scores["n"] // SPLITS) < 2 * known["classes"]:
+            lines.append(
+                f"no inception score of {name}: {divergence.SPLITS} or more sounds are needed"
+            )
+        elif scores and (per_split := scores["n"] // divergence.SPLITS) < 2 * known["classes"]:
             lines.append(
                 f"the inception score of {name} has {per_split} sounds a split and cannot exceed "
                 "that number; it grows with N"

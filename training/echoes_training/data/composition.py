@@ -1,5 +1,6 @@
 """Random short music and effects for General MIDI voices, as lists of notes."""
 
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -309,6 +310,36 @@ class Voice:
     bank: int = 0
     keys: tuple[int, ...] = ()
     old_record: bool = False
+
+
+def parse_voice(text: str) -> Voice:
+    """Read the audio key of a soundfont class.
+
+    Understood are ``program 21``, ``programs 26-30``, ``bank 16 program 25`` and
+    ``percussion keys 33 34``; what follows is a remark, but for ``through an old record``. Programs
+    count from 0.
+
+    Raises:
+        ValueError: if it is none of these.
+    """
+    if match := re.match(r"percussion keys((?: \d+)+)", text):
+        voice = Voice(keys=tuple(int(key) for key in match[1].split()))
+    elif match := re.match(r"(?:bank (\d+) )?programs? (\d+)(?:-(\d+))?", text):
+        first, last = int(match[2]), int(match[3] or match[2])
+        voice = Voice(
+            programs=tuple(range(first, last + 1)),
+            bank=int(match[1] or 0),
+            old_record=text.endswith("through an old record"),
+        )
+    else:
+        raise ValueError(
+            f"cannot read the soundfont key {text!r}; write `program 21`, `programs 26-30`, "
+            "`bank 16 program 25` or `percussion keys 33 34`"
+        )
+    numbers = (*voice.programs, *voice.keys, voice.bank)
+    if len(numbers) == 1 or max(numbers) > 127:
+        raise ValueError(f"soundfont programs, banks and keys are 0 to 127, got {text!r}")
+    return voice
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from echoes_training.data.videos.command import videos
 
 if TYPE_CHECKING:
     from echoes_training.data.composition import Voice
-    from echoes_training.data.public import LabelClass
 
 INDEX_NAME = "index.jsonl"
 HELDOUT_SEED = 10_000  # renderings with this seed or a higher one are held out
@@ -100,9 +99,11 @@ def media(
     found = with_recordings_whole(found)
     _make_folder(out)
     seeds = [*range(renders), *range(HELDOUT_SEED, HELDOUT_SEED + heldout_renders)]
-    rendered, silent = _rendered_clips(
-        _voices(known), seeds, unlabelled_renders, soundfont, out / "audio"
-    )
+    voices: dict[str, list[Voice]] = {}
+    for row in known:
+        if row.voice is not None:
+            voices.setdefault(row.label, []).append(row.voice)
+    rendered, silent = _rendered_clips(voices, seeds, unlabelled_renders, soundfont, out / "audio")
     good, broken = _usable_clips(found)
     _finish(out, [*good, *rendered], [*broken, *silent])
 
@@ -152,20 +153,6 @@ def _check_enough(pairs: Sequence[Clip], broken: Sequence[str], table: Path) -> 
             f"at least {FEWEST_PAIRS} pairs are needed, to train on, to measure on and to hold "
             f"out, {table} has {len(pairs)} that can be used{reason}"
         )
-
-
-def _voices(classes: "Sequence[LabelClass]") -> "dict[str, list[Voice]]":
-    """What the soundfont plays for each label."""
-    from echoes_training.data.soundfont import parse_voice
-
-    voices: dict[str, list[Voice]] = {}
-    for known in classes:
-        if known.audio_source == "soundfont":
-            try:
-                voices.setdefault(known.label, []).append(parse_voice(known.audio_key))
-            except ValueError as error:
-                raise InputError(str(error)) from error
-    return voices
 
 
 def _rendered_clips(

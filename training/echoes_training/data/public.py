@@ -9,6 +9,7 @@ from pathlib import Path
 import soundfile
 
 from echoes_rt.errors import InputError
+from echoes_training.data.composition import Voice, parse_voice
 from echoes_training.data.index import Clip, Split
 from echoes_training.data.tables import Cells, read_table
 
@@ -38,12 +39,14 @@ class LabelClass:
     Attributes:
         audio_source: one of ``AUDIO_SOURCES``.
         audio_key: the folder of that source, or what the soundfont plays.
+        voice: that, understood; None of other sources.
     """
 
     label: str
     image_folders: tuple[str, ...]
     audio_source: str
     audio_key: str
+    voice: Voice | None
 
 
 def read_classes(path: Path) -> list[LabelClass]:
@@ -64,6 +67,7 @@ def read_classes(path: Path) -> list[LabelClass]:
             image_folders=tuple(cells["image_folder"].split("|")),
             audio_source=cells["audio_source"],
             audio_key=cells["audio_key"],
+            voice=parse_voice(cells["audio_key"]) if cells["audio_source"] == "soundfont" else None,
         )
         if known in classes:
             raise ValueError(f"this row of {known.label!r} is there twice")

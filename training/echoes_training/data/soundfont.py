@@ -1,7 +1,6 @@
 """Renders composed clips with FluidSynth: many in one MIDI file, cut apart afterwards."""
 
 import io
-import re
 import shutil
 import subprocess
 import tempfile
@@ -29,36 +28,6 @@ _SETUP_SECONDS = 0.1  # program and controllers are set this long before a clip'
 _SLOT_SECONDS = 7.04
 _FADE_SAMPLES = 64  # 3 ms, against a click where the clip is cut
 _TICKS_PER_SECOND = 1000
-
-
-def parse_voice(text: str) -> Voice:
-    """Read the audio key of a soundfont class.
-
-    Understood are ``program 21``, ``programs 26-30``, ``bank 16 program 25`` and
-    ``percussion keys 33 34``; what follows is a remark, but for ``through an old record``. Programs
-    count from 0.
-
-    Raises:
-        ValueError: if it is none of these.
-    """
-    if match := re.match(r"percussion keys((?: \d+)+)", text):
-        voice = Voice(keys=tuple(int(key) for key in match[1].split()))
-    elif match := re.match(r"(?:bank (\d+) )?programs? (\d+)(?:-(\d+))?", text):
-        first, last = int(match[2]), int(match[3] or match[2])
-        voice = Voice(
-            programs=tuple(range(first, last + 1)),
-            bank=int(match[1] or 0),
-            old_record=text.endswith("through an old record"),
-        )
-    else:
-        raise ValueError(
-            f"cannot read the soundfont key {text!r}; write `program 21`, `programs 26-30`, "
-            "`bank 16 program 25` or `percussion keys 33 34`"
-        )
-    numbers = (*voice.programs, *voice.keys, voice.bank)
-    if len(numbers) == 1 or max(numbers) > 127:
-        raise ValueError(f"soundfont programs, banks and keys are 0 to 127, got {text!r}")
-    return voice
 
 
 def every_voice() -> dict[str, Voice]:

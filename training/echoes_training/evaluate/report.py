@@ -10,6 +10,7 @@ import numpy as np
 
 from echoes_rt import __version__
 from echoes_rt.io.image import RgbArray
+from echoes_training.evaluate import tasks
 from echoes_training.evaluate.dials import NEED_PICTURE_JUDGE
 from echoes_training.evaluate.evaluation import Evaluation, Job, batches
 from echoes_training.evaluate.scores import (
@@ -20,24 +21,16 @@ from echoes_training.evaluate.scores import (
     frechet_scores,
     loudness_scores,
 )
-from echoes_training.evaluate.tasks import (
-    cogeneration_scores,
-    diversity_scores,
-    inpainting_scores,
-    ranking_scores,
-    seam_scores,
-    unknown_scores,
-)
 
 LIBRARIES = ("numpy", "torch", "onnxruntime", "soundfile", "soxr")
 
 TASKS: dict[str, Callable[[Evaluation], Scores]] = {
-    "unknown": unknown_scores,
-    "cogenerated": cogeneration_scores,
-    "inpainted": inpainting_scores,
-    "diversity": diversity_scores,
-    "ranked": ranking_scores,
-    "seams": seam_scores,
+    "unknown": tasks.unknown_scores,
+    "cogenerated": tasks.cogeneration_scores,
+    "inpainted": tasks.inpainting_scores,
+    "diversity": tasks.diversity_scores,
+    "ranked": tasks.ranking_scores,
+    "seams": tasks.seam_scores,
 }
 
 
