@@ -104,7 +104,8 @@ def make_views(
         "size": [store.spec.height, store.spec.width],
         "pictures": hashlib.sha256("\n".join(paths).encode()).hexdigest(),
     }
-    if _facts_of(folder) == facts:
+    made = folder / "views.json"
+    if made.is_file() and json.loads(made.read_text(encoding="utf-8")) == facts:
         return
     partial = folder.with_name(f"{folder.name}.partial")
     for old in (partial, folder):
@@ -140,8 +141,3 @@ def make_views(
         file.flush()  # type: ignore[attr-defined]  # they are memory maps
     (partial / "views.json").write_text(json.dumps(facts), encoding="utf-8")
     partial.rename(folder)
-
-
-def _facts_of(folder: Path) -> Any:
-    path = folder / "views.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
