@@ -79,24 +79,18 @@ def key_of(sampling: Sampling) -> str:
     return f"{numbers} {schedule} {start:g}-{stop:g}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class References:
+def references_of(first: Evaluation) -> dict[str, Gaussian]:
     """What a cell's sounds are compared with: real ones of the split, and the first bundle's.
 
     The latter have seeds of their own, so that the distance of the first bundle's own cell is what
     two sets by one model have by chance.
     """
-
-    real: Gaussian
-    first: Gaussian
-
-
-def references_of(first: Evaluation) -> References:
     sounds = first.heldout_sounds
     real = first.hear("real", first.real_sounds(sounds), first.numbers(sounds))
     jobs = first.picture_jobs
     others = [replace(job, seed=job.seed + len(jobs)) for job in jobs]
-    return References(real=_gaussian(real), first=_gaussian(_hear(first, others, first.sampling)))
+    made = _hear(first, others, first.sampling)
+    return {"frechet_real": _gaussian(real), "frechet_first": _gaussian(made)}
 
 
 def ablate(
@@ -173,7 +167,7 @@ def _read(path: Path, settings: Results) -> Results:
     return results
 
 
-def measure(evaluation: Evaluation, sampling: Sampling, references: References) -> Results:
+def measure(evaluation: Evaluation, sampling: Sampling, references: dict[str, Gaussian]) -> Results:
     """One cell: sounds of pictures; between seeds also how much they differ."""
     heard = _hear(evaluation, evaluation.picture_jobs, sampling)
     mine = _gaussian(heard)
@@ -186,8 +180,10 @@ def measure(evaluation: Evaluation, sampling: Sampling, references: References) 
         "effective_labels": spread(heard.predicted, evaluation.labels)["effective"],
         "ear_exact": None if ear is None else round(ear.exact, 4),
         "ear_coarse": None if ear is None else round(ear.coarse, 4),
-        "frechet_real": float(f"{frechet_distance(mine, references.real):.4g}"),
-        "frechet_first": float(f"{frechet_distance(mine, references.first):.4g}"),
+        **{
+            name: float(f"{frechet_distance(mine, other):.4g}")
+            for name, other in references.items()
+        },
         "apart": round(_apart(heard.embeddings, n_seeds), 3) if n_seeds > 1 else None,
     }
 

@@ -68,17 +68,11 @@ def draw_sound(axis: Axes, samples: Samples, spec: MelSpec, title: str) -> None:
     extent = (0.0, spec.duration_s, -0.5, spec.n_mels - 0.5)
     mel = log_mel(np.nan_to_num(samples), spec)
     axis.imshow(mel, origin="lower", aspect="auto", vmin=-1, vmax=1, extent=extent, cmap="magma")
-    bands = _band_centres(spec)
+    bands = mel_filterbank(spec).argmax(axis=1) * (spec.sample_rate / spec.n_fft)
     ticks = [hz for hz in TICKS_HZ if bands[0] <= hz <= bands[-1]]
     axis.set_yticks(np.interp(ticks, bands, np.arange(spec.n_mels)), [_hz(hz) for hz in ticks])
     axis.tick_params(labelsize=7)
     axis.set_title(title, fontsize=8)
-
-
-def _band_centres(spec: MelSpec) -> Samples:
-    """(n_mels,) Hz at which each filter is highest."""
-    filters = mel_filterbank(spec)
-    return np.asarray(filters.argmax(axis=1) * (spec.sample_rate / spec.n_fft), dtype=np.float32)
 
 
 def _hz(hz: int) -> str:
