@@ -197,8 +197,8 @@ def cautions(made: MediaSet, real: MediaSet, pairing: Pairing, report: dict[str,
         *_pairs(pairing, report),
         *_lengths(made, real, report["protocol"]["clip_s"]),
         *_silence(report),
-        *_frechet(report),
-        *_inception(report),
+        *_rows(report),
+        *_splits(report),
         *_embedders(report),
     ]
 
@@ -252,7 +252,7 @@ def _silence(report: dict[str, Any]) -> Lines:
     ]
 
 
-def _frechet(report: dict[str, Any]) -> Lines:
+def _rows(report: dict[str, Any]) -> Lines:
     lines = []
     for name, scores in report["frechet"].items():
         rows = min(scores["rows_generated"], scores["rows_reference"])
@@ -269,7 +269,7 @@ def _frechet(report: dict[str, Any]) -> Lines:
     return lines
 
 
-def _inception(report: dict[str, Any]) -> Lines:
+def _splits(report: dict[str, Any]) -> Lines:
     lines = []
     for name, known in sorted(report["embedders"].items()):
         scores = report["inception"].get(name)
