@@ -2,10 +2,10 @@
 
     PYTHONPATH=runtime:tests/cpp python cpp_bindings/bench/overhead.py BUILD
 
-BUILD is where the library was built with ECHOES_BUILD_BENCH. All contestants make the sound of one
-picture, in turns and in another order each round. "Raw" is nothing but the runs of the graphs, by
-ONNX Runtime's C API, on inputs that were recorded before. Costs are compared round by round, and
-the median is told: what else the machine does then touches all alike.
+BUILD is where the library was built. All contestants make the sound of one picture, in turns and in
+another order each round. "Raw" is nothing but the runs of the graphs, by ONNX Runtime, on inputs
+that were recorded before and are bound. Costs are compared round by round, and the median is told:
+what else the machine does then touches all alike.
 """
 
 import ctypes
@@ -25,8 +25,8 @@ from echoes_rt import Echoes
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import find_bundle
 
-Recorded = list[tuple[str, str, dict[str, np.ndarray[Any, Any]]]]
-"""Of each run: its graph, its output's name, its inputs."""
+Recorded = list[tuple[Any, str, dict[str, np.ndarray[Any, Any]]]]
+"""Of each run: ONNX Runtime's session, its output's name, its inputs."""
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def recording() -> Iterator[Recorded]:
     def noted(session: OnnxSession, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Any:
         outputs = run(session, inputs)
         copies = {name: np.ascontiguousarray(values) for name, values in inputs.items()}
-        runs.append((session._path.stem, next(iter(outputs)), copies))
+        runs.append((session._session, next(iter(outputs)), copies))
         return outputs
 
     OnnxSession.run = noted  # type: ignore[method-assign]
@@ -48,32 +48,21 @@ def recording() -> Iterator[Recorded]:
         OnnxSession.run = run  # type: ignore[method-assign]
 
 
-class Raw:
-    """The recorded runs by ONNX Runtime's C API."""
+def raw(runs: Recorded) -> Callable[[], object]:
+    """The recorded runs by ONNX Runtime alone."""
+    bound = []
+    for session, output, inputs in runs:
+        binding = session.io_binding()
+        for name, values in inputs.items():
+            binding.bind_cpu_input(name, values)
+        binding.bind_output(output)
+        bound.append((session, binding))
 
-    def __init__(self, build: Path, bundle: Path, threads: int, runs: Recorded) -> None:
-        self._lib = ctypes.CDLL(str(build / "bench" / "libechoes_bench_raw.so"))
-        self._handle = ctypes.c_void_p()
-        self._inputs = runs  # must live on
-        self._check(self._lib.raw_open(os.fsencode(bundle), threads, ctypes.byref(self._handle)))
-        for graph, output, inputs in runs:
-            self._check(self._lib.raw_add_graph(self._handle, graph.encode(), output.encode()))
-            for name, values in inputs.items():
-                self._add_input(name, values)
+    def run() -> None:
+        for session, binding in bound:
+            session.run_with_iobinding(binding)
 
-    def __call__(self) -> None:
-        self._check(self._lib.raw_run(self._handle))
-
-    def _add_input(self, name: str, values: np.ndarray[Any, Any]) -> None:
-        shape = (ctypes.c_int64 * values.ndim)(*values.shape)
-        data = values.ctypes.data_as(ctypes.c_void_p)
-        size, rank = ctypes.c_size_t(values.nbytes), ctypes.c_size_t(values.ndim)
-        about = (name.encode(), values.dtype.name.encode())
-        self._check(self._lib.raw_add_input(self._handle, *about, data, size, shape, rank))
-
-    def _check(self, status: int) -> None:
-        if status:
-            raise click.ClickException("the raw runs failed; the reason is above")
+    return run
 
 
 def contestants(
@@ -95,7 +84,7 @@ def contestants(
         *(ctypes.byref(options), samples.ctypes.data_as(ctypes.c_void_p), ctypes.byref(size)),
     )
     return {
-        "raw": Raw(build, bundle, threads, runs),
+        "raw": raw(runs),
         "C": lambda: native.call("echoes_image_to_audio", *arguments),
         "Python": lambda: echoes.image_to_audio(pixels, seed=1),
     }

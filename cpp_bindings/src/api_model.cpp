@@ -6,10 +6,6 @@
 namespace echoes {
 namespace {
 
-// The sizes of the structs as they were first released.
-constexpr size_t kFirstModelOptions = sizeof(echoes_model_options);
-constexpr size_t kFirstModelInfo = sizeof(echoes_model_info);
-
 echoes_model_info info_of(const echoes_model &model) {
   const Manifest &manifest = model.manifest();
   const Device &device = model.device();
@@ -54,10 +50,7 @@ echoes_status echoes_model_create(const char *bundle_path, const echoes_model_op
     *model = nullptr;
     not_null(bundle_path, "bundle_path");
     echoes_model_options known{};
-    if (options != nullptr) {
-      read_struct(options, options->struct_size, &known, sizeof known, kFirstModelOptions,
-                  "the model options");
-    }
+    if (options != nullptr) read_struct(options, &known, sizeof known, "the model options");
     if (known.threads < 0 || known.threads > 1024) {
       throw InputError(sentence("threads must be in [0, 1024], got ", known.threads));
     }
@@ -74,8 +67,7 @@ void echoes_model_destroy(echoes_model *model) { delete model; }
 echoes_status echoes_model_get_info(const echoes_model *model, echoes_model_info *info) {
   return guarded([&] {
     const echoes_model_info known = info_of(not_null(model, "model"));
-    write_struct(&known, sizeof known, info, not_null(info, "info").struct_size, kFirstModelInfo,
-                 "the model info");
+    write_struct(&known, sizeof known, &not_null(info, "info"), "the model info");
   });
 }
 
@@ -83,8 +75,7 @@ echoes_status echoes_generate_options_init(const echoes_model *model,
                                            echoes_generate_options *options) {
   return guarded([&] {
     const auto known = defaults_of(not_null(model, "model").manifest().sampling);
-    write_struct(&known, sizeof known, options, not_null(options, "options").struct_size,
-                 kFirstGenerateOptions, "the generate options");
+    write_struct(&known, sizeof known, &not_null(options, "options"), "the generate options");
   });
 }
 

@@ -75,28 +75,10 @@ echoes_generate_options defaults_of(const Sampling &sampling) {
   return options;
 }
 
-void Request::deliver(const MadeSound &made, float *samples) const {
-  std::copy(made.samples.begin(), made.samples.end(), samples);
-  deliver_codes(Medium::kAudio, made.codes);
-}
-
-void Request::deliver(const MadePicture &made, uint8_t *pixels) const {
-  std::copy(made.pixels.begin(), made.pixels.end(), pixels);
-  deliver_codes(Medium::kImage, made.codes);
-}
-
-void Request::deliver_codes(Medium medium, const Codes &made) const {
-  int32_t *codes = medium == Medium::kImage ? image_codes : audio_codes;
-  if (codes != nullptr) std::copy(made.begin(), made.end(), codes);
-}
-
-Request request_of(echoes_model &model, const echoes_generate_options *given) {
+Call call_of(echoes_model &model, const echoes_generate_options *given) {
   const Manifest &manifest = model.manifest();
   echoes_generate_options options = defaults_of(manifest.sampling);
-  if (given != nullptr) {
-    read_struct(given, given->struct_size, &options, sizeof options, kFirstGenerateOptions,
-                "the generate options");
-  }
+  if (given != nullptr) read_struct(given, &options, sizeof options, "the generate options");
   OnStep on_step;
   if (options.on_step != nullptr) {
     on_step = [options](int step, int steps) {
@@ -108,14 +90,12 @@ Request request_of(echoes_model &model, const echoes_generate_options *given) {
     throw InputError(sentence("guidance_scale must be 1 where guidance is folded into the model, ",
                               "got ", sampling.guidance_scale, "; leave it as it is"));
   }
-  return {{model, sampling, options.seed, on_step},
-          options.image_codes,
-          options.audio_codes};
+  return {model, sampling, options.seed, on_step, options.image_codes, options.audio_codes};
 }
 
-ImageCodes::ImageCodes(Model &model, const uint8_t *pixels, int32_t width, int32_t height)
-    : is_given_(pixels != nullptr) {
-  if (is_given_) codes_ = model.encode_image(checked_picture(pixels, width, height));
+std::optional<Codes> codes_of(Model &model, const uint8_t *pixels, int32_t width, int32_t height) {
+  if (pixels == nullptr) return std::nullopt;
+  return model.encode_image(checked_picture(pixels, width, height));
 }
 
 size_t clip_size(const echoes_model &model) {

@@ -1,4 +1,4 @@
-// The C API: tasks and the steps behind them. Checks and conversion; no logic.
+// The C API: tasks and the steps behind them.
 
 #include <algorithm>
 
@@ -8,6 +8,9 @@
 using namespace echoes;
 
 namespace {
+
+// Times that echoes_cogenerate draws the sound and then the picture of it.
+constexpr uint64_t kDraws = 3;
 
 constexpr double kMaxContinuedS = 3600;
 constexpr double kMaxStreamS = 24 * 3600;
@@ -20,10 +23,11 @@ echoes_status echoes_image_to_audio(echoes_model *model, const uint8_t *pixels, 
                                     int32_t height, const echoes_generate_options *options,
                                     float *samples, size_t *num_samples) {
   return guarded([&] {
-    const size_t needed = clip_size(not_null(model, "model"));
-    if (asks_for_size(samples, num_samples, needed, "samples")) return;
-    const Request request = request_of(*model, options);
-    request.deliver(image_to_audio(request.call, checked_picture(pixels, width, height)), samples);
+    Model &loaded = not_null(model, "model");
+    if (asks_for_size(samples, num_samples, clip_size(*model), "samples")) return;
+    const Call call = call_of(*model, options);
+    const Codes image = loaded.encode_image(checked_picture(pixels, width, height));
+    call.put_sound(call.decode(Medium::kAudio, call.unknown(Medium::kAudio), &image), samples);
   });
 }
 
@@ -31,10 +35,11 @@ echoes_status echoes_audio_to_image(echoes_model *model, const float *sound, siz
                                     const echoes_generate_options *options, uint8_t *pixels,
                                     size_t *num_bytes) {
   return guarded([&] {
-    const size_t needed = picture_size(not_null(model, "model"));
-    if (asks_for_size(pixels, num_bytes, needed, "pixels")) return;
-    const Request request = request_of(*model, options);
-    request.deliver(audio_to_image(request.call, checked_sound(sound, sound_size)), pixels);
+    Model &loaded = not_null(model, "model");
+    if (asks_for_size(pixels, num_bytes, picture_size(*model), "pixels")) return;
+    const Call call = call_of(*model, options);
+    const Codes audio = loaded.encode_audio(checked_sound(sound, sound_size));
+    call.put_picture(call.decode(Medium::kImage, call.unknown(Medium::kImage), &audio), pixels);
   });
 }
 
@@ -50,10 +55,15 @@ echoes_status echoes_cogenerate(echoes_model *model, const echoes_generate_optio
     bool is_question = asks_for_size(samples, num_samples, clip_size(*model), "samples");
     is_question |= asks_for_size(pixels, num_bytes, picture_needed, "pixels");
     if (is_question) return;
-    const Request request = request_of(*model, options);
-    const MadeBoth made = cogenerate(request.call);
-    request.deliver(made.sound, samples);
-    request.deliver(made.picture, pixels);
+    const Call call = call_of(*model, options);
+    Codes audio, image;
+    for (uint64_t draw = 0; draw < kDraws; ++draw) {
+      audio = call.decode(Medium::kAudio, call.unknown(Medium::kAudio),
+                          draw == 0 ? nullptr : &image, 2 * draw);
+      image = call.decode(Medium::kImage, call.unknown(Medium::kImage), &audio, 2 * draw + 1);
+    }
+    call.put_sound(audio, samples);
+    call.put_picture(image, pixels);
   });
 }
 
@@ -64,10 +74,11 @@ echoes_status echoes_inpaint(echoes_model *model, const float *sound, size_t sou
   return guarded([&] {
     Model &loaded = not_null(model, "model");
     if (asks_for_size(samples, num_samples, sound_size, "samples")) return;
-    const Request request = request_of(*model, options);
+    const Call call = call_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
-    const ImageCodes image(loaded, pixels, width, height);
-    request.deliver(inpaint(request.call, checked, start_s, stop_s, image.get()), samples);
+    const std::optional<Codes> image = codes_of(loaded, pixels, width, height);
+    const Samples made = inpaint(call, checked, start_s, stop_s, image ? &*image : nullptr);
+    std::copy(made.begin(), made.end(), samples);
   });
 }
 
@@ -79,13 +90,13 @@ echoes_status echoes_continue(echoes_model *model, const float *sound, size_t so
     Model &loaded = not_null(model, "model");
     const int64_t more =
         checked_duration(duration_s, kMaxContinuedS, loaded.manifest().mel.sample_rate);
-    if (asks_for_size(samples, num_samples, sound_size + static_cast<size_t>(more), "samples")) {
-      return;
-    }
-    const Request request = request_of(*model, options);
+    const size_t needed = sound_size + static_cast<size_t>(more);
+    if (asks_for_size(samples, num_samples, needed, "samples")) return;
+    const Call call = call_of(*model, options);
     const Sound checked = checked_sound(sound, sound_size);
-    const ImageCodes image(loaded, pixels, width, height);
-    request.deliver(extend(request.call, checked, more, image.get()), samples);
+    const std::optional<Codes> image = codes_of(loaded, pixels, width, height);
+    const Samples made = extend(call, checked, more, image ? &*image : nullptr);
+    std::copy(made.begin(), made.end(), samples);
   });
 }
 
@@ -93,10 +104,12 @@ echoes_status echoes_vary_audio(echoes_model *model, const float *sound, size_t 
                                 double keep, const echoes_generate_options *options, float *samples,
                                 size_t *num_samples) {
   return guarded([&] {
-    const size_t needed = clip_size(not_null(model, "model"));
-    if (asks_for_size(samples, num_samples, needed, "samples")) return;
-    const Request request = request_of(*model, options);
-    request.deliver(vary_audio(request.call, checked_sound(sound, sound_size), keep), samples);
+    Model &loaded = not_null(model, "model");
+    if (asks_for_size(samples, num_samples, clip_size(*model), "samples")) return;
+    const Call call = call_of(*model, options);
+    const Codes codes = loaded.encode_audio(checked_sound(sound, sound_size));
+    const Codes kept = call.thinned(Medium::kAudio, codes, keep);
+    call.put_sound(call.decode(Medium::kAudio, kept, nullptr), samples);
   });
 }
 
@@ -104,10 +117,12 @@ echoes_status echoes_vary_image(echoes_model *model, const uint8_t *pixels, int3
                                 int32_t height, double keep, const echoes_generate_options *options,
                                 uint8_t *varied, size_t *num_bytes) {
   return guarded([&] {
-    const size_t needed = picture_size(not_null(model, "model"));
-    if (asks_for_size(varied, num_bytes, needed, "varied")) return;
-    const Request request = request_of(*model, options);
-    request.deliver(vary_image(request.call, checked_picture(pixels, width, height), keep), varied);
+    Model &loaded = not_null(model, "model");
+    if (asks_for_size(varied, num_bytes, picture_size(*model), "varied")) return;
+    const Call call = call_of(*model, options);
+    const Codes codes = loaded.encode_image(checked_picture(pixels, width, height));
+    const Codes kept = call.thinned(Medium::kImage, codes, keep);
+    call.put_picture(call.decode(Medium::kImage, kept, nullptr), varied);
   });
 }
 
@@ -120,13 +135,12 @@ echoes_status echoes_stream(echoes_model *model, const uint8_t *pixels, int32_t 
     if (on_samples == nullptr) throw InputError("on_samples must not be NULL");
     const int64_t n_samples =
         checked_duration(duration_s, kMaxStreamS, loaded.manifest().mel.sample_rate);
-    const Request request = request_of(*model, options);
-    const ImageCodes image(loaded, pixels, width, height);
+    const Call call = call_of(*model, options);
+    const std::optional<Codes> image = codes_of(loaded, pixels, width, height);
     const OnSamples next = [&](const float *samples, size_t size) {
       return on_samples(samples, size, user_data) != 0;
     };
-    request.deliver_codes(Medium::kAudio,
-                          stream(request.call, image.get(), n_samples, std::nullopt, next));
+    stream(call, image ? &*image : nullptr, n_samples, {}, next);
   });
 }
 
@@ -167,16 +181,15 @@ echoes_status echoes_decode_tokens(echoes_model *model, int32_t target, int32_t 
   return guarded([&] {
     const Grids &grids = not_null(model, "model").manifest().grids;
     const Medium medium = checked_medium(target);
-    const Request request = request_of(*model, options);
+    const Call call = call_of(*model, options);
     const Codes asked = checked_tokens(tokens, num_tokens, grids.of(medium), "tokens");
-    const bool has_context = context != nullptr || num_context > 0;
-    Codes known;
-    if (has_context) {
+    std::optional<Codes> known;
+    if (context != nullptr || num_context > 0) {
       known = checked_codes(context, num_context, grids.of(other(medium)), "context");
     }
-    const Codes made = request.call.decode(medium, asked, has_context ? &known : nullptr);
+    const Codes made = call.decode(medium, asked, known ? &*known : nullptr);
     std::copy(made.begin(), made.end(), tokens);
-    request.deliver_codes(medium, made);
+    call.tell(medium, made);
   });
 }
 

@@ -26,11 +26,15 @@ Codes checked_range(const int32_t *codes, size_t size, const Grid &grid, int32_t
   return Codes(codes, codes + size);
 }
 
-void check_struct_size(size_t struct_size, size_t first_size, const char *name) {
-  if (struct_size < first_size || struct_size > kMaxStructSize) {
-    throw InputError(sentence("struct_size of ", name, " must be sizeof, at least ", first_size,
+// The first field of every versioned struct. None has grown yet: less than all of it is an error.
+size_t struct_size_of(const void *given, size_t known_size, const char *name) {
+  size_t struct_size = 0;
+  std::memcpy(&struct_size, given, sizeof struct_size);
+  if (struct_size < known_size || struct_size > kMaxStructSize) {
+    throw InputError(sentence("struct_size of ", name, " must be sizeof, at least ", known_size,
                               ", got ", struct_size));
   }
+  return struct_size;
 }
 
 }  // namespace
@@ -80,24 +84,21 @@ int64_t checked_duration(double duration_s, double most_s, int sample_rate) {
   return std::max<int64_t>(1, static_cast<int64_t>(std::nearbyint(duration_s * sample_rate)));
 }
 
-void read_struct(const void *given, size_t struct_size, void *known, size_t known_size,
-                 size_t first_size, const char *name) {
-  check_struct_size(struct_size, first_size, name);
+void read_struct(const void *given, void *known, size_t known_size, const char *name) {
+  const size_t struct_size = struct_size_of(given, known_size, name);
   const auto *bytes = static_cast<const uint8_t *>(given);
-  if (struct_size > known_size &&
-      std::any_of(bytes + known_size, bytes + struct_size, [](uint8_t byte) { return byte; })) {
+  if (std::any_of(bytes + known_size, bytes + struct_size, [](uint8_t byte) { return byte; })) {
     throw InputError(sentence(name, " uses a field that this version, ", echoes_version(),
                               ", does not know; leave it at 0 or update the library"));
   }
-  std::memcpy(known, given, std::min(struct_size, known_size));
+  std::memcpy(known, given, known_size);
 }
 
-void write_struct(const void *known, size_t known_size, void *given, size_t struct_size,
-                  size_t first_size, const char *name) {
-  check_struct_size(struct_size, first_size, name);
+void write_struct(const void *known, size_t known_size, void *given, const char *name) {
+  const size_t struct_size = struct_size_of(given, known_size, name);
   std::memset(given, 0, struct_size);
-  std::memcpy(given, known, std::min(struct_size, known_size));
-  std::memcpy(given, &struct_size, sizeof struct_size);  // its first field
+  std::memcpy(given, known, known_size);
+  std::memcpy(given, &struct_size, sizeof struct_size);
 }
 
 }  // namespace echoes

@@ -28,11 +28,9 @@ Medium checked_medium(int32_t medium);
 int64_t checked_duration(double duration_s, double most_s, int sample_rate);
 
 // A copy of as much of a versioned struct as both sides know; `known` holds the defaults.
-void read_struct(const void *given, size_t struct_size, void *known, size_t known_size,
-                 size_t first_size, const char *name);
+void read_struct(const void *given, void *known, size_t known_size, const char *name);
 // The other way round; what only the caller knows becomes 0.
-void write_struct(const void *known, size_t known_size, void *given, size_t struct_size,
-                  size_t first_size, const char *name);
+void write_struct(const void *known, size_t known_size, void *given, const char *name);
 
 // Whether the caller only asks for the size; throws if a buffer is given that is too small.
 template <typename T>

@@ -15,13 +15,6 @@ constexpr uint8_t kCopyGraph[] = {
     0x6e, 0x62, 0x10, 0x0a, 0x01, 0x79, 0x12, 0x0b, 0x0a, 0x09, 0x08, 0x02, 0x12, 0x05,
     0x0a, 0x03, 0x12, 0x01, 0x6e, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
 
-GraphSpec copy_spec() {
-  const auto bytes = [](const char *name) {
-    return TensorSpec{name, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, {kFree}, false};
-  };
-  return {{bytes("x")}, bytes("y")};
-}
-
 // Recorded at most, since none is ever given back: twelve sizes of eight steps. Decodings of further
 // sizes run without recording, on buffers of their own.
 constexpr int kMaxGraphs = 96;
@@ -88,7 +81,7 @@ struct BoundStep::Buffers {
       }
     }
     const auto put = [&](OrtValue *to, const void *from, size_t num_bytes) {
-      if (num_bytes > 0) copy.run_into({as_bytes(from, num_bytes)}, to, kNotRecorded);
+      if (num_bytes > 0) copy.run_into({as_bytes(from, num_bytes)}, "y", to, kNotRecorded);
     };
     put(token_bytes[0], first_tokens.data, first_tokens.num_bytes);
     put(context_bytes, context.data, context.num_bytes);
@@ -104,11 +97,10 @@ struct BoundStep::Buffers {
   std::vector<std::vector<Input>> bound;
 };
 
-BoundStep::BoundStep(const Device &device, const std::filesystem::path &path, const GraphSpec &spec)
+BoundStep::BoundStep(const Device &device, const std::filesystem::path &path)
     : device_(device),
       path_(path),
-      spec_(spec),
-      copy_(device, "copying", {std::begin(kCopyGraph), std::end(kCopyGraph)}, copy_spec()) {
+      copy_(device, "copying", {std::begin(kCopyGraph), std::end(kCopyGraph)}) {
   try {
     if (device.library->release() < kFirstNumbered) {
       throw BackendError(sentence("ONNX Runtime ", device.library->version(),
@@ -116,7 +108,7 @@ BoundStep::BoundStep(const Device &device, const std::filesystem::path &path, co
     }
     SessionDials dials;
     dials.is_recording = true;
-    recording_ = std::make_unique<const Session>(device, path, spec, dials);
+    recording_ = std::make_unique<const Session>(device, path, dials);
   } catch (const BackendError &error) {
     give_up_recording(error);
   }
@@ -125,7 +117,7 @@ BoundStep::BoundStep(const Device &device, const std::filesystem::path &path, co
 BoundStep::~BoundStep() = default;
 
 void BoundStep::give_up_recording(const BackendError &error) {
-  plain_ = std::make_unique<const Session>(device_, path_, spec_);
+  plain_ = std::make_unique<const Session>(device_, path_);
   reason_ = error.what();
   is_unrecorded_ = true;
 }
@@ -153,7 +145,7 @@ Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &
                         const std::vector<float> &uniforms, const OnStep &on_step) {
   const std::vector<float> noise = plan.noise_of(uniforms);
   const auto steps = step_inputs(session(), plan, noise, context.size() > 0);
-  const Input first("tokens", tokens, {1, static_cast<int64_t>(tokens.size())});
+  const Input first("tokens", tokens);
   const Input seen("context", context);
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<Buffers> others;
@@ -163,9 +155,9 @@ Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &
     launch(buffers, step);
     report(on_step, static_cast<int>(step), plan.steps);
   }
-  const Output found = copy_.run({{"x", buffers.token_bytes[steps.size() % 2]}});
+  const Output found = copy_.run({{"x", buffers.token_bytes[steps.size() % 2]}}, "y");
   Codes decoded(tokens.size());
-  std::memcpy(decoded.data(), found.data<uint8_t>(), first.num_bytes);
+  std::memcpy(decoded.data(), found.bytes(), first.num_bytes);
   return decoded;
 }
 
@@ -174,7 +166,7 @@ void BoundStep::launch(const Buffers &buffers, size_t step) {
   const int number = is_numbered ? buffers.first + static_cast<int>(step) + 1 : kNotRecorded;
   const Session &session = is_unrecorded_ ? *plain_ : *recording_;
   try {
-    session.run_into(buffers.bound[step], buffers.tokens[1 - step % 2], number);
+    session.run_into(buffers.bound[step], "decoded", buffers.tokens[1 - step % 2], number);
     recorded_.insert(number);
   } catch (const BackendError &error) {
     if (!is_numbered || recorded_.count(number) > 0) throw;

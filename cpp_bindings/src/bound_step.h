@@ -21,7 +21,7 @@ namespace echoes {
 class BoundStep {
  public:
   // Throws as Session does.
-  BoundStep(const Device &device, const std::filesystem::path &path, const GraphSpec &spec);
+  BoundStep(const Device &device, const std::filesystem::path &path);
   ~BoundStep();
 
   // A session of the graph.
@@ -44,7 +44,6 @@ class BoundStep {
 
   const Device device_;
   const std::filesystem::path path_;
-  const GraphSpec spec_;
   // Either may be missing; neither goes once it is there.
   std::unique_ptr<const Session> recording_, plain_;
   const Session copy_;

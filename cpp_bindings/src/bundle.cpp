@@ -124,7 +124,7 @@ Bundle open_folder(const fs::path &folder) {
 
 }  // namespace
 
-const GraphEntry &Bundle::graph(const std::string &name) const {
+fs::path Bundle::graph_path(const std::string &name) const {
   const auto found = manifest.graphs.find(name);
   if (found == manifest.graphs.end()) {
     std::string names;
@@ -134,11 +134,7 @@ const GraphEntry &Bundle::graph(const std::string &name) const {
     throw BundleError(
         sentence("bundle ", manifest.name, " has no graph '", name, "'; it has ", names));
   }
-  return found->second;
-}
-
-fs::path Bundle::graph_path(const std::string &name) const {
-  const DataFile &file = graph(name).file;
+  const DataFile &file = found->second.file;
   fs::path path = folder / fs::u8path(file.file);
   compare(folder, file, sha256_of_file(path));  // it may be loaded long after it was verified
   return path;

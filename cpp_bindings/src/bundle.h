@@ -17,9 +17,7 @@ struct Bundle {
   std::filesystem::path folder;
   Manifest manifest;
 
-  // Throws BundleError if there is no such graph; also below.
-  const GraphEntry &graph(const std::string &name) const;
-  // Where its ONNX file lies.
+  // Where a graph's ONNX file lies. Throws BundleError if there is none, or it has changed.
   std::filesystem::path graph_path(const std::string &name) const;
 };
 

@@ -141,11 +141,10 @@ void report(const OnStep &on_step, int step, int steps) {
 Codes decode_by_steps(const Session &step_graph, Codes tokens, const Output &context,
                       const Plan &plan, const std::vector<float> &uniforms, const OnStep &on_step) {
   const std::vector<float> noise = plan.noise_of(uniforms);
-  const auto n_tokens = static_cast<int64_t>(tokens.size());
   int step = 0;
   for (std::vector<Input> &inputs : step_inputs(step_graph, plan, noise, context.size() > 0)) {
-    inputs.insert(inputs.end(), {{"tokens", tokens, {1, n_tokens}}, {"context", context}});
-    tokens = step_graph.run(inputs).values<int32_t>();
+    inputs.insert(inputs.end(), {{"tokens", tokens}, {"context", context}});
+    tokens = step_graph.run(inputs, "decoded").values<int32_t>();
     report(on_step, step++, plan.steps);
   }
   return tokens;
@@ -155,7 +154,7 @@ Codes decode_at_once(const Session &loop_graph, const Codes &tokens, const Outpu
                      const Plan &plan, const std::vector<float> &uniforms) {
   const std::vector<float> noise = plan.noise_of(uniforms);
   std::vector<Input> inputs{
-      {"tokens", tokens, {1, static_cast<int64_t>(tokens.size())}},
+      {"tokens", tokens},
       {"context", context},
       {"positions", plan.positions, {plan.steps, 1, plan.drawn}},
       {"uniforms", noise, {plan.steps, 1, plan.drawn}},
@@ -167,7 +166,7 @@ Codes decode_at_once(const Session &loop_graph, const Codes &tokens, const Outpu
   if (loop_graph.takes("guidance_scale")) {
     inputs.emplace_back("guidance_scale", plan.guidance_scale, by_step);
   }
-  return loop_graph.run(inputs).values<int32_t>();
+  return loop_graph.run(inputs, "decoded").values<int32_t>();
 }
 
 }  // namespace echoes

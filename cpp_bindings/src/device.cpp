@@ -54,16 +54,12 @@ constexpr const char *kCudaValues[] = {"HEURISTIC", "0", "kSameAsRequested"};  /
 
 // Only a session that computes without the CPU's help says that a device can be used.
 void try_device(const Device &device) {
-  const auto number = [](const char *name) {
-    return TensorSpec{name, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, {1, 1, 1, 1}, false};
-  };
   SessionDials dials;
   dials.is_strict = true;
   const Session probe(device, "a graph that tries it",
-                      {std::begin(kProbeGraph), std::end(kProbeGraph)}, {{number("x")}, number("y")},
-                      dials);
+                      {std::begin(kProbeGraph), std::end(kProbeGraph)}, dials);
   const float two = 2;
-  if (*probe.run({{"x", &two, {1, 1, 1, 1}}}).data<float>() != 10) {
+  if (probe.run({{"x", &two, {1, 1, 1, 1}}}, "y").values<float>() != std::vector<float>{10}) {
     throw BackendError(sentence(device.name, " computes wrong values"));
   }
 }
@@ -147,15 +143,13 @@ Owned<OrtSessionOptions> session_options(const Device &device, const SessionDial
   return options;
 }
 
-Device choose_device(std::shared_ptr<const OrtLibrary> library,
-                            const std::string &requested, int threads) {
+Device choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
+                     int threads) {
   Device device{std::move(library), "cpu", "asked for", threads};
   if (requested == "cpu") return device;
   const int index = requested == "auto" ? 0 : device_index(requested, "cuda");
   if (index < 0) {
-    throw InputError(
-        sentence("device must be auto, cpu or cuda[:<index>], got '", requested,
-                 "'"));
+    throw InputError(sentence("device must be auto, cpu or cuda[:<index>], got '", requested, "'"));
   }
   Device cuda = device;
   cuda.name = sentence("cuda:", index);

@@ -18,8 +18,8 @@ struct Device {
 
 // Turns "auto", "cpu", "cuda" or "cuda:<index>" into a device that starts. Throws InputError, and
 // BackendError if the requested device does not start; only "auto" falls back.
-Device choose_device(std::shared_ptr<const OrtLibrary> library,
-                            const std::string &requested, int threads);
+Device choose_device(std::shared_ptr<const OrtLibrary> library, const std::string &requested,
+                     int threads);
 
 // The index in "<kind>:<index>", 0 for "<kind>" alone; -1 for other texts.
 int device_index(const std::string &device, const std::string &kind);

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
-#include <string_view>
+#include <type_traits>
 
 #include "echoes_rt/echoes_rt.h"
 
@@ -44,17 +44,17 @@ struct CancelledError : Error {
 };
 
 // Text of a part of a sentence; floating-point numbers have up to six digits.
-inline std::string part(std::string_view text) { return std::string(text); }
-inline std::string part(int number) { return std::to_string(number); }
-inline std::string part(long number) { return std::to_string(number); }
-inline std::string part(long long number) { return std::to_string(number); }
-inline std::string part(unsigned number) { return std::to_string(number); }
-inline std::string part(unsigned long number) { return std::to_string(number); }
-inline std::string part(unsigned long long number) { return std::to_string(number); }
-inline std::string part(double number) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", number);
-  return text;
+template <typename T>
+std::string part(const T &value) {
+  if constexpr (std::is_floating_point_v<T>) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
+    return text;
+  } else if constexpr (std::is_integral_v<T>) {
+    return std::to_string(value);
+  } else {
+    return std::string(value);
+  }
 }
 
 template <typename... Parts>

@@ -59,7 +59,7 @@ struct Columns {
 // The columns of codes that sound in [first, last) of a window. The manifest's n_frames is a
 // multiple of the grid's width, so columns share a window's samples out without a rest, and what
 // lies in the window lies in the grid; clamped all the same, for codes are written there.
-Columns columns_of(const Call &call, int64_t first, int64_t last) {
+Columns part_of(const Call &call, int64_t first, int64_t last) {
   const MelSpec &mel = call.manifest().mel;
   const Grid &grid = call.manifest().grids.audio;
   const int64_t per_column = mel.n_samples() / grid.width;
@@ -80,8 +80,8 @@ Columns columns_of(const Call &call, int64_t first, int64_t last) {
 
 }  // namespace
 
-MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
-                  const Codes *image) {
+Samples inpaint(const Call &call, const Sound &sound, double start_s, double stop_s,
+                const Codes *image) {
   const MelSpec &spec = call.manifest().mel;
   const Grid &grid = call.manifest().grids.audio;
   const double duration_s = static_cast<double>(sound.size) / spec.sample_rate;
@@ -93,7 +93,7 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
   const int64_t first = at_sample(start_s, spec.sample_rate);
   const int64_t last = at_sample(stop_s, spec.sample_rate);
   const int64_t begin = window_start(size, first, last, spec.n_samples());
-  const Columns columns = columns_of(call, first - begin, last - begin);
+  const Columns columns = part_of(call, first - begin, last - begin);
   Mel mel = call.model.clip_mel({sound.samples + begin, sound.size - static_cast<size_t>(begin)});
   Codes known = call.model.encode_mel(mel);
   for (int row = 0; row < grid.height; ++row) {
@@ -101,19 +101,20 @@ MadeSound inpaint(const Call &call, const Sound &sound, double start_s, double s
               known.begin() + row * grid.width + columns.end,
               grid.mask_token());
   }
-  Codes codes = call.decode(Medium::kAudio, known, image);
+  const Codes codes = call.decode(Medium::kAudio, known, image);
   // Outside of the part the vocoder sees what was really there.
   const Mel decoded = call.model.decode_mel(codes, {call.seed});
   const int per_column = spec.n_frames / grid.width;
   for (int m = 0; m < spec.n_mels; ++m) {
     const int64_t row = int64_t{m} * spec.n_frames;
-    std::copy(decoded.values.begin() + row + columns.begin * per_column,
-              decoded.values.begin() + row + columns.end * per_column,
-              mel.values.begin() + row + columns.begin * per_column);
+    std::copy(decoded.begin() + row + columns.begin * per_column,
+              decoded.begin() + row + columns.end * per_column,
+              mel.begin() + row + columns.begin * per_column);
   }
   const int64_t fade = at_sample(kFadeS, spec.sample_rate);
-  return {patched(sound, call.model.vocode(mel), begin, first, std::min(last, size), fade),
-          std::move(codes)};
+  const Samples vocoded = call.model.vocode(mel);
+  call.tell(Medium::kAudio, codes);
+  return patched(sound, vocoded, begin, first, std::min(last, size), fade);
 }
 
 void mask_audio(const Manifest &manifest, double start_s, double stop_s, int32_t *codes) {
@@ -134,7 +135,7 @@ void mask_audio(const Manifest &manifest, double start_s, double stop_s, int32_t
   }
 }
 
-MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image) {
+Samples extend(const Call &call, const Sound &sound, int64_t n_samples, const Codes *image) {
   check_continuable(call.manifest());
   const MelSpec &spec = call.manifest().mel;
   const Grid &grid = call.manifest().grids.audio;
@@ -146,25 +147,17 @@ MadeSound extend(const Call &call, const Sound &sound, int64_t n_samples, const 
   const Codes codes = call.model.encode_mel(mel);
   const auto heard_columns =
       static_cast<int>(heard / (clip_size / static_cast<size_t>(grid.width)));
-  Past past;
-  past.columns = std::min(overlap_columns(grid.width), std::max(1, heard_columns));
-  const int n_frames = past.columns * spec.n_frames / grid.width;
-  for (int row = 0; row < grid.height; ++row) {
-    const auto end = codes.begin() + (row + 1) * grid.width;
-    past.codes.insert(past.codes.end(), end - past.columns, end);
-  }
-  past.mel.frames = n_frames;
-  for (int m = 1; m <= spec.n_mels; ++m) {
-    const auto end = mel.values.begin() + int64_t{m} * spec.n_frames;
-    past.mel.values.insert(past.mel.values.end(), end - n_frames, end);
-  }
+  const int n_known = std::min(overlap_columns(grid.width), std::max(1, heard_columns));
+  const int n_frames = n_known * spec.n_frames / grid.width;
+  const Past past{columns_of(codes, grid.height, grid.width - n_known, grid.width),
+                  columns_of(mel, spec.n_mels, spec.n_frames - n_frames, spec.n_frames)};
   Samples samples(sound.samples, sound.samples + sound.size);
-  Codes last = stream(call, image, n_samples, past, [&](const float *more, size_t size) {
+  stream(call, image, n_samples, past, [&](const float *more, size_t size) {
     samples.insert(samples.end(), more, more + size);
     return true;
   });
   smooth(samples, sound.size, static_cast<size_t>(at_sample(kFadeS, spec.sample_rate)));
-  return {std::move(samples), std::move(last)};
+  return samples;
 }
 
 }  // namespace echoes

@@ -145,7 +145,7 @@ std::vector<Blend> blends(int source_size, int target_size, bool is_flat_at_edge
   return blends;
 }
 
-// Bilinear, in whole numbers.
+// Bilinear, in whole numbers; exact where nothing is to be enlarged.
 void enlarge(const Crop &crop, const ImageSpec &spec, std::vector<uint8_t> &resized) {
   const std::vector<Blend> columns = blends(crop.width, spec.width, true);
   const std::vector<Blend> rows = blends(crop.height, spec.height, false);
@@ -166,22 +166,13 @@ void enlarge(const Crop &crop, const ImageSpec &spec, std::vector<uint8_t> &resi
   }
 }
 
-void copy(const Crop &crop, std::vector<uint8_t> &resized) {
-  const size_t row_size = size_t{kChannels} * static_cast<size_t>(crop.width);
-  for (int y = 0; y < crop.height; ++y) {
-    std::copy_n(crop.row(y), row_size, resized.data() + static_cast<size_t>(y) * row_size);
-  }
-}
-
 }  // namespace
 
 std::vector<uint8_t> crop_and_resize(const Picture &picture, const ImageSpec &spec) {
   const Crop crop = centred_crop(picture, spec);
   std::vector<uint8_t> resized(size_t{kChannels} * static_cast<size_t>(spec.width) *
                                static_cast<size_t>(spec.height));
-  if (crop.height == spec.height && crop.width == spec.width) {
-    copy(crop, resized);
-  } else if (crop.height <= spec.height) {
+  if (crop.height <= spec.height) {
     enlarge(crop, spec, resized);
   } else if (crop.height % spec.height == 0 && crop.width % spec.width == 0) {
     shrink_by_whole_number(crop, crop.width / spec.width, crop.height / spec.height, spec, resized);
@@ -204,14 +195,14 @@ std::vector<float> normalise(const std::vector<uint8_t> &rgb, const ImageSpec &s
   return normal;
 }
 
-std::vector<uint8_t> to_pixels(const float *normal, const ImageSpec &spec) {
+std::vector<uint8_t> to_pixels(const std::vector<float> &normal, const ImageSpec &spec) {
   const size_t plane = static_cast<size_t>(spec.width) * static_cast<size_t>(spec.height);
   std::vector<uint8_t> rgb(plane * kChannels);
   for (size_t c = 0; c < kChannels; ++c) {
     const float mean = static_cast<float>(spec.mean[c]), std = static_cast<float>(spec.std[c]);
     for (size_t i = 0; i < plane; ++i) {
       const float unit = normal[c * plane + i] * std + mean;
-      rgb[i * kChannels + c] = unit > 0 ? to_byte(std::min(unit, 1.0f) * 255.0f) : uint8_t{0};
+      rgb[i * kChannels + c] = to_byte(unit * 255.0f);
     }
   }
   return rgb;

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "errors.h"
 #include "yyjson.h"
 
 namespace echoes {
@@ -25,6 +26,12 @@ class JsonDocument {
 // "" for what is no string.
 inline std::string_view text_of(yyjson_val *value) {
   return {yyjson_get_str(value), yyjson_get_len(value)};
+}
+
+// Throws ManifestError that a key breaks a rule of the file's.
+template <typename... Parts>
+[[noreturn]] void refuse_key(const Parts &...parts) {
+  throw ManifestError(sentence("manifest key ", parts...));
 }
 
 // A value as JSON, cut to fit a sentence.

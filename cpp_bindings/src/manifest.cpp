@@ -33,36 +33,30 @@ ImageSpec image_of(yyjson_val *part) {
   return image;
 }
 
-void check_mel(const MelSpec &mel) {
-  if (mel.hop_length > mel.win_length || mel.win_length > mel.n_fft) {
-    throw ManifestError(sentence("manifest key mel must have hop_length <= win_length <= n_fft, ",
-                                 "got ", mel.hop_length, ", ", mel.win_length, ", ", mel.n_fft));
-  }
-  if (mel.n_fft % mel.hop_length != 0) {
-    throw ManifestError(sentence("manifest key mel must have an n_fft that is a multiple of ",
-                                 "hop_length, got ", mel.n_fft, ", ", mel.hop_length));
-  }
-  const double nyquist = mel.sample_rate / 2.0;
-  if (!(mel.f_min < mel.f_max && mel.f_max <= nyquist)) {
-    throw ManifestError(sentence("manifest key mel must have f_min < f_max <= ", nyquist,
-                                 " Hz, half the sample rate, got ", mel.f_min, ", ", mel.f_max));
-  }
-}
-
 MelSpec mel_of(yyjson_val *part, const Grid &audio) {
   MelSpec mel;
   mel.sample_rate = whole(part, "sample_rate");
-  mel.n_fft = whole(part, "n_fft");
-  mel.win_length = whole(part, "win_length");
   mel.hop_length = whole(part, "hop_length");
   mel.n_mels = whole(part, "n_mels");
   mel.n_frames = whole(part, "n_frames");
-  mel.f_min = number(part, "f_min");
-  mel.f_max = number(part, "f_max");
-  check_mel(mel);
+  const int n_fft = whole(part, "n_fft"), win_length = whole(part, "win_length");
+  if (mel.hop_length > win_length || win_length > n_fft) {
+    refuse_key("mel must have hop_length <= win_length <= n_fft, got ", mel.hop_length, ", ",
+               win_length, ", ", n_fft);
+  }
+  if (n_fft % mel.hop_length != 0) {
+    refuse_key("mel must have an n_fft that is a multiple of hop_length, got ", n_fft, ", ",
+               mel.hop_length);
+  }
+  const double f_min = number(part, "f_min"), f_max = number(part, "f_max");
+  const double nyquist = mel.sample_rate / 2.0;
+  if (!(f_min < f_max && f_max <= nyquist)) {
+    refuse_key("mel must have f_min < f_max <= ", nyquist, " Hz, half the sample rate, got ", f_min,
+               ", ", f_max);
+  }
   if (mel.n_frames % audio.width != 0) {
-    throw ManifestError(sentence("manifest key mel.n_frames must be a multiple of ",
-                                 "tokens.audio.width, ", audio.width, ", got ", mel.n_frames));
+    refuse_key("mel.n_frames must be a multiple of tokens.audio.width, ", audio.width, ", got ",
+               mel.n_frames);
   }
   return mel;
 }
@@ -80,9 +74,8 @@ Grid grid_of(yyjson_val *tokens, const char *medium) {
   }
   // The schema allows no repeats.
   if (!is_inside || grid.order.size() != static_cast<size_t>(grid.n_tokens())) {
-    throw ManifestError(sentence("manifest key tokens.", medium, " must have an order that holds ",
-                                 "each of the grid's ", grid.n_tokens(), " positions once, got ",
-                                 shown(yyjson_obj_get(part, "order"))));
+    refuse_key("tokens.", medium, " must have an order that holds each of the grid's ",
+               grid.n_tokens(), " positions once, got ", shown(yyjson_obj_get(part, "order")));
   }
   return grid;
 }
@@ -99,14 +92,13 @@ Sampling sampling_of(yyjson_val *part) {
   sampling.guidance_start = interval[0];
   sampling.guidance_stop = interval[1];
   if (interval[0] > interval[1]) {
-    throw ManifestError(
-        sentence("manifest key sampling.guidance_interval must be two rising numbers, got ",
-                 shown(yyjson_obj_get(part, "guidance_interval"))));
+    refuse_key("sampling.guidance_interval must be two rising numbers, got ",
+               shown(yyjson_obj_get(part, "guidance_interval")));
   }
   sampling.is_folded = yyjson_equals_str(yyjson_obj_get(part, "guidance"), "folded");
   if (sampling.is_folded && sampling.guidance_scale != 1) {
-    throw ManifestError(sentence("manifest key sampling.guidance_scale must be 1 where guidance ",
-                                 "is folded in, got ", sampling.guidance_scale));
+    refuse_key("sampling.guidance_scale must be 1 where guidance is folded in, got ",
+               sampling.guidance_scale);
   }
   return sampling;
 }
@@ -133,9 +125,9 @@ std::map<std::string, GraphEntry> graphs_of(yyjson_val *part) {
   const auto check = [&](std::string_view graph, const DataFile &file) {
     const DataFile &first = known.emplace(file.file, file).first->second;
     if (first.sha256 == file.sha256 && first.size_bytes == file.size_bytes) return;
-    throw ManifestError(sentence("manifest key graphs.", graph, " must give file ", file.file,
-                                 " the sha256 and size_bytes that another graph gives it, got ",
-                                 file.sha256, ", ", file.size_bytes));
+    refuse_key("graphs.", graph, " must give file ", file.file,
+               " the sha256 and size_bytes that another graph gives it, got ", file.sha256, ", ",
+               file.size_bytes);
   };
   size_t index, count;
   yyjson_val *name, *value;

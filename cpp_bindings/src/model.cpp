@@ -9,11 +9,6 @@
 namespace echoes {
 namespace {
 
-bool all_finite(const Output &output) {
-  return std::all_of(output.data<float>(), output.data<float>() + output.size(),
-                     [](float value) { return std::isfinite(value); });
-}
-
 // Scaled, never clipped, and raised to an RMS of -40 dBFS as far as the peak allows.
 Samples levelled(Samples samples) {
   constexpr double kQuietestRms = 0.01;
@@ -29,12 +24,6 @@ Samples levelled(Samples samples) {
                                1.0 / std::max(peak, kSmallest));
   for (float &sample : samples) sample = static_cast<float>(sample * gain);
   return samples;
-}
-
-BundleError not_numbers(const char *graph, const std::string &bundle) {
-  return BundleError(sentence("the ", graph, " of bundle ", bundle,
-                              " gave values that are not numbers; get the bundle again or use ",
-                              "device cpu"));
 }
 
 // Behind a graph's name: the same graph, computing in float16.
@@ -55,8 +44,7 @@ const Session &Model::session(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<const Session> &session = sessions_[graph];
   if (session == nullptr) {
-    session =
-        std::make_unique<const Session>(device_, variant(graph), graph_spec(manifest(), graph));
+    session = std::make_unique<const Session>(device_, variant(graph));
   }
   return *session;
 }
@@ -65,7 +53,7 @@ BoundStep &Model::bound_step(const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
   std::unique_ptr<BoundStep> &step = bound_[graph];
   if (step == nullptr) {
-    step = std::make_unique<BoundStep>(device_, variant(graph), graph_spec(manifest(), graph));
+    step = std::make_unique<BoundStep>(device_, variant(graph));
   }
   return *step;
 }
@@ -90,44 +78,44 @@ Codes Model::checked_codes(Codes codes, const Grid &grid, const std::string &gra
   return codes;
 }
 
-void Model::check_output(const Output &output, size_t size, const char *graph) const {
-  if (output.size() != size) {
-    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " gave ",
-                               output.size(), " values, the manifest says ", size,
-                               "; get the bundle again"));
+std::vector<float> Model::floats(const char *graph, const std::vector<Input> &inputs,
+                                 const char *output, int64_t size) {
+  std::vector<float> values = session(graph).run(inputs, output).values<float>();
+  const bool are_finite = std::all_of(values.begin(), values.end(),
+                                      [](float value) { return std::isfinite(value); });
+  if (values.size() != static_cast<size_t>(size) || !are_finite) {
+    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " must give ", size,
+                               " finite numbers, got ", values.size(),
+                               are_finite ? "" : " of which some are not finite",
+                               "; get the bundle again or use device cpu"));
   }
+  return values;
 }
 
 Codes Model::encode_image(const Picture &picture) {
   const ImageSpec &spec = manifest().image;
   const std::vector<float> pixels = normalise(crop_and_resize(picture, spec), spec);
   const Output codes =
-      session("image_encoder").run({{"image", pixels, {1, 3, spec.height, spec.width}}});
+      session("image_encoder").run({{"image", pixels, {1, 3, spec.height, spec.width}}}, "codes");
   return checked_codes(codes.values<int32_t>(), manifest().grids.image, "image_encoder");
 }
 
 float Model::confidence(const Codes &image) {
   if (!manifest().has_graph("confidence")) return std::numeric_limits<float>::quiet_NaN();
-  const Output found =
-      session("confidence").run({{"codes", image, {1, static_cast<int64_t>(image.size())}}});
-  check_output(found, 1, "confidence");
-  if (!all_finite(found)) throw not_numbers("confidence", manifest().name);
-  return *found.data<float>();
+  return floats("confidence", {{"codes", image}}, "confidence", 1)[0];
 }
 
 Mel Model::clip_mel(const Sound &sound) {
   const MelSpec &spec = manifest().mel;
   Samples clip(static_cast<size_t>(spec.n_samples()), 0.0f);
   std::copy_n(sound.samples, std::min(sound.size, clip.size()), clip.begin());
-  const Output mel = session("log_mel").run({{"samples", clip, {1, spec.n_samples()}}});
-  check_output(mel, static_cast<size_t>(spec.n_mels) * static_cast<size_t>(spec.n_frames),
-               "log_mel");
-  return {mel.values<float>(), spec.n_frames};
+  return floats("log_mel", {{"samples", clip}}, "mel", int64_t{spec.n_mels} * spec.n_frames);
 }
 
 Codes Model::encode_mel(const Mel &mel) {
+  const MelSpec &spec = manifest().mel;
   const Output codes =
-      session("mel_encoder").run({{"mel", mel.values, {1, manifest().mel.n_mels, mel.frames}}});
+      session("mel_encoder").run({{"mel", mel, {1, spec.n_mels, spec.n_frames}}}, "codes");
   return checked_codes(codes.values<int32_t>(), manifest().grids.audio, "mel_encoder");
 }
 
@@ -154,7 +142,7 @@ Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *cont
       context == nullptr
           ? decoder.no_rows_of("context")
           : session(sentence("context_", name_of(other(target))))
-                .run({{"codes", *context, {1, static_cast<int64_t>(context->size())}}});
+                .run({{"codes", *context}}, "context");
   return checked_codes(is_at_once ? decode_at_once(decoder, tokens, seen, plan, drawn)
                        : is_cpu   ? decode_by_steps(decoder, tokens, seen, plan, drawn, on_step)
                                   : bound->decode(tokens, seen, plan, drawn, on_step),
@@ -163,17 +151,14 @@ Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *cont
 
 std::vector<uint8_t> Model::decode_image(const Codes &codes) {
   const ImageSpec &spec = manifest().image;
-  const Output normal =
-      session("image_decoder").run({{"codes", codes, {1, static_cast<int64_t>(codes.size())}}});
-  check_output(normal, size_t{3} * static_cast<size_t>(spec.height * spec.width), "image_decoder");
-  if (!all_finite(normal)) throw not_numbers("image_decoder", manifest().name);
-  return to_pixels(normal.data<float>(), spec);
+  const int64_t size = int64_t{3} * spec.height * spec.width;
+  return to_pixels(floats("image_decoder", {{"codes", codes}}, "image", size), spec);
 }
 
 Mel Model::decode_mel(const Codes &codes, const Noise &noise) {
   const MelSpec &spec = manifest().mel;
   const Session &graph = session("mel_decoder");
-  std::vector<Input> inputs{{"codes", codes, {1, static_cast<int64_t>(codes.size())}}};
+  std::vector<Input> inputs{{"codes", codes}};
   std::vector<float> texture;
   if (graph.takes("noise")) {
     const std::vector<int64_t> dims = graph.shape_of("noise", 1);
@@ -182,20 +167,14 @@ Mel Model::decode_mel(const Codes &codes, const Noise &noise) {
     texture = uniforms(noise.seed, kMelStream + noise.window, count);
     inputs.emplace_back("noise", texture, dims);
   }
-  const Output mel = graph.run(inputs);
-  check_output(mel, static_cast<size_t>(spec.n_mels) * static_cast<size_t>(spec.n_frames),
-               "mel_decoder");
-  return {mel.values<float>(), spec.n_frames};
+  return floats("mel_decoder", inputs, "mel", int64_t{spec.n_mels} * spec.n_frames);
 }
 
 Samples Model::vocode(const Mel &mel) {
   const MelSpec &spec = manifest().mel;
-  const Output waveform =
-      session("vocoder").run({{"mel", mel.values, {1, spec.n_mels, mel.frames}}});
-  check_output(waveform, static_cast<size_t>(mel.frames) * static_cast<size_t>(spec.hop_length),
-               "vocoder");
-  if (!all_finite(waveform)) throw not_numbers("vocoder", manifest().name);
-  return waveform.values<float>();
+  const auto frames = static_cast<int64_t>(mel.size()) / spec.n_mels;
+  return floats("vocoder", {{"mel", mel, {1, spec.n_mels, frames}}}, "waveform",
+                frames * spec.hop_length);
 }
 
 Samples Model::decode_audio(const Codes &codes, const Noise &noise) {

@@ -17,11 +17,8 @@ namespace echoes {
 
 using Samples = std::vector<float>;
 
-// (n_mels, frames) in [-1, 1].
-struct Mel {
-  std::vector<float> values;
-  int frames = 0;
-};
+// (n_mels, frames) in [-1, 1], row by row.
+using Mel = std::vector<float>;
 
 // Mono at the model's rate; not owned.
 struct Sound {
@@ -71,7 +68,9 @@ class Model {
   BoundStep &bound_step(const std::string &graph);
   std::filesystem::path variant(const std::string &graph) const;
   Codes checked_codes(Codes codes, const Grid &grid, const std::string &graph) const;
-  void check_output(const Output &output, size_t size, const char *graph) const;
+  // What a graph gives, of which there must be so many. Throws BundleError.
+  std::vector<float> floats(const char *graph, const std::vector<Input> &inputs,
+                            const char *output, int64_t size);
 
   Bundle bundle_;
   Device device_;

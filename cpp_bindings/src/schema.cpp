@@ -60,9 +60,8 @@ bool is_long_text(Text text) {
 }
 
 bool is_sha256(Text text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) {
-           return is_digit(c) || (c >= 'a' && c <= 'f');
-         });
+  return text.size() == 64 &&
+         is_of(text, 64, [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f'); });
 }
 
 // A path inside the bundle's folder, of letters that mean the same on every file system.
@@ -185,7 +184,7 @@ void check_object(yyjson_val *value, yyjson_val *rule, const std::string &key) {
   yyjson_val *name, *part;
   yyjson_arr_foreach(yyjson_obj_get(rule, "required"), index, count, name) {
     if (yyjson_obj_getn(value, yyjson_get_str(name), yyjson_get_len(name)) == nullptr) {
-      throw ManifestError(sentence("manifest key ", path(key, text_of(name)), " is missing"));
+      refuse_key(path(key, text_of(name)), " is missing");
     }
   }
   if (yyjson_val *rule_of_all = yyjson_obj_get(rule, "additionalProperties")) {

@@ -5,44 +5,6 @@
 #include "errors.h"
 
 namespace echoes {
-namespace {
-
-std::string type_name(ONNXTensorElementDataType type) {
-  switch (type) {
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
-      return "float32";
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
-      return "float16";
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32:
-      return "int32";
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
-      return "int64";
-    default:
-      return sentence("of type ", static_cast<int>(type));
-  }
-}
-
-// Such as "float32 (free, 16, 32)".
-std::string described(const TensorSpec &tensor) {
-  std::string dims;
-  for (const int64_t dim : tensor.shape) {
-    dims += (dims.empty() ? "" : ", ") + (dim < 0 ? "free" : sentence(dim));
-  }
-  return type_name(tensor.type) + " (" + dims + ")";
-}
-
-bool fits(const TensorSpec &tensor, const TensorSpec &spec) {
-  const bool is_type = spec.type == ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED ||
-                       tensor.type == spec.type;
-  const bool is_shape = spec.shape.empty() ||
-                        std::equal(tensor.shape.begin(), tensor.shape.end(), spec.shape.begin(),
-                                   spec.shape.end(), [](int64_t dim, int64_t wanted) {
-                                     return dim < 0 || wanted < 0 || dim == wanted;
-                                   });
-  return is_type && is_shape;
-}
-
-}  // namespace
 
 size_t Output::size() const {
   size_t size = 1;
@@ -63,80 +25,68 @@ size_t Output::num_bytes() const {
   }
 }
 
-Session::Session(const Device &device, std::string name)
+Session::Session(const Device &device, const std::filesystem::path &path, const SessionDials &dials)
+    : Session(device, path, dials, [&](const OrtSessionOptions *options, OrtSession **made) {
+        const OrtLibrary &library = *device.library;
+        return library.api().CreateSession(library.environment(), path.c_str(), options, made);
+      }) {}
+
+Session::Session(const Device &device, const char *name, const std::vector<uint8_t> &graph,
+                 const SessionDials &dials)
+    : Session(device, name, dials, [&](const OrtSessionOptions *options, OrtSession **made) {
+        const OrtLibrary &library = *device.library;
+        return library.api().CreateSessionFromArray(library.environment(), graph.data(),
+                                                    graph.size(), options, made);
+      }) {}
+
+Session::Session(const Device &device, const std::filesystem::path &place,
+                 const SessionDials &dials, const Create &create)
     : library_(device.library),
       api_(library_->api()),
       session_(nullptr, api_.ReleaseSession),
       memory_(nullptr, api_.ReleaseMemoryInfo),
       device_memory_(nullptr, api_.ReleaseMemoryInfo),
       allocator_(nullptr, api_.ReleaseAllocator),
-      name_(std::move(name)),
+      name_(place.filename().u8string()),
       device_(device.name) {
   OrtMemoryInfo *memory = nullptr;
   check(api_.CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
+  const Owned<OrtSessionOptions> options = session_options(device, dials);
+  OrtSession *session = nullptr;
+  library_->check(create(options.get(), &session), sentence("ONNX Runtime ", library_->version(),
+                                                            " cannot load ", place.u8string()));
+  session_.reset(session);
+  size_t count = 0;
+  check(api_.SessionGetInputCount(session, &count));
+  for (size_t i = 0; i < count; ++i) inputs_.push_back(input_at(i));
   const int index = device_index(device.name, "cuda");
   if (index < 0) return;
   check(api_.CreateMemoryInfo("Cuda", OrtDeviceAllocator, index, OrtMemTypeDefault, &memory));
   device_memory_.reset(memory);
+  OrtAllocator *allocator = nullptr;
+  check(api_.CreateAllocator(session, memory, &allocator));
+  allocator_.reset(allocator);
   worker_ = std::make_unique<Worker>();
 }
 
-Session::Session(const Device &device, const std::filesystem::path &path, const GraphSpec &spec,
-                 const SessionDials &dials)
-    : Session(device, path.filename().u8string()) {
-  open(device, path.u8string(), spec, dials,
-       [&](const OrtSessionOptions *options, OrtSession **made) {
-         return api_.CreateSession(library_->environment(), path.c_str(), options, made);
-       });
+Output Session::run(const std::vector<Input> &inputs, const char *output) const {
+  OrtValue *value = nullptr;
+  compute(inputs, nullptr, output, &value);
+  return output_of(value);
 }
 
-Session::Session(const Device &device, const char *name, const std::vector<uint8_t> &graph,
-                 const GraphSpec &spec, const SessionDials &dials)
-    : Session(device, name) {
-  open(device, name, spec, dials, [&](const OrtSessionOptions *options, OrtSession **made) {
-    return api_.CreateSessionFromArray(library_->environment(), graph.data(), graph.size(), options,
-                                       made);
-  });
-}
-
-void Session::open(const Device &device, const std::string &place, const GraphSpec &spec,
-                   const SessionDials &dials, const Create &create) {
-  const Owned<OrtSessionOptions> options = session_options(device, dials);
-  OrtSession *session = nullptr;
-  library_->check(create(options.get(), &session),
-                  sentence("ONNX Runtime ", library_->version(), " cannot load ", place));
-  session_.reset(session);
-  output_name_ = spec.output.name;
-  inputs_ = tensors(api_.SessionGetInputCount, api_.SessionGetInputName,
-                    api_.SessionGetInputTypeInfo);
-  check_tensors("input", inputs_, spec.inputs);
-  check_tensors("output",
-                tensors(api_.SessionGetOutputCount, api_.SessionGetOutputName,
-                        api_.SessionGetOutputTypeInfo),
-                {spec.output});
-  if (worker_ == nullptr) return;
-  OrtAllocator *allocator = nullptr;
-  check(api_.CreateAllocator(session, device_memory_.get(), &allocator));
-  allocator_.reset(allocator);
-}
-
-Output Session::run(const std::vector<Input> &inputs) const {
-  OrtValue *output = nullptr;
-  compute(inputs, nullptr, &output);
-  return output_of(output);
-}
-
-void Session::run_into(const std::vector<Input> &inputs, OrtValue *output, int number) const {
+void Session::run_into(const std::vector<Input> &inputs, const char *output, OrtValue *value,
+                       int number) const {
   OrtRunOptions *made = nullptr;
   check(api_.CreateRunOptions(&made));
   const Owned<OrtRunOptions> options(made, api_.ReleaseRunOptions);
   check(api_.AddRunConfigEntry(made, "gpu_graph_id", std::to_string(number).c_str()));
-  compute(inputs, made, &output);
+  compute(inputs, made, output, &value);
 }
 
 void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *options,
-                      OrtValue **output) const {
+                      const char *output, OrtValue **value) const {
   std::vector<Owned<OrtValue>> made;
   std::vector<const char *> names;
   std::vector<const OrtValue *> values;
@@ -147,10 +97,17 @@ void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *opt
     }
     values.push_back(input.value != nullptr ? input.value : made.back().get());
   }
-  const char *output_name = output_name_.c_str();
   const auto run = [&] {
-    check(api_.Run(session_.get(), options, names.data(), values.data(), values.size(),
-                   &output_name, 1, output));
+    OrtStatus *const status = api_.Run(session_.get(), options, names.data(), values.data(),
+                                       values.size(), &output, 1, value);
+    // Names, types and shapes are the graph's to say, and the manifest's to follow.
+    const bool is_other = status != nullptr && api_.GetErrorCode(status) == ORT_INVALID_ARGUMENT;
+    try {
+      check(status);
+    } catch (const BackendError &error) {
+      if (!is_other) throw;
+      throw BundleError(sentence(error.what(), "; get the bundle again"));
+    }
   };
   worker_ != nullptr ? worker_->run(run) : run();
 }
@@ -177,8 +134,7 @@ std::vector<int64_t> Session::shape_of(const std::string &input, int64_t rows) c
   const auto is_free = [](int64_t dim) { return dim < 1; };
   if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), is_free)) {
     throw BundleError(sentence("input ", input, " of ", name_, " must have a static shape behind ",
-                               "its first dimension, got ", described(spec),
-                               "; get the bundle again"));
+                               "its first dimension; get the bundle again"));
   }
   shape[0] = rows;
   return shape;
@@ -226,62 +182,29 @@ Output Session::output_of(OrtValue *value) const {
   check(api_.GetTensorElementType(info.get(), &type));
   void *data = nullptr;
   check(api_.GetTensorMutableData(value, &data));
-  return Output(owner, data, type, std::move(shape));
+  return Output(name_, owner, data, type, std::move(shape));
 }
 
-std::vector<TensorSpec> Session::tensors(Count count_of, Name name_of, TypeInfo type_of) const {
-  size_t count = 0;
-  check(count_of(session_.get(), &count));
+TensorSpec Session::input_at(size_t index) const {
   OrtAllocator *allocator = nullptr;
   check(api_.GetAllocatorWithDefaultOptions(&allocator));
-  std::vector<TensorSpec> tensors;
-  for (size_t i = 0; i < count; ++i) {
-    char *text = nullptr;
-    check(name_of(session_.get(), i, allocator, &text));
-    tensors.emplace_back().name = text;
-    check(api_.AllocatorFree(allocator, text));
-    OrtTypeInfo *made = nullptr;
-    check(type_of(session_.get(), i, &made));
-    const Owned<OrtTypeInfo> type(made, api_.ReleaseTypeInfo);
-    const OrtTensorTypeAndShapeInfo *info = nullptr;
-    check(api_.CastTypeInfoToTensorInfo(type.get(), &info));
-    if (info == nullptr) continue;  // no tensor: of no type that is wanted
-    TensorSpec &tensor = tensors.back();
-    check(api_.GetTensorElementType(info, &tensor.type));
-    size_t rank = 0;
-    check(api_.GetDimensionsCount(info, &rank));
-    tensor.shape.resize(rank);
-    check(api_.GetDimensions(info, tensor.shape.data(), rank));
-  }
-  return tensors;
-}
-
-void Session::check_tensors(const char *kind, const std::vector<TensorSpec> &tensors,
-                            const std::vector<TensorSpec> &specs) const {
-  for (const TensorSpec &tensor : tensors) {
-    const bool is_known =
-        std::any_of(specs.begin(), specs.end(),
-                    [&](const TensorSpec &spec) { return spec.name == tensor.name; });
-    if (!is_known) {
-      throw BundleError(sentence(name_, " has the ", kind, " ", tensor.name,
-                                 ", which this version of echoes-rt does not know; get the bundle ",
-                                 "again or update the library"));
-    }
-  }
-  for (const TensorSpec &spec : specs) {
-    const auto found = std::find_if(tensors.begin(), tensors.end(), [&](const TensorSpec &tensor) {
-      return tensor.name == spec.name;
-    });
-    if (found == tensors.end()) {
-      if (spec.is_optional) continue;
-      throw BundleError(
-          sentence(name_, " has no ", kind, " ", spec.name, "; get the bundle again"));
-    }
-    if (fits(*found, spec)) continue;
-    throw BundleError(sentence(kind, " ", spec.name, " of ", name_, " must be ",
-                               described(spec), " by the manifest's sizes, got ",
-                               described(*found), "; get the bundle again"));
-  }
+  char *text = nullptr;
+  check(api_.SessionGetInputName(session_.get(), index, allocator, &text));
+  TensorSpec input;
+  input.name = text;
+  check(api_.AllocatorFree(allocator, text));
+  OrtTypeInfo *made = nullptr;
+  check(api_.SessionGetInputTypeInfo(session_.get(), index, &made));
+  const Owned<OrtTypeInfo> type(made, api_.ReleaseTypeInfo);
+  const OrtTensorTypeAndShapeInfo *info = nullptr;
+  check(api_.CastTypeInfoToTensorInfo(type.get(), &info));
+  if (info == nullptr) return input;  // no tensor: it takes nothing that we have
+  check(api_.GetTensorElementType(info, &input.type));
+  size_t rank = 0;
+  check(api_.GetDimensionsCount(info, &rank));
+  input.shape.resize(rank);
+  check(api_.GetDimensions(info, input.shape.data(), rank));
+  return input;
 }
 
 }  // namespace echoes

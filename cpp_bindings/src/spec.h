@@ -30,18 +30,14 @@ std::vector<uint8_t> crop_and_resize(const Picture &picture, const ImageSpec &sp
 // (H, W, 3) bytes to (3, H, W) floats: (x / 255 - mean) / std.
 std::vector<float> normalise(const std::vector<uint8_t> &rgb, const ImageSpec &spec);
 
-// The inverse: (3, H, W) floats to (H, W, 3) bytes. NaN becomes 0.
-std::vector<uint8_t> to_pixels(const float *normal, const ImageSpec &spec);
+// The inverse: (3, H, W) floats to (H, W, 3) bytes.
+std::vector<uint8_t> to_pixels(const std::vector<float> &normal, const ImageSpec &spec);
 
 struct MelSpec {
   int sample_rate = 0;
-  int n_fft = 0;
-  int win_length = 0;
   int hop_length = 0;
   int n_mels = 0;
   int n_frames = 0;  // a multiple of the audio grid's width
-  double f_min = 0;
-  double f_max = 0;
 
   int64_t n_samples() const { return int64_t{n_frames} * hop_length; }
 };

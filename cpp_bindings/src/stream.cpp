@@ -23,50 +23,18 @@ float limited(float sample) {
   return std::copysign(kKnee + (1 - kKnee) * std::tanh((size - kKnee) / (1 - kKnee)), sample);
 }
 
-// Frames [from, to) of a log-mel.
-Mel frames_of(const Mel &mel, int from, int to) {
-  Mel part;
-  part.frames = to - from;
-  for (auto row = mel.values.begin(); row != mel.values.end(); row += mel.frames) {
-    part.values.insert(part.values.end(), row + from, row + to);
-  }
-  return part;
-}
-
-Mel joined(const Mel &first, const Mel &second) {
-  if (first.frames == 0) return second;
-  if (second.frames == 0) return first;  // the first window of two columns after a past of one
-  Mel mel;
-  mel.frames = first.frames + second.frames;
-  auto left = first.values.begin();
-  for (auto right = second.values.begin(); right != second.values.end();
-       right += second.frames, left += first.frames) {
-    mel.values.insert(mel.values.end(), left, left + first.frames);
-    mel.values.insert(mel.values.end(), right, right + second.frames);
-  }
-  return mel;
-}
-
-// Goes over from `tail` to the first frames of `mel`.
-void blend(const Mel &tail, Mel &mel) {
-  for (size_t row = 0; row * static_cast<size_t>(mel.frames) < mel.values.size(); ++row) {
-    for (int t = 0; t < tail.frames; ++t) {
-      const float rising = static_cast<float>(t + 1) / static_cast<float>(tail.frames + 1);
-      float &value = mel.values[row * static_cast<size_t>(mel.frames) + static_cast<size_t>(t)];
-      const float before =
-          tail.values[row * static_cast<size_t>(tail.frames) + static_cast<size_t>(t)];
-      value = before * (1 - rising) + value * rising;
+// Goes over from `tail` to the first columns of `next`, both of as many rows.
+void blend(const std::vector<float> &tail, float *next, size_t next_size, int rows) {
+  const size_t width = next_size / static_cast<size_t>(rows);
+  const size_t tail_width = tail.size() / static_cast<size_t>(rows);
+  const size_t shared = std::min(width, tail_width);
+  for (size_t row = 0; row < static_cast<size_t>(rows); ++row) {
+    for (size_t t = 0; t < shared; ++t) {
+      const float rising = static_cast<float>(t + 1) / static_cast<float>(shared + 1);
+      float &value = next[row * width + t];
+      value = tail[row * tail_width + t] * (1 - rising) + value * rising;
     }
   }
-}
-
-// Columns [from, to) of a grid of codes with `width` columns.
-Codes columns_of(const Codes &codes, int width, int from, int to) {
-  Codes part;
-  for (auto row = codes.begin(); row != codes.end(); row += width) {
-    part.insert(part.end(), row + from, row + to);
-  }
-  return part;
 }
 
 // By how many columns the windows follow one another. Of each but the last window a ninth at its
@@ -78,38 +46,39 @@ int fresh_columns(int n_columns) {
 // Turns log-mels into samples as soon as the frames after them are known, and gives those out.
 class Vocoded {
  public:
-  Vocoded(const Call &call, int64_t n_samples, const std::optional<Past> &past,
-          const OnSamples &on_samples)
-      : call_(call), left_(n_samples), on_samples_(on_samples) {
-    if (!past) return;
-    const int context = std::min(past->mel.frames, kContextFrames);
-    buffer_ = frames_of(past->mel, past->mel.frames - context, past->mel.frames);
-    n_before_ = context;
+  Vocoded(const Call &call, int64_t n_samples, const Mel &heard, const OnSamples &on_samples)
+      : call_(call),
+        n_mels_(call.manifest().mel.n_mels),
+        left_(n_samples),
+        on_samples_(on_samples),
+        n_before_(std::min(frames_of(heard), kContextFrames)) {
+    buffer_ = columns_of(heard, n_mels_, frames_of(heard) - n_before_, frames_of(heard));
   }
 
   void add(const Mel &mel) {
-    buffer_ = joined(buffer_, mel);
-    const int end = buffer_.frames - kContextFrames;
+    buffer_ = side_by_side(buffer_, mel, n_mels_);
+    const int end = frames_of(buffer_) - kContextFrames;
     if (end <= n_before_) return;
     give_out(end);
     const int start = std::max(0, end - kContextFrames);
-    buffer_ = frames_of(buffer_, start, buffer_.frames);
+    buffer_ = columns_of(buffer_, n_mels_, start, frames_of(buffer_));
     n_before_ = end - start;
   }
 
-  void finish() { give_out(buffer_.frames); }
+  void finish() { give_out(frames_of(buffer_)); }
 
  private:
+  int frames_of(const Mel &mel) const { return static_cast<int>(mel.size()) / n_mels_; }
+
   void give_out(int end) {
     Samples samples = call_.model.vocode(buffer_);
     const int hop = call_.manifest().mel.hop_length;
-    const auto from = static_cast<size_t>(n_before_) * static_cast<size_t>(hop);
-    go_over(samples, from);
-    const size_t seam = static_cast<size_t>(end) * static_cast<size_t>(hop);
-    const size_t after = std::min(seam + size_t{kSeamFrames} * static_cast<size_t>(hop),
-                                  samples.size());
-    tail_.assign(samples.begin() + static_cast<ptrdiff_t>(seam),
-                 samples.begin() + static_cast<ptrdiff_t>(after));
+    const size_t from = static_cast<size_t>(n_before_) * static_cast<size_t>(hop);
+    blend(tail_, samples.data() + from, samples.size() - from, 1);
+    const int64_t seam = int64_t{end} * hop;
+    const int64_t after =
+        std::min(seam + int64_t{kSeamFrames} * hop, static_cast<int64_t>(samples.size()));
+    tail_.assign(samples.begin() + seam, samples.begin() + after);
     const int64_t size = std::min(int64_t{end - n_before_} * hop, left_);
     if (size <= 0) return;
     std::transform(samples.begin(), samples.end(), samples.begin(), limited);
@@ -119,21 +88,13 @@ class Vocoded {
     }
   }
 
-  // Goes over from the chunk before to the samples from `from` on.
-  void go_over(Samples &samples, size_t from) const {
-    const size_t n = std::min(tail_.size(), samples.size() - from);
-    for (size_t i = 0; i < n; ++i) {
-      const float rising = static_cast<float>(i + 1) / static_cast<float>(n + 1);
-      samples[from + i] = tail_[i] * (1 - rising) + samples[from + i] * rising;
-    }
-  }
-
   const Call &call_;
+  const int n_mels_;
   int64_t left_;
   const OnSamples &on_samples_;
+  int n_before_;  // frames of the buffer that are there for context alone
   Mel buffer_;
   Samples tail_;  // what the chunk before has of the next one's samples
-  int n_before_ = 0;  // frames of the buffer that are there for context alone
 };
 
 }  // namespace
@@ -147,37 +108,34 @@ void check_continuable(const Manifest &manifest) {
   }
 }
 
-Codes stream(const Call &call, const Codes *image, int64_t n_samples,
-             const std::optional<Past> &past, const OnSamples &on_samples) {
+void stream(const Call &call, const Codes *image, int64_t n_samples, const Past &past,
+            const OnSamples &on_samples) {
   check_continuable(call.manifest());
+  const MelSpec &spec = call.manifest().mel;
   const Grid &grid = call.manifest().grids.audio;
-  const int frames_per_column = call.manifest().mel.n_frames / grid.width;
+  const int frames_per_column = spec.n_frames / grid.width;
   const int n_overlap = overlap_columns(grid.width);
   const int n_fresh = fresh_columns(grid.width);
-  Codes codes, known = past ? past->codes : Codes();
-  int n_known = past ? past->columns : 0;
-  Mel tail = past ? past->mel : Mel();
-  int64_t given = -tail.frames;  // frames of the stream that were given out
-  Vocoded vocoded(call, n_samples, past, on_samples);
+  Codes codes, known = past.codes;
+  Mel tail = past.mel;
+  // Frames of the stream that were given out.
+  int64_t given = -static_cast<int64_t>(tail.size()) / spec.n_mels;
+  Vocoded vocoded(call, n_samples, past.mel, on_samples);
   for (uint64_t window = 0;; ++window) {
-    Codes audio = call.unknown(Medium::kAudio);
-    for (int row = 0; n_known > 0 && row < grid.height; ++row) {
-      std::copy_n(known.begin() + row * n_known, n_known, audio.begin() + row * grid.width);
-    }
-    codes = call.decode(Medium::kAudio, audio, image, window);
+    const Codes unknown(static_cast<size_t>(grid.n_tokens()) - known.size(), grid.mask_token());
+    codes = call.decode(Medium::kAudio, side_by_side(known, unknown, grid.height), image, window);
     Mel mel = call.model.decode_mel(codes, {call.seed, window});
-    blend(tail, mel);
-    const bool is_last = (given + mel.frames) * call.manifest().mel.hop_length >= n_samples;
-    const int end = is_last ? mel.frames : n_fresh * frames_per_column;
-    vocoded.add(frames_of(mel, static_cast<int>(std::max<int64_t>(0, -given)), end));
+    blend(tail, mel.data(), mel.size(), spec.n_mels);
+    const bool is_last = (given + spec.n_frames) * spec.hop_length >= n_samples;
+    const int end = is_last ? spec.n_frames : n_fresh * frames_per_column;
+    vocoded.add(columns_of(mel, spec.n_mels, static_cast<int>(std::max<int64_t>(0, -given)), end));
     if (is_last) break;
     given += end;
-    known = columns_of(codes, grid.width, n_fresh, n_fresh + n_overlap);
-    n_known = n_overlap;
-    tail = frames_of(mel, end, end + n_overlap * frames_per_column);
+    known = columns_of(codes, grid.height, n_fresh, n_fresh + n_overlap);
+    tail = columns_of(mel, spec.n_mels, end, end + n_overlap * frames_per_column);
   }
   vocoded.finish();
-  return codes;
+  call.tell(Medium::kAudio, codes);
 }
 
 }  // namespace echoes

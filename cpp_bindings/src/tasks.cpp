@@ -1,5 +1,7 @@
 #include "tasks.h"
 
+#include <algorithm>
+
 #include "errors.h"
 
 namespace echoes {
@@ -8,59 +10,42 @@ namespace {
 // Chooses which codes stay; no window gets that far.
 constexpr uint64_t kVaryStream = UINT64_MAX;
 
-// Times that the picture and then the sound are drawn anew.
-constexpr int kRedraws = 2;
+}  // namespace
 
-Codes thinned(const Call &call, Medium medium, Codes codes, double keep) {
+Codes Call::unknown(Medium target) const {
+  const Grid &grid = manifest().grids.of(target);
+  return Codes(static_cast<size_t>(grid.n_tokens()), grid.mask_token());
+}
+
+Codes Call::decode(Medium target, const Codes &tokens, const Codes *context,
+                   uint64_t window) const {
+  return model.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
+}
+
+Codes Call::thinned(Medium medium, Codes codes, double keep) const {
   if (!(keep >= 0 && keep <= 1)) throw InputError(sentence("keep must be in [0, 1], got ", keep));
-  const std::vector<float> chances = uniforms(call.seed, kVaryStream, codes.size());
+  const std::vector<float> chances = uniforms(seed, kVaryStream, codes.size());
   for (size_t i = 0; i < codes.size(); ++i) {
-    if (chances[i] >= static_cast<float>(keep)) {
-      codes[i] = call.manifest().grids.of(medium).mask_token();
-    }
+    if (chances[i] >= static_cast<float>(keep)) codes[i] = manifest().grids.of(medium).mask_token();
   }
   return codes;
 }
 
-MadeSound sound_of(const Call &call, Codes codes) {
-  return {call.model.decode_audio(codes, {call.seed}), std::move(codes)};
+void Call::tell(Medium medium, const Codes &made) const {
+  int32_t *codes = medium == Medium::kImage ? image_codes : audio_codes;
+  if (codes != nullptr) std::copy(made.begin(), made.end(), codes);
 }
 
-MadePicture picture_of(const Call &call, Codes codes) {
-  return {call.model.decode_image(codes), std::move(codes)};
+void Call::put_sound(const Codes &codes, float *samples) const {
+  const Samples made = model.decode_audio(codes, {seed});
+  std::copy(made.begin(), made.end(), samples);
+  tell(Medium::kAudio, codes);
 }
 
-}  // namespace
-
-MadeSound image_to_audio(const Call &call, const Picture &picture) {
-  const Codes image = call.model.encode_image(picture);
-  return sound_of(call, call.decode(Medium::kAudio, call.unknown(Medium::kAudio), &image));
-}
-
-MadePicture audio_to_image(const Call &call, const Sound &sound) {
-  const Codes audio = call.model.encode_audio(sound);
-  return picture_of(call, call.decode(Medium::kImage, call.unknown(Medium::kImage), &audio));
-}
-
-MadeBoth cogenerate(const Call &call) {
-  Codes audio, image;
-  uint64_t window = 0;
-  for (int round = 0; round <= kRedraws; ++round) {
-    audio = call.decode(Medium::kAudio, call.unknown(Medium::kAudio),
-                        round == 0 ? nullptr : &image, window++);
-    image = call.decode(Medium::kImage, call.unknown(Medium::kImage), &audio, window++);
-  }
-  return {sound_of(call, std::move(audio)), picture_of(call, std::move(image))};
-}
-
-MadeSound vary_audio(const Call &call, const Sound &sound, double keep) {
-  const Codes kept = thinned(call, Medium::kAudio, call.model.encode_audio(sound), keep);
-  return sound_of(call, call.decode(Medium::kAudio, kept, nullptr));
-}
-
-MadePicture vary_image(const Call &call, const Picture &picture, double keep) {
-  const Codes kept = thinned(call, Medium::kImage, call.model.encode_image(picture), keep);
-  return picture_of(call, call.decode(Medium::kImage, kept, nullptr));
+void Call::put_picture(const Codes &codes, uint8_t *pixels) const {
+  const std::vector<uint8_t> made = model.decode_image(codes);
+  std::copy(made.begin(), made.end(), pixels);
+  tell(Medium::kImage, codes);
 }
 
 }  // namespace echoes

@@ -169,7 +169,7 @@ void test_pixels_survive() {
   std::vector<uint8_t> rgb;
   for (int i = 0; i < 4 * 6 * 3; ++i) rgb.push_back(static_cast<uint8_t>(i * 7));
   CHECK(crop_and_resize({rgb.data(), 6, 4}, spec) == rgb);
-  CHECK(to_pixels(normalise(rgb, spec).data(), spec) == rgb);
+  CHECK(to_pixels(normalise(rgb, spec), spec) == rgb);
 }
 
 // The sum of nine million white pixels is more than an int can hold.

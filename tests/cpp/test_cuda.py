@@ -142,8 +142,7 @@ def test_the_signature_of_a_half_is_that_of_the_graph(
     data = tiny_manifest()
     add_half(copy, data, graph, model.SerializeToString())
     (copy / "manifest.json").write_text(json.dumps(data))
-    said = rf"output {output} of {graph}_half\.onnx must be float32 .* got float16 "
-    with pytest.raises(NativeError, match=said) as caught:
+    with pytest.raises(NativeError, match=rf"{graph}_half\.onnx gave numbers of type ") as caught:
         sound_of(opened(copy, b"cuda"))
     assert caught.value.status == "bundle"
 

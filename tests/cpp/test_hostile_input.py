@@ -244,18 +244,17 @@ def test_graph_that_changed_after_it_was_verified(copy: Path, library: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("graph", "other", "said"),
+    ("graph", "other"),
     [
-        ("mel_decoder", "vocoder", r"vocoder\.onnx has the input mel, which"),
-        ("vocoder", "mel_encoder", r"mel_encoder\.onnx has the output codes, which"),
-        ("decode_audio", "decode_audio_step", r"positions of .* must be int32 \(free, free, "),
-        ("context_image", "context_audio", r"input codes of .* must be int32 \(free, 16\)"),
+        ("mel_decoder", "vocoder"),  # another input
+        ("vocoder", "mel_encoder"),  # another output
+        ("decode_audio", "decode_audio_step"),  # inputs of another rank
+        ("context_image", "context_audio"),  # of another size
     ],
 )
 def test_graph_with_another_signature(
     graph: str,
     other: str,
-    said: str,
     copy: Path,
     tiny_manifest: Fresh,
     library: Path,
@@ -268,7 +267,7 @@ def test_graph_with_another_signature(
     (copy / "manifest.json").write_text(json.dumps(data))
     native = Native(library, copy)
     options, _ = native.options()
-    with pytest.raises(NativeError, match=said) as caught:
+    with pytest.raises(NativeError, match=rf"{other}\.onnx failed on cpu: ") as caught:
         native.image_to_audio(np.zeros((9, 9, 3), np.uint8), options)
     assert caught.value.status == "bundle"
     native.close()

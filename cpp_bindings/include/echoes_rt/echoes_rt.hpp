@@ -86,13 +86,14 @@ class Call {
   std::exception_ptr thrown_;
 };
 
-// Asks for the size, then for the content.
-template <typename T, typename Ask>
-std::vector<T> filled(const Call &call, Ask &&ask) {
+// Asks a function for the size, then for the content: the last that it takes are a buffer and its
+// size.
+template <typename T, typename Function, typename... Arguments>
+std::vector<T> filled(const Call &call, Function function, Arguments... arguments) {
   size_t size = 0;
-  call.check(ask(nullptr, &size));
+  call.check(function(arguments..., nullptr, &size));
   std::vector<T> buffer(size);
-  call.check(ask(buffer.data(), &size));
+  call.check(function(arguments..., buffer.data(), &size));
   buffer.resize(size);
   return buffer;
 }
@@ -120,18 +121,13 @@ class Model {
   }
 
   Samples image_to_audio(const Picture &picture, const Options &options) {
-    detail::Call call(options);
-    return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_image_to_audio(get(), pixels_of(picture), picture.width, picture.height,
-                                   call.options(), samples, size);
-    });
+    return made<float>(options, echoes_image_to_audio, pixels_of(picture), picture.width,
+                       picture.height);
   }
 
   Picture audio_to_image(const Samples &sound, const Options &options) {
-    detail::Call call(options);
-    return picture_of(detail::filled<uint8_t>(call, [&](uint8_t *pixels, size_t *size) {
-      return echoes_audio_to_image(get(), sound.data(), sound.size(), call.options(), pixels, size);
-    }));
+    return picture_of(
+        made<uint8_t>(options, echoes_audio_to_image, sound.data(), sound.size()));
   }
 
   std::pair<Picture, Samples> cogenerate(const Options &options) {
@@ -149,38 +145,24 @@ class Model {
   // An empty picture says nothing of what is to be heard; also below.
   Samples inpaint(const Samples &sound, double start_s, double stop_s, const Picture &picture,
                   const Options &options) {
-    detail::Call call(options);
-    return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_inpaint(get(), sound.data(), sound.size(), start_s, stop_s,
-                            pixels_of(picture), picture.width, picture.height, call.options(),
-                            samples, size);
-    });
+    return made<float>(options, echoes_inpaint, sound.data(), sound.size(), start_s, stop_s,
+                       pixels_of(picture), picture.width, picture.height);
   }
 
   // The sound and what follows from it.
   Samples extend(const Samples &sound, double duration_s, const Picture &picture,
                  const Options &options) {
-    detail::Call call(options);
-    return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_continue(get(), sound.data(), sound.size(), duration_s, pixels_of(picture),
-                             picture.width, picture.height, call.options(), samples, size);
-    });
+    return made<float>(options, echoes_continue, sound.data(), sound.size(), duration_s,
+                       pixels_of(picture), picture.width, picture.height);
   }
 
   Samples vary(const Samples &sound, double keep, const Options &options) {
-    detail::Call call(options);
-    return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_vary_audio(get(), sound.data(), sound.size(), keep, call.options(), samples,
-                               size);
-    });
+    return made<float>(options, echoes_vary_audio, sound.data(), sound.size(), keep);
   }
 
   Picture vary(const Picture &picture, double keep, const Options &options) {
-    detail::Call call(options);
-    return picture_of(detail::filled<uint8_t>(call, [&](uint8_t *pixels, size_t *size) {
-      return echoes_vary_image(get(), pixels_of(picture), picture.width, picture.height, keep,
-                               call.options(), pixels, size);
-    }));
+    return picture_of(made<uint8_t>(options, echoes_vary_image, pixels_of(picture), picture.width,
+                                    picture.height, keep));
   }
 
   // on_samples gets the next samples; false cancels. It may throw.
@@ -199,10 +181,7 @@ class Model {
   }
 
   Codes encode(const Picture &picture) {
-    return codes([&](int32_t *codes, size_t *size) {
-      return echoes_encode_image(get(), pixels_of(picture), picture.width, picture.height, codes,
-                                 size);
-    });
+    return known<int32_t>(echoes_encode_image, pixels_of(picture), picture.width, picture.height);
   }
 
   // As echoes_confidence.
@@ -214,9 +193,7 @@ class Model {
   }
 
   Codes encode(const Samples &sound) {
-    return codes([&](int32_t *codes, size_t *size) {
-      return echoes_encode_audio(get(), sound.data(), sound.size(), codes, size);
-    });
+    return known<int32_t>(echoes_encode_audio, sound.data(), sound.size());
   }
 
   // Fills in the mask tokens among the target's codes and keeps the rest. An empty context says
@@ -231,17 +208,11 @@ class Model {
   }
 
   Picture decode_image(const Codes &codes) {
-    detail::Call call(Options{});
-    return picture_of(detail::filled<uint8_t>(call, [&](uint8_t *pixels, size_t *size) {
-      return echoes_decode_image(get(), codes.data(), codes.size(), pixels, size);
-    }));
+    return picture_of(known<uint8_t>(echoes_decode_image, codes.data(), codes.size()));
   }
 
   Samples decode_audio(const Codes &codes, uint64_t seed) {
-    detail::Call call(Options{});
-    return detail::filled<float>(call, [&](float *samples, size_t *size) {
-      return echoes_decode_audio(get(), codes.data(), codes.size(), seed, samples, size);
-    });
+    return known<float>(echoes_decode_audio, codes.data(), codes.size(), seed);
   }
 
   // For what this class does not cover.
@@ -254,9 +225,17 @@ class Model {
     model_.reset(model);
   }
 
-  template <typename Ask>
-  Codes codes(Ask &&ask) {
-    return detail::filled<int32_t>(detail::Call(Options{}), std::forward<Ask>(ask));
+  // What a task gives.
+  template <typename T, typename Function, typename... Arguments>
+  std::vector<T> made(const Options &options, Function function, Arguments... arguments) {
+    detail::Call call(options);
+    return detail::filled<T>(call, function, get(), arguments..., call.options());
+  }
+
+  // What a step behind the tasks gives.
+  template <typename T, typename Function, typename... Arguments>
+  std::vector<T> known(Function function, Arguments... arguments) {
+    return detail::filled<T>(detail::Call(Options{}), function, get(), arguments...);
   }
 
   // NULL of an empty picture: C sees an address, not how much lies behind it.
