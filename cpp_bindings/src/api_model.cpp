@@ -74,7 +74,7 @@ echoes_status echoes_model_get_info(const echoes_model *model, echoes_model_info
 echoes_status echoes_generate_options_init(const echoes_model *model,
                                            echoes_generate_options *options) {
   return guarded([&] {
-    const auto known = defaults_of(not_null(model, "model").manifest().sampling);
+    const Options &known = not_null(model, "model").manifest().options;
     write_struct(&known, sizeof known, &not_null(options, "options"), "the generate options");
   });
 }

@@ -1,6 +1,7 @@
 #include "api_request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "json.h"
@@ -19,7 +20,7 @@ void check_range(const char *name, double value, const char *dial) {
   }
 }
 
-Sampling sampling_of(const echoes_generate_options &options) {
+void check_options(const Options &options) {
   check_range("steps", options.steps, "steps");
   check_range("guidance_scale", options.guidance_scale, "guidance_scale");
   check_range("temperature", options.temperature, "temperature");
@@ -34,14 +35,36 @@ Sampling sampling_of(const echoes_generate_options &options) {
     throw InputError(sentence("guidance_schedule must be 0 (constant) or 1 (annealed), got ",
                               options.guidance_schedule));
   }
-  Sampling sampling;
-  sampling.steps = options.steps;
-  sampling.guidance_schedule = static_cast<GuidanceSchedule>(options.guidance_schedule);
-  sampling.guidance_scale = options.guidance_scale;
-  sampling.temperature = options.temperature;
-  sampling.guidance_start = options.guidance_start;
-  sampling.guidance_stop = options.guidance_stop;
-  return sampling;
+}
+
+constexpr int64_t kMaxPixels = 100'000'000;
+
+// No struct of ours is that large: a size beyond it was never set.
+constexpr size_t kMaxStructSize = 4096;
+
+Codes checked_range(const int32_t *codes, size_t size, const Grid &grid, int32_t most,
+                    const char *name) {
+  not_null(codes, name);
+  if (size != static_cast<size_t>(grid.n_tokens())) {
+    throw InputError(sentence(name, " must have ", grid.n_tokens(), " elements, got ", size));
+  }
+  for (size_t i = 0; i < size; ++i) {
+    if (codes[i] < 0 || codes[i] > most) {
+      throw InputError(sentence(name, " must be codes in [0, ", most, "], got ", codes[i]));
+    }
+  }
+  return Codes(codes, codes + size);
+}
+
+// The first field of every versioned struct. None has grown yet: less than all of it is an error.
+size_t struct_size_of(const void *given, size_t known_size, const char *name) {
+  size_t struct_size = 0;
+  std::memcpy(&struct_size, given, sizeof struct_size);
+  if (struct_size < known_size || struct_size > kMaxStructSize) {
+    throw InputError(sentence("struct_size of ", name, " must be sizeof, at least ", known_size,
+                              ", got ", struct_size));
+  }
+  return struct_size;
 }
 
 }  // namespace
@@ -63,34 +86,78 @@ void set_last_error(const char *text) noexcept {
 
 const char *last_error() noexcept { return text_of_last_error; }
 
-echoes_generate_options defaults_of(const Sampling &sampling) {
-  echoes_generate_options options{};
-  options.struct_size = sizeof options;
-  options.steps = sampling.steps;
-  options.guidance_schedule = static_cast<int32_t>(sampling.guidance_schedule);
-  options.guidance_scale = sampling.guidance_scale;
-  options.temperature = sampling.temperature;
-  options.guidance_start = sampling.guidance_start;
-  options.guidance_stop = sampling.guidance_stop;
-  return options;
+Picture checked_picture(const uint8_t *pixels, int32_t width, int32_t height) {
+  not_null(pixels, "pixels");
+  if (width < 1 || height < 1 || int64_t{width} * height > kMaxPixels) {
+    throw InputError(
+        sentence("a picture must have 1 to ", kMaxPixels, " pixels, got ", width, " x ", height));
+  }
+  return {pixels, width, height};
+}
+
+Sound checked_sound(const float *samples, size_t size) {
+  not_null(samples, "sound");
+  if (size < 1 || size > PTRDIFF_MAX / sizeof(float)) {
+    throw InputError(sentence("a sound must have at least 1 sample, got ", size));
+  }
+  const float *wrong =
+      std::find_if_not(samples, samples + size, [](float sample) { return std::isfinite(sample); });
+  if (wrong != samples + size) {
+    throw InputError(sentence("samples of a sound must be finite numbers, sample ", wrong - samples,
+                              " is ", *wrong));
+  }
+  return {samples, size};
+}
+
+Codes checked_codes(const int32_t *codes, size_t size, const Grid &grid, const char *name) {
+  return checked_range(codes, size, grid, grid.codebook_size - 1, name);
+}
+
+Codes checked_tokens(const int32_t *tokens, size_t size, const Grid &grid, const char *name) {
+  return checked_range(tokens, size, grid, grid.mask_token(), name);
+}
+
+Medium checked_medium(int32_t medium) {
+  if (medium != ECHOES_IMAGE && medium != ECHOES_AUDIO) {
+    throw InputError(sentence("target must be 0 (image) or 1 (audio), got ", medium));
+  }
+  return medium == ECHOES_IMAGE ? Medium::kImage : Medium::kAudio;
+}
+
+int64_t checked_duration(double duration_s, double most_s, int sample_rate) {
+  if (!(duration_s > 0 && duration_s <= most_s)) {
+    throw InputError(sentence("duration must be in (0, ", most_s, "] seconds, got ", duration_s));
+  }
+  return std::max<int64_t>(1, static_cast<int64_t>(std::nearbyint(duration_s * sample_rate)));
+}
+
+void read_struct(const void *given, void *known, size_t known_size, const char *name) {
+  const size_t struct_size = struct_size_of(given, known_size, name);
+  const auto *bytes = static_cast<const uint8_t *>(given);
+  if (std::any_of(bytes + known_size, bytes + struct_size, [](uint8_t byte) { return byte; })) {
+    throw InputError(sentence(name, " uses a field that this version, ", echoes_version(),
+                              ", does not know; leave it at 0 or update the library"));
+  }
+  std::memcpy(known, given, known_size);
+}
+
+void write_struct(const void *known, size_t known_size, void *given, const char *name) {
+  const size_t struct_size = struct_size_of(given, known_size, name);
+  std::memset(given, 0, struct_size);
+  std::memcpy(given, known, known_size);
+  std::memcpy(given, &struct_size, sizeof struct_size);
 }
 
 Call call_of(echoes_model &model, const echoes_generate_options *given) {
   const Manifest &manifest = model.manifest();
-  echoes_generate_options options = defaults_of(manifest.sampling);
+  Options options = manifest.options;
   if (given != nullptr) read_struct(given, &options, sizeof options, "the generate options");
-  OnStep on_step;
-  if (options.on_step != nullptr) {
-    on_step = [options](int step, int steps) {
-      return options.on_step(step, steps, options.user_data) != 0;
-    };
-  }
-  const Sampling sampling = sampling_of(options);
-  if (manifest.sampling.is_folded && sampling.guidance_scale != 1) {
+  check_options(options);
+  if (manifest.is_folded && options.guidance_scale != 1) {
     throw InputError(sentence("guidance_scale must be 1 where guidance is folded into the model, ",
-                              "got ", sampling.guidance_scale, "; leave it as it is"));
+                              "got ", options.guidance_scale, "; leave it as it is"));
   }
-  return {model, sampling, options.seed, on_step, options.image_codes, options.audio_codes};
+  return {model, options};
 }
 
 std::optional<Codes> codes_of(Model &model, const uint8_t *pixels, int32_t width, int32_t height) {

@@ -210,7 +210,7 @@ echoes_status echoes_decode_audio(echoes_model *model, const int32_t *codes, siz
     Model &loaded = not_null(model, "model");
     if (asks_for_size(samples, num_samples, clip_size(*model), "samples")) return;
     const Samples made = loaded.decode_audio(
-        checked_codes(codes, num_codes, loaded.manifest().grids.audio, "codes"), {seed});
+        checked_codes(codes, num_codes, loaded.manifest().grids.audio, "codes"), seed);
     std::copy(made.begin(), made.end(), samples);
   });
 }

@@ -142,7 +142,7 @@ BoundStep::Buffers &BoundStep::buffers_for(std::unique_ptr<Buffers> &others, con
 }
 
 Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &plan,
-                        const std::vector<float> &uniforms, const OnStep &on_step) {
+                        const std::vector<float> &uniforms, const Options &options) {
   const std::vector<float> noise = plan.noise_of(uniforms);
   const auto steps = step_inputs(session(), plan, noise, context.size() > 0);
   const Input first("tokens", tokens);
@@ -153,7 +153,7 @@ Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &
   buffers.fill(copy_, first, seen, steps);
   for (size_t step = 0; step < steps.size(); ++step) {
     launch(buffers, step);
-    report(on_step, static_cast<int>(step), plan.steps);
+    report(options, static_cast<int>(step), plan.steps);
   }
   const Output found = copy_.run({{"x", buffers.token_bytes[steps.size() % 2]}}, "y");
   Codes decoded(tokens.size());

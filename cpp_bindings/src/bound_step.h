@@ -28,7 +28,7 @@ class BoundStep {
   const Session &session() const { return *(recording_ != nullptr ? recording_ : plain_); }
   // As decode_by_steps.
   Codes decode(const Codes &tokens, const Output &context, const Plan &plan,
-               const std::vector<float> &uniforms, const OnStep &on_step);
+               const std::vector<float> &uniforms, const Options &options);
   // Why CUDA replays no recorded graph although it should, as long as this object lives; empty: all
   // is well.
   const char *unrecorded() const { return is_unrecorded_ ? reason_.c_str() : ""; }

@@ -27,13 +27,13 @@ float uniform(uint64_t word) { return (static_cast<float>(word >> 41) + 0.5f) * 
 // MaskGIT (arXiv 2202.04200), section 3.3: cosine, 1 at 0 and 0 at 1.
 double mask_ratio(double progress) { return std::cos(0.5 * 3.141592653589793 * progress); }
 
-std::vector<float> guidance_scales(const Sampling &sampling) {
-  std::vector<float> scales(static_cast<size_t>(sampling.steps), 1.0f);
-  for (int step = 0; step < sampling.steps; ++step) {
-    const double progress = static_cast<double>(step) / sampling.steps;
-    if (progress < sampling.guidance_start || progress >= sampling.guidance_stop) continue;
-    double excess = sampling.guidance_scale - 1;
-    if (sampling.guidance_schedule == GuidanceSchedule::kAnnealed) excess *= mask_ratio(progress);
+std::vector<float> guidance_scales(const Options &options) {
+  std::vector<float> scales(static_cast<size_t>(options.steps), 1.0f);
+  for (int step = 0; step < options.steps; ++step) {
+    const double progress = static_cast<double>(step) / options.steps;
+    if (progress < options.guidance_start || progress >= options.guidance_stop) continue;
+    double excess = options.guidance_scale - 1;
+    if (options.guidance_schedule == ECHOES_GUIDANCE_ANNEALED) excess *= mask_ratio(progress);
     scales[static_cast<size_t>(step)] = static_cast<float>(1 + excess);
   }
   return scales;
@@ -84,15 +84,15 @@ std::vector<int> num_masked(int n_tokens, int steps) {
   return counts;
 }
 
-Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampling &sampling) {
+Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Options &options) {
   std::vector<int32_t> unknown;
   for (const int32_t position : grid.order) {
     if (tokens[static_cast<size_t>(position)] == grid.mask_token()) unknown.push_back(position);
   }
   const auto n_unknown = static_cast<int>(unknown.size());
-  const std::vector<int> left = num_masked(n_unknown, std::min(sampling.steps, n_unknown));
+  const std::vector<int> left = num_masked(n_unknown, std::min(options.steps, n_unknown));
   Plan plan;
-  plan.steps = sampling.steps;
+  plan.steps = options.steps;
   plan.drawn = 1;
   int before = n_unknown;
   for (const int after : left) {
@@ -108,9 +108,9 @@ Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampl
     next = end;
   }
   for (const auto &[name, value] : kDrawing) {
-    plan.drawing[name].assign(n_steps, static_cast<float>(sampling.*value));
+    plan.drawing[name].assign(n_steps, static_cast<float>(options.*value));
   }
-  plan.guidance_scale = guidance_scales(sampling);
+  plan.guidance_scale = guidance_scales(options);
   return plan;
 }
 
@@ -132,20 +132,20 @@ std::vector<std::vector<Input>> step_inputs(const Session &step_graph, const Pla
   return steps;
 }
 
-void report(const OnStep &on_step, int step, int steps) {
-  if (on_step && !on_step(step, steps)) {
+void report(const Options &options, int step, int steps) {
+  if (options.on_step != nullptr && options.on_step(step, steps, options.user_data) == 0) {
     throw CancelledError(sentence("cancelled after step ", step + 1, " of ", steps));
   }
 }
 
 Codes decode_by_steps(const Session &step_graph, Codes tokens, const Output &context,
-                      const Plan &plan, const std::vector<float> &uniforms, const OnStep &on_step) {
+                      const Plan &plan, const std::vector<float> &uniforms, const Options &options) {
   const std::vector<float> noise = plan.noise_of(uniforms);
   int step = 0;
   for (std::vector<Input> &inputs : step_inputs(step_graph, plan, noise, context.size() > 0)) {
     inputs.insert(inputs.end(), {{"tokens", tokens}, {"context", context}});
     tokens = step_graph.run(inputs, "decoded").values<int32_t>();
-    report(on_step, step++, plan.steps);
+    report(options, step++, plan.steps);
   }
   return tokens;
 }

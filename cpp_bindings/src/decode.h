@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -37,25 +36,22 @@ struct Plan {
 std::vector<int> num_masked(int n_tokens, int steps);
 
 // The plan for filling in the mask tokens of `tokens`, of which there is at least one.
-Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Sampling &sampling);
+Plan make_plan(const std::vector<int32_t> &tokens, const Grid &grid, const Options &options);
 
 using Codes = std::vector<int32_t>;
-
-// Called after each step with its 0-based index and the number of steps; false cancels.
-using OnStep = std::function<bool(int step, int steps)>;
 
 // What each step takes besides its tokens and the context; valid as long as the plan and `noise`,
 // which is what the plan makes of the uniforms.
 std::vector<std::vector<Input>> step_inputs(const Session &step_graph, const Plan &plan,
                                             const std::vector<float> &noise, bool has_context);
 
-// Throws CancelledError if `on_step` gives false.
-void report(const OnStep &on_step, int step, int steps);
+// Calls back after a step. Throws CancelledError if that says so.
+void report(const Options &options, int step, int steps);
 
 // Graph `decode_*_step`, as often as the plan has steps. `context` has one row or none; `uniforms`
-// are (n_tokens). Throws CancelledError if `on_step` gave false.
+// are (n_tokens). Throws as report does.
 Codes decode_by_steps(const Session &step_graph, Codes tokens, const Output &context,
-                      const Plan &plan, const std::vector<float> &uniforms, const OnStep &on_step);
+                      const Plan &plan, const std::vector<float> &uniforms, const Options &options);
 
 // Graph `decode_*`, once: the same tokens.
 Codes decode_at_once(const Session &loop_graph, const Codes &tokens, const Output &context,

@@ -103,7 +103,7 @@ Samples inpaint(const Call &call, const Sound &sound, double start_s, double sto
   }
   const Codes codes = call.decode(Medium::kAudio, known, image);
   // Outside of the part the vocoder sees what was really there.
-  const Mel decoded = call.model.decode_mel(codes, {call.seed});
+  const Mel decoded = call.model.decode_mel(codes, call.options.seed);
   const int per_column = spec.n_frames / grid.width;
   for (int m = 0; m < spec.n_mels; ++m) {
     const int64_t row = int64_t{m} * spec.n_frames;

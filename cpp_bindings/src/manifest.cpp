@@ -80,27 +80,26 @@ Grid grid_of(yyjson_val *tokens, const char *medium) {
   return grid;
 }
 
-Sampling sampling_of(yyjson_val *part) {
-  Sampling sampling;
-  sampling.steps = whole(part, "steps");
-  sampling.guidance_scale = number(part, "guidance_scale");
-  for (const auto &[name, value] : kDrawing) sampling.*value = number(part, name);
-  if (text(part, "guidance_schedule") == "annealed") {
-    sampling.guidance_schedule = GuidanceSchedule::kAnnealed;
-  }
+void read_sampling(yyjson_val *part, Manifest &manifest) {
+  Options &options = manifest.options;
+  options.struct_size = sizeof options;
+  options.steps = whole(part, "steps");
+  options.guidance_scale = number(part, "guidance_scale");
+  for (const auto &[name, value] : kDrawing) options.*value = number(part, name);
+  const bool is_annealed = text(part, "guidance_schedule") == "annealed";
+  options.guidance_schedule = is_annealed ? ECHOES_GUIDANCE_ANNEALED : ECHOES_GUIDANCE_CONSTANT;
   const std::vector<double> interval = numbers(part, "guidance_interval");
-  sampling.guidance_start = interval[0];
-  sampling.guidance_stop = interval[1];
+  options.guidance_start = interval[0];
+  options.guidance_stop = interval[1];
   if (interval[0] > interval[1]) {
     refuse_key("sampling.guidance_interval must be two rising numbers, got ",
                shown(yyjson_obj_get(part, "guidance_interval")));
   }
-  sampling.is_folded = yyjson_equals_str(yyjson_obj_get(part, "guidance"), "folded");
-  if (sampling.is_folded && sampling.guidance_scale != 1) {
+  manifest.is_folded = yyjson_equals_str(yyjson_obj_get(part, "guidance"), "folded");
+  if (manifest.is_folded && options.guidance_scale != 1) {
     refuse_key("sampling.guidance_scale must be 1 where guidance is folded in, got ",
-               sampling.guidance_scale);
+               options.guidance_scale);
   }
-  return sampling;
 }
 
 DataFile file_of(yyjson_val *part) {
@@ -162,7 +161,7 @@ Manifest parse_manifest(std::string_view json) {
   yyjson_val *tokens = yyjson_obj_get(root, "tokens");
   manifest.grids = {grid_of(tokens, "image"), grid_of(tokens, "audio")};
   manifest.mel = mel_of(yyjson_obj_get(root, "mel"), manifest.grids.audio);
-  manifest.sampling = sampling_of(yyjson_obj_get(root, "sampling"));
+  read_sampling(yyjson_obj_get(root, "sampling"), manifest);
   manifest.graphs = graphs_of(yyjson_obj_get(root, "graphs"));
   return manifest;
 }

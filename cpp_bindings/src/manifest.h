@@ -32,7 +32,8 @@ struct Manifest {
   ImageSpec image;
   MelSpec mel;
   Grids grids;
-  Sampling sampling;
+  Options options{};       // with seed 0 and no callback
+  bool is_folded = false;  // guidance is in the weights: its scale is 1
   std::map<std::string, GraphEntry> graphs;
 
   // Every file but the manifest, once, by name.

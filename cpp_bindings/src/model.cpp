@@ -122,19 +122,19 @@ Codes Model::encode_mel(const Mel &mel) {
 Codes Model::encode_audio(const Sound &sound) { return encode_mel(clip_mel(sound)); }
 
 Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *context,
-                            const Sampling &sampling, const Noise &noise, const OnStep &on_step) {
+                           const Options &options, uint64_t window) {
   const Grid &grid = manifest().grids.of(target);
   const auto n_unknown =
       static_cast<int>(std::count(tokens.begin(), tokens.end(), grid.mask_token()));
   if (n_unknown == 0) return tokens;
-  Sampling clipped = sampling;
-  clipped.steps = std::min(sampling.steps, n_unknown);
+  Options clipped = options;
+  clipped.steps = std::min(options.steps, n_unknown);
   const Plan plan = make_plan(tokens, grid, clipped);
-  const std::vector<float> drawn = uniforms(noise.seed, noise.window, tokens.size());
+  const std::vector<float> drawn = uniforms(options.seed, window, tokens.size());
   const std::string loop = sentence("decode_", name_of(target));
   // On the CPU only the host's loop can call back; on a GPU steps are recorded one by one.
   const bool is_cpu = device_.name == "cpu";
-  const bool is_at_once = !on_step && is_cpu && manifest().has_graph(loop);
+  const bool is_at_once = options.on_step == nullptr && is_cpu && manifest().has_graph(loop);
   const std::string graph = is_at_once ? loop : loop + "_step";
   BoundStep *const bound = is_cpu ? nullptr : &bound_step(graph);
   const Session &decoder = is_cpu ? session(graph) : bound->session();
@@ -144,8 +144,8 @@ Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *cont
           : session(sentence("context_", name_of(other(target))))
                 .run({{"codes", *context}}, "context");
   return checked_codes(is_at_once ? decode_at_once(decoder, tokens, seen, plan, drawn)
-                       : is_cpu   ? decode_by_steps(decoder, tokens, seen, plan, drawn, on_step)
-                                  : bound->decode(tokens, seen, plan, drawn, on_step),
+                       : is_cpu   ? decode_by_steps(decoder, tokens, seen, plan, drawn, options)
+                                  : bound->decode(tokens, seen, plan, drawn, options),
                        grid, graph);
 }
 
@@ -155,7 +155,7 @@ std::vector<uint8_t> Model::decode_image(const Codes &codes) {
   return to_pixels(floats("image_decoder", {{"codes", codes}}, "image", size), spec);
 }
 
-Mel Model::decode_mel(const Codes &codes, const Noise &noise) {
+Mel Model::decode_mel(const Codes &codes, uint64_t seed, uint64_t window) {
   const MelSpec &spec = manifest().mel;
   const Session &graph = session("mel_decoder");
   std::vector<Input> inputs{{"codes", codes}};
@@ -164,7 +164,7 @@ Mel Model::decode_mel(const Codes &codes, const Noise &noise) {
     const std::vector<int64_t> dims = graph.shape_of("noise", 1);
     size_t count = 1;
     for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
-    texture = uniforms(noise.seed, kMelStream + noise.window, count);
+    texture = uniforms(seed, kMelStream + window, count);
     inputs.emplace_back("noise", texture, dims);
   }
   return floats("mel_decoder", inputs, "mel", int64_t{spec.n_mels} * spec.n_frames);
@@ -177,8 +177,8 @@ Samples Model::vocode(const Mel &mel) {
                 frames * spec.hop_length);
 }
 
-Samples Model::decode_audio(const Codes &codes, const Noise &noise) {
-  return levelled(vocode(decode_mel(codes, noise)));
+Samples Model::decode_audio(const Codes &codes, uint64_t seed) {
+  return levelled(vocode(decode_mel(codes, seed)));
 }
 
 }  // namespace echoes

@@ -26,13 +26,6 @@ struct Sound {
   size_t size = 0;
 };
 
-// What tells the noise of one decoding from that of all others. `window` is 0, but in long sounds
-// and where several decodings follow one another.
-struct Noise {
-  uint64_t seed = 0;
-  uint64_t window = 0;
-};
-
 // One serves many threads at once. Graphs are loaded when they are first run.
 class Model {
  public:
@@ -51,14 +44,15 @@ class Model {
   // Of the sound's first clip.
   Codes encode_audio(const Sound &sound);
   // Fills in the target's mask tokens and keeps the rest. `context`, the codes of the other medium,
-  // may be null.
+  // may be null. `window` is 0, but in long sounds and where several decodings follow one another:
+  // each has its own noise.
   Codes decode_tokens(Medium target, const Codes &tokens, const Codes *context,
-                      const Sampling &sampling, const Noise &noise, const OnStep &on_step);
+                      const Options &options, uint64_t window);
   std::vector<uint8_t> decode_image(const Codes &codes);
-  Mel decode_mel(const Codes &codes, const Noise &noise);
+  Mel decode_mel(const Codes &codes, uint64_t seed, uint64_t window = 0);
   Samples vocode(const Mel &mel);
   // In [-1, 1].
-  Samples decode_audio(const Codes &codes, const Noise &noise);
+  Samples decode_audio(const Codes &codes, uint64_t seed);
   // Why a GPU gets steps one by one that it should get as CUDA graphs, as long as the model lives;
   // empty: all is well.
   const char *unrecorded() const;

@@ -42,6 +42,55 @@ constexpr const char *kFileNames[] = {"libonnxruntime.so", "libonnxruntime.so.1"
 void ignore_message(void *, OrtLoggingLevel, const char *, const char *, const char *,
                     const char *) {}
 
+// A library stays open for ever: ONNX Runtime's threads do not outlive being unloaded. A bare file
+// name is looked for as the system does. Throws std::runtime_error with the system's reason.
+void *open_library(const fs::path &path) {
+#ifdef _WIN32
+  // The folder of a library that is named in full is where its own libraries lie.
+  const DWORD flags = path.is_absolute() ? LOAD_WITH_ALTERED_SEARCH_PATH : 0;
+  void *const library = LoadLibraryExW(path.c_str(), nullptr, flags);
+  if (library == nullptr) {
+    throw std::runtime_error("Windows error " + std::to_string(GetLastError()));
+  }
+#else
+  void *const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    const char *reason = dlerror();
+    throw std::runtime_error(reason != nullptr ? reason : "no reason given");
+  }
+#endif
+  return library;
+}
+
+// Null if there is no such function.
+void *find_function(void *library, const char *name) {
+#ifdef _WIN32
+  return reinterpret_cast<void *>(GetProcAddress(static_cast<HMODULE>(library), name));
+#else
+  return dlsym(library, name);
+#endif
+}
+
+// The folder of the library (or program) that this code is in; empty if the system does not say.
+fs::path own_folder() {
+#ifdef _WIN32
+  HMODULE self = nullptr;
+  wchar_t path[4096];
+  if (!GetModuleHandleExW(
+          GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
+          reinterpret_cast<LPCWSTR>(&own_folder), &self)) {
+    return {};
+  }
+  const DWORD length = GetModuleFileNameW(self, path, 4096);
+  return length > 0 && length < 4096 ? fs::path(path).parent_path() : fs::path();
+#else
+  Dl_info info;
+  if (dladdr(reinterpret_cast<const void *>(&own_folder), &info) == 0) return {};
+  std::error_code ignored;
+  return fs::absolute(info.dli_fname, ignored).parent_path();
+#endif
+}
+
 // A library in a folder: by its plain name, or with a version in it as in Python's packages.
 fs::path find_in(const fs::path &folder) {
   std::error_code ignored;
@@ -99,11 +148,11 @@ bool disable_telemetry() {
   return set != nullptr && std::string(set) == "1";
 }
 
-DynamicLibrary open_first(const std::vector<fs::path> &paths) {
+void *open_first(const std::vector<fs::path> &paths) {
   std::string reasons;
   for (const fs::path &path : paths) {
     try {
-      return DynamicLibrary(path);
+      return open_library(path);
     } catch (const std::runtime_error &error) {
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
@@ -113,54 +162,6 @@ DynamicLibrary open_first(const std::vector<fs::path> &paths) {
 }
 
 }  // namespace
-
-#ifdef _WIN32
-
-DynamicLibrary::DynamicLibrary(const fs::path &path)
-    // The folder of a library that is named in full is where its own libraries lie.
-    : handle_(LoadLibraryExW(path.c_str(), nullptr,
-                             path.is_absolute() ? LOAD_WITH_ALTERED_SEARCH_PATH : 0)) {
-  if (handle_ == nullptr) {
-    throw std::runtime_error("Windows error " + std::to_string(GetLastError()));
-  }
-}
-
-void *DynamicLibrary::find(const char *name) const {
-  return reinterpret_cast<void *>(GetProcAddress(static_cast<HMODULE>(handle_), name));
-}
-
-fs::path own_folder() {
-  HMODULE self = nullptr;
-  wchar_t path[4096];
-  if (!GetModuleHandleExW(
-          GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS | GET_MODULE_HANDLE_EX_FLAG_UNCHANGED_REFCOUNT,
-          reinterpret_cast<LPCWSTR>(&own_folder), &self)) {
-    return {};
-  }
-  const DWORD length = GetModuleFileNameW(self, path, 4096);
-  return length > 0 && length < 4096 ? fs::path(path).parent_path() : fs::path();
-}
-
-#else
-
-DynamicLibrary::DynamicLibrary(const fs::path &path)
-    : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-  if (handle_ == nullptr) {
-    const char *reason = dlerror();
-    throw std::runtime_error(reason != nullptr ? reason : "no reason given");
-  }
-}
-
-void *DynamicLibrary::find(const char *name) const { return dlsym(handle_, name); }
-
-fs::path own_folder() {
-  Dl_info info;
-  if (dladdr(reinterpret_cast<const void *>(&own_folder), &info) == 0) return {};
-  std::error_code ignored;
-  return fs::absolute(info.dli_fname, ignored).parent_path();
-}
-
-#endif
 
 std::shared_ptr<const OrtLibrary> OrtLibrary::open(const std::string &path) {
   static std::mutex mutex;
@@ -176,9 +177,9 @@ std::shared_ptr<const OrtLibrary> OrtLibrary::open(const std::string &path) {
 
 OrtLibrary::OrtLibrary(const std::string &path) {
   const bool is_private = disable_telemetry();
-  const DynamicLibrary library = open_first(candidates(path));
+  void *const library = open_first(candidates(path));
   using GetApiBase = const OrtApiBase *(ORT_API_CALL *)();
-  const auto get_base = reinterpret_cast<GetApiBase>(library.find("OrtGetApiBase"));
+  const auto get_base = reinterpret_cast<GetApiBase>(find_function(library, "OrtGetApiBase"));
   if (get_base == nullptr || get_base() == nullptr) {
     throw BackendError("the library that was opened is not ONNX Runtime: it has no OrtGetApiBase");
   }

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "echoes_rt/echoes_rt.h"
+
 namespace echoes {
 
 struct ImageSpec {
@@ -71,24 +73,14 @@ struct Grids {
   const Grid &of(Medium medium) const { return medium == Medium::kImage ? image : audio; }
 };
 
-enum class GuidanceSchedule { kConstant, kAnnealed };
-
-// What a user may set of one generation.
-struct Sampling {
-  int steps = 0;
-  double guidance_scale = 0;
-  double temperature = 0;  // of kDrawing
-  GuidanceSchedule guidance_schedule = GuidanceSchedule::kConstant;
-  double guidance_start = 0;
-  double guidance_stop = 1;
-  bool is_folded = false;  // guidance is in the weights: the scale is 1
-};
+// What is asked for; the numbers of a bundle's manifest until a caller changes them.
+using Options = echoes_generate_options;
 
 // A setting by which a code is drawn: a key of the manifest and an input of the decoding graphs.
 struct Drawing {
   const char *name;
-  double Sampling::*value;
+  double Options::*value;
 };
-inline constexpr Drawing kDrawing[] = {{"temperature", &Sampling::temperature}};
+inline constexpr Drawing kDrawing[] = {{"temperature", &Options::temperature}};
 
 }  // namespace echoes

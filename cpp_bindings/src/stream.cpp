@@ -124,7 +124,7 @@ void stream(const Call &call, const Codes *image, int64_t n_samples, const Past 
   for (uint64_t window = 0;; ++window) {
     const Codes unknown(static_cast<size_t>(grid.n_tokens()) - known.size(), grid.mask_token());
     codes = call.decode(Medium::kAudio, side_by_side(known, unknown, grid.height), image, window);
-    Mel mel = call.model.decode_mel(codes, {call.seed, window});
+    Mel mel = call.model.decode_mel(codes, call.options.seed, window);
     blend(tail, mel.data(), mel.size(), spec.n_mels);
     const bool is_last = (given + spec.n_frames) * spec.hop_length >= n_samples;
     const int end = is_last ? spec.n_frames : n_fresh * frames_per_column;

@@ -19,12 +19,12 @@ Codes Call::unknown(Medium target) const {
 
 Codes Call::decode(Medium target, const Codes &tokens, const Codes *context,
                    uint64_t window) const {
-  return model.decode_tokens(target, tokens, context, sampling, {seed, window}, on_step);
+  return model.decode_tokens(target, tokens, context, options, window);
 }
 
 Codes Call::thinned(Medium medium, Codes codes, double keep) const {
   if (!(keep >= 0 && keep <= 1)) throw InputError(sentence("keep must be in [0, 1], got ", keep));
-  const std::vector<float> chances = uniforms(seed, kVaryStream, codes.size());
+  const std::vector<float> chances = uniforms(options.seed, kVaryStream, codes.size());
   for (size_t i = 0; i < codes.size(); ++i) {
     if (chances[i] >= static_cast<float>(keep)) codes[i] = manifest().grids.of(medium).mask_token();
   }
@@ -32,12 +32,12 @@ Codes Call::thinned(Medium medium, Codes codes, double keep) const {
 }
 
 void Call::tell(Medium medium, const Codes &made) const {
-  int32_t *codes = medium == Medium::kImage ? image_codes : audio_codes;
+  int32_t *codes = medium == Medium::kImage ? options.image_codes : options.audio_codes;
   if (codes != nullptr) std::copy(made.begin(), made.end(), codes);
 }
 
 void Call::put_sound(const Codes &codes, float *samples) const {
-  const Samples made = model.decode_audio(codes, {seed});
+  const Samples made = model.decode_audio(codes, options.seed);
   std::copy(made.begin(), made.end(), samples);
   tell(Medium::kAudio, codes);
 }

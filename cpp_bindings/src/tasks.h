@@ -9,23 +9,19 @@
 
 namespace echoes {
 
-// One call of a task: what was asked for besides the media, and where codes are told.
+// One call of a task: what was asked for besides the media.
 struct Call {
   Model &model;
-  Sampling sampling;
-  uint64_t seed = 0;
-  OnStep on_step;
-  int32_t *image_codes = nullptr;  // these two may be null
-  int32_t *audio_codes = nullptr;
+  const Options options;
 
   const Manifest &manifest() const { return model.manifest(); }
   // Tokens of a target of which nothing is known.
   Codes unknown(Medium target) const;
-  // Model::decode_tokens with this call's seed and sampling.
+  // Model::decode_tokens with this call's options.
   Codes decode(Medium target, const Codes &tokens, const Codes *context, uint64_t window = 0) const;
   // Each code stays with the probability `keep`.
   Codes thinned(Medium medium, Codes codes, double keep) const;
-  // Tells the codes of what was made.
+  // Tells the codes of what was made, if the caller wants them.
   void tell(Medium medium, const Codes &made) const;
   // Decodes codes to where the caller wants a clip or a picture, and tells them.
   void put_sound(const Codes &codes, float *samples) const;

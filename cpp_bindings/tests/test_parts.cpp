@@ -109,20 +109,20 @@ std::vector<std::vector<int32_t>> drawn_by(const Json &positions, size_t member,
 
 void test_plan(const Json &golden, const Grid &grid, size_t member) {
   const Json dials = golden["sampling"];
-  Sampling sampling;
-  sampling.steps = dials["steps"].integer();
-  sampling.guidance_scale = dials["guidance_scale"].number();
-  sampling.temperature = dials["temperature"].number();
+  Options options{};
+  options.steps = dials["steps"].integer();
+  options.guidance_scale = dials["guidance_scale"].number();
+  options.temperature = dials["temperature"].number();
   if (std::string(yyjson_get_str(dials["guidance_schedule"].value)) == "annealed") {
-    sampling.guidance_schedule = GuidanceSchedule::kAnnealed;
+    options.guidance_schedule = ECHOES_GUIDANCE_ANNEALED;
   }
-  sampling.guidance_start = dials["guidance_interval"][size_t{0}].number();
-  sampling.guidance_stop = dials["guidance_interval"][size_t{1}].number();
+  options.guidance_start = dials["guidance_interval"][size_t{0}].number();
+  options.guidance_stop = dials["guidance_interval"][size_t{1}].number();
   std::vector<int32_t> tokens;
   for (const int is_unknown : golden["mask"][member].numbers<int>()) {
     tokens.push_back(is_unknown != 0 ? grid.mask_token() : 0);
   }
-  const Plan plan = make_plan(tokens, grid, sampling);
+  const Plan plan = make_plan(tokens, grid, options);
   const auto expected = drawn_by(golden["positions"], member, grid.n_tokens());
   CHECK(expected.size() == static_cast<size_t>(plan.steps));
   for (size_t k = 0; k < expected.size(); ++k) {
