@@ -52,7 +52,7 @@ echoes_status echoes_model_create(const char *bundle_path, const echoes_model_op
     echoes_model_options known{};
     if (options != nullptr) read_struct(options, &known, sizeof known, "the model options");
     if (known.threads < 0 || known.threads > 1024) {
-      throw InputError(sentence("threads must be in [0, 1024], got ", known.threads));
+      throw InputError("threads must be in [0, 1024], got ", known.threads);
     }
     Bundle bundle = open_bundle(bundle_path);
     auto library = OrtLibrary::open(known.onnxruntime_path ? known.onnxruntime_path : "");

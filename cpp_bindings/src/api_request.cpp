@@ -15,8 +15,7 @@ thread_local char text_of_last_error[1024] = "";
 void check_range(const char *name, double value, const char *dial) {
   const Range range = sampling_range(dial);
   if (!(range.low <= value && value <= range.high)) {  // also refuses NaN
-    throw InputError(
-        sentence(name, " must be in [", range.low, ", ", range.high, "], got ", value));
+    throw InputError(name, " must be in [", range.low, ", ", range.high, "], got ", value);
   }
 }
 
@@ -27,13 +26,13 @@ void check_options(const Options &options) {
   check_range("guidance_start", options.guidance_start, "guidance_interval");
   check_range("guidance_stop", options.guidance_stop, "guidance_interval");
   if (options.guidance_start > options.guidance_stop) {
-    throw InputError(sentence("guidance_start must not be above guidance_stop, got ",
-                              options.guidance_start, ", ", options.guidance_stop));
+    throw InputError("guidance_start must not be above guidance_stop, got ", options.guidance_start,
+                     ", ", options.guidance_stop);
   }
   if (options.guidance_schedule != ECHOES_GUIDANCE_CONSTANT &&
       options.guidance_schedule != ECHOES_GUIDANCE_ANNEALED) {
-    throw InputError(sentence("guidance_schedule must be 0 (constant) or 1 (annealed), got ",
-                              options.guidance_schedule));
+    throw InputError("guidance_schedule must be 0 (constant) or 1 (annealed), got ",
+                     options.guidance_schedule);
   }
 }
 
@@ -46,11 +45,11 @@ Codes checked_range(const int32_t *codes, size_t size, const Grid &grid, int32_t
                     const char *name) {
   not_null(codes, name);
   if (size != static_cast<size_t>(grid.n_tokens())) {
-    throw InputError(sentence(name, " must have ", grid.n_tokens(), " elements, got ", size));
+    throw InputError(name, " must have ", grid.n_tokens(), " elements, got ", size);
   }
   for (size_t i = 0; i < size; ++i) {
     if (codes[i] < 0 || codes[i] > most) {
-      throw InputError(sentence(name, " must be codes in [0, ", most, "], got ", codes[i]));
+      throw InputError(name, " must be codes in [0, ", most, "], got ", codes[i]);
     }
   }
   return Codes(codes, codes + size);
@@ -61,8 +60,8 @@ size_t struct_size_of(const void *given, size_t known_size, const char *name) {
   size_t struct_size = 0;
   std::memcpy(&struct_size, given, sizeof struct_size);
   if (struct_size < known_size || struct_size > kMaxStructSize) {
-    throw InputError(sentence("struct_size of ", name, " must be sizeof, at least ", known_size,
-                              ", got ", struct_size));
+    throw InputError("struct_size of ", name, " must be sizeof, at least ", known_size, ", got ",
+                     struct_size);
   }
   return struct_size;
 }
@@ -89,8 +88,8 @@ const char *last_error() noexcept { return text_of_last_error; }
 Picture checked_picture(const uint8_t *pixels, int32_t width, int32_t height) {
   not_null(pixels, "pixels");
   if (width < 1 || height < 1 || int64_t{width} * height > kMaxPixels) {
-    throw InputError(
-        sentence("a picture must have 1 to ", kMaxPixels, " pixels, got ", width, " x ", height));
+    throw InputError("a picture must have 1 to ", kMaxPixels, " pixels, got ", width, " x ",
+                     height);
   }
   return {pixels, width, height};
 }
@@ -98,13 +97,13 @@ Picture checked_picture(const uint8_t *pixels, int32_t width, int32_t height) {
 Sound checked_sound(const float *samples, size_t size) {
   not_null(samples, "sound");
   if (size < 1 || size > PTRDIFF_MAX / sizeof(float)) {
-    throw InputError(sentence("a sound must have at least 1 sample, got ", size));
+    throw InputError("a sound must have at least 1 sample, got ", size);
   }
   const float *wrong =
       std::find_if_not(samples, samples + size, [](float sample) { return std::isfinite(sample); });
   if (wrong != samples + size) {
-    throw InputError(sentence("samples of a sound must be finite numbers, sample ", wrong - samples,
-                              " is ", *wrong));
+    throw InputError("samples of a sound must be finite numbers, sample ", wrong - samples, " is ",
+                     *wrong);
   }
   return {samples, size};
 }
@@ -119,14 +118,14 @@ Codes checked_tokens(const int32_t *tokens, size_t size, const Grid &grid, const
 
 Medium checked_medium(int32_t medium) {
   if (medium != ECHOES_IMAGE && medium != ECHOES_AUDIO) {
-    throw InputError(sentence("target must be 0 (image) or 1 (audio), got ", medium));
+    throw InputError("target must be 0 (image) or 1 (audio), got ", medium);
   }
   return medium == ECHOES_IMAGE ? Medium::kImage : Medium::kAudio;
 }
 
 int64_t checked_duration(double duration_s, double most_s, int sample_rate) {
   if (!(duration_s > 0 && duration_s <= most_s)) {
-    throw InputError(sentence("duration must be in (0, ", most_s, "] seconds, got ", duration_s));
+    throw InputError("duration must be in (0, ", most_s, "] seconds, got ", duration_s);
   }
   return std::max<int64_t>(1, static_cast<int64_t>(std::nearbyint(duration_s * sample_rate)));
 }
@@ -135,8 +134,8 @@ void read_struct(const void *given, void *known, size_t known_size, const char *
   const size_t struct_size = struct_size_of(given, known_size, name);
   const auto *bytes = static_cast<const uint8_t *>(given);
   if (std::any_of(bytes + known_size, bytes + struct_size, [](uint8_t byte) { return byte; })) {
-    throw InputError(sentence(name, " uses a field that this version, ", echoes_version(),
-                              ", does not know; leave it at 0 or update the library"));
+    throw InputError(name, " uses a field that this version, ", echoes_version(), ", does not ",
+                     "know; leave it at 0 or update the library");
   }
   std::memcpy(known, given, known_size);
 }
@@ -154,8 +153,8 @@ Call call_of(echoes_model &model, const echoes_generate_options *given) {
   if (given != nullptr) read_struct(given, &options, sizeof options, "the generate options");
   check_options(options);
   if (manifest.is_folded && options.guidance_scale != 1) {
-    throw InputError(sentence("guidance_scale must be 1 where guidance is folded into the model, ",
-                              "got ", options.guidance_scale, "; leave it as it is"));
+    throw InputError("guidance_scale must be 1 where guidance is folded into the model, got ",
+                     options.guidance_scale, "; leave it as it is");
   }
   return {model, options};
 }

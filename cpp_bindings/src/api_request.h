@@ -44,7 +44,7 @@ echoes_status guarded(Body &&body) noexcept {
 
 template <typename T>
 T &not_null(T *pointer, const char *name) {
-  if (pointer == nullptr) throw InputError(sentence(name, " must not be NULL"));
+  if (pointer == nullptr) throw InputError(name, " must not be NULL");
   return *pointer;
 }
 
@@ -69,7 +69,7 @@ bool asks_for_size(const T *buffer, size_t *size, size_t needed, const char *nam
   const size_t held = not_null(size, "the pointer to a buffer's size");
   *size = needed;
   if (buffer != nullptr && held < needed) {
-    throw InputError(sentence(name, " must hold ", needed, " elements, got room for ", held));
+    throw InputError(name, " must hold ", needed, " elements, got room for ", held);
   }
   return buffer == nullptr;
 }

@@ -103,8 +103,8 @@ BoundStep::BoundStep(const Device &device, const std::filesystem::path &path)
       copy_(device, "copying", {std::begin(kCopyGraph), std::end(kCopyGraph)}) {
   try {
     if (device.library->release() < kFirstNumbered) {
-      throw BackendError(sentence("ONNX Runtime ", device.library->version(),
-                                  " records one graph only; use 1.", kFirstNumbered, " or newer"));
+      throw BackendError("ONNX Runtime ", device.library->version(), " records one graph only; ",
+                         "use 1.", kFirstNumbered, " or newer");
     }
     SessionDials dials;
     dials.is_recording = true;

@@ -17,28 +17,28 @@ std::string read_manifest(const fs::path &path) {
   std::string text(kMaxManifestBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   if (!file.eof() && file.fail()) {
-    throw ManifestError(sentence(path.u8string(), ": cannot be read"));
+    throw ManifestError(path.u8string(), ": cannot be read");
   }
   text.resize(static_cast<size_t>(file.gcount()));
   if (text.size() > kMaxManifestBytes) {
-    throw ManifestError(
-        sentence(path.u8string(), ": is larger than the ", kMaxManifestBytes, " bytes allowed"));
+    throw ManifestError(path.u8string(), ": is larger than the ", kMaxManifestBytes, " bytes ",
+                        "allowed");
   }
   return text;
 }
 
 void compare(const fs::path &folder, const DataFile &file, const std::string &digest) {
   if (digest == file.sha256) return;
-  throw BundleError(sentence("file ", file.file, " of bundle ", folder.u8string(),
-                             " has the checksum ", digest.substr(0, 12), "..., the manifest says ",
-                             file.sha256.substr(0, 12), "...; get the bundle again"));
+  throw BundleError("file ", file.file, " of bundle ", folder.u8string(), " has the checksum ",
+                    digest.substr(0, 12), "..., the manifest says ", file.sha256.substr(0, 12),
+                    "...; get the bundle again");
 }
 
 std::string read_all(const fs::path &path, size_t size) {
   std::ifstream file(path, std::ios::binary);
   std::string data(size, '\0');
   if (!file.read(data.data(), static_cast<std::streamsize>(size))) {
-    throw BundleError(sentence(path.u8string(), " cannot be read"));
+    throw BundleError(path.u8string(), " cannot be read");
   }
   return data;
 }
@@ -48,9 +48,9 @@ void verify_graph(const fs::path &folder, const DataFile &file,
                   const std::map<std::string, DataFile> &listed) {
   const std::string where = folder.u8string();
   if (file.size_bytes > kMaxGraphBytes) {
-    throw BundleError(sentence("graph ", file.file, " of bundle ", where, " has ", file.size_bytes,
-                               " bytes, ONNX allows ", kMaxGraphBytes,
-                               "; move its weights to a file of their own"));
+    throw BundleError("graph ", file.file, " of bundle ", where, " has ", file.size_bytes,
+                      " bytes, ONNX allows ", kMaxGraphBytes, "; move its weights to a file of ",
+                      "their own");
   }
   const std::string data =
       read_all(folder / fs::u8path(file.file), static_cast<size_t>(file.size_bytes));
@@ -61,15 +61,13 @@ void verify_graph(const fs::path &folder, const DataFile &file,
   try {
     locations = external_locations(data);
   } catch (const BundleError &error) {
-    throw BundleError(
-        sentence(file.file, " of bundle ", where, " is no ONNX graph: ", error.what()));
+    throw BundleError(file.file, " of bundle ", where, " is no ONNX graph: ", error.what());
   }
   const std::string beside = file.file.substr(0, file.file.rfind('/') + 1);
   for (const std::string &location : locations) {
     if (listed.count(beside + location) > 0) continue;
-    throw BundleError(sentence("graph ", file.file, " of bundle ", where, " reads the file '",
-                               location, "', which the manifest does not list; do not use this ",
-                               "bundle"));
+    throw BundleError("graph ", file.file, " of bundle ", where, " reads the file '", location,
+                      "', which the manifest does not list; do not use this bundle");
   }
 }
 
@@ -81,14 +79,12 @@ void verify(const fs::path &folder, const Manifest &manifest) {
     const fs::path path = folder / fs::u8path(name);
     const std::string where = folder.u8string();
     if (!fs::is_regular_file(path)) {
-      throw BundleError(
-          sentence("bundle ", where, " lacks the file ", name, "; get the bundle again"));
+      throw BundleError("bundle ", where, " lacks the file ", name, "; get the bundle again");
     }
     const uintmax_t size = fs::file_size(path);
     if (size != static_cast<uintmax_t>(file.size_bytes)) {
-      throw BundleError(sentence("file ", name, " of bundle ", where, " has ", size,
-                                 " bytes, the manifest says ", file.size_bytes,
-                                 "; get the bundle again"));
+      throw BundleError("file ", name, " of bundle ", where, " has ", size, " bytes, the ",
+                        "manifest says ", file.size_bytes, "; get the bundle again");
     }
     if (graphs.count(name) > 0) {
       verify_graph(folder, file, files);
@@ -100,23 +96,23 @@ void verify(const fs::path &folder, const Manifest &manifest) {
 
 Bundle open_folder(const fs::path &folder) {
   if (!fs::exists(folder)) {
-    throw BundleError(
-        sentence("no bundle at ", folder.u8string(), ": expected a folder with a ", kManifestName));
+    throw BundleError("no bundle at ", folder.u8string(), ": expected a folder with a ",
+                      kManifestName);
   }
   if (!fs::is_directory(folder)) {
-    throw BundleError(sentence(folder.u8string(), " is not a bundle: expected a folder; unpack it ",
-                               "if it is a .zip"));
+    throw BundleError(folder.u8string(), " is not a bundle: expected a folder; unpack it if it ",
+                      "is a .zip");
   }
   const fs::path path = folder / kManifestName;
   if (!fs::is_regular_file(path)) {
-    throw BundleError(sentence(folder.u8string(), " is not a bundle: it has no ", kManifestName));
+    throw BundleError(folder.u8string(), " is not a bundle: it has no ", kManifestName);
   }
   Bundle bundle{folder, {}};
   const std::string text = read_manifest(path);
   try {
     bundle.manifest = parse_manifest(text);
   } catch (const ManifestError &error) {
-    throw ManifestError(sentence(path.u8string(), ": ", error.what()));
+    throw ManifestError(path.u8string(), ": ", error.what());
   }
   verify(folder, bundle.manifest);
   return bundle;
@@ -131,8 +127,7 @@ fs::path Bundle::graph_path(const std::string &name) const {
     for (const auto &[other, entry] : manifest.graphs) {
       names += (names.empty() ? "" : ", ") + other;
     }
-    throw BundleError(
-        sentence("bundle ", manifest.name, " has no graph '", name, "'; it has ", names));
+    throw BundleError("bundle ", manifest.name, " has no graph '", name, "'; it has ", names);
   }
   const DataFile &file = found->second.file;
   fs::path path = folder / fs::u8path(file.file);
@@ -144,7 +139,7 @@ Bundle open_bundle(const std::string &path) {
   try {
     return open_folder(fs::u8path(path));
   } catch (const fs::filesystem_error &error) {
-    throw BundleError(sentence("bundle ", path, " cannot be read: ", error.code().message()));
+    throw BundleError("bundle ", path, " cannot be read: ", error.code().message());
   }
 }
 

@@ -134,7 +134,7 @@ std::vector<std::vector<Input>> step_inputs(const Session &step_graph, const Pla
 
 void report(const Options &options, int step, int steps) {
   if (options.on_step != nullptr && options.on_step(step, steps, options.user_data) == 0) {
-    throw CancelledError(sentence("cancelled after step ", step + 1, " of ", steps));
+    throw CancelledError("cancelled after step ", step + 1, " of ", steps);
   }
 }
 

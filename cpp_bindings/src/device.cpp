@@ -60,7 +60,7 @@ void try_device(const Device &device) {
                       {std::begin(kProbeGraph), std::end(kProbeGraph)}, dials);
   const float two = 2;
   if (probe.run({{"x", &two, {1, 1, 1, 1}}}, "y").values<float>() != std::vector<float>{10}) {
-    throw BackendError(sentence(device.name, " computes wrong values"));
+    throw BackendError(device.name, " computes wrong values");
   }
 }
 
@@ -149,7 +149,7 @@ Device choose_device(std::shared_ptr<const OrtLibrary> library, const std::strin
   if (requested == "cpu") return device;
   const int index = requested == "auto" ? 0 : device_index(requested, "cuda");
   if (index < 0) {
-    throw InputError(sentence("device must be auto, cpu or cuda[:<index>], got '", requested, "'"));
+    throw InputError("device must be auto, cpu or cuda[:<index>], got '", requested, "'");
   }
   Device cuda = device;
   cuda.name = sentence("cuda:", index);
@@ -157,9 +157,9 @@ Device choose_device(std::shared_ptr<const OrtLibrary> library, const std::strin
     try_device(cuda);
   } catch (const BackendError &error) {
     if (requested != "auto") {
-      throw BackendError(sentence("device ", requested, " cannot be used: ", error.what(),
-                                  "; check the NVIDIA driver, CUDA and cuDNN, and that this ONNX ",
-                                  "Runtime was built with CUDA"));
+      throw BackendError("device ", requested, " cannot be used: ", error.what(), "; check the ",
+                         "NVIDIA driver, CUDA and cuDNN, and that this ONNX Runtime was built ",
+                         "with CUDA");
     }
     device.reason = error.what();
     return device;

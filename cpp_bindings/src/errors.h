@@ -11,38 +11,6 @@
 
 namespace echoes {
 
-// Carries the status that the C API gives for it.
-class Error : public std::runtime_error {
- public:
-  Error(echoes_status status, const std::string &sentence)
-      : std::runtime_error(sentence), status_(status) {}
-  echoes_status status() const { return status_; }
-
- private:
-  echoes_status status_;
-};
-
-struct InputError : Error {
-  explicit InputError(const std::string &sentence) : Error(ECHOES_ERROR_INPUT, sentence) {}
-};
-
-struct BundleError : Error {
-  explicit BundleError(const std::string &sentence) : Error(ECHOES_ERROR_BUNDLE, sentence) {}
-};
-
-// A manifest breaks the rules of docs/format.md.
-struct ManifestError : BundleError {
-  using BundleError::BundleError;
-};
-
-struct BackendError : Error {
-  explicit BackendError(const std::string &sentence) : Error(ECHOES_ERROR_BACKEND, sentence) {}
-};
-
-struct CancelledError : Error {
-  explicit CancelledError(const std::string &sentence) : Error(ECHOES_ERROR_CANCELLED, sentence) {}
-};
-
 // Text of a part of a sentence; floating-point numbers have up to six digits.
 template <typename T>
 std::string part(const T &value) {
@@ -63,5 +31,33 @@ std::string sentence(const Parts &...parts) {
   ((text += part(parts)), ...);
   return text;
 }
+
+// Carries the status that the C API gives for it.
+class Error : public std::runtime_error {
+ public:
+  Error(echoes_status status, const std::string &sentence)
+      : std::runtime_error(sentence), status_(status) {}
+  echoes_status status() const { return status_; }
+
+ private:
+  echoes_status status_;
+};
+
+// Its sentence comes in parts.
+template <echoes_status kStatus>
+struct ErrorOf : Error {
+  template <typename... Parts>
+  explicit ErrorOf(const Parts &...parts) : Error(kStatus, sentence(parts...)) {}
+};
+
+using InputError = ErrorOf<ECHOES_ERROR_INPUT>;
+using BundleError = ErrorOf<ECHOES_ERROR_BUNDLE>;
+using BackendError = ErrorOf<ECHOES_ERROR_BACKEND>;
+using CancelledError = ErrorOf<ECHOES_ERROR_CANCELLED>;
+
+// A manifest breaks the rules of docs/format.md.
+struct ManifestError : BundleError {
+  using BundleError::BundleError;
+};
 
 }  // namespace echoes

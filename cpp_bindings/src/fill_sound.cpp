@@ -68,9 +68,9 @@ Columns part_of(const Call &call, int64_t first, int64_t last) {
   if (end - begin > most) {
     const double most_s =
         static_cast<double>((most - 1) * per_column) / mel.sample_rate;  // wherever columns lie
-    throw InputError(sentence("at most ", most_s, " s can be filled in at once, got ",
-                              static_cast<double>(last - first) / mel.sample_rate,
-                              " s; give a shorter part, or use echoes_continue"));
+    throw InputError("at most ", most_s, " s can be filled in at once, got ",
+                     static_cast<double>(last - first) / mel.sample_rate, " s; give a shorter ",
+                     "part, or use echoes_continue");
   }
   const auto inside = [&](int64_t column) {
     return static_cast<int>(std::clamp<int64_t>(column, 0, grid.width));
@@ -86,8 +86,8 @@ Samples inpaint(const Call &call, const Sound &sound, double start_s, double sto
   const Grid &grid = call.manifest().grids.audio;
   const double duration_s = static_cast<double>(sound.size) / spec.sample_rate;
   if (!(0 <= start_s && start_s < stop_s && stop_s <= duration_s + 1e-6)) {
-    throw InputError(sentence("the part to fill in must lie within the ", duration_s,
-                              " s of the sound, got ", start_s, " s to ", stop_s, " s"));
+    throw InputError("the part to fill in must lie within the ", duration_s, " s of the sound, ",
+                     "got ", start_s, " s to ", stop_s, " s");
   }
   const auto size = static_cast<int64_t>(sound.size);
   const int64_t first = at_sample(start_s, spec.sample_rate);
@@ -122,8 +122,8 @@ void mask_audio(const Manifest &manifest, double start_s, double stop_s, int32_t
   const Grid &grid = manifest.grids.audio;
   const double clip_s = static_cast<double>(mel.n_samples()) / mel.sample_rate;
   if (!(0 <= start_s && start_s < stop_s && stop_s <= clip_s + 1e-6)) {
-    throw InputError(sentence("the part to mask must lie within the ", clip_s, " s of a clip, got ",
-                              start_s, " s to ", stop_s, " s"));
+    throw InputError("the part to mask must lie within the ", clip_s, " s of a clip, got ", start_s,
+                     " s to ", stop_s, " s");
   }
   for (int column = 0; column < grid.width; ++column) {
     const double from_s = clip_s * column / grid.width;

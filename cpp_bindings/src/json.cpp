@@ -18,8 +18,7 @@ constexpr int kMaxNesting = 64;
 void check_nesting(yyjson_val *value, int depth) {
   if (!yyjson_is_ctn(value)) return;
   if (depth == kMaxNesting) {
-    throw ManifestError(
-        sentence("the manifest is nested deeper than the ", kMaxNesting, " levels allowed"));
+    throw ManifestError("the manifest is nested deeper than the ", kMaxNesting, " levels allowed");
   }
   size_t index, count;
   yyjson_val *key, *item;
@@ -30,8 +29,8 @@ void check_nesting(yyjson_val *value, int depth) {
   std::unordered_set<std::string_view> seen;
   yyjson_obj_foreach(value, index, count, key, item) {
     if (!seen.insert(text_of(key)).second) {
-      throw ManifestError(sentence("the manifest is not valid JSON: key ", shown(key),
-                                   " appears twice in one object"));
+      throw ManifestError("the manifest is not valid JSON: key ", shown(key), " appears twice in ",
+                          "one object");
     }
     check_nesting(item, depth + 1);
   }
@@ -54,8 +53,7 @@ JsonDocument::JsonDocument(std::string_view text) {
       yyjson_read_opts(const_cast<char *>(text.data()), text.size(), 0, nullptr, &error));
   if (!document_) {
     if (error.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) throw std::bad_alloc();
-    throw ManifestError(
-        sentence("the manifest is not valid JSON: ", error.msg, " at byte ", error.pos));
+    throw ManifestError("the manifest is not valid JSON: ", error.msg, " at byte ", error.pos);
   }
   check_nesting(root(), 0);
 }

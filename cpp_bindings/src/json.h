@@ -31,7 +31,7 @@ inline std::string_view text_of(yyjson_val *value) {
 // Throws ManifestError that a key breaks a rule of the file's.
 template <typename... Parts>
 [[noreturn]] void refuse_key(const Parts &...parts) {
-  throw ManifestError(sentence("manifest key ", parts...));
+  throw ManifestError("manifest key ", parts...);
 }
 
 // A value as JSON, cut to fit a sentence.

@@ -124,9 +124,8 @@ std::map<std::string, GraphEntry> graphs_of(yyjson_val *part) {
   const auto check = [&](std::string_view graph, const DataFile &file) {
     const DataFile &first = known.emplace(file.file, file).first->second;
     if (first.sha256 == file.sha256 && first.size_bytes == file.size_bytes) return;
-    refuse_key("graphs.", graph, " must give file ", file.file,
-               " the sha256 and size_bytes that another graph gives it, got ", file.sha256, ", ",
-               file.size_bytes);
+    refuse_key("graphs.", graph, " must give file ", file.file, " the sha256 and size_bytes that ",
+               "another graph gives it, got ", file.sha256, ", ", file.size_bytes);
   };
   size_t index, count;
   yyjson_val *name, *value;

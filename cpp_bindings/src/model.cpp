@@ -72,8 +72,8 @@ Codes Model::checked_codes(Codes codes, const Grid &grid, const std::string &gra
     return code >= 0 && code < grid.codebook_size;
   });
   if (codes.size() != static_cast<size_t>(grid.n_tokens()) || !are_codes) {
-    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " gave other codes ",
-                               "than the manifest says; get the bundle again"));
+    throw BundleError("the ", graph, " of bundle ", manifest().name, " gave other codes than the ",
+                      "manifest says; get the bundle again");
   }
   return codes;
 }
@@ -84,10 +84,10 @@ std::vector<float> Model::floats(const char *graph, const std::vector<Input> &in
   const bool are_finite = std::all_of(values.begin(), values.end(),
                                       [](float value) { return std::isfinite(value); });
   if (values.size() != static_cast<size_t>(size) || !are_finite) {
-    throw BundleError(sentence("the ", graph, " of bundle ", manifest().name, " must give ", size,
-                               " finite numbers, got ", values.size(),
-                               are_finite ? "" : " of which some are not finite",
-                               "; get the bundle again or use device cpu"));
+    throw BundleError("the ", graph, " of bundle ", manifest().name, " must give ", size,
+                      " finite numbers, got ", values.size(),
+                      are_finite ? "" : " of which some are not finite", "; get the bundle again ",
+                      "or use device cpu");
   }
   return values;
 }

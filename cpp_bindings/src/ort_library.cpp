@@ -116,8 +116,8 @@ fs::path named_library(const std::string &place, const std::string &origin) {
   if (!fs::is_directory(path, ignored)) return path;
   const fs::path found = find_in(path);
   if (found.empty()) {
-    throw BackendError(sentence("no ONNX Runtime in the folder ", place, " (from ", origin,
-                                "); give the path of ", kFileNames[0]));
+    throw BackendError("no ONNX Runtime in the folder ", place, " (from ", origin, "); give the ",
+                       "path of ", kFileNames[0]);
   }
   return found;
 }
@@ -157,8 +157,8 @@ void *open_first(const std::vector<fs::path> &paths) {
       reasons += (reasons.empty() ? "" : "; ") + std::string(error.what());
     }
   }
-  throw BackendError(sentence("no ONNX Runtime found; set ", kPathVariable, " to the path of ",
-                              kFileNames[0], " (", reasons, ")"));
+  throw BackendError("no ONNX Runtime found; set ", kPathVariable, " to the path of ",
+                     kFileNames[0], " (", reasons, ")");
 }
 
 }  // namespace
@@ -191,8 +191,8 @@ OrtLibrary::OrtLibrary(const std::string &path) {
     api_ = get_base()->GetApi(number);
   }
   if (api_ == nullptr) {
-    throw BackendError(
-        sentence("ONNX Runtime ", version_, " is too old: 1.", kOldestApi, " or newer is needed"));
+    throw BackendError("ONNX Runtime ", version_, " is too old: 1.", kOldestApi, " or newer is ",
+                       "needed");
   }
   // Errors reach the caller as statuses; in a log they would only say the same again.
   const std::string failure = sentence("ONNX Runtime ", version_, " does not start");
@@ -214,7 +214,7 @@ void OrtLibrary::check(OrtStatus *status, const std::string &what) const {
   api_->ReleaseStatus(status);
   const size_t start = std::min(reason.find_first_not_of(" \n\r\t"), reason.size());
   reason = reason.substr(start, reason.find('\n', start) - start);
-  throw BackendError(sentence(what, ": ", reason));
+  throw BackendError(what, ": ", reason);
 }
 
 }  // namespace echoes

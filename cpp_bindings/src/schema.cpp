@@ -123,7 +123,7 @@ double limit(yyjson_val *rule, const char *name) {
 
 [[noreturn]] void refuse(const std::string &key, yyjson_val *value, const std::string &allowed) {
   const std::string subject = key.empty() ? "the manifest" : "manifest key " + key;
-  throw ManifestError(sentence(subject, " must be ", allowed, ", got ", shown(value)));
+  throw ManifestError(subject, " must be ", allowed, ", got ", shown(value));
 }
 
 std::string path(const std::string &key, std::string_view name) {

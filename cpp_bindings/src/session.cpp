@@ -106,7 +106,7 @@ void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *opt
       check(status);
     } catch (const BackendError &error) {
       if (!is_other) throw;
-      throw BundleError(sentence(error.what(), "; get the bundle again"));
+      throw BundleError(error.what(), "; get the bundle again");
     }
   };
   worker_ != nullptr ? worker_->run(run) : run();
@@ -133,8 +133,8 @@ std::vector<int64_t> Session::shape_of(const std::string &input, int64_t rows) c
   std::vector<int64_t> shape = spec.shape;
   const auto is_free = [](int64_t dim) { return dim < 1; };
   if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), is_free)) {
-    throw BundleError(sentence("input ", input, " of ", name_, " must have a static shape behind ",
-                               "its first dimension; get the bundle again"));
+    throw BundleError("input ", input, " of ", name_, " must have a static shape behind its ",
+                      "first dimension; get the bundle again");
   }
   shape[0] = rows;
   return shape;

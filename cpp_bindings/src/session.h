@@ -46,9 +46,8 @@ class Output {
   std::vector<T> values() const {
     const T *first = static_cast<const T *>(data_);
     if (type_ != type_of(first)) {
-      throw BundleError(sentence(graph_, " gave numbers of type ", static_cast<int>(type_),
-                                 " of ONNX, not of ", static_cast<int>(type_of(first)),
-                                 "; get the bundle again"));
+      throw BundleError(graph_, " gave numbers of type ", static_cast<int>(type_), " of ONNX, ",
+                        "not of ", static_cast<int>(type_of(first)), "; get the bundle again");
     }
     return {first, first + size()};
   }

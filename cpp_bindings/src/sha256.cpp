@@ -93,7 +93,7 @@ std::string sha256_of_file(const std::filesystem::path &path) {
     file.read(chunk.data(), static_cast<std::streamsize>(chunk.size()));
     digest.update(chunk.data(), static_cast<size_t>(file.gcount()));
   }
-  if (!file.eof()) throw BundleError(sentence(path.u8string(), " cannot be read"));
+  if (!file.eof()) throw BundleError(path.u8string(), " cannot be read");
   return digest.hex_digest();
 }
 

@@ -103,8 +103,8 @@ int overlap_columns(int n_columns) { return std::max(1, n_columns / 3); }
 
 void check_continuable(const Manifest &manifest) {
   if (manifest.grids.audio.width < 2) {
-    throw BundleError(
-        sentence("bundle ", manifest.name, " has one token column a clip; long sound needs two"));
+    throw BundleError("bundle ", manifest.name, " has one token column a clip; long sound needs ",
+                      "two");
   }
 }
 

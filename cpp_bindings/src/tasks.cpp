@@ -23,7 +23,7 @@ Codes Call::decode(Medium target, const Codes &tokens, const Codes *context,
 }
 
 Codes Call::thinned(Medium medium, Codes codes, double keep) const {
-  if (!(keep >= 0 && keep <= 1)) throw InputError(sentence("keep must be in [0, 1], got ", keep));
+  if (!(keep >= 0 && keep <= 1)) throw InputError("keep must be in [0, 1], got ", keep);
   const std::vector<float> chances = uniforms(options.seed, kVaryStream, codes.size());
   for (size_t i = 0; i < codes.size(); ++i) {
     if (chances[i] >= static_cast<float>(keep)) codes[i] = manifest().grids.of(medium).mask_token();
