@@ -16,7 +16,7 @@ constexpr uint8_t kCopyGraph[] = {
     0x0a, 0x03, 0x12, 0x01, 0x6e, 0x42, 0x04, 0x0a, 0x00, 0x10, 0x0d};
 
 // Recorded at most, since none is ever given back: twelve sizes of eight steps. Decodings of further
-// sizes run without recording, on buffers of their own.
+// sizes run step by step from the host.
 constexpr int kMaxGraphs = 96;
 
 // The first release that tells graphs apart by number.
@@ -33,7 +33,7 @@ Input as_bytes(const void *data, size_t num_bytes) {
 
 // Where all that a decoding of one size takes and gives lies on the GPU.
 struct BoundStep::Buffers {
-  // `first`: how many graphs are recorded before that of its first step, or kNotRecorded.
+  // `first`: how many graphs are recorded before that of its first step.
   Buffers(const Session &session, const Input &first_tokens, const Input &context,
           const std::vector<std::vector<Input>> &steps, int first_graph)
       : first(first_graph), memory(nullptr, nullptr) {
@@ -122,23 +122,19 @@ void BoundStep::give_up_recording(const BackendError &error) {
   is_unrecorded_ = true;
 }
 
-BoundStep::Buffers &BoundStep::buffers_for(std::unique_ptr<Buffers> &others, const Input &tokens,
-                                           const Input &context,
+BoundStep::Buffers *BoundStep::buffers_for(const Input &tokens, const Input &context,
                                            const std::vector<std::vector<Input>> &steps) {
   std::vector<int64_t> size = context.shape;
   for (const std::vector<Input> &inputs : steps) {
     for (const Input &input : inputs) size.push_back(static_cast<int64_t>(input.num_bytes));
   }
   const auto found = kept_.find(size);
-  if (found != kept_.end()) return *found->second;
+  if (found != kept_.end()) return found->second.get();
   const auto count = static_cast<int>(steps.size());
-  const bool is_kept = n_graphs_ + count <= kMaxGraphs;
-  auto made = std::make_unique<Buffers>(copy_, tokens, context, steps,
-                                        is_kept ? n_graphs_ : kNotRecorded);
-  if (is_kept) n_graphs_ += count;
-  std::unique_ptr<Buffers> &place = is_kept ? kept_[size] : others;
-  place = std::move(made);
-  return *place;
+  if (n_graphs_ + count > kMaxGraphs) return nullptr;
+  auto made = std::make_unique<Buffers>(copy_, tokens, context, steps, n_graphs_);
+  n_graphs_ += count;
+  return (kept_[size] = std::move(made)).get();
 }
 
 Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &plan,
@@ -148,28 +144,29 @@ Codes BoundStep::decode(const Codes &tokens, const Output &context, const Plan &
   const Input first("tokens", tokens);
   const Input seen("context", context);
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::unique_ptr<Buffers> others;
-  Buffers &buffers = buffers_for(others, first, seen, steps);
-  buffers.fill(copy_, first, seen, steps);
+  Buffers *const buffers = buffers_for(first, seen, steps);
+  if (buffers == nullptr) {
+    return decode_by_steps(session(), tokens, context, plan, uniforms, options);
+  }
+  buffers->fill(copy_, first, seen, steps);
   for (size_t step = 0; step < steps.size(); ++step) {
-    launch(buffers, step);
+    launch(*buffers, step);
     report(options, static_cast<int>(step), plan.steps);
   }
-  const Output found = copy_.run({{"x", buffers.token_bytes[steps.size() % 2]}}, "y");
+  const Output found = copy_.run({{"x", buffers->token_bytes[steps.size() % 2]}}, "y");
   Codes decoded(tokens.size());
   std::memcpy(decoded.data(), found.bytes(), first.num_bytes);
   return decoded;
 }
 
 void BoundStep::launch(const Buffers &buffers, size_t step) {
-  const bool is_numbered = !is_unrecorded_ && buffers.first != kNotRecorded;
-  const int number = is_numbered ? buffers.first + static_cast<int>(step) + 1 : kNotRecorded;
+  const int number = is_unrecorded_ ? kNotRecorded : buffers.first + static_cast<int>(step) + 1;
   const Session &session = is_unrecorded_ ? *plain_ : *recording_;
   try {
     session.run_into(buffers.bound[step], "decoded", buffers.tokens[1 - step % 2], number);
     recorded_.insert(number);
   } catch (const BackendError &error) {
-    if (!is_numbered || recorded_.count(number) > 0) throw;
+    if (number == kNotRecorded || recorded_.count(number) > 0) throw;
     // What fails only while it is recorded may still run.
     give_up_recording(error);
     launch(buffers, step);

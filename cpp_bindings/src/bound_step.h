@@ -37,8 +37,8 @@ class BoundStep {
   struct Buffers;
 
   void give_up_recording(const BackendError &error);
-  // Those that are kept for decodings of a size, or, where there are too many, `others`.
-  Buffers &buffers_for(std::unique_ptr<Buffers> &others, const Input &tokens, const Input &context,
+  // Those that are kept for decodings of a size; null where there are too many.
+  Buffers *buffers_for(const Input &tokens, const Input &context,
                        const std::vector<std::vector<Input>> &steps);
   void launch(const Buffers &buffers, size_t step);
 

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 
 #include "echoes_rt/echoes_rt.h"
@@ -12,17 +13,13 @@
 namespace echoes {
 
 // Text of a part of a sentence; floating-point numbers have up to six digits.
-template <typename T>
-std::string part(const T &value) {
-  if constexpr (std::is_floating_point_v<T>) {
-    char text[32];
-    std::snprintf(text, sizeof text, "%g", static_cast<double>(value));
-    return text;
-  } else if constexpr (std::is_integral_v<T>) {
-    return std::to_string(value);
-  } else {
-    return std::string(value);
-  }
+inline std::string part(std::string_view text) { return std::string(text); }
+template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
+std::string part(T number) {
+  if constexpr (std::is_integral_v<T>) return std::to_string(number);
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", static_cast<double>(number));
+  return text;
 }
 
 template <typename... Parts>

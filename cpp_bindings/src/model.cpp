@@ -40,23 +40,15 @@ std::filesystem::path Model::variant(const std::string &graph) const {
   return is_half ? bundle_.graph_path(graph + kHalf) : whole;
 }
 
-const Session &Model::session(const std::string &graph) {
+template <typename T>
+T &Model::opened(std::map<std::string, std::unique_ptr<T>> &all, const std::string &graph) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  std::unique_ptr<const Session> &session = sessions_[graph];
-  if (session == nullptr) {
-    session = std::make_unique<const Session>(device_, variant(graph));
-  }
-  return *session;
+  std::unique_ptr<T> &one = all[graph];
+  if (one == nullptr) one = std::make_unique<T>(device_, variant(graph));
+  return *one;
 }
 
-BoundStep &Model::bound_step(const std::string &graph) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  std::unique_ptr<BoundStep> &step = bound_[graph];
-  if (step == nullptr) {
-    step = std::make_unique<BoundStep>(device_, variant(graph));
-  }
-  return *step;
-}
+const Session &Model::session(const std::string &graph) { return opened(sessions_, graph); }
 
 const char *Model::unrecorded() const {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -136,7 +128,7 @@ Codes Model::decode_tokens(Medium target, const Codes &tokens, const Codes *cont
   const bool is_cpu = device_.name == "cpu";
   const bool is_at_once = options.on_step == nullptr && is_cpu && manifest().has_graph(loop);
   const std::string graph = is_at_once ? loop : loop + "_step";
-  BoundStep *const bound = is_cpu ? nullptr : &bound_step(graph);
+  BoundStep *const bound = is_cpu ? nullptr : &opened(bound_, graph);
   const Session &decoder = is_cpu ? session(graph) : bound->session();
   const Output seen =
       context == nullptr

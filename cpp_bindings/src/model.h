@@ -59,7 +59,9 @@ class Model {
 
  private:
   const Session &session(const std::string &graph);
-  BoundStep &bound_step(const std::string &graph);
+  // A graph of all that are loaded, which it becomes if it is not.
+  template <typename T>
+  T &opened(std::map<std::string, std::unique_ptr<T>> &all, const std::string &graph);
   std::filesystem::path variant(const std::string &graph) const;
   Codes checked_codes(Codes codes, const Grid &grid, const std::string &graph) const;
   // What a graph gives, of which there must be so many. Throws BundleError.

@@ -72,21 +72,21 @@ Session::Session(const Device &device, const std::filesystem::path &place,
 
 Output Session::run(const std::vector<Input> &inputs, const char *output) const {
   OrtValue *value = nullptr;
-  compute(inputs, nullptr, output, &value);
+  compute(inputs, output, &value, kNotRecorded);
   return output_of(value);
 }
 
 void Session::run_into(const std::vector<Input> &inputs, const char *output, OrtValue *value,
                        int number) const {
-  OrtRunOptions *made = nullptr;
-  check(api_.CreateRunOptions(&made));
-  const Owned<OrtRunOptions> options(made, api_.ReleaseRunOptions);
-  check(api_.AddRunConfigEntry(made, "gpu_graph_id", std::to_string(number).c_str()));
-  compute(inputs, made, output, &value);
+  compute(inputs, output, &value, number);
 }
 
-void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *options,
-                      const char *output, OrtValue **value) const {
+void Session::compute(const std::vector<Input> &inputs, const char *output, OrtValue **value,
+                      int number) const {
+  OrtRunOptions *own = nullptr;
+  check(api_.CreateRunOptions(&own));
+  const Owned<OrtRunOptions> options(own, api_.ReleaseRunOptions);
+  check(api_.AddRunConfigEntry(own, "gpu_graph_id", std::to_string(number).c_str()));
   std::vector<Owned<OrtValue>> made;
   std::vector<const char *> names;
   std::vector<const OrtValue *> values;
@@ -98,7 +98,7 @@ void Session::compute(const std::vector<Input> &inputs, const OrtRunOptions *opt
     values.push_back(input.value != nullptr ? input.value : made.back().get());
   }
   const auto run = [&] {
-    OrtStatus *const status = api_.Run(session_.get(), options, names.data(), values.data(),
+    OrtStatus *const status = api_.Run(session_.get(), own, names.data(), values.data(),
                                        values.size(), &output, 1, value);
     // Names, types and shapes are the graph's to say, and the manifest's to follow.
     const bool is_other = status != nullptr && api_.GetErrorCode(status) == ORT_INVALID_ARGUMENT;

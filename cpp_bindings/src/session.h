@@ -127,8 +127,8 @@ class Session {
 
   Session(const Device &device, const std::filesystem::path &place, const SessionDials &dials,
           const Create &create);
-  void compute(const std::vector<Input> &inputs, const OrtRunOptions *options, const char *output,
-               OrtValue **value) const;
+  void compute(const std::vector<Input> &inputs, const char *output, OrtValue **value,
+               int number) const;
   void check(OrtStatus *status) const;
   // Null if there is none of that name.
   const TensorSpec *find_input(const std::string &input) const;
