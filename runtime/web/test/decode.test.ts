@@ -28,7 +28,7 @@ async function run(
   isFolded = false,
 ): Promise<[Int32Array, Asked[]]> {
   const asked: Asked[] = [];
-  const tensor = (values: Float32Array | Int32Array, dims: readonly number[]) =>
+  const tensor = (values: Float32Array | Int32Array, dims: readonly number[] = [1, values.length]) =>
     values instanceof Int32Array
       ? new Tensor("int32", values, dims)
       : new Tensor("float32", values, dims);

@@ -127,24 +127,20 @@ async function loadFile(
   const kept = await store.get(url);
   if (kept && (await sha256Hex(kept)) === part.sha256) return { bytes: kept, isKept: true };
   const bytes = await fetchBytes(url, {}, part.size_bytes, onBytes);
-  const problem = await damage(part, bytes);
-  if (problem) throw new BundleError(`file ${part.file} of ${folder} ${problem}; reload the page`);
+  const refuse = (is: string, must: string) => {
+    const sentence = `file ${part.file} of ${folder} has ${is}, the manifest says ${must}`;
+    throw new BundleError(`${sentence}; reload the page`);
+  };
+  if (bytes.length !== part.size_bytes) refuse(`${bytes.length} bytes`, `${part.size_bytes}`);
+  const digest = await sha256Hex(bytes);
+  const shown = (checksum: string) => `${checksum.slice(0, 12)}...`;
+  if (digest !== part.sha256) refuse(`the checksum ${shown(digest)}`, shown(part.sha256));
   return { bytes, isKept: await store.put(url, bytes) };
 }
 
 /** The checksum in the address makes it another address when the file becomes another. */
 function fileUrl(folder: string, part: DataFile): string {
   return `${folder}${encodeURI(part.file)}?sha256=${part.sha256}`;
-}
-
-async function damage(part: DataFile, bytes: Bytes): Promise<string | undefined> {
-  if (bytes.length !== part.size_bytes) {
-    return `has ${bytes.length} bytes, the manifest says ${part.size_bytes}`;
-  }
-  const digest = await sha256Hex(bytes);
-  if (digest === part.sha256) return undefined;
-  const [is, must] = [digest, part.sha256].map((text) => `${text.slice(0, 12)}...`);
-  return `has the checksum ${is}, the manifest says ${must}`;
 }
 
 /** Also where the browser has no `crypto.subtle`: pages over plain HTTP from elsewhere. */

@@ -119,12 +119,6 @@ export class EchoesWorker {
 
 /** An error of the worker as one of the same class here. */
 function revived(name: string, message: string): Error {
-  const classes: Record<string, new (message: string) => Error> = {
-    InputError: errors.InputError,
-    BundleError: errors.BundleError,
-    ManifestError: errors.ManifestError,
-    BackendError: errors.BackendError,
-    CancelledError: errors.CancelledError,
-  };
+  const classes = errors as unknown as Record<string, new (message: string) => Error>;
   return new (classes[name] ?? Error)(message);
 }

@@ -34,7 +34,7 @@ export async function decode(
     name,
     graph.tensor(Float32Array.of(value), [1]),
   ]);
-  let decoded = graph.tensor(tokens, [1, tokens.length]);
+  let decoded = graph.tensor(tokens);
   for (const [step, positions] of plan.positions.entries()) {
     const scale = plan.guidanceScale[step]!;
     // Without a context, the branch without it is the only one.
@@ -44,8 +44,8 @@ export async function decode(
     const outputs = await graph.run({
       tokens: decoded,
       context,
-      positions: graph.tensor(positions, [1, positions.length]),
-      uniforms: graph.tensor(noise, [1, noise.length]),
+      positions: graph.tensor(positions),
+      uniforms: graph.tensor(noise),
       ...Object.fromEntries(drawing),
       ...(isGuided && { guidance_scale: guidance }),
     });

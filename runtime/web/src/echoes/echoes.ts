@@ -3,15 +3,13 @@
 import { Bundle, type OnBytes } from "./bundle";
 import { Call, type Options } from "./call";
 import { openDevice, type Device, type DeviceName, type DeviceWish, type WasmPaths } from "./device";
-import { InputError } from "./errors";
 import { extend, inpaint, type Part } from "./fill_sound";
 import { inpaintPicture, type Mask } from "./fill_picture";
 import type { Pixels } from "./image";
 import type { Manifest } from "./manifest";
 import { Model } from "./model";
-import { roundHalfEven } from "./numbers";
 import type { Pair, Picture, Sound } from "./results";
-import { MAX_DURATION_S, stream } from "./stream";
+import { MAX_DURATION_S, samplesIn, stream } from "./stream";
 
 export interface LoadOptions {
   readonly device?: DeviceWish;
@@ -124,16 +122,9 @@ export class Echoes {
     image: Pixels | ((second: number) => Pixels | Promise<Pixels>),
     { duration, ...options }: Options & { duration?: number } = {},
   ): AsyncGenerator<Sound, void, undefined> {
-    if (duration !== undefined && !(duration > 0 && duration <= MAX_DURATION_S)) {
-      throw new InputError(
-        `duration must be in (0, ${MAX_DURATION_S}] seconds, got ${duration}`,
-      );
-    }
+    const rate = this.manifest.mel.sample_rate;
+    const nSamples = duration === undefined ? Infinity : samplesIn(duration, MAX_DURATION_S, rate);
     const call = new Call(this.model, options);
-    const nSamples =
-      duration === undefined
-        ? Infinity
-        : Math.max(1, roundHalfEven(duration * this.manifest.mel.sample_rate));
     if (typeof image === "function") {
       yield* stream(call, async (second) => call.encodeImage(await image(second)), nSamples);
     } else {

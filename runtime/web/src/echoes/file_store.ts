@@ -11,37 +11,27 @@ export interface FileStore {
 
 const CACHE_NAME = "echoes-rt-bundles";
 
-/** The browser's Cache; a full disk or a private window only costs the offline copy. */
+/** The browser's Cache, if any; a full disk or a private window only costs the offline copy. */
 class CacheStore implements FileStore {
-  constructor(private readonly cache: Cache) {}
+  constructor(private readonly cache: Cache | undefined) {}
 
   async get(url: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
-    const response = await this.cache.match(url).catch(() => undefined);
+    const response = await this.cache?.match(url).catch(() => undefined);
     return response && new Uint8Array(await response.arrayBuffer());
   }
 
   async put(url: string, bytes: Uint8Array<ArrayBuffer>): Promise<boolean> {
-    return this.cache.put(url, new Response(bytes)).then(
-      () => true,
-      () => false,
-    );
+    const put = this.cache?.put(url, new Response(bytes)).then(() => true);
+    return (await put?.catch(() => false)) ?? false;
   }
 
   async keepOnly(folder: string, urls: readonly string[]): Promise<void> {
-    for (const { url } of await this.cache.keys()) {
-      if (url.startsWith(folder) && !urls.includes(url)) await this.cache.delete(url);
+    for (const { url } of (await this.cache?.keys()) ?? []) {
+      if (url.startsWith(folder) && !urls.includes(url)) await this.cache!.delete(url);
     }
   }
 }
 
-/** For where there is no Cache: nothing is kept. */
-const noStore: FileStore = {
-  get: async () => undefined,
-  put: async () => false,
-  keepOnly: async () => undefined,
-};
-
 export async function openStore(): Promise<FileStore> {
-  const cache = await globalThis.caches?.open(CACHE_NAME).catch(() => undefined);
-  return cache ? new CacheStore(cache) : noStore;
+  return new CacheStore(await globalThis.caches?.open(CACHE_NAME).catch(() => undefined));
 }

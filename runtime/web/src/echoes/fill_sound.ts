@@ -6,7 +6,7 @@ import { clipSamples, maskToken } from "./manifest";
 import { clamp, columnsOf, roundHalfEven } from "./numbers";
 import { checkSamples } from "./model";
 import type { Sound } from "./results";
-import { checkContinuable, overlapColumns, stream } from "./stream";
+import { checkContinuable, overlapColumns, samplesIn, stream } from "./stream";
 
 /** A part of a sound in seconds. */
 export interface Part {
@@ -80,9 +80,7 @@ export async function extend(
 ): Promise<Sound> {
   const { mel: spec, tokens: grids } = checkContinuable(call.model.manifest);
   const { height, width } = grids.audio;
-  if (!(more > 0 && more <= MAX_ADDED_S)) {
-    throw new InputError(`duration must be in (0, ${MAX_ADDED_S}] seconds, got ${more}`);
-  }
+  const nSamples = samplesIn(more, MAX_ADDED_S, spec.sample_rate);
   const clip = new Float32Array(clipSamples(spec));
   const heard = checkSamples(original).subarray(-clip.length);
   clip.set(heard, clip.length - heard.length); // its end is what counts
@@ -94,7 +92,6 @@ export async function extend(
     codes: columnsOf(codes, height, width - nKnown, width),
     mel: columnsOf(mel, spec.n_mels, spec.n_frames - nFrames, spec.n_frames),
   };
-  const nSamples = Math.max(1, roundHalfEven(more * spec.sample_rate));
   const samples = new Float32Array(original.length + nSamples);
   samples.set(original);
   let at = original.length;

@@ -4,19 +4,20 @@ import { InputError } from "./errors";
 import type { ImageSpec } from "./manifest";
 import { clamp, roundHalfEven } from "./numbers";
 
-/** RGB bytes, row by row. */
-export interface Pixels {
+export interface Size {
   readonly height: number;
   readonly width: number;
+}
+
+/** RGB bytes, row by row. */
+export interface Pixels extends Size {
   readonly rgb: Uint8Array;
 }
 
 /** A part of a picture. */
-export interface Box {
+export interface Box extends Size {
   readonly top: number;
   readonly left: number;
-  readonly height: number;
-  readonly width: number;
 }
 
 const CHANNELS = 3;
@@ -34,8 +35,8 @@ export function checkPixels(image: Pixels): Pixels {
 
 /** The largest crop with the spec's aspect ratio, as near to a centre (row, column) as it can. */
 export function cropBox(
-  image: { height: number; width: number },
-  spec: ImageSpec,
+  image: Size,
+  spec: Size,
   centre?: readonly [number, number],
 ): Box {
   const fit = (side: number, wanted: number, by: number) => roundHalfEven((side * wanted) / by);

@@ -12,7 +12,6 @@ import {
   maskToken,
   otherMedium,
   type GraphName,
-  type Grid,
   type Manifest,
   type Medium,
 } from "./manifest";
@@ -20,7 +19,7 @@ import { columnsOf, sideBySide } from "./numbers";
 import { MEL_STREAM, uniforms } from "./noise";
 import { makePlan } from "./plan";
 import type { Sampling } from "./sampling";
-import { Session } from "./session";
+import { Session, type Values } from "./session";
 
 /** What is to be decoded. */
 export interface Question {
@@ -37,8 +36,9 @@ export interface Question {
   readonly onStep?: OnStep | undefined;
 }
 
-type Values = Float32Array | Int32Array;
-type Input = readonly [values: Values, dims: readonly number[]];
+/** Values in one row, or of the shape that comes with them. */
+type Input = readonly [values: Values, dims?: readonly number[]];
+type Inputs = Readonly<Record<string, Input>>;
 
 export class Model {
   private readonly sessions = new Map<GraphName, Promise<Session>>();
@@ -62,16 +62,15 @@ export class Model {
   async encodeImage(image: Pixels): Promise<Int32Array> {
     const spec = this.manifest.image;
     const normal = normalise(resize(checkPixels(image), spec), spec);
-    const input: Input = [normal, [1, 3, spec.height, spec.width]];
-    const codes = (await this.run("image_encoder", { image: input }, "codes")) as Int32Array;
-    return this.checkCodes(codes, this.manifest.tokens.image, "image_encoder");
+    const inputs: Inputs = { image: [normal, [1, 3, spec.height, spec.width]] };
+    const codes = await this.run("image_encoder", inputs, "codes");
+    return this.checkCodes(codes, "image", "image_encoder");
   }
 
   /** `Sound.confidence` of a picture's (N_i,) codes. */
   async confidence(image: Int32Array): Promise<number | undefined> {
     if (!("confidence" in this.manifest.graphs)) return undefined;
-    const inputs: Record<string, Input> = { codes: [image, [1, image.length]] };
-    return (await this.floats("confidence", inputs, "confidence"))[0];
+    return (await this.floats("confidence", { codes: [image] }, "confidence"))[0];
   }
 
   /**
@@ -90,7 +89,7 @@ export class Model {
       const last = Math.min(first + n_frames, nFrames);
       const start = Math.max(0, first - margin);
       const heard = mirrorable.subarray(start * hop_length, (last + margin) * hop_length);
-      const mel = await this.floats("log_mel", { samples: [heard, [1, heard.length]] }, "mel");
+      const mel = await this.floats("log_mel", { samples: [heard] }, "mel");
       parts.push(columnsOf(mel, n_mels, first - start, last - start));
     }
     return sideBySide(parts, n_mels);
@@ -105,9 +104,9 @@ export class Model {
   /** (N_a,) codes of a log-mel (n_mels, n_frames). */
   async encodeMel(mel: Float32Array): Promise<Int32Array> {
     const { n_mels, n_frames } = this.manifest.mel;
-    const input: Input = [mel, [1, n_mels, n_frames]];
-    const codes = (await this.run("mel_encoder", { mel: input }, "codes")) as Int32Array;
-    return this.checkCodes(codes, this.manifest.tokens.audio, "mel_encoder");
+    const inputs: Inputs = { mel: [mel, [1, n_mels, n_frames]] };
+    const codes = await this.run("mel_encoder", inputs, "codes");
+    return this.checkCodes(codes, "audio", "mel_encoder");
   }
 
   /** Fills in what is unknown and keeps the rest: (N,) with no mask left. */
@@ -125,11 +124,11 @@ export class Model {
       uniforms(seed, window, tokens.length),
       onStep,
     );
-    return this.checkCodes(decoded, grid, name);
+    return this.checkCodes(decoded, target, name);
   }
 
   async decodeImage(codes: Int32Array): Promise<Pixels> {
-    const normal = await this.floats("image_decoder", { codes: [codes, [1, codes.length]] }, "image");
+    const normal = await this.floats("image_decoder", { codes: [codes] }, "image");
     return toPixels(normal, this.manifest.image);
   }
 
@@ -139,7 +138,7 @@ export class Model {
    * @param seed - Of the noise, where the decoder takes some to draw what codes leave open.
    */
   async decodeMel(codes: Int32Array, seed: bigint, window = 0n): Promise<Float32Array> {
-    const inputs: Record<string, Input> = { codes: [codes, [1, codes.length]] };
+    const inputs: Record<string, Input> = { codes: [codes] };
     const noise = (await this.session("mel_decoder")).input("noise");
     if (noise) {
       const dims = [1, ...noise.shape.slice(1).map(Number)];
@@ -164,15 +163,11 @@ export class Model {
   private async context(target: Medium, codes: Int32Array | null): Promise<Tensor> {
     if (!codes) return (await this.session(`decode_${target}_step`)).noRows("context");
     const graph = await this.session(`context_${otherMedium(target)}`);
-    const outputs = await graph.run({ codes: graph.tensor(codes, [1, codes.length]) });
+    const outputs = await graph.run({ codes: graph.tensor(codes) });
     return outputs["context"]!;
   }
 
-  private async run(
-    name: GraphName,
-    inputs: Readonly<Record<string, Input>>,
-    output: string,
-  ): Promise<Values> {
+  private async run(name: GraphName, inputs: Inputs, output: string): Promise<Values> {
     const session = await this.session(name);
     const tensors = Object.entries(inputs).map(([input, [values, dims]]) => [
       input,
@@ -182,11 +177,7 @@ export class Model {
     return (await outputs[output]!.getData()) as Values;
   }
 
-  private async floats(
-    name: GraphName,
-    inputs: Readonly<Record<string, Input>>,
-    output: string,
-  ): Promise<Float32Array> {
+  private async floats(name: GraphName, inputs: Inputs, output: string): Promise<Float32Array> {
     const made = (await this.run(name, inputs, output)) as Float32Array;
     if (!made.every(Number.isFinite)) {
       throw new BundleError(
@@ -198,14 +189,15 @@ export class Model {
   }
 
   /** Refuses what other graphs would look up outside of their tables, or take for unknown. */
-  private checkCodes(codes: Int32Array, grid: Grid, name: GraphName): Int32Array {
-    if (!codes.every((code) => code >= 0 && code < grid.codebook_size)) {
+  private checkCodes(codes: Values, medium: Medium, name: GraphName): Int32Array {
+    const { codebook_size } = this.manifest.tokens[medium];
+    if (!codes.every((code) => code >= 0 && code < codebook_size)) {
       throw new BundleError(
         `the ${name} of bundle ${this.manifest.name} gave other codes than the manifest says; ` +
           "get the bundle again",
       );
     }
-    return codes;
+    return codes as Int32Array;
   }
 
   private session(name: GraphName): Promise<Session> {

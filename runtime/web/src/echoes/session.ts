@@ -7,6 +7,7 @@ import type { Device } from "./device";
 import { BackendError, messageOf } from "./errors";
 import type { GraphName } from "./manifest";
 
+export type Values = Float32Array | Int32Array;
 export type Tensors = Readonly<Record<string, Tensor>>;
 
 export class Session {
@@ -47,11 +48,9 @@ export class Session {
     return new this.device.ort.Tensor(type as "float32", [], [0, ...shape.slice(1).map(Number)]);
   }
 
-  tensor(values: Float32Array | Int32Array, dims: readonly number[]): Tensor {
-    const { ort } = this.device;
-    return values instanceof Float32Array
-      ? new ort.Tensor("float32", values, dims)
-      : new ort.Tensor("int32", values, dims);
+  /** Of one row, if nothing else is said. */
+  tensor(values: Values, dims: readonly number[] = [1, values.length]): Tensor {
+    return new this.device.ort.Tensor(values as Float32Array, dims);
   }
 
   /** Takes the graph's inputs by name and gives its outputs by name. */

@@ -1,9 +1,9 @@
 /** Sound of any length: windows slide over the token columns, each knows the last one's end. */
 
 import type { Call } from "./call";
-import { BundleError } from "./errors";
+import { BundleError, InputError } from "./errors";
 import { maskToken, positionsOf, type Manifest } from "./manifest";
-import { columnsOf, sideBySide } from "./numbers";
+import { columnsOf, roundHalfEven, sideBySide } from "./numbers";
 import type { Sound } from "./results";
 
 export const MAX_DURATION_S = 24 * 3600;
@@ -72,6 +72,14 @@ export async function* stream(
     const sound = call.sound(samples, mel, part.codes, call.sampling("audio"));
     yield { ...sound, timingsMs: { ...sound.timingsMs } }; // until now
   }
+}
+
+/** The samples in (0, mostS] seconds, at least one. */
+export function samplesIn(duration: number, mostS: number, sampleRate: number): number {
+  if (!(duration > 0 && duration <= mostS)) {
+    throw new InputError(`duration must be in (0, ${mostS}] seconds, got ${duration}`);
+  }
+  return Math.max(1, roundHalfEven(duration * sampleRate));
 }
 
 /** Refuses bundles of which a window cannot know a part and go on after it. */

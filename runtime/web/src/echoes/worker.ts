@@ -6,7 +6,7 @@ import { BackendError, CancelledError, messageOf } from "./errors";
 import { GRAPHS } from "./manifest";
 import type { Loaded, LoadRequest, Progress, Request, Response } from "./protocol";
 import type { Sound } from "./results";
-import { RUNNERS, type Runner } from "./tasks";
+import { run } from "./tasks";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const cancelled = new Set<number>();
@@ -55,8 +55,7 @@ async function resultOf(request: Asked): Promise<unknown> {
     streams.set(request.id, loaded.stream(image, { ...options, ...asks }));
     return null;
   }
-  const run = RUNNERS[request.task] as Runner<object, unknown>;
-  return run(loaded, request.asks, options);
+  return run(loaded, request.task, request.asks, options);
 }
 
 async function load({ url, ...options }: LoadRequest): Promise<Loaded> {
