@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 
 import type { Picture, Sound } from "../src/echoes";
-import { cardOf, withPicture, withResult, withSound, type Scene } from "../src/page/scene";
+import { cardOf, withGiven, withResult, type Scene } from "../src/page/scene";
 
 const NOTHING: Scene = { made: [], isLong: false };
 const pixels = { height: 1, width: 1, rgb: new Uint8Array(3) };
@@ -12,7 +12,7 @@ const sound = { ...made, samples, mel } as unknown as Sound;
 const picture = { ...made, pixels } as unknown as Picture;
 
 describe("a scene", () => {
-  const heard = withResult(withPicture(NOTHING, { pixels, role: "yours" }), sound, false);
+  const heard = withResult(withGiven(NOTHING, { picture: { pixels, role: "yours" } }), sound, false);
 
   it("has a result beside what it was made of", () => {
     expect(heard.picture).toEqual({ pixels, role: "yours" });
@@ -21,13 +21,13 @@ describe("a scene", () => {
   });
 
   it("keeps a sound that does not belong to another picture, as an older one", () => {
-    const other = withPicture(heard, { pixels, role: "sample" });
+    const other = withGiven(heard, { picture: { pixels, role: "sample" } });
     expect(other.sound).toEqual({ ...heard.sound, role: "older" });
     expect(other.made).toEqual([sound]);
   });
 
   it("leaves what somebody gave theirs", () => {
-    const given = withSound(heard, { samples, mel, role: "yours" });
+    const given = withGiven(heard, { sound: { samples, mel, role: "yours" } });
     expect(given.picture?.role).toBe("yours");
   });
 

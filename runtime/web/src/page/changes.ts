@@ -22,10 +22,11 @@ export function listenForChanges(scene: () => Scene, ask: (wish: Wish) => void):
     });
   const pixels = () => scene().picture!.pixels;
   const samples = () => scene().sound!.samples;
+  const image = () => (belongTogether(scene()) ? { image: pixels() } : {});
+  const audio = () => (belongTogether(scene()) ? { audio: samples() } : {});
   on(page.replacePicture, () => {
-    const asks = { image: pixels(), mask: maskOf(pixels()) };
-    const audio = belongTogether(scene()) && samples();
-    return { task: "inpaintImage", asks: { ...asks, ...(audio && { audio }) } };
+    const mask = maskOf(pixels());
+    return { task: "inpaintImage", asks: { image: pixels(), mask, ...audio() } };
   });
   on(page.varyPicture, () => {
     const keep = page.keepPicture.valueAsNumber / 100;
@@ -33,13 +34,11 @@ export function listenForChanges(scene: () => Scene, ask: (wish: Wish) => void):
   });
   on(page.replaceSound, () => {
     const part = { start: page.partStart.valueAsNumber, stop: page.partStop.valueAsNumber };
-    const image = belongTogether(scene()) && pixels();
-    return { task: "inpaintAudio", asks: { samples: samples(), part, ...(image && { image }) } };
+    return { task: "inpaintAudio", asks: { samples: samples(), part, ...image() } };
   });
   on(page.continueSound, () => {
     const duration = page.more.valueAsNumber;
-    const image = belongTogether(scene()) && pixels();
-    return { task: "continueAudio", asks: { samples: samples(), duration, ...(image && { image }) } };
+    return { task: "continueAudio", asks: { samples: samples(), duration, ...image() } };
   });
   on(page.varySound, () => {
     const keep = page.keepSound.valueAsNumber / 100;

@@ -1,97 +1,50 @@
-/** The page's elements by their ids. */
+/** The page's elements by their ids, written in camel case. */
 
-const byId = <T extends HTMLElement>(id: string): T => {
-  const element = document.getElementById(id);
-  if (!element) throw new Error(`the page has no element ${id}`);
-  return element as T;
-};
+type Tags = HTMLElementTagNameMap & { "*": HTMLElement };
 
-const button = (id: string) => byId<HTMLButtonElement>(id);
-const input = (id: string) => byId<HTMLInputElement>(id);
-const form = (id: string) => byId<HTMLFormElement>(id);
-const canvas = (id: string) => byId<HTMLCanvasElement>(id);
-const details = (id: string) => byId<HTMLDetailsElement>(id);
+function byIds<Tag extends keyof Tags, Name extends string>(tag: Tag, ...names: Name[]) {
+  const found = names.map((name) => {
+    const id = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    const element = document.querySelector(`${tag}#${id}`);
+    if (!element) throw new Error(`the page has no element ${tag}#${id}`);
+    return [name, element];
+  });
+  return Object.fromEntries(found) as Record<Name, Tags[Tag]>;
+}
 
 export const page = {
-  work: byId("work"),
-  progress: byId<HTMLProgressElement>("progress"),
-  status: byId("status"),
-  step: byId("step"),
-  cancel: button("cancel"),
-  problem: byId("problem"),
+  // What is under way.
+  ...byIds("*", "work", "status", "step", "problem"),
+  ...byIds("progress", "progress"),
+  ...byIds("button", "cancel"),
 
-  pictureCard: byId("picture-card"),
-  picture: canvas("picture"),
-  pictureFrame: byId("picture-frame"),
-  pictureRole: byId("picture-role"),
-  pictureFile: input("picture-file"),
-  choosePicture: button("choose-picture"),
-  hear: button("hear"),
-  savePicture: button("save-picture"),
-  samples: byId("samples"),
-  unknown: byId("unknown"),
+  // The picture and its changes.
+  ...byIds("canvas", "picture"),
+  ...byIds("*", "pictureCard", "pictureFrame", "pictureRole", "picturePart", "unknown"),
+  ...byIds("button", "choosePicture", "hear", "savePicture"),
+  ...byIds("details", "changePicture"),
+  ...byIds("form", "replacePicture", "varyPicture"),
+  ...byIds("input", "pictureFile", "partLeft", "partTop", "partWidth", "partHeight", "keepPicture"),
 
-  changePicture: details("change-picture"),
-  picturePart: byId("picture-part"),
-  partLeft: input("part-left"),
-  partTop: input("part-top"),
-  partWidth: input("part-width"),
-  partHeight: input("part-height"),
-  replacePicture: form("replace-picture"),
-  keepPicture: input("keep-picture"),
-  varyPicture: form("vary-picture"),
+  // The sound and its changes.
+  ...byIds("canvas", "spectrogram"),
+  ...byIds("*", "soundCard", "soundFrame", "soundRole", "soundPart", "high", "low", "seconds"),
+  ...byIds("button", "chooseSound", "see", "saveSound"),
+  ...byIds("details", "changeSound"),
+  ...byIds("form", "replaceSound", "continueSound", "varySound"),
+  ...byIds("input", "soundFile", "partStart", "partStop", "more", "keepSound"),
 
-  soundCard: byId("sound-card"),
-  spectrogram: canvas("spectrogram"),
-  soundFrame: byId("sound-frame"),
-  soundRole: byId("sound-role"),
-  soundFile: input("sound-file"),
-  high: byId("high"),
-  low: byId("low"),
-  seconds: byId("seconds"),
-  chooseSound: button("choose-sound"),
-  see: button("see"),
-  saveSound: button("save-sound"),
+  ...byIds("audio", "audio"),
+  ...byIds("*", "player", "time", "playhead"),
+  ...byIds("button", "play"),
+  ...byIds("input", "seek"),
 
-  audio: byId<HTMLAudioElement>("audio"),
-  player: byId("player"),
-  play: button("play"),
-  seek: input("seek"),
-  time: byId("time"),
-  playhead: byId("playhead"),
-
-  changeSound: details("change-sound"),
-  soundPart: byId("sound-part"),
-  partStart: input("part-start"),
-  partStop: input("part-stop"),
-  replaceSound: form("replace-sound"),
-  more: input("more"),
-  continueSound: form("continue-sound"),
-  keepSound: input("keep-sound"),
-  varySound: form("vary-sound"),
-
-  make: form("make"),
-  seed: input("seed"),
-  remake: button("remake"),
-  another: button("another"),
-  nothing: button("nothing"),
-
-  history: byId("history"),
-  results: byId("results"),
-
-  settings: details("settings"),
-  dials: {
-    steps: input("steps"),
-    guidanceScale: input("guidance"),
-    temperature: input("temperature"),
-  },
-  length: input("length"),
-  device: byId<HTMLSelectElement>("device"),
-  deviceNote: byId("device-note"),
-
-  made: details("made"),
-  facts: byId("facts"),
-  knows: details("knows"),
-  labels: byId("labels"),
-  about: byId("about"),
+  // What is to be made, and what was.
+  ...byIds("form", "make"),
+  ...byIds("button", "remake", "another", "nothing"),
+  ...byIds("input", "seed", "length"),
+  ...byIds("details", "settings", "made", "knows"),
+  ...byIds("select", "device"),
+  ...byIds("*", "samples", "deviceNote", "facts", "labels", "about", "history", "results"),
+  dials: byIds("input", "steps", "guidanceScale", "temperature"),
 };

@@ -13,32 +13,27 @@ export function showFacts({ made, isLong }: Scene): void {
   const timings = Object.entries(first.timingsMs).map(
     ([stage, ms]) => `${stage} ${(ms / 1000).toFixed(2)} s`,
   );
-  const codes = made.map((item): [string, string] => [
-    "samples" in item ? (isLong ? "Last sound codes" : "Sound codes") : "Picture codes",
-    item.codes.join(" "),
-  ]);
   page.facts.replaceChildren(
-    ...[
-      ["Model", first.bundle] as const,
-      ["Seed", String(first.seed)] as const,
-      ["Sampling", described(first.sampling)] as const,
-      ["Ran on", first.device] as const,
-      ["Took", timings.join(", ")] as const,
-    ].flatMap(([name, text]) => entry(name, text)),
-    ...codes.flatMap(([name, text]) => {
-      const [term, description] = entry(name, text);
-      // Insecure pages have no clipboard.
-      if (isSecureContext) term.append(copyButton(name, text));
-      return [term, description];
+    ...entry("Model", first.bundle),
+    ...entry("Seed", String(first.seed)),
+    ...entry("Sampling", described(first.sampling)),
+    ...entry("Ran on", first.device),
+    ...entry("Took", timings.join(", ")),
+    ...made.flatMap((item) => {
+      const name = isLong ? "Last sound codes" : "Sound codes";
+      return entry("samples" in item ? name : "Picture codes", item.codes.join(" "), true);
     }),
   );
 }
 
-function entry(name: string, text: string): [term: HTMLElement, description: HTMLElement] {
+/** @param canCopy - Whether there is a button that copies it. */
+function entry(name: string, text: string, canCopy = false): HTMLElement[] {
   const [term, description] = [document.createElement("dt"), document.createElement("dd")];
   term.textContent = name;
   description.textContent = text;
   description.dataset["fact"] = name;
+  // Insecure pages have no clipboard.
+  if (canCopy && isSecureContext) term.append(copyButton(name, text));
   return [term, description];
 }
 

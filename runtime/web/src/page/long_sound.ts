@@ -17,7 +17,8 @@ export async function makeLong(
     const detail = `${seconds.toFixed(1)} of ${asks.duration} s, step ${done} of ${total}`;
     showShare(seconds, asks.duration, detail);
   };
-  const mel = silence(spec, Math.ceil((asks.duration * spec.sample_rate) / spec.hop_length));
+  const nFrames = Math.ceil((asks.duration * spec.sample_rate) / spec.hop_length);
+  const mel = new Float32Array(spec.n_mels * nFrames).fill(-1); // silence
   for await (const part of echoes.stream(asks, options, { onProgress, signal })) {
     copyFrames(part.mel, mel, spec.n_mels, nSamples / spec.hop_length);
     parts.push(part);
@@ -31,10 +32,6 @@ export async function makeLong(
     at += part.samples.length;
   }
   return { ...parts.at(-1)!, samples, mel };
-}
-
-function silence({ n_mels }: MelSpec, nFrames: number): Float32Array {
-  return new Float32Array(n_mels * Math.max(1, nFrames)).fill(-1);
 }
 
 /** Copies (rows, T) to the columns of a wider matrix from a frame on. */

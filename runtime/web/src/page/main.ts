@@ -17,15 +17,7 @@ import { remember } from "./history";
 import { makeLong } from "./long_sound";
 import { readPicture, readSound, save } from "./media";
 import { playedFile, startPlayer } from "./player";
-import {
-  cardOf,
-  withPicture,
-  withResult,
-  withSound,
-  type Scene,
-  type ShownPicture,
-  type Wish,
-} from "./scene";
+import { cardOf, withGiven, withResult, type Scene, type ShownPicture, type Wish } from "./scene";
 import { askedLength, askedOptions, askedSeed, offerWebGpu, RUNTIME_FILES } from "./settings";
 import { showAbout, showModel, showScene } from "./show";
 import { listenForFiles, showSamples, type Sample } from "./sources";
@@ -138,7 +130,7 @@ async function resultOf(
   if (task === "audioToImage" && scene.sound?.samples !== asks.samples) {
     const { samples } = asks;
     const mel = await echoes.run("clipMel", { samples }, {}, watch);
-    scene = withSound(scene, { samples, mel, role: "yours" });
+    scene = withGiven(scene, { sound: { samples, mel, role: "yours" } });
     showScene(scene, spec);
   }
   return echoes.run(task, asks as never, options, watch);
@@ -153,7 +145,7 @@ async function ask(wish: Wish): Promise<void> {
 /** Takes a picture as what to make a sound of. */
 async function hear(picture: ShownPicture): Promise<void> {
   model();
-  scene = withPicture(scene, picture);
+  scene = withGiven(scene, { picture });
   await ask({ task: "imageToAudio", asks: { image: picture.pixels } });
 }
 
@@ -196,7 +188,7 @@ function listen(): void {
     button.addEventListener("click", () => dare(work));
   on(page.hear, () => hear({ ...scene.picture!, role: "generated" }));
   on(page.see, () => {
-    scene = withSound(scene, { ...scene.sound!, role: "generated" });
+    scene = withGiven(scene, { sound: { ...scene.sound!, role: "generated" } });
     return see(scene.sound!.samples);
   });
   on(page.another, async () => {

@@ -1,12 +1,10 @@
 /** Files to pixels and samples, and back. */
 
 import { InputError, messageOf, type Pixels } from "../echoes";
-import { cropBox } from "../echoes/image";
+import { cropBox, type Size } from "../echoes/image";
 
 const MAX_SIDE = 4096; // what every browser's canvas can hold
 const MAX_SOUND_BYTES = 100 * 2 ** 20;
-
-export type Size = { readonly height: number; readonly width: number };
 
 /** The part of a picture that the model sees, at its full size. */
 export async function readPicture(file: Blob, name: string, model: Size): Promise<Pixels> {
@@ -20,7 +18,7 @@ export async function readPicture(file: Blob, name: string, model: Size): Promis
   } catch (error) {
     throw new InputError(`${name} is not a picture that this browser can read`, { cause: error });
   }
-  const box = cropBox(bitmap, { ...model, mean: [0, 0, 0], std: [1, 1, 1] });
+  const box = cropBox(bitmap, model);
   const shrink = Math.min(1, MAX_SIDE / Math.max(box.width, box.height));
   const [width, height] = [Math.round(box.width * shrink), Math.round(box.height * shrink)];
   const canvas = new OffscreenCanvas(width, height);

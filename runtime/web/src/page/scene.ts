@@ -45,12 +45,16 @@ const OF_PICTURES: readonly Making[] = ["audioToImage", "varyImage", "inpaintIma
 export const cardOf = ({ task }: Wish): Card => (OF_PICTURES.includes(task) ? "picture" : "sound");
 
 /** A scene in which one medium is replaced by what somebody gave. */
-export function withPicture(scene: Scene, picture: ShownPicture): Scene {
-  return { ...scene, picture, ...(scene.sound && { sound: older(scene.sound) }) };
-}
-
-export function withSound(scene: Scene, sound: ShownSound): Scene {
-  return { ...scene, sound, ...(scene.picture && { picture: older(scene.picture) }) };
+export function withGiven(
+  { picture, sound, ...scene }: Scene,
+  given: { readonly picture: ShownPicture } | { readonly sound: ShownSound },
+): Scene {
+  return {
+    ...scene,
+    ...(picture && { picture: older(picture) }),
+    ...(sound && { sound: older(sound) }),
+    ...given,
+  };
 }
 
 /** A scene with what the model made. */

@@ -1,6 +1,6 @@
 /** Shows a scene in the two cards. */
 
-import { CONFIDENT, type Loaded, type MelSpec } from "../echoes";
+import { CONFIDENT, type Loaded, type MelSpec, type Pixels } from "../echoes";
 import { suggestPart } from "./changes";
 import { page } from "./elements";
 import { showFacts } from "./facts";
@@ -11,15 +11,22 @@ import { drawSpectrogram, hertz, showAxes } from "./spectrogram";
 
 const MILLION = 1e6;
 
+const NAMES: Record<Role, string> = {
+  yours: "your",
+  sample: "the sample",
+  generated: "the generated",
+  older: "an older",
+};
+
 /** What is drawn and in the player now. */
-let drawn: { pixels?: ShownPicture["pixels"]; samples?: Float32Array } = {};
+let drawn: { pixels?: Pixels; samples?: Float32Array } = {};
 
 /** @param isPlaying - Whether a new sound is to be heard at once. */
 export function showScene(scene: Scene, spec: MelSpec, isPlaying = false): void {
-  if (scene.picture) showPicture(scene.picture);
-  else clearPicture();
-  if (scene.sound) showSound(scene.sound, spec, isPlaying);
-  else clearSound();
+  const { picture, sound } = scene;
+  showPicture(picture);
+  showSound(sound, spec, isPlaying);
+  drawn = { ...(picture && { pixels: picture.pixels }), ...(sound && { samples: sound.samples }) };
   showFacts(scene);
   const isGuess = scene.made.some(
     (item) => "samples" in item && (item.confidence ?? 1) < CONFIDENT,
@@ -27,29 +34,32 @@ export function showScene(scene: Scene, spec: MelSpec, isPlaying = false): void 
   page.unknown.textContent = isGuess ? "I do not know this picture: the sound is a guess." : "";
 }
 
-function showPicture({ pixels, role }: ShownPicture): void {
-  if (drawn.pixels !== pixels) drawPixels(page.picture, pixels);
-  drawn.pixels = pixels;
-  page.picture.setAttribute("aria-label", nameOf(role, "picture"));
-  page.picture.hidden = page.changePicture.hidden = false;
-  page.pictureFrame.classList.add("full");
-  page.pictureRole.textContent = wordsOf(role, "picture");
-  page.hear.hidden = page.savePicture.hidden = !isGenerated(role);
+function showPicture(shown: ShownPicture | undefined): void {
+  page.picture.hidden = page.changePicture.hidden = !shown;
+  page.pictureFrame.classList.toggle("full", Boolean(shown));
+  page.pictureRole.textContent = wordsOf(shown?.role, "picture");
+  page.hear.hidden = page.savePicture.hidden = !isGenerated(shown?.role);
+  if (!shown) return;
+  if (drawn.pixels !== shown.pixels) drawPixels(page.picture, shown.pixels);
+  page.picture.setAttribute("aria-label", `${NAMES[shown.role]} picture`);
 }
 
-function showSound(sound: ShownSound, spec: MelSpec, isPlaying: boolean): void {
-  const { samples, role } = sound;
-  const isNew = drawn.samples !== samples;
-  drawn.samples = samples;
-  if (isNew) {
-    drawMel(sound.mel, samples.length, spec);
+function showSound(shown: ShownSound | undefined, spec: MelSpec, isPlaying: boolean): void {
+  page.spectrogram.hidden = page.changeSound.hidden = !shown;
+  page.soundFrame.classList.toggle("full", Boolean(shown));
+  page.soundRole.textContent = wordsOf(shown?.role, "sound");
+  page.see.hidden = page.saveSound.hidden = !isGenerated(shown?.role);
+  if (!shown) {
+    takeOut();
+    return;
+  }
+  const { samples, mel, role } = shown;
+  if (drawn.samples !== samples) {
+    drawMel(mel, samples.length, spec);
     suggestPart(samples.length / spec.sample_rate);
     void put(samples, spec.sample_rate, isPlaying);
   }
-  nameSpectrogram(nameOf(role, "sound"), samples.length, spec);
-  page.changeSound.hidden = false;
-  page.soundRole.textContent = wordsOf(role, "sound");
-  page.see.hidden = page.saveSound.hidden = !isGenerated(role);
+  nameSpectrogram(`${NAMES[role]} sound`, samples.length, spec);
 }
 
 /** The log-mel of a sound of which so many samples are there; the next scene takes its place. */
@@ -58,14 +68,14 @@ export function showGrowing(mel: Float32Array, nSamples: number, spec: MelSpec):
   takeOut();
   page.soundRole.textContent = "as far as it is made";
   page.see.hidden = page.saveSound.hidden = page.changeSound.hidden = true;
+  page.spectrogram.hidden = false;
+  page.soundFrame.classList.add("full");
   drawMel(mel, (mel.length / spec.n_mels) * spec.hop_length, spec);
   nameSpectrogram("the sound as far as it is made", nSamples, spec);
 }
 
 function drawMel(mel: Float32Array, nSamples: number, spec: MelSpec): void {
   drawSpectrogram(page.spectrogram, mel, spec);
-  page.spectrogram.hidden = false;
-  page.soundFrame.classList.add("full");
   showAxes(nSamples / spec.sample_rate, spec);
 }
 
@@ -78,34 +88,11 @@ function nameSpectrogram(what: string, nSamples: number, spec: MelSpec): void {
   );
 }
 
-function clearPicture(): void {
-  delete drawn.pixels;
-  page.picture.hidden = page.changePicture.hidden = true;
-  page.pictureFrame.classList.remove("full");
-  page.pictureRole.textContent = "";
-  page.hear.hidden = page.savePicture.hidden = true;
-}
+const isGenerated = (role?: Role): boolean => role === "generated" || role === "older";
 
-function clearSound(): void {
-  delete drawn.samples;
-  takeOut();
-  page.see.hidden = page.saveSound.hidden = page.changeSound.hidden = true;
-  page.spectrogram.hidden = true;
-  page.soundFrame.classList.remove("full");
-  page.soundRole.textContent = page.high.textContent = page.low.textContent = "";
-  page.seconds.replaceChildren();
-}
-
-const isGenerated = (role: Role): boolean => role === "generated" || role === "older";
-
-function wordsOf(role: Role, medium: "picture" | "sound"): string {
+function wordsOf(role: Role | undefined, medium: "picture" | "sound"): string {
   const words = { sample: "a sample", generated: "generated", older: "generated before" };
-  return role === "yours" ? `your ${medium}` : words[role];
-}
-
-function nameOf(role: Role, medium: "picture" | "sound"): string {
-  const words = { yours: "your", sample: "the sample", generated: "the generated", older: "an older" };
-  return `${words[role]} ${medium}`;
+  return role === "yours" ? `your ${medium}` : role ? words[role] : "";
 }
 
 /** What runs, if anything does; `isPageKept` says that the page opens without its server. */

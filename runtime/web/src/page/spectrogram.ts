@@ -2,6 +2,7 @@
 
 import type { MelSpec } from "../echoes";
 import { page } from "./elements";
+import { drawPixels } from "./media";
 
 type Rgb = readonly [number, number, number];
 
@@ -29,28 +30,24 @@ export function drawSpectrogram(
   { n_mels }: MelSpec,
 ): void {
   const nFrames = mel.length / n_mels;
-  const nColumns = Math.min(nFrames, MAX_COLUMNS);
-  canvas.width = nColumns;
-  canvas.height = n_mels;
-  const image = new ImageData(nColumns, n_mels);
-  const first = (column: number) => Math.floor((column * nFrames) / nColumns);
+  const width = Math.min(nFrames, MAX_COLUMNS);
+  const rgb = new Uint8Array(3 * width * n_mels);
+  const first = (column: number) => Math.floor((column * nFrames) / width);
   for (let row = 0; row < n_mels; row++) {
     const frames = mel.subarray(row * nFrames, (row + 1) * nFrames);
-    for (let column = 0; column < nColumns; column++) {
+    for (let column = 0; column < width; column++) {
       const value = Math.max(...frames.subarray(first(column), first(column + 1)));
-      const at = 4 * ((n_mels - 1 - row) * nColumns + column);
-      image.data.set(colour((value + 1) / 2), at);
-      image.data[at + 3] = 255;
+      rgb.set(colour((value + 1) / 2), 3 * ((n_mels - 1 - row) * width + column));
     }
   }
-  canvas.getContext("2d")!.putImageData(image, 0, 0);
+  drawPixels(canvas, { height: n_mels, width, rgb });
 }
 
 function colour(share: number): number[] {
   const at = Math.min(Math.max(share, 0), 1) * (COLOURS.length - 1);
   const below = Math.min(Math.floor(at), COLOURS.length - 2);
   const [from, to] = [COLOURS[below]!, COLOURS[below + 1]!];
-  return from.map((part, i) => part + (to[i]! - part) * (at - below));
+  return from.map((part, i) => Math.round(part + (to[i]! - part) * (at - below)));
 }
 
 export function showAxes(duration: number, { f_min, f_max }: MelSpec): void {
