@@ -12,20 +12,23 @@
 
 namespace echoes {
 
-// Text of a part of a sentence; floating-point numbers have up to six digits.
-inline std::string part(std::string_view text) { return std::string(text); }
+// Adds a part to a sentence; floating-point numbers have up to six digits.
+inline void add(std::string &text, std::string_view part) { text += part; }
 template <typename T, typename = std::enable_if_t<std::is_arithmetic_v<T>>>
-std::string part(T number) {
-  if constexpr (std::is_integral_v<T>) return std::to_string(number);
-  char text[32];
-  std::snprintf(text, sizeof text, "%g", static_cast<double>(number));
-  return text;
+void add(std::string &text, T number) {
+  if constexpr (std::is_integral_v<T>) {
+    text += std::to_string(number);
+  } else {
+    char digits[32];
+    std::snprintf(digits, sizeof digits, "%g", static_cast<double>(number));
+    text += digits;
+  }
 }
 
 template <typename... Parts>
 std::string sentence(const Parts &...parts) {
   std::string text;
-  ((text += part(parts)), ...);
+  (add(text, parts), ...);
   return text;
 }
 
