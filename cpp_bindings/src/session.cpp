@@ -14,14 +14,15 @@ size_t Output::size() const {
 
 size_t Output::num_bytes() const {
   switch (type_) {
-    case ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8:
-      return size();
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT:
+    case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32:
+      return 4 * size();
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16:
       return 2 * size();
     case ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64:
       return 8 * size();
-    default:
-      return 4 * size();
+    default:  // no more is read than is there; of what is larger, ONNX Runtime refuses so little
+      return size();
   }
 }
 
@@ -129,12 +130,12 @@ Owned<OrtValue> Session::part_of(OrtValue *bytes, size_t begin, const Input &lik
 bool Session::takes(const std::string &input) const { return find_input(input) != nullptr; }
 
 std::vector<int64_t> Session::shape_of(const std::string &input, int64_t rows) const {
-  const TensorSpec &spec = *find_input(input);
-  std::vector<int64_t> shape = spec.shape;
+  const TensorSpec *const spec = find_input(input);
+  std::vector<int64_t> shape = spec != nullptr ? spec->shape : std::vector<int64_t>();
   const auto is_free = [](int64_t dim) { return dim < 1; };
   if (shape.empty() || std::any_of(shape.begin() + 1, shape.end(), is_free)) {
-    throw BundleError("input ", input, " of ", name_, " must have a static shape behind its ",
-                      "first dimension; get the bundle again");
+    throw BundleError(name_, " needs an input ", input, " with a static shape behind its first ",
+                      "dimension; get the bundle again");
   }
   shape[0] = rows;
   return shape;

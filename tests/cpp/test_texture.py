@@ -70,7 +70,7 @@ def test_noise_of_unknown_size(
 ) -> None:
     folder = with_noise(tiny_bundle, tmp_path / "free", ["batch", 16, "any"])
     native = Native(library, folder, device=b"cpu", threads=1)
-    with pytest.raises(NativeError, match=r"input noise of .* must have a static shape") as caught:
+    with pytest.raises(NativeError, match=r"needs an input noise with a static shape") as caught:
         native.image_to_audio(PIXELS, native.options()[0])
     assert caught.value.status == "bundle"
     native.close()
