@@ -56,10 +56,10 @@ def raw(runs: Recorded) -> Callable[[], object]:
         for name, values in inputs.items():
             binding.bind_cpu_input(name, values)
         binding.bind_output(output)
-        bound.append((session, binding))
+        bound.append((session, binding, inputs))  # which are bound where they lie
 
     def run() -> None:
-        for session, binding in bound:
+        for session, binding, _ in bound:
             session.run_with_iobinding(binding)
 
     return run
@@ -76,6 +76,7 @@ def contestants(
     native.image_to_audio(pixels, options)
     if codes["audio"].tolist() != expected.codes.tolist():
         raise click.ClickException("C and Python give different codes: there is nothing to compare")
+    options.image_codes = options.audio_codes = None  # these end here
     size = ctypes.c_size_t(expected.samples.size)
     samples = np.zeros(size.value, dtype=np.float32)
     arguments = (
