@@ -121,21 +121,10 @@ describe("the page", () => {
     expectAlike(codes["Picture codes"], expected.cogenerate[0][1]);
   });
 
-  it("can be cancelled", async () => {
-    // At once: a tiny bundle is done before a hand is at the button.
-    await page.evaluate(() => {
-      for (const id of ["nothing", "cancel"]) document.getElementById(id)!.click();
-    });
-    await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
-    expect(await page.getByRole("button", { name: "Another one" }).isEnabled()).toBe(true);
-  });
-
-  it.each([
-    ["-1", /the seed must be a whole number from 0 on, got -1/],
-    ["99999999999999999999", /seed must be in \[0, 18446744073709551615\]/],
-  ])("refuses the seed %s in one sentence", async (seed, sentence) => {
-    await page.getByLabel("Seed").fill(seed);
+  it("refuses a seed that is too large in one sentence", async () => {
+    await page.getByLabel("Seed").fill("99999999999999999999");
     await page.getByLabel("Seed").press("Enter");
+    const sentence = /seed must be in \[0, 18446744073709551615\]/;
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
     await page.getByLabel("Seed").fill("1");
   });
