@@ -1,18 +1,13 @@
 """Each stage really trains for a few steps through the command line, and resumes exactly."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from tests.training.runs import invoke, metrics, train
 
 from echoes_training import checkpoint
-from echoes_training.data.tokens import TokenCache, TokenTable
-from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.presets import PRESETS
+from echoes_training.data.tokens import TokenCache
 
 
 @pytest.fixture(scope="session")
@@ -73,46 +68,3 @@ def test_no_ear_hears_a_vqgan(media_index: Path, tmp_path: Path) -> None:
     result = invoke("mel-codec", *asked, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "leave --ear out" in result.output
-
-
-def _constant_world() -> TokenCache:
-    """Pictures of group g hold code g everywhere, its sounds code g + 8."""
-    layout = PRESETS["tiny"].layout
-    group = np.repeat(np.arange(4, dtype=np.int32), 2)
-
-    def table(n_tokens: int, offset: int) -> TokenTable:
-        codes = np.repeat((group + offset)[:, None], n_tokens, axis=1).astype(np.int16)
-        return TokenTable(codes=codes, group=group, validation=np.arange(8) % 2 == 1)
-
-    codebook = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
-    return TokenCache(
-        image=table(layout.image.n_tokens, 0),
-        audio=table(layout.audio.n_tokens, 8),
-        image_codebook=codebook,
-        audio_codebook=codebook,
-        groups=[f"label:{g}" for g in range(4)],
-    )
-
-
-@pytest.mark.parametrize("form", ["joint", "context"])
-def test_the_transformer_learns_which_sound_belongs_to_a_picture(form: str, tmp_path: Path) -> None:
-    cache_file, run = tmp_path / "tokens.safetensors", tmp_path / "run"
-    cache = _constant_world()
-    cache.save(cache_file)
-    settings = ("loop.steps=150", "loop.batch_size=8", "loop.learning_rate=0.01")
-    settings = (*settings, f"model.form={form}")
-    sets = [part for s in settings for part in ("--set", s)]
-    train("transformer", "--tokens", cache_file, "--preset", "tiny", "--out", run, *sets)
-    preset = PRESETS["tiny"]
-    shape = replace(preset.transformer.model, form=form)
-    model = MaskedTransformer(shape, preset.layout)
-    checkpoint.load_module(run, "transformer", model)
-    tokens = torch.full((4, preset.layout.n_tokens), preset.layout.mask_token_id)
-    images = torch.from_numpy(cache.image.codes[::2]).long()
-    tokens[:, preset.layout.image_slice] = images
-    sounds = slice(preset.layout.image.n_tokens, None)
-    if form == "joint":
-        logits = model(tokens)[:, sounds]
-    else:
-        logits = model.logits(tokens[:, sounds], "audio", model.context(images, "image"))
-    assert torch.equal(logits.argmax(dim=-1), torch.from_numpy(cache.audio.codes[::2]).long())

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from tests.training.runs import video_clip
 
 from echoes_training.cli import main
 from echoes_training.data.videos.decode import ClipError, read_frames, read_sound
@@ -222,17 +223,8 @@ def test_a_cut_download_with_its_index_in_front_is_refused(videos: Path, tmp_pat
     assert result.fault.reason in ("too short", "unreadable", "no sound")
 
 
-def clip(path: Path) -> VideoClip:
-    return VideoClip(
-        key="1",
-        video=path.stem,
-        path=path,
-        start=0.0,
-        offset=0.0,
-        seconds=1.0,
-        label=None,
-        split="train",
-    )
+def clip(path: Path, key: int = 1) -> VideoClip:
+    return video_clip(key=str(key), video=path.stem, path=path)
 
 
 def test_shards_hold_every_good_clip_of_their_split(shards: Path, table: Path) -> None:
@@ -343,18 +335,11 @@ def _die_at_the_third(clip: VideoClip, form: ClipForm) -> Extract:
 
 
 def test_a_clip_that_kills_its_worker_costs_only_itself(videos: Path) -> None:
-    clips = [VideoClip(**{**vars(clip(videos / "early.mp4")), "key": str(key)}) for key in range(6)]
+    clips = [clip(videos / "early.mp4", key) for key in range(6)]
     results = list(extract_all(clips, FORM, 2, _die_at_the_third))
     assert [result.files.get("txt") for result in results] == [b"0", b"1", b"2", None, b"4", b"5"]
     assert results[3].fault is not None
     assert results[3].fault.reason == "crash"
-
-
-def test_a_fault_comes_back_from_a_process_as_it_was() -> None:
-    import pickle
-
-    fault = pickle.loads(pickle.dumps(ClipError("silent", "why")))
-    assert (fault.reason, fault.detail) == ("silent", "why")
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
