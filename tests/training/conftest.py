@@ -120,3 +120,14 @@ def random_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("random_tokens") / "tokens.safetensors"
     runs.random_tokens(PRESETS["tiny"].layout, 4, 32).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Untrained: their codes are as good as any."""
+    found = {}
+    for stage in ("image_codec", "mel_codec"):
+        config = getattr(PRESETS["tiny"], stage)
+        run = runs.untrained_codec(tmp_path_factory.mktemp("codecs"), config, stage)
+        found[stage.replace("_", "-")] = run
+    return found

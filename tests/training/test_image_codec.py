@@ -51,6 +51,7 @@ def test_a_run_leaves_a_codec(media_index: Path, tmp_path: Path) -> None:
     last = metrics(tmp_path)[-1]
     assert 0 < last["validation/reconstruction"] < 2
     assert 1 <= last["validation/codes_used"] <= 32
+    assert (tmp_path / "samples" / "0000004.png").is_file()
     codec = codec_of_run(tmp_path).model
     x = torch.rand(2, 3, 32, 32) * 2 - 1
     codes = codec.encode(x)

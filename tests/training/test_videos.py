@@ -132,21 +132,9 @@ def content(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
-@pytest.mark.parametrize("offset", [0.0, 0.6])
-def test_frames_are_those_shown_at_their_times(videos: Path, offset: float) -> None:
-    times = [0.01, 0.12, 0.13, 0.49]
-    frames = read_frames(videos / "early.mp4", offset, times, slack_s=0.0)
-    expected = [10 * int((offset + time) * FRAME_RATE + 1e-6) for time in times]
-    np.testing.assert_allclose([frame.mean() for frame in frames], expected, atol=4)
-
-
-@pytest.mark.parametrize("offset", [0.0, 0.6])
-def test_sound_keeps_its_place_and_level(videos: Path, offset: float) -> None:
-    samples = read_sound(videos / "late.mp4", offset, 0.5, 22_050)
-    if offset == 0.0:
-        assert len(samples) == 11_025
-        assert np.abs(samples).max() < 0.01
-        return
+def test_sound_keeps_its_place_and_level(videos: Path) -> None:
+    samples = read_sound(videos / "late.mp4", 0.6, 0.5, 22_050)
+    assert len(samples) == 11_025
     loud = np.flatnonzero(np.abs(samples) > 0.25) / 22_050
     assert loud[0] == pytest.approx(0.2, abs=0.01)
     assert loud[-1] == pytest.approx(0.3, abs=0.01)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.numpy import save_file
-from tests.training.runs import forked, invoke, metrics, train, untrained_codec, video_clip
+from tests.training.runs import forked, invoke, metrics, train, video_clip
 
 from echoes_training.cli import main
 from echoes_training.data import audio as audio_data
@@ -61,16 +61,6 @@ def folder(tmp_path: Path) -> Path:
     for shard in planned:
         shards.write_shard(out, shard, map(made, shard.clips))
     return out
-
-
-@pytest.fixture(scope="session")
-def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Untrained: their codes are as good as any."""
-    runs = {}
-    for stage in ("image_codec", "mel_codec"):
-        run = tmp_path_factory.mktemp("codecs")
-        runs[stage.replace("_", "-")] = untrained_codec(run, getattr(TINY, stage), stage)
-    return runs
 
 
 def command(folder: Path, codecs: dict[str, Path], out: Path) -> list[str]:
