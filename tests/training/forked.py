@@ -20,6 +20,7 @@ import torch
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
+from echoes_training.data.videos import shards
 from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.stages import (  # noqa: F401
     distill,
@@ -61,6 +62,8 @@ DEATHS: dict[str, Callable[[], None]] = {
     "after two steps": lambda: _dies(
         checkpoint, "save", lambda run, step, state: step == 2, is_done=True
     ),
+    # In the fifth clip.
+    "within the second shard": lambda: _dies(shards, "_entry", _nth(5), is_done=False),
     "while writing a shard": lambda: _dies(tokenize_shards, "save_file", _nth(2), is_done=True),
 }
 

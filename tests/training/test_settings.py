@@ -91,29 +91,15 @@ def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> 
         configure(asked(tmp_path))
 
 
-def test_a_fine_tuning_goes_on_as_one(tiny_bundle: Path, tmp_path: Path) -> None:
-    source = str(tiny_bundle)
-    first = asked(tmp_path, command="transformer", preset="tiny", start_from=source)
-    config = configure(first, open_source(source))
-    save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
-    trained(tmp_path)
-    assert config.loop.learning_rate < PRESETS["tiny"].transformer.loop.learning_rate
-    assert configure(asked(tmp_path, command="transformer")) == config
-    with pytest.raises(
-        InputError, match=r"began with --start-from .* and cannot go on with other;"
-    ):
-        configure(asked(tmp_path, command="transformer", start_from="other"))
-
-
-def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
+def test_a_fine_tuning_goes_on_as_one_also_before_its_first_checkpoint(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:
     source = str(tiny_bundle)
-    first = asked(
-        tmp_path, "loop.batch_size=6", command="transformer", preset="tiny", start_from=source
-    )
+    facts = {"command": "transformer", "preset": "tiny", "start_from": source}
+    first = asked(tmp_path, "loop.batch_size=6", **facts)
     assert start_of(first) == source
     config = configure(first, open_source(source))
+    assert config.loop.learning_rate < PRESETS["tiny"].transformer.loop.learning_rate
     save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
     again = asked(tmp_path, command="transformer")
     assert start_of(again) == source
@@ -123,6 +109,9 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
     assert (tmp_path / "config.json").read_text("utf-8") == saved
     trained(tmp_path)
     assert start_of(again) is None
+    assert configure(again) == config
+    with pytest.raises(InputError, match=r"began with --start-from .* and cannot go on with other"):
+        configure(asked(tmp_path, command="transformer", start_from="other"))
     other = asked(tmp_path / "new", command="transformer", resume=None)
     assert start_of(other) is None
 

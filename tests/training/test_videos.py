@@ -5,8 +5,6 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
-from tests.training.runs import video_clip
+from tests.training.runs import forked, video_clip
 
 from echoes_training.cli import main
 from echoes_training.data.videos.decode import ClipError, read_frames, read_sound
@@ -261,12 +259,6 @@ def test_every_useless_clip_is_listed_with_its_reason(shards: Path) -> None:
     assert "Invalid data" in details["text"]
 
 
-def test_one_process_makes_the_same_shards(shards: Path, table: Path, tmp_path: Path) -> None:
-    result = prepare(table, tmp_path / "again", "--workers", 1)
-    assert result.exit_code == 0, result.output
-    assert content(tmp_path / "again") == content(shards)
-
-
 def test_a_second_run_does_nothing_and_other_settings_are_refused(
     shards: Path, table: Path
 ) -> None:
@@ -280,31 +272,12 @@ def test_a_second_run_does_nothing_and_other_settings_are_refused(
     assert "holds shards of another set: digest, seconds, shortest_s differ" in result.stderr
 
 
-DIE_MIDWAY = """
-import os, signal, sys
-from echoes_training.cli import main
-from echoes_training.data.videos import shards
-
-entry, clips = shards._entry, []
-
-def die_within_the_second_shard(clip, extract):
-    clips.append(clip)
-    if len(clips) == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return entry(clip, extract)
-
-shards._entry = die_within_the_second_shard
-main(sys.argv[1:])
-"""
-
-
 def test_after_a_kill_the_rest_is_made_and_all_is_the_same(
     shards: Path, table: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "killed"
-    command = [sys.executable, "-c", DIE_MIDWAY, *arguments(table, out, "--workers", 1)]
-    process = subprocess.run(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    assert process.returncode == -signal.SIGKILL
+    job = {"commands": [arguments(table, out, "--workers", 1)], "death": "within the second shard"}
+    assert forked([job], tmp_path) == [[-9]]
     first = "train-000000.tar"
     assert (out / first).read_bytes() == (shards / first).read_bytes()
     assert [path.suffix for path in out.glob(".*.partial.*")] == [".tar"]
