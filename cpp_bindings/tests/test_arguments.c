@@ -175,25 +175,6 @@ static void test_wrong_tokens(echoes_model *model, const echoes_model_info *info
 #undef DECODED
 }
 
-static int32_t stop_at_one(int32_t step, int32_t steps, void *calls) {
-  CHECK(steps > 1);
-  ++*(int *)calls;
-  return step < 1;
-}
-
-static void test_cancelling(echoes_model *model) {
-  echoes_generate_options options = {sizeof options};
-  int calls = 0;
-  CHECK(echoes_generate_options_init(model, &options) == ECHOES_OK);
-  options.on_step = stop_at_one;
-  options.user_data = &calls;
-  size = kRoom;
-  CHECK(echoes_image_to_audio(model, bytes, 8, 8, &options, floats, &size) ==
-        ECHOES_ERROR_CANCELLED);
-  CHECK(calls == 2);
-  CHECK(strstr(echoes_last_error(), "cancelled after step 2 of ") != NULL);
-}
-
 int main(int argc, char **argv) {
   echoes_model *model = NULL;
   echoes_model_info info = {sizeof info};
@@ -214,7 +195,6 @@ int main(int argc, char **argv) {
   test_wrong_media(model);
   test_wrong_seconds(model, (size_t)info.num_samples);
   test_wrong_tokens(model, &info);
-  test_cancelling(model);
   echoes_model_destroy(model);
   return 0;
 }

@@ -78,27 +78,6 @@ void test_steps_behind(Model &model) {
   CHECK(model.decode_audio(audio, 0).size() == static_cast<size_t>(info.num_samples));
 }
 
-// Sounds and parts of them as short and as long as can be.
-void test_edges_of_sounds(Model &model) {
-  const echoes_model_info info = model.info();
-  const auto clip = static_cast<size_t>(info.num_samples);
-  const auto seconds = [&](size_t samples) {
-    return static_cast<double>(samples) / info.sample_rate;
-  };
-  for (const size_t size : {size_t{1}, size_t{65}, clip - 1, clip, clip + 1, 3 * clip + 7}) {
-    const echoes_rt::Samples sound(size, 0.25f);
-    for (const size_t part : {std::min(size, clip / 5), size_t{1}}) {
-      for (const size_t start : {size_t{0}, (size - part) / 2, size - part}) {
-        const auto filled =
-            model.inpaint(sound, seconds(start), seconds(start + part), {}, model.options());
-        CHECK(filled.size() == size);
-      }
-    }
-    CHECK(model.extend(sound, seconds(1), {}, model.options()).size() == size + 1);
-    CHECK(model.extend(sound, seconds(clip + 1), {}, model.options()).size() == size + clip + 1);
-  }
-}
-
 void test_pictures_of_other_sizes(Model &model) {
   const echoes_rt::Samples sound(100, 0.25f);
   const auto options = model.options();
@@ -145,7 +124,6 @@ int main(int argc, char **argv) {
     Model model(argv[1]);
     test_every_task(model);
     test_steps_behind(model);
-    test_edges_of_sounds(model);
     test_pictures_of_other_sizes(model);
     test_exceptions(model);
   } catch (const echoes_rt::Error &error) {

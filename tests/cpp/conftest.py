@@ -2,8 +2,9 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,13 +39,9 @@ def build(tmp_path_factory: pytest.TempPathFactory, onnxruntime_folder: Path) ->
         *("-DCMAKE_BUILD_TYPE=Release", "-DECHOES_STRICT=ON"),
     )
     run(cmake, "--build", folder)
-    before = os.environ.get("ECHOES_RT_ORT")
-    os.environ["ECHOES_RT_ORT"] = str(onnxruntime_folder)
-    yield folder
-    if before is None:
-        del os.environ["ECHOES_RT_ORT"]
-    else:
-        os.environ["ECHOES_RT_ORT"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECHOES_RT_ORT", str(onnxruntime_folder))
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -65,3 +62,17 @@ def native(library: Path, bundle: Path) -> Iterator[Native]:
     model = Native(library, bundle, device=b"cpu", threads=1)
     yield model
     model.close()
+
+
+@pytest.fixture
+def opened(library: Path) -> Iterator[Callable[..., Native]]:
+    """Opens models, which are closed at the end of the test."""
+    models: list[Native] = []
+
+    def open_model(bundle: Path, **options: Any) -> Native:
+        models.append(Native(library, bundle, **{"device": b"cpu", "threads": 1, **options}))
+        return models[-1]
+
+    yield open_model
+    for model in models:
+        model.close()

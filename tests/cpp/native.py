@@ -139,21 +139,16 @@ class Native:
         return pixels.reshape(self.info.image_height, self.info.image_width, 3)
 
     def cogenerate(self, options: GenerateOptions) -> tuple[np.ndarray, np.ndarray]:
-        num_bytes, num_samples = c_size_t(0), c_size_t(0)
-        dials = ctypes.byref(options)
-        sizes = (ctypes.byref(num_bytes), ctypes.byref(num_samples))
-        self.call("echoes_cogenerate", self.model, dials, None, sizes[0], None, sizes[1])
-        pixels = np.zeros(num_bytes.value, np.uint8)
-        sound = np.zeros(num_samples.value, np.float32)
-        self.call(
-            "echoes_cogenerate",
-            self.model,
-            dials,
-            pointer(pixels),
-            sizes[0],
-            pointer(sound),
-            sizes[1],
-        )
+        sizes = c_size_t(0), c_size_t(0)
+
+        def call(*buffers: np.ndarray | None) -> None:
+            given = [(pointer(b), ctypes.byref(s)) for b, s in zip(buffers, sizes, strict=True)]
+            dials = ctypes.byref(options)
+            self.call("echoes_cogenerate", self.model, dials, *given[0], *given[1])
+
+        call(None, None)
+        pixels, sound = np.zeros(sizes[0].value, np.uint8), np.zeros(sizes[1].value, np.float32)
+        call(pixels, sound)
         return pixels.reshape(self.info.image_height, self.info.image_width, 3), sound
 
     def inpaint(

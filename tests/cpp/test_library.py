@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -68,42 +67,24 @@ def test_no_onnx_runtime_is_linked(library: Path) -> None:
     assert "onnxruntime" not in needed
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_headers_are_pedantic(compiler: str, tmp_path: Path) -> None:
-    flags = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", f"-I{SOURCE}/include")
-    for language, standard, header in (
-        ("c", "c99", "echoes_rt.h"),
-        ("c++", "c++17", "echoes_rt.h"),
-        ("c++", "c++17", "echoes_rt.hpp"),
-    ):
-        source = tmp_path / "includes"
-        source.write_text(f"#include <echoes_rt/{header}>\nint is_not_empty;\n")
-        run(needs(compiler), "-x", language, f"-std={standard}", *flags, source)
-
-
 @pytest.mark.parametrize(
-    ("kind", "compiler", "given"),
+    ("kind", "standard", "given"),
     [
-        ("c", ("gcc", "-std=c99"), "const unsigned char *pixels, int width, int height"),
-        ("cpp", ("g++", "-std=c++17"), "const echoes_rt::Picture &picture"),
+        ("c", "-std=c99", "const unsigned char *pixels, int width, int height"),
+        ("cpp", "-std=c++17", "const echoes_rt::Picture &picture"),
     ],
 )
-def test_the_code_of_the_page_compiles(
-    kind: str, compiler: tuple[str, str], given: str, tmp_path: Path
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_the_code_of_the_page_and_the_headers_are_pedantic(
+    kind: str, standard: str, given: str, compiler: str, tmp_path: Path
 ) -> None:
     (block,) = blocks(DOCS / "embed.md", kind=kind)
     include, code = block.text.split("\n", 1)
     before = f"{include}\n#include <stdlib.h>\nint fail(const char *why);\n"
     source = tmp_path / f"page.{kind}"
     source.write_text(f"{before}int page({given}) {{\n{code}\n(void)samples;\nreturn 0;\n}}\n")
-    name, standard = compiler
-    run(needs(name), standard, "-Wall", "-Wextra", "-fsyntax-only", f"-I{SOURCE}/include", source)
-
-
-def test_header_includes_nothing_but_sizes() -> None:
-    header = (SOURCE / "include" / "echoes_rt" / "echoes_rt.h").read_text("utf-8")
-    includes = [line for line in header.splitlines() if line.startswith("#include")]
-    assert includes == ["#include <stddef.h>", "#include <stdint.h>"]
+    flags = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wno-missing-field-initializers")
+    run(needs(compiler), standard, *flags, "-fsyntax-only", f"-I{SOURCE}/include", source)
 
 
 def test_statuses_are_the_errors_of_python() -> None:
@@ -158,37 +139,17 @@ def test_pkg_config_finds_what_is_installed(installed: Path, tmp_path: Path) -> 
     assert run(program, env=where).strip().count(".") == 2
 
 
-@pytest.fixture(scope="module")
-def configured(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Configures one folder, again and again, and builds nothing."""
-    folder = tmp_path_factory.mktemp("configured")
-    # Without flags of the user's own, which may have a level of optimisation.
-    ours = {key: value for key, value in os.environ.items() if key not in ("CFLAGS", "CXXFLAGS")}
-
-    def configure(*options: str) -> Path:
-        run(
-            needs("cmake"),
-            *("-S", SOURCE, "-B", folder, "-G", "Ninja"),
-            f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}",
-            *("-DCMAKE_EXPORT_COMPILE_COMMANDS=ON", "-DECHOES_BUILD_TESTS=OFF", *options),
-            env=ours,
-        )
-        return folder
-
-    return configure
-
-
-@pytest.mark.parametrize(
-    ("libdir", "includedir"), [("lib", "include"), ("lib/x86_64-linux-gnu", "include/of/it")]
-)
-def test_pkg_config_finds_the_prefix(
-    libdir: str, includedir: str, configured: Callable[..., Path], tmp_path: Path
-) -> None:
-    """Debian's LIBDIR has a folder more."""
-    options = (f"-DCMAKE_INSTALL_LIBDIR={libdir}", f"-DCMAKE_INSTALL_INCLUDEDIR={includedir}")
+def test_pkg_config_finds_the_prefix_from_debians_deeper_libdir(tmp_path: Path) -> None:
+    libdir, includedir = "lib/x86_64-linux-gnu", "include/of/it"
+    run(
+        needs("cmake"),
+        *("-S", SOURCE, "-B", tmp_path / "build", "-G", "Ninja"),
+        *(f"-DCMAKE_MAKE_PROGRAM={tool('ninja')}", "-DECHOES_BUILD_TESTS=OFF"),
+        *(f"-DCMAKE_INSTALL_LIBDIR={libdir}", f"-DCMAKE_INSTALL_INCLUDEDIR={includedir}"),
+    )
     folder = tmp_path / libdir / "pkgconfig"
     folder.mkdir(parents=True)
-    shutil.copy(configured(*options) / "echoes_rt.pc", folder)
+    shutil.copy(tmp_path / "build" / "echoes_rt.pc", folder)
     (tmp_path / includedir).mkdir(parents=True)
     env = {**os.environ, "PKG_CONFIG_PATH": str(folder)}
     for name, expected in (("prefix", ""), ("libdir", libdir), ("includedir", includedir)):
@@ -222,11 +183,6 @@ def test_example_says_what_is_wrong(example: str, build: Path, tmp_path: Path) -
     ]
 
 
-def test_examples_are_short() -> None:
-    for path in sorted((SOURCE / "examples").glob("generate.*")):
-        assert len(path.read_text("utf-8").splitlines()) < 60, path
-
-
 def test_onnxruntime_sends_nothing(
     library: Path, bundle: Path, onnxruntime_folder: Path, tmp_path: Path
 ) -> None:
@@ -238,12 +194,7 @@ sys.path.insert(0, sys.argv[3])
 from native import Native
 Native(sys.argv[1], sys.argv[2], device=b"cpu", threads=1).close()
 """
-    helpers = Path(__file__).parent
-    variables = {
-        "HOME": str(tmp_path),
-        "XDG_CACHE_HOME": str(tmp_path),
-        "ECHOES_RT_ORT": str(onnxruntime_folder),
-    }
-    command = [sys.executable, "-c", program, library, bundle, helpers]
-    subprocess.run([str(part) for part in command], env={**os.environ, **variables}, check=True)
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    env = {**os.environ, **home, "ECHOES_RT_ORT": str(onnxruntime_folder)}
+    run(sys.executable, "-c", program, library, bundle, Path(__file__).parent, env=env)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

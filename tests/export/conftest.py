@@ -9,13 +9,10 @@ import pytest
 import soundfile
 import torch
 from click.testing import CliRunner, Result
-from tests.training.runs import clip
+from tests.training.runs import clip, saved
 
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.cli import main
-from echoes_training import checkpoint
-from echoes_training.checkpoint import TrainState
-from echoes_training.config import to_dict
 from echoes_training.data.index import write_index
 from echoes_training.models.confidence import Confidence, ConfidenceConfig
 from echoes_training.presets import PRESETS
@@ -50,11 +47,8 @@ def runs(models: Models, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     """What training leaves, without the training."""
     folder = tmp_path_factory.mktemp("runs")
     for name, module in models.modules.items():
-        config = to_dict(getattr(TINY, name))
-        checkpoint.save_config(folder / name, {"stage": name, "config": config})
         file = "codec" if name.endswith("codec") else name
-        state = TrainState(modules={file: module}, optimizers={})
-        checkpoint.save(folder / name, 4, state)
+        saved(folder / name, name, getattr(TINY, name), **{file: module})
     return {name: folder / name for name in models.modules}
 
 

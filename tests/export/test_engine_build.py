@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +20,12 @@ from echoes_export.tensorrt.build import Plan, Target, build_engines, free_range
 from echoes_export.tensorrt.builder import Job
 from echoes_export.tensorrt.command import engine
 from echoes_rt import comparison
-from echoes_rt.bundle import Bundle, bundled_names
+from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import Check
 from echoes_rt.errors import BackendError
 from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path
 from echoes_training.data.index import write_index
 
-DOCS = Path(__file__).parents[2] / "docs"
 TARGET = Target(flavour="rtx", version="1.7.1", sm=89)
 
 
@@ -241,13 +239,6 @@ def test_index_without_training_pictures_is_refused(
     asked = [str(tiny_bundle), "--precision", "int8", "--index", str(index)]
     result = CliRunner().invoke(engine, asked)
     assert "has no training picture" in str(result.exception)
-
-
-def test_shown_commands_write_to_a_copy_of_the_bundled_model() -> None:
-    texts = [(DOCS / name).read_text("utf-8") for name in ("gpu.md",)]
-    shown = re.findall(r"echoes-export engine (\w\S*)", "\n".join([engine.help or "", *texts]))
-    assert "my-bundle" in shown
-    assert not set(shown) & set(bundled_names())
 
 
 def test_architectures_are_whole_numbers(tiny_bundle: Path) -> None:

@@ -124,37 +124,28 @@ def test_training_begins_with_the_weights_of_the_bundle(
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "status", "sentence"),
     [
-        (["--codecs", "nowhere"], "Error: nowhere is neither a training run nor a bundle: "),
-        (["--codecs", "{run}"], "is a training run, expected a bundle"),
+        (["--codecs", "nowhere"], 1, "Error: nowhere is neither a training run nor a bundle: "),
+        (["--codecs", "{run}"], 1, "is a training run, expected a bundle"),
+        ([], 2, "pass --image-codec and --mel-codec, or --codecs alone"),
+        (["--codecs", "x", "--image-codec", "."], 2, "or --codecs alone"),
+        (["--codecs", "x", "--index", "{table}"], 2, "pass one of --index, --shards and --pairs"),
     ],
 )
-def test_unusable_codecs_are_one_line(
-    options: list[str], sentence: str, table: Path, runs: dict[str, Path], tmp_path: Path
+def test_sources_that_are_unusable_or_contradict_are_refused(
+    options: list[str],
+    status: int,
+    sentence: str,
+    table: Path,
+    runs: dict[str, Path],
+    tmp_path: Path,
 ) -> None:
-    filled = [option.format(run=runs["transformer"]) for option in options]
+    filled = [option.format(run=runs["transformer"], table=table) for option in options]
     result = invoke("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
-    assert result.exit_code == 1
+    assert result.exit_code == status
     assert sentence in result.stderr
     assert not (tmp_path / "t.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        ([], "pass --image-codec and --mel-codec, or --codecs alone"),
-        (["--codecs", "x", "--image-codec", "."], "or --codecs alone"),
-        (["--codecs", "x", "--index", "{table}"], "pass one of --index, --shards and --pairs"),
-    ],
-)
-def test_sources_that_contradict_are_a_usage_error(
-    options: list[str], sentence: str, table: Path, tmp_path: Path
-) -> None:
-    filled = [option.format(table=table) for option in options]
-    result = invoke("tokenize", "--pairs", table, *filled, "--out", tmp_path / "t.safetensors")
-    assert result.exit_code == 2
-    assert sentence in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Every graph is what the format says and computes what torch computes."""
 
-import dataclasses
 import hashlib
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,24 +14,28 @@ import pytest
 import torch
 from onnx import TensorProto
 from safetensors.torch import load_file
+from tests.training.test_published import small_codec
 
 from echoes_export import verify
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, stored_tensors, write_weights
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, stored_tensors
 from echoes_export.bundle.write import write_bundle
 from echoes_export.graphs.nodes import signature_of
-from echoes_export.graphs.onnx_graph import FORBIDDEN, OPSET, export_graph
-from echoes_export.graphs.wrappers import Part, VocoderGraph, graph_parts
+from echoes_export.graphs.onnx_graph import FORBIDDEN, OPSET
+from echoes_export.graphs.wrappers import Part, graph_parts
 from echoes_export.inputs import noise_inputs
 from echoes_export.precision.stored import rounded
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import table
+from echoes_rt.errors import InputError
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA
 from echoes_rt.model import Model
-from echoes_training.presets import PRESETS
+from echoes_training.models.vocoder import VocoderConfig
+from echoes_training.models.vqgan import VQGANConfig
+from echoes_training.presets import PRESETS, Preset
 
 TINY = PRESETS["tiny"]
 DECODING = tuple(
@@ -157,77 +163,56 @@ def test_verification_sees_a_wrong_sampler(
     assert {check.graph for check in checks if not check.is_ok} == {"decode_audio_step"}
 
 
-def test_inverse_dft_of_the_graph_is_the_vocoders(models: Models) -> None:
-    graph = VocoderGraph(models.vocoder, models.mel)
-    for name, basis in graph.bases().items():
-        torch.testing.assert_close(basis, models.vocoder.get_buffer(name), rtol=1e-6, atol=1e-9)
+def drawing() -> Preset:
+    """A picture codec with a teacher, and a mel decoder that takes noise."""
+    return PRESETS["edge-tiny"]
 
 
-def test_attention_and_fp32_weights_export_too(tmp_path: Path) -> None:
-    """The published codecs attend and start with a plain convolution; the tiny one does neither."""
-    codec = dataclasses.replace(
+def published() -> Preset:
+    """MaskGIT's codec and MelGAN, shrunk."""
+    codec = replace(small_codec("maskgit").model, codebook_size=32)
+    vocoder = VocoderConfig(architecture="melgan", width=2, layers=2, ratios=(8, 4, 2))
+    preset = replace(TINY, vocoder=replace(TINY.vocoder, model=vocoder))
+    return with_pictures(preset, codec, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), size=8)
+
+
+def attending() -> Preset:
+    """Taming's codec attends and starts with a plain convolution; the tiny one does neither."""
+    codec = replace(
         TINY.image_codec.model, stem=1, channels=(6,), decoder_channels=(6,), attention=True
     )
-    image = dataclasses.replace(TINY.image, height=4, width=4)
-    stage = dataclasses.replace(TINY.image_codec, model=codec, image=image)
-    models = random_models(dataclasses.replace(TINY, image=image, image_codec=stage), seed=0)
-    part = graph_parts(models)["image_encoder"]
-    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp32")
-    assert {tensor.dtype for tensor in stored.values()} == {"F32", "I64"}
-    path = tmp_path / "image_encoder.onnx"
-    onnx.save(export_graph("image_encoder", part.module, part.signature, stored), path)
-    pixels = torch.randn(5, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    codes = OnnxSession(path, "cpu").run({"image": pixels.numpy()})["codes"]
-    np.testing.assert_array_equal(codes, part.module(pixels).numpy())
+    return with_pictures(TINY, codec, size=4)
 
 
-@pytest.fixture(scope="module")
-def drawing() -> Models:
-    """With a mel decoder that takes noise."""
-    return rounded(random_models(PRESETS["edge-tiny"], seed=0), "fp16")
-
-
-def test_bundle_with_a_decoder_that_draws_is_verified_and_follows_seeds(
-    drawing: Models, tmp_path: Path
-) -> None:
-    about = About(
-        name="draws", created_by="a test", description="", labels={}, sampling=Sampling(steps=2)
+def with_pictures(preset: Preset, codec: VQGANConfig, size: int, **values: Any) -> Preset:
+    image = replace(preset.image, height=size, width=size, **values)
+    return replace(
+        preset, image=image, image_codec=replace(preset.image_codec, model=codec, image=image)
     )
-    write_bundle(tmp_path / "b", drawing, about, weights="fp16", accept=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("make", "weights"), [(drawing, "fp16"), (published, "fp32"), (attending, "fp32")]
+)
+def test_bundle_of_other_networks_is_verified(
+    make: Callable[[], Preset], weights: str, tmp_path: Path
+) -> None:
+    models = rounded(random_models(make(), seed=0), weights)
+    about = About(
+        name="other", created_by="a test", description="", labels={}, sampling=Sampling(steps=2)
+    )
+    write_bundle(tmp_path / "b", models, about, weights=weights, accept=lambda _: None)
     bundle = Bundle.open(tmp_path / "b")
-    checks = verify.verify_bundle(bundle, drawing, noise_inputs(drawing, 2, seed=1))
+    checks = verify.verify_bundle(bundle, models, noise_inputs(models, 4, seed=1))
     assert all(check.is_ok for check in checks), table(checks)
     model = Model.load(bundle, device="cpu", threads=1)
-    codes = np.zeros((3, drawing.layout.audio.n_tokens), dtype=np.int32)
+    codes = np.zeros((3, models.layout.audio.n_tokens), dtype=np.int32)
     one, again, other = model.decode_mel(codes, seeds=(1, 1, 2))
     np.testing.assert_array_equal(one, again)
-    assert np.abs(other - one).max() > 1e-3
-
-
-def test_a_decoder_that_draws_takes_noise_of_a_fixed_shape(drawing: Models, tmp_path: Path) -> None:
-    models, grid = drawing, drawing.layout.audio
-    part = graph_parts(models)["mel_decoder"]
-    noise = part.signature.inputs["noise"].shape
-    assert noise[0] == "batch"
-    assert all(isinstance(dim, int) for dim in noise[1:])
-    stored = write_weights(tmp_path / WEIGHTS_NAME, models, "fp16")
-    path = tmp_path / "mel_decoder.onnx"
-    onnx.save(export_graph("mel_decoder", part.module, part.signature, stored), path)
-    session = OnnxSession(path, "cpu")
-    assert session.inputs == part.signature.inputs
-    rng = np.random.default_rng(0)
-    codes = rng.integers(0, grid.codebook_size, (3, grid.n_tokens), dtype=np.int32)
-    drawn = rng.random((3, *noise[1:]), dtype=np.float32)
-    made = session.run({"codes": codes, "noise": drawn})["mel"]
-    expected = part.module(torch.from_numpy(codes), torch.from_numpy(drawn)).numpy()
-    np.testing.assert_allclose(made, expected, atol=1e-4)
-    other = session.run({"codes": codes, "noise": 1 - drawn})["mel"]
-    assert np.abs(other - made).max() > 1e-3
+    assert (np.abs(other - one).max() > 1e-3) == (make is drawing)
 
 
 def test_weight_beyond_fp16_is_named(models: Models) -> None:
-    from echoes_rt.errors import InputError
-
     large = models.copy()
     large.vocoder.embed.weight[0, 0, 0] = 1e5
     with pytest.raises(InputError, match=r"weight vocoder\.embed\.weight is not finite in fp16"):

@@ -15,7 +15,7 @@ from onnx import TensorProto
 from echoes_export.cli import main
 from echoes_export.precision import half_speed
 from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs
-from echoes_export.precision.half_speed import faster, speeds
+from echoes_export.precision.half_speed import faster
 from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
 from echoes_rt import model as engine_module
 from echoes_rt.backends.onnx import OnnxSession
@@ -133,13 +133,6 @@ def test_command_adds_them_once_or_again(tiny_bundle: Path, tmp_path: Path) -> N
         assert result.exit_code == 0, result.output
         assert "decode_audio_step  equal tokens of one step" in result.stdout
     assert np.all([(folder / f"{name}_half.onnx").is_file() for name in GRAPHS])
-
-
-def test_every_graph_is_timed_in_both(bundle: Bundle, halves: Bundle) -> None:
-    cpu = DeviceChoice(device="cpu", reason="")
-    found = speeds(Model(bundle, cpu, threads=1), Model(halves, cpu, threads=1), rounds=1)
-    assert found.keys() == set(GRAPHS)
-    assert all(min(times) > 0 for times in found.values())
 
 
 def test_only_what_is_faster_on_a_device_is_kept(

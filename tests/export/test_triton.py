@@ -34,52 +34,50 @@ def schema() -> Any:
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    bundle = Path(__file__).parents[1] / "fixtures/tiny_bundle"
+def repository(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("triton") / "models"
-    command = ["triton", str(bundle), "--out", str(out), "--max-batch", "4", "--tensorrt"]
+    command = ["triton", str(tiny_bundle), "--out", str(out), "--max-batch", "4", "--tensorrt"]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    return bundle, out
+    return out
 
 
 @pytest.fixture(scope="module")
-def configs(repository: tuple[Path, Path]) -> dict[str, Any]:
+def configs(repository: Path) -> dict[str, Any]:
     """Each model's configuration, read by the published schema, which knows no other keys."""
     from google.protobuf import text_format
 
     model_config = schema().ModelConfig
     return {
         path.parent.name: text_format.Parse(path.read_text("utf-8"), model_config())
-        for path in repository[1].glob("*/config.pbtxt")
+        for path in repository.glob("*/config.pbtxt")
     }
 
 
 def test_every_model_is_configured_and_named_as_its_folder(
-    repository: tuple[Path, Path], configs: dict[str, Any]
+    repository: Path, configs: dict[str, Any]
 ) -> None:
-    _, out = repository
-    assert set(configs) == {path.name for path in out.iterdir()}
+    assert set(configs) == {path.name for path in repository.iterdir()}
     assert {"image_to_audio", "audio_to_image", "decode_audio", "decode_image"} < set(configs)
     for name, config in configs.items():
         assert config.name == name
         assert config.max_batch_size == 4
         is_ensemble = config.platform == "ensemble"
-        assert (out / name / "1/model.onnx").is_file() != is_ensemble
-        assert (out / name / "1").is_dir()
+        assert (repository / name / "1/model.onnx").is_file() != is_ensemble
+        assert (repository / name / "1").is_dir()
         assert config.HasField("dynamic_batching") != is_ensemble
         accelerators = config.optimization.execution_accelerators.gpu_execution_accelerator
         assert [a.name for a in accelerators] == (["tensorrt"] if name in DECODERS else [])
 
 
 def test_configurations_say_what_the_graphs_take_and_give(
-    repository: tuple[Path, Path], configs: dict[str, Any]
+    repository: Path, configs: dict[str, Any]
 ) -> None:
     types = schema().DataType
     for name, config in configs.items():
         if config.platform == "ensemble":
             continue
-        session = onnxruntime.InferenceSession(repository[1] / name / "1/model.onnx")
+        session = onnxruntime.InferenceSession(repository / name / "1/model.onnx")
         for told, found in (
             (config.input, session.get_inputs()),
             (config.output, session.get_outputs()),
@@ -116,48 +114,41 @@ class Server:
         return {tensor.name: tensors[tensor.name] for tensor in config.output}
 
 
-def with_noise(
-    configs: dict[str, Any], model: str, inputs: dict[str, NDArray[Any]], seed: int
-) -> dict[str, NDArray[Any]]:
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in configs[model].input}
-    return inputs | (
-        {"noise": client.mel_noise(shapes["noise"], seed)} if "noise" in shapes else {}
-    )
+@pytest.fixture(scope="module")
+def server(repository: Path, configs: dict[str, Any]) -> Server:
+    return Server(repository, configs)
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path) -> Bundle:
+    return Bundle.open(tiny_bundle)
 
 
 def test_a_served_sound_is_the_librarys(
-    repository: tuple[Path, Path], configs: dict[str, Any], picture: Path, tmp_path: Path
+    server: Server, bundle: Bundle, picture: Path, tmp_path: Path
 ) -> None:
-    bundle = Bundle.open(repository[0])
-    model, inputs = client.request(bundle, picture, seed=5)
-    server = Server(repository[1], configs)
-    served = server.infer(model, with_noise(configs, model, inputs, 5))
-    client.save(bundle, served, tmp_path / "served.wav")
+    client.save(
+        bundle, server.infer(*client.request(bundle, picture, seed=5)), tmp_path / "served.wav"
+    )
     Echoes.load(bundle).generate(picture, seed=5).save(tmp_path / "own.wav")
     assert (tmp_path / "served.wav").read_bytes() == (tmp_path / "own.wav").read_bytes()
 
 
 def test_a_served_picture_is_the_librarys(
-    repository: tuple[Path, Path], configs: dict[str, Any], picture: Path, tmp_path: Path
+    server: Server, bundle: Bundle, picture: Path, tmp_path: Path
 ) -> None:
-    bundle = Bundle.open(repository[0])
     echoes = Echoes.load(bundle)
     sound = echoes.generate(picture, seed=1).save(tmp_path / "sound.wav")
-    model, inputs = client.request(bundle, sound, seed=7)
-    client.save(bundle, Server(repository[1], configs).infer(model, inputs), tmp_path / "a.png")
+    client.save(bundle, server.infer(*client.request(bundle, sound, seed=7)), tmp_path / "a.png")
     echoes.generate(sound, seed=7).save(tmp_path / "b.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
 
 def test_requests_are_computed_together_as_alone(
-    repository: tuple[Path, Path], configs: dict[str, Any], picture: Path
+    server: Server, bundle: Bundle, picture: Path
 ) -> None:
-    bundle = Bundle.open(repository[0])
-    server = Server(repository[1], configs)
-    asked = []
-    for seed in (1, 2, 3):
-        model, inputs = client.request(bundle, picture, seed)
-        asked.append(with_noise(configs, model, inputs, seed))
+    requests = [client.request(bundle, picture, seed) for seed in (1, 2, 3)]
+    model, asked = requests[0][0], [inputs for _, inputs in requests]
     together = {key: np.concatenate([inputs[key] for inputs in asked]) for key in asked[0]}
     whole = server.infer(model, together)["waveform"]
     assert not np.allclose(whole[0], whole[1])
@@ -165,18 +156,17 @@ def test_requests_are_computed_together_as_alone(
         np.testing.assert_allclose(server.infer(model, inputs)["waveform"][0], row, atol=1e-4)
 
 
-def test_weights_lie_once_on_the_disk(repository: tuple[Path, Path]) -> None:
-    _, out = repository
-    files = list(out.glob("*/1/weights.safetensors"))
+def test_weights_lie_once_on_the_disk(repository: Path) -> None:
+    files = list(repository.glob("*/1/weights.safetensors"))
     assert len(files) > 2
     assert len({path.stat().st_ino for path in files}) == 1
 
 
-def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_never_replaced(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
-    bundle = Path(__file__).parents[1] / "fixtures/tiny_bundle"
     for option in ([], ["--overwrite"]):
-        result = CliRunner().invoke(main, ["triton", str(bundle), "--out", str(tmp_path), *option])
+        command = ["triton", str(tiny_bundle), "--out", str(tmp_path), *option]
+        result = CliRunner().invoke(main, command)
         assert result.exit_code == 1
         assert "Error: " in result.output
     assert (tmp_path / "mine.txt").read_text("utf-8") == "mine"

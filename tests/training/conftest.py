@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from tests.training import runs
 from tests.training.runs import clip
 
 from echoes_rt.format.mel import MelSpec
 from echoes_training.data.index import Split, write_index
-from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.evaluate.ear import N_MELS, PATCH
 from echoes_training.presets import PRESETS
 
@@ -117,22 +117,17 @@ def media_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def random_tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A token cache of the tiny preset: four groups of two views a medium, one for validation."""
-    rng = np.random.default_rng(0)
-    layout = PRESETS["tiny"].layout
-
-    def table(n_tokens: int) -> TokenTable:
-        return TokenTable(
-            codes=rng.integers(0, 32, (8, n_tokens), dtype=np.int16),
-            group=np.repeat(np.arange(4, dtype=np.int32), 2),
-            validation=np.arange(8) % 2 == 1,
-        )
-
     path = tmp_path_factory.mktemp("random_tokens") / "tokens.safetensors"
-    TokenCache(
-        image=table(layout.image.n_tokens),
-        audio=table(layout.audio.n_tokens),
-        image_codebook=rng.standard_normal((32, 8)).astype(np.float32),
-        audio_codebook=rng.standard_normal((32, 8)).astype(np.float32),
-        groups=[f"label:{g}" for g in range(4)],
-    ).save(path)
+    runs.random_tokens(PRESETS["tiny"].layout, 4, 32).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def codecs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Untrained: their codes are as good as any."""
+    found = {}
+    for stage in ("image_codec", "mel_codec"):
+        config = getattr(PRESETS["tiny"], stage)
+        run = runs.untrained_codec(tmp_path_factory.mktemp("codecs"), config, stage)
+        found[stage.replace("_", "-")] = run
+    return found

@@ -1,8 +1,9 @@
 """Runs echoes-train in forked processes: ``python forked.py JOBS.json``.
 
 A job is command lines that its processes run one after the other. They are told of each other as
-torchrun would, or kill themselves (SIGKILL) midway. The imports, which take longer than all
-else, are made once. Prints the exit status of each process of each job; -9 is a kill.
+torchrun would, or kill themselves (SIGKILL) midway; a picture codec's teacher has random weights.
+The imports, which take longer than all else, are made once. Prints the exit status of each process
+of each job; -9 is a kill.
 """
 
 import itertools
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,11 @@ import torch
 
 from echoes_training import checkpoint
 from echoes_training.cli import main
+from echoes_training.data.videos import shards
+from echoes_training.models.teacher import EfficientNetLite0Teacher
 from echoes_training.stages import (  # noqa: F401
     distill,
+    image_codec,
     tokenize_shards,
     transformer,
     vocoder,
@@ -27,66 +32,39 @@ from echoes_training.stages import (  # noqa: F401
 )
 
 
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def _dies(owner: Any, name: str, at: Callable[..., bool], *, is_done: bool) -> None:
+    """Where a call of ``owner.name`` fulfils ``at``, the process kills itself: before or after."""
+    function = getattr(owner, name)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        is_last = at(*arguments)
+        if is_last and not is_done:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*arguments, **options)
+        if is_last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, call)
 
 
-def _die_within_a_step() -> None:
-    """In the fourth update: of two networks the second one's in the third step."""
-    update = torch.optim.AdamW.step
+def _nth(n: int) -> Callable[..., bool]:
     numbers = itertools.count(1)
-
-    def step(self: torch.optim.AdamW, closure: None = None) -> None:
-        if next(numbers) == 4:
-            _die()
-        update(self, closure)
-
-    torch.optim.AdamW.step = step  # type: ignore[assignment, method-assign]
+    return lambda *_: next(numbers) == n
 
 
-def _die_while_writing() -> None:
-    """In the middle of the third step's checkpoint."""
-    write = checkpoint.save_file
-
-    def save_file(tensors: dict[str, torch.Tensor], path: Path) -> None:
-        write(tensors, path)
-        if "step-0000003" in str(path):
-            _die()
-
-    checkpoint.save_file = save_file  # type: ignore[assignment]
-
-
-def _die_after_two_steps() -> None:
-    """As soon as the second step's checkpoint is there."""
-    save = checkpoint.save
-
-    def save_and_die(*arguments: Any, **options: Any) -> Path:
-        folder = save(*arguments, **options)
-        if folder.name == checkpoint.step_name(2):
-            _die()
-        return folder
-
-    checkpoint.save = save_and_die
-
-
-def _die_while_writing_a_shard() -> None:
-    """In the middle of the second shard's codes."""
-    write = tokenize_shards.save_file
-    numbers = itertools.count(1)
-
-    def save_file(tensors: Any, path: Path, **options: Any) -> None:
-        write(tensors, path, **options)
-        if next(numbers) == 2:
-            _die()
-
-    tokenize_shards.save_file = save_file
-
-
-DEATHS = {
-    "within a step": _die_within_a_step,
-    "while writing": _die_while_writing,
-    "after two steps": _die_after_two_steps,
-    "while writing a shard": _die_while_writing_a_shard,
+DEATHS: dict[str, Callable[[], None]] = {
+    # In the fourth update: of two networks the second one's in the third step.
+    "within a step": lambda: _dies(torch.optim.AdamW, "step", _nth(4), is_done=False),
+    "while writing": lambda: _dies(
+        checkpoint, "save_file", lambda _, path: "step-0000003" in str(path), is_done=True
+    ),
+    "after two steps": lambda: _dies(
+        checkpoint, "save", lambda run, step, state: step == 2, is_done=True
+    ),
+    # In the fifth clip.
+    "within the second shard": lambda: _dies(shards, "_entry", _nth(5), is_done=False),
+    "while writing a shard": lambda: _dies(tokenize_shards, "save_file", _nth(2), is_done=True),
 }
 
 
@@ -98,6 +76,7 @@ def _run(job: dict[str, Any], environment: dict[str, str]) -> int:
     status = 1
     try:
         os.environ.update(environment)
+        EfficientNetLite0Teacher.load_published = lambda _: None  # type: ignore[method-assign]
         torch.set_num_threads(1)
         if "death" in job:
             DEATHS[job["death"]]()

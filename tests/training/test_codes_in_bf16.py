@@ -1,24 +1,18 @@
 """Autocast to bf16 must not change a code: what was learnt of codes would be of others."""
 
-from collections.abc import Callable
+from types import ModuleType
 
 import pytest
 import torch
-from torch import Tensor
 
 from echoes_training.models.codec import Codec
+from echoes_training.models.image_codec import ImageCodec
 from echoes_training.models.mel_codec import MelCodec
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.presets import PRESETS
-from echoes_training.stages.mel_decoder import Decoding
+from echoes_training.stages import image_codec, mel_decoder
 
 TINY = PRESETS["edge-tiny"]
-MEL = TINY.mel
-
-
-def bf16() -> torch.autocast:
-    """A new one each time: one that is entered twice does not end."""
-    return torch.autocast("cpu", torch.bfloat16)
 
 
 @pytest.mark.parametrize("normalize", [True, False])
@@ -27,7 +21,7 @@ def test_the_nearest_code_is_that_of_fp32(normalize: bool) -> None:
     quantizer = VectorQuantizer(512, 16, normalize=normalize)
     latents = torch.randn(400, 16)
     expected = quantizer.nearest(latents)
-    with bf16():
+    with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(quantizer.nearest(latents), expected)
         rounded = (latents @ quantizer.codebook.t()).float()
     if not normalize:
@@ -35,31 +29,25 @@ def test_the_nearest_code_is_that_of_fp32(normalize: bool) -> None:
     assert not torch.equal(rounded.argmax(dim=1), expected)
 
 
-def decoded_codes(codec: Codec, learn: Callable[[], object], patch: pytest.MonkeyPatch) -> Tensor:
-    """What the codec was asked to decode."""
-    seen: list[Tensor] = []
-    decode = codec.decode
-
-    def recorded(codes: Tensor, noise: Tensor | None = None) -> Tensor:
-        seen.append(codes)
-        return decode(codes, noise)
-
-    patch.setattr(codec, "decode", recorded)
-    learn()
-    return seen[0]
-
-
-def test_a_mel_decoder_learns_from_the_codes_of_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("stage", "most"), [(mel_decoder, 0.0), (image_codec, 0.1)])
+def test_a_decoder_learns_from_the_codes_of_fp32(
+    stage: ModuleType, most: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``most`` is the share of bf16's errors that autocast leaves outside of the codes."""
     torch.manual_seed(0)
-    codec = MelCodec(TINY.mel_codec.model)
-    x = torch.randn(32, 1, MEL.n_mels, MEL.n_frames)
+    if stage is mel_decoder:
+        codec: Codec = MelCodec(TINY.mel_codec.model).eval()
+        x = torch.randn(32, 1, TINY.mel.n_mels, TINY.mel.n_frames)
+        noise = [torch.rand(32, *codec.noise_shape(codec.grid(*x.shape[2:])))]
+    else:
+        codec, noise = ImageCodec(TINY.image_codec.model).eval(), []
+        x = torch.randn(32, 3, 32, 32)
     codec.spread_codes(x)
-    noise = torch.rand(32, *codec.noise_shape(codec.grid(*x.shape[2:])))
-
-    def learn() -> None:
-        with bf16():
-            Decoding(codec)(x, noise)
-
-    assert torch.equal(decoded_codes(codec, learn, monkeypatch), codec.encode(x))
-    with bf16():
-        assert not torch.equal(codec.encode(x), decoded_codes(codec, learn, monkeypatch))
+    expected, seen = codec.encode(x), []
+    monkeypatch.setattr(codec, "decode", lambda codes, *_: seen.append(codes) or x)
+    with torch.autocast("cpu", torch.bfloat16):
+        stage.Decoding(codec)(x, *noise)
+        in_bf16 = codec.encode(x)
+    errors = [(codes != expected).float().mean().item() for codes in (*seen, in_bf16)]
+    assert errors[0] <= most * errors[1]
+    assert errors[1] > 0

@@ -45,12 +45,6 @@ def test_training_sees_what_the_runtime_sees(kind: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(seen, load_image(path, SPEC), atol=1e-6)
 
 
-def test_transparency_is_white(tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
-    cv2.imwrite(str(path), pictures()["transparent"])
-    assert (ImageStore(SPEC).get(str(path))[:18] == 255).all()
-
-
 def test_what_the_runtime_cannot_read_is_not_listed(tmp_path: Path) -> None:
     """A portable pixmap, which OpenCV reads and the runtime does not."""
     good, bad = tmp_path / "a.png", tmp_path / "a.ppm"

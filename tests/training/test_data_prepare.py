@@ -1,6 +1,5 @@
 from pathlib import Path
 
-import click
 import cv2
 import numpy as np
 import pytest
@@ -176,11 +175,6 @@ def test_rendered_clips_join_the_index(media: Path, monkeypatch: pytest.MonkeyPa
         ("10001.flac", "heldout", "bell"),
     ]
     assert "1.flac: program 14 of bank 0 is silent" in result.stderr
-
-
-def test_prepare_is_a_group_to_attach() -> None:
-    assert isinstance(prepare, click.Group)
-    assert set(prepare.commands) == {"media", "pairs", "videos"}
 
 
 SOUNDS = "file,label,recording,author,licence,split\n"

@@ -7,15 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.training.runs import invoke, metrics
+from tests.training.runs import invoke, metrics, saved
 
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.decode.reference import decode
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training import checkpoint
-from echoes_training.checkpoint import TrainState
-from echoes_training.config import to_dict
 from echoes_training.masking import draw_unknown
 from echoes_training.models.transformer import MaskedTransformer
 from echoes_training.presets import PRESETS
@@ -138,11 +136,10 @@ def test_targets_are_whole_scattered_or_a_rectangle() -> None:
     )
 
 
-def saved(model: MaskedTransformer, run: Path, **shape: str) -> Path:
+def a_run(run: Path, **shape: str) -> Path:
+    """Of ``a_teacher``."""
     config = dataclasses.replace(STAGE, model=dataclasses.replace(STAGE.model, **shape))  # type: ignore[arg-type]
-    checkpoint.save_config(run, {"stage": "transformer", "config": to_dict(config)})
-    checkpoint.save(run, 1, TrainState(modules={"transformer": model}, optimizers={}))
-    return run
+    return saved(run, "transformer", config, transformer=a_teacher(**shape))
 
 
 Distil = Callable[..., Path]
@@ -166,7 +163,7 @@ def distil(tmp_path: Path, random_tokens: Path) -> Distil:
 
 
 def test_a_student_comes_to_what_its_guided_teacher_answers(tmp_path: Path, distil: Distil) -> None:
-    teacher = saved(a_teacher(), tmp_path / "teacher")
+    teacher = a_run(tmp_path / "teacher")
     run = distil(
         teacher,
         "loop.steps=60",
@@ -189,7 +186,7 @@ def test_a_student_comes_to_what_its_guided_teacher_answers(tmp_path: Path, dist
 
 
 def test_a_teacher_of_joint_form_is_refused(tmp_path: Path, distil: Distil) -> None:
-    teacher = saved(a_teacher(form="joint"), tmp_path / "teacher", form="joint")
+    teacher = a_run(tmp_path / "teacher", form="joint")
     distil(teacher, expect="only one of form context")
 
 
@@ -199,4 +196,4 @@ def test_a_teacher_of_joint_form_is_refused(tmp_path: Path, distil: Distil) -> N
 def test_settings_that_no_student_could_learn_with_are_refused(
     setting: str, tmp_path: Path, distil: Distil
 ) -> None:
-    distil(saved(a_teacher(), tmp_path / "teacher"), setting, expect="--set")
+    distil(a_run(tmp_path / "teacher"), setting, expect="--set")

@@ -21,13 +21,6 @@ def transformer(dropout: float) -> MaskedTransformer:
     return model.requires_grad_(False)
 
 
-def test_a_sample_is_drawn_from_its_own_seed() -> None:
-    together = draw_kept([7, 5], (3, 4, 50), 0.5, CPU)
-    for row, seed in zip(together, (7, 5), strict=True):
-        assert torch.equal(row, draw_kept([seed], (3, 4, 50), 0.5, CPU)[0])
-    assert not torch.equal(together[0], together[1])
-
-
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.5, 0.9])
 def test_as_much_is_dropped_as_was_asked_for(rate: float) -> None:
     n = 400_001  # not a multiple of what a random number gives

@@ -1,20 +1,22 @@
 """A training that is killed (SIGKILL) and resumed ends with the weights of one that was not."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from tests.training.runs import forked, metrics, train
+from tests.training.runs import assert_same_weights, forked, metrics, train
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
 from echoes_training.checkpoint import TrainState
 from echoes_training.metrics import MetricsLog
+from echoes_training.models.teacher import EfficientNetLite0Teacher
 
 DEATHS = {
     "image-vqgan": "within a step",
+    "image-codec": "while writing",
     "mel-vqgan": "while writing",
     "mel-codec": "while writing",
     "vocoder": "within a step",
@@ -24,6 +26,13 @@ DEATHS = {
     "fine-tuning": "within a step",
     "distill": "while writing",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def random_teacher() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EfficientNetLite0Teacher, "load_published", lambda _: None)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +47,7 @@ def folder(
     whole = {name: str(folder / f"whole-{name}") for name in DEATHS}
     stages = {
         "image-vqgan": ["image-codec", *index],
+        "image-codec": ["image-codec", *index, *edge],
         "mel-vqgan": ["mel-codec", *index],
         "mel-codec": ["mel-codec", *index, *edge],
         "vocoder": ["vocoder", *index],
@@ -71,16 +81,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(name: str, folder: Path) ->
     assert (killed / "step-0000003.partial").is_dir() == was_writing
     command = json.loads((folder / "commands.json").read_text("utf-8"))[name]
     train(*command, "--out", str(killed), "--resume")
-    last = whole / "step-0000004"
-    assert sorted(p.name for p in killed.glob("step-*")) == [last.name]
-    files = sorted(p.name for p in last.iterdir())
-    assert files == sorted(p.name for p in (killed / last.name).iterdir())
-    assert any(file.endswith("_ema.safetensors") for file in files)
-    for file in files:
-        expected, found = load_file(last / file), load_file(killed / last.name / file)
-        assert expected.keys() == found.keys()
-        for key, tensor in expected.items():
-            assert torch.equal(tensor, found[key]), f"{file}: {key}"
+    assert sorted(p.name for p in killed.glob("step-*")) == ["step-0000004"]
+    has_average = any((killed / "step-0000004").glob("*_ema.safetensors"))
+    assert has_average == (name != "image-codec")
+    assert_same_weights(whole, killed)
 
 
 def test_a_checkpoint_of_other_shapes_is_one_sentence(tmp_path: Path) -> None:

@@ -184,11 +184,11 @@ def test_a_decoder_is_trained_alone_and_takes_its_codecs_place(
     assert newest(decoder).name == "step-0000006"  # type: ignore[union-attr]
 
 
-def test_a_codec_whose_decoder_does_not_draw_is_refused(media_index: Path, tmp_path: Path) -> None:
-    run = tmp_path / "vqgan"
+def test_a_codec_whose_decoder_does_not_draw_is_refused(
+    media_index: Path, codecs: dict[str, Path], tmp_path: Path
+) -> None:
     source = ("--index", media_index)
-    train("mel-codec", *source, "--preset", "tiny", "--out", run)
-    to = ("--codec", run, "--out", tmp_path / "decoder")
+    to = ("--codec", codecs["mel-codec"], "--out", tmp_path / "decoder")
     result = invoke("mel-decoder", *source, "--preset", "edge-tiny", *to)
     assert result.exit_code == 1
     assert "VQGAN" in result.stderr

@@ -12,8 +12,7 @@ from echoes_training.models.discriminators import WaveDiscriminator
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.quantizer import VectorQuantizer
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
-from echoes_training.models.vocoder import InverseSTFTHead, Vocoder
-from echoes_training.models.vqgan import VQGAN
+from echoes_training.models.vocoder import InverseSTFTHead
 from echoes_training.presets import PRESETS
 
 TINY = PRESETS["tiny"]
@@ -49,20 +48,6 @@ def test_dead_codes_move_onto_latents_and_used_ones_stay() -> None:
     before = quantizer.embedding.weight.clone()
     assert quantizer.revive(z, quantizer(z).codes, generator, decay=1.0) == 0
     assert torch.equal(before, quantizer.embedding.weight)
-
-
-@pytest.mark.parametrize("stage", ["image_codec", "mel_codec"])
-def test_codec_shapes(stage: str) -> None:
-    config = getattr(TINY, stage)
-    grid = TINY.layout.image if stage == "image_codec" else TINY.layout.audio
-    size = (grid.height * config.model.factor, grid.width * config.model.factor)
-    x = torch.randn(2, config.model.in_channels, *size)
-    model = VQGAN(config.model)
-    codes = model.encode(x)
-    assert codes.shape == (2, grid.height, grid.width)
-    assert codes.max() < grid.codebook_size
-    assert model.decode(codes).shape == x.shape
-    assert model(x)[0].shape == x.shape
 
 
 def test_mel_is_the_one_of_the_spec() -> None:
@@ -155,12 +140,6 @@ def test_a_tone_keeps_its_pitch_when_its_phases_run_on() -> None:
     kept, voiced = kept_within_a_semitone(note.numpy(), made, spec.sample_rate)
     assert voiced > 20
     assert kept == voiced
-
-
-def test_vocoder_makes_hop_length_samples_a_frame() -> None:
-    model = Vocoder(TINY.vocoder.model, TINY.mel)
-    mel = torch.randn(2, TINY.mel.n_mels, 12)
-    assert model(mel).shape == (2, 12 * TINY.mel.hop_length)
 
 
 def test_every_wave_discriminator_judges() -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -58,23 +59,15 @@ class Reads(TorchDispatchMode):
         return run
 
 
-STAGES = {
-    "image-codec of a VQGAN": (vqgan, ["--set", "adversarial_start=0"]),
-    "mel-codec": (mel_codec, ["--preset", "edge-tiny", "--set", "adversarial_start=0"]),
-    "mel-decoder": (
-        mel_decoder,
-        ["--preset", "edge-tiny", "--set", "adversarial_start=0", "--codec", "MEL"],
-    ),
-    "vocoder": (vocoder, ["--set", "adversarial_start=0"]),
-    "image-codec": (
-        image_codec,
-        ["--preset", "edge-tiny", "--set", "adversarial_start=0"],
-    ),
-    "image-codec, decoder": (
-        image_codec,
-        ["--preset", "edge-tiny", "--set", "adversarial_start=0", "--set", "code_steps=1"],
-    ),
-    "transformer": (transformer, ["--set", "group_steps=9", "--set", "model.dropout=0.1"]),
+LOSSES = "adversarial_start=0"
+STAGES: dict[str, tuple[ModuleType, str, tuple[str, ...]]] = {
+    "image-codec of a VQGAN": (vqgan, "tiny", (LOSSES,)),
+    "mel-codec": (mel_codec, "edge-tiny", (LOSSES,)),
+    "mel-decoder": (mel_decoder, "edge-tiny", (LOSSES,)),
+    "vocoder": (vocoder, "tiny", (LOSSES,)),
+    "image-codec": (image_codec, "edge-tiny", (LOSSES,)),
+    "image-codec, decoder": (image_codec, "edge-tiny", (LOSSES, "code_steps=1")),
+    "transformer": (transformer, "tiny", ("group_steps=9", "model.dropout=0.1")),
 }
 
 
@@ -100,28 +93,20 @@ def test_nothing_of_a_step_waits(
         with reads:
             made.append(step_once(1))
 
-    module, options = STAGES[stage]
-    index = ["--index", str(media_index)]
+    module, preset, settings = STAGES[stage]
+    source = ["--tokens" if stage == "transformer" else "--index"]
+    source += [str(random_tokens if stage == "transformer" else media_index)]
     if stage == "mel-decoder":
-        codec = tmp_path / "mel"
-        train("mel-codec", *index, *options[:2], "--out", codec)
-        options = [str(codec) if option == "MEL" else option for option in options]
+        train("mel-codec", *source, "--preset", preset, "--out", tmp_path / "mel")
+        source += ["--codec", str(tmp_path / "mel")]
     monkeypatch.setattr(EfficientNetLite0Teacher, "load_published", lambda _: None)
     monkeypatch.setattr(module, "train", one_step)
     # Samples are drawn ahead; the plain AdamW keeps its counts on the CPU, the fused one does not.
     monkeypatch.setattr(Prefetch, "__call__", reads.uncounted(Prefetch.__call__))
     monkeypatch.setattr(torch.optim.AdamW, "step", reads.uncounted(torch.optim.AdamW.step))
-    source = ["--tokens", str(random_tokens)] if stage == "transformer" else index
-    preset = [] if "--preset" in options else ["--preset", "tiny"]
-    command = [
-        re.split("[ ,]", stage)[0],
-        *source,
-        *preset,
-        *options,
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    train(*command)
+    sets = [part for setting in settings for part in ("--set", setting)]
+    options = (*source, "--preset", preset, *sets, "--out", tmp_path / "run")
+    train(re.split("[ ,]", stage)[0], *options)
     assert reads.found == []
     assert all(value.ndim == 0 and not value.requires_grad for value in made[0].values())
     with reads:

@@ -4,14 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
+from tests.training.runs import random_tokens
 
 from echoes_rt.decode.plan import FloatArray, IntArray, make_plan
 from echoes_rt.decode.reference import decode
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.format.tokens import OTHER, Grid, TokenLayout
 from echoes_training import checkpoint
-from echoes_training.data.tokens import TokenCache, TokenTable
 from echoes_training.models.transformer import MaskedTransformer, TransformerConfig
 from echoes_training.presets import PRESETS
 from echoes_training.stages.transformer import train_transformer
@@ -24,27 +25,8 @@ LAYOUT = TokenLayout(
 )
 
 
-def random_pairs() -> TokenCache:
-    rng = np.random.default_rng(0)
-
-    def table(n_tokens: int) -> TokenTable:
-        codes = rng.integers(0, CODES, (PAIRS, n_tokens), dtype=np.int16)
-        return TokenTable(
-            codes=np.concatenate([codes, codes]),
-            group=np.tile(np.arange(PAIRS, dtype=np.int32), 2),
-            validation=np.arange(2 * PAIRS) >= PAIRS,
-        )
-
-    return TokenCache(
-        image=table(LAYOUT.image.n_tokens),
-        audio=table(LAYOUT.audio.n_tokens),
-        image_codebook=rng.standard_normal((CODES, 8)).astype(np.float32),
-        audio_codebook=rng.standard_normal((CODES, 8)).astype(np.float32),
-        groups=[f"pair:{i}" for i in range(PAIRS)],
-    )
-
-
-def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["context", "joint"])
+def test_greedy_decoding_returns_the_pairs_that_were_trained_on(form: str, tmp_path: Path) -> None:
     torch.set_num_threads(1)
     base = PRESETS["base"].transformer
     loop = replace(
@@ -56,24 +38,30 @@ def test_greedy_decoding_returns_the_pairs_that_were_trained_on(tmp_path: Path) 
         precision="fp32",
         device="cpu",
     )
-    shape = TransformerConfig(width=48, layers=2, heads=4)
+    shape = TransformerConfig(width=48, layers=2, heads=4, form=form)
     config = replace(base, loop=loop, model=shape, layout=LAYOUT, unpaired=0.0)
-    cache = random_pairs()
+    cache = random_tokens(LAYOUT, PAIRS, CODES, are_alike=True)
     train_transformer(tmp_path, cache, config)
     model = MaskedTransformer(shape, LAYOUT).eval().requires_grad_(False)
     checkpoint.load_module(tmp_path, "transformer", model)
 
     codes = {
-        "image": cache.image.codes[:PAIRS].astype(np.int32),
-        "audio": cache.audio.codes[:PAIRS].astype(np.int32),
+        "image": cache.image.codes[::2].astype(np.int32),
+        "audio": cache.audio.codes[::2].astype(np.int32),
     }
+    parts = {"image": LAYOUT.image_slice, "audio": LAYOUT.audio_slice}
     greedy = Sampling(steps=3, temperature=0.0, guidance_scale=1.0)
     for target, grid in LAYOUT.grids.items():
-        seen = model.context(torch.from_numpy(codes[OTHER[target]]).long(), OTHER[target])
 
-        def logits_of(tokens: IntArray, has_context: bool) -> FloatArray:
+        def logits_of(tokens: IntArray, has_context: bool, target: str = target) -> FloatArray:
             assert has_context
-            return model.logits(torch.from_numpy(tokens).long(), target, seen).numpy()  # noqa: B023
+            asked = {name: torch.from_numpy(known).long() for name, known in codes.items()}
+            asked[target] = torch.from_numpy(tokens).long()
+            if form == "context":
+                seen = model.context(asked[OTHER[target]], OTHER[target])
+                return model.logits(asked[target], target, seen).numpy()
+            whole = torch.cat([asked["image"], asked["audio"]], dim=1)
+            return model(whole)[:, parts[target]].numpy()
 
         tokens = np.full_like(codes[target], grid.mask_token)
         plan = make_plan(tokens == grid.mask_token, grid.order, greedy)

@@ -1,7 +1,6 @@
 """How a batch is divided, by a process that is alone."""
 
 import pytest
-import torch
 
 from echoes_rt.errors import InputError
 from echoes_training.config import LoopConfig
@@ -27,32 +26,11 @@ def test_the_parts_are_the_batch(size: int, accumulate: int) -> None:
     assert all(max(part) - min(part) >= 24 - 2 * size * accumulate for p in parts for part in p)
 
 
-def test_a_batch_comes_back_in_its_order() -> None:
-    processes = Processes("cpu")
-    batch = torch.arange(12.0)[:, None].expand(12, 2)
-    parts = [batch[list(places)] for places in processes.parts(12, 3)]
-    assert torch.equal(processes.whole_batch(parts), batch)
-
-
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(InputError, match=r"multiple of processes x loop.accumulate, 4 x 1, got 6"):
         fellows(4)[0].parts(6, 1)
     with pytest.raises(ValueError, match="accumulate must divide the batch_size of 6, got 4"):
         LoopConfig(steps=1, batch_size=6, learning_rate=1.0, accumulate=4)
-
-
-def test_alone_nothing_changes() -> None:
-    processes = Processes("cpu")
-    value = torch.tensor([3.0, 4.0])
-    assert processes.is_main
-    assert processes.mean(value) is value
-    assert processes.sum(value) is value
-    assert processes.norm(value).item() == 5.0
-    assert processes.same("mine") == "mine"
-    assert processes.main_says(True)
-    assert not processes.main_says(False)
-    module = torch.nn.Linear(1, 1)
-    assert processes.wrap(module) is module
 
 
 def test_sharding_by_accelerates_own_settings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from click.testing import Result
 from safetensors.torch import save_file
+from tests.training.runs import invoke
 from torch import Tensor
 
 from echoes_rt.errors import InputError
 from echoes_training import checkpoint
-from echoes_training.cli import main
 from echoes_training.models.vocoder import VocoderConfig
 from echoes_training.models.vqgan import VQGAN
 from echoes_training.presets import PRESETS
@@ -52,7 +52,7 @@ def small_melgan() -> tuple[layouts.Layout, Tensors]:
 
 
 def run_import(kind: str, path: Path, out: Path) -> Result:
-    return CliRunner().invoke(main, ["import", kind, str(path), "--out", str(out)])
+    return invoke("import", kind, path, "--out", out)
 
 
 def error(result: Result) -> str:
@@ -140,7 +140,7 @@ def weights(model: VQGAN) -> Tensors:
 
 @pytest.mark.parametrize(("kind", "suffix"), [("taming", ".safetensors"), ("maskgit", ".ckpt")])
 def test_imported_codec_is_a_run_that_encodes_the_same(
-    kind: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, suffix: str, media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_codec(kind)
     monkeypatch.setitem(layouts.LAYOUTS, kind, layouts.codec("image_codec", config))
@@ -169,20 +169,9 @@ def test_imported_codec_is_a_run_that_encodes_the_same(
     # Further training must not take codes that nothing chose yet for dead.
     assert (ours.quantize.usage == 1 / 16).all()
     assert error(run_import(kind, path, run)).endswith("holds a run already; pass another --out")
-
-
-def test_an_imported_run_is_not_resumed(
-    media_index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = small_codec("taming")
-    monkeypatch.setitem(layouts.LAYOUTS, "taming", layouts.codec("image_codec", config))
-    path, run = tmp_path / "last.safetensors", tmp_path / "run"
-    save_file(weights(random_codec(config)), path)
-    assert run_import("taming", path, run).exit_code == 0
     before = checkpoint.load_config(run)
-    arguments = ["image-codec", "--index", media_index, "--out", run, "--resume"]
-    line = error(CliRunner().invoke(main, [str(a) for a in arguments]))
-    assert line == f"Error: {run} was imported, so there is no training to resume"
+    resumed = invoke("image-codec", "--index", media_index, "--out", run, "--resume")
+    assert "was imported, so there is no training to resume" in error(resumed)
     assert checkpoint.load_config(run) == before
 
 

@@ -14,25 +14,13 @@ from echoes_training.bundles import open_source
 from echoes_training.checkpoint import TrainState
 from echoes_training.config import to_dict
 from echoes_training.presets import PRESETS
-from echoes_training.stages.settings import Asked, Resume, configure, save_settings, start_of
+from echoes_training.stages.settings import Asked, configure, save_settings, start_of
 
 
-def asked(
-    run: Path,
-    *assignments: str,
-    command: str = "mel-codec",
-    preset: str | None = None,
-    start_from: str | None = None,
-    resume: Resume | None = "auto",
-) -> Asked:
-    return Asked(
-        command=command,
-        run=run,
-        preset=preset,
-        assignments=assignments,
-        resume=resume,
-        start_from=start_from,
-    )
+def asked(run: Path, *assignments: str, **facts: Any) -> Asked:
+    """To go on with a mel codec, if there is a run, unless ``facts`` say otherwise."""
+    default = {"command": "mel-codec", "preset": None, "start_from": None, "resume": "auto"}
+    return Asked(run=run, assignments=assignments, **{**default, **facts})
 
 
 def trained(run: Path) -> None:
@@ -77,27 +65,22 @@ def test_what_belongs_to_neither_weights_nor_data_may_be_set_anew(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("options", "assignment", "sentence"),
+    ("began", "assignments", "options", "sentence"),
     [
-        ({}, "model.stem=4", "began with model.stem=8 and cannot go on with 4; leave it out, or"),
-        ({}, "loop.seed=1", "began with loop.seed=0 and cannot go on with 1; leave it out, or"),
-        ({"preset": "base"}, None, "began with --preset tiny and cannot go on with base; leave"),
-        ({"command": "image-codec"}, None, "is a run of mel-codec, not of image-codec; pass an"),
+        ("mel-codec", ["model.stem=4"], {}, "began with model.stem=8 and cannot go on with 4; "),
+        ("mel-codec", ["loop.seed=1"], {}, "began with loop.seed=0 and cannot go on with 1; "),
+        ("mel-codec", [], {"preset": "base"}, "began with --preset tiny and cannot go on with "),
+        ("mel-codec", [], {"command": "image-codec"}, "is a run of mel-codec, not of image-codec;"),
+        ("distill", [], {"command": "transformer"}, "is a run of distill, not of transformer;"),
     ],
 )
 def test_a_run_never_goes_on_as_another_one(
-    options: dict[str, str], assignment: str | None, sentence: str, tmp_path: Path
+    began: str, assignments: list[str], options: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
-    begun(tmp_path)
+    begun(tmp_path, command=began)
     with pytest.raises(InputError) as caught:
-        configure(asked(tmp_path, *([] if assignment is None else [assignment]), **options))
+        configure(asked(tmp_path, *assignments, **options))
     assert f"{tmp_path} {sentence}" in str(caught.value)
-
-
-def test_a_student_is_no_training_of_a_transformer(tmp_path: Path) -> None:
-    begun(tmp_path, command="distill")
-    with pytest.raises(InputError, match=r"is a run of distill, not of transformer;"):
-        configure(asked(tmp_path, command="transformer"))
 
 
 def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> None:
@@ -108,29 +91,15 @@ def test_a_run_with_settings_that_are_no_more_does_not_go_on(tmp_path: Path) -> 
         configure(asked(tmp_path))
 
 
-def test_a_fine_tuning_goes_on_as_one(tiny_bundle: Path, tmp_path: Path) -> None:
-    source = str(tiny_bundle)
-    first = asked(tmp_path, command="transformer", preset="tiny", start_from=source)
-    config = configure(first, open_source(source))
-    save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
-    trained(tmp_path)
-    assert config.loop.learning_rate < PRESETS["tiny"].transformer.loop.learning_rate
-    assert configure(asked(tmp_path, command="transformer")) == config
-    with pytest.raises(
-        InputError, match=r"began with --start-from .* and cannot go on with other;"
-    ):
-        configure(asked(tmp_path, command="transformer", start_from="other"))
-
-
-def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
+def test_a_fine_tuning_goes_on_as_one_also_before_its_first_checkpoint(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:
     source = str(tiny_bundle)
-    first = asked(
-        tmp_path, "loop.batch_size=6", command="transformer", preset="tiny", start_from=source
-    )
+    facts = {"command": "transformer", "preset": "tiny", "start_from": source}
+    first = asked(tmp_path, "loop.batch_size=6", **facts)
     assert start_of(first) == source
     config = configure(first, open_source(source))
+    assert config.loop.learning_rate < PRESETS["tiny"].transformer.loop.learning_rate
     save_settings(first, config.loop, {"config": to_dict(config), "start_from": source})
     again = asked(tmp_path, command="transformer")
     assert start_of(again) == source
@@ -140,6 +109,9 @@ def test_a_run_that_was_stopped_before_its_first_checkpoint_is_the_same_run(
     assert (tmp_path / "config.json").read_text("utf-8") == saved
     trained(tmp_path)
     assert start_of(again) is None
+    assert configure(again) == config
+    with pytest.raises(InputError, match=r"began with --start-from .* and cannot go on with other"):
+        configure(asked(tmp_path, command="transformer", start_from="other"))
     other = asked(tmp_path / "new", command="transformer", resume=None)
     assert start_of(other) is None
 

@@ -1,56 +1,20 @@
-"""Each stage really trains for a few steps through the command line, and resumes exactly."""
+"""What tokenize leaves, and what the commands of the stages refuse."""
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-from tests.training.runs import invoke, metrics, train
+from tests.training.runs import invoke, train
 
-from echoes_training import checkpoint
-from echoes_training.data.tokens import TokenCache, TokenTable
-from echoes_training.models.transformer import MaskedTransformer
-from echoes_training.presets import PRESETS
+from echoes_training.data.tokens import TokenCache
 
 
-@pytest.fixture(scope="session")
-def codec_runs(media_index: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("codecs")
-    runs = {stage: folder / stage for stage in ("image-codec", "mel-codec")}
-    for stage, run in runs.items():
-        train(stage, "--index", media_index, "--preset", "tiny", "--out", run)
-    return runs
-
-
-@pytest.fixture(scope="session")
-def token_cache(
-    media_index: Path, codec_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    out = tmp_path_factory.mktemp("tokens") / "tokens.safetensors"
-    codecs = [f"--{stage}={run}" for stage, run in codec_runs.items()]
-    views = ["--image-views", 3, "--audio-views", 2]
-    train("tokenize", "--index", media_index, *codecs, "--out", out, *views)
-    return out
-
-
-@pytest.mark.parametrize("stage", ["image-codec", "mel-codec"])
-def test_a_codec_run_leaves_what_it_promises(stage: str, codec_runs: dict[str, Path]) -> None:
-    run = codec_runs[stage]
-    assert json.loads((run / "config.json").read_text("utf-8"))["config"]["loop"]["steps"] == 4
-    assert {p.name for p in (run / "samples").iterdir()} == {"0000002.png", "0000004.png"}
-    assert any((run / "tensorboard").iterdir())
-    folder = checkpoint.newest(run)
-    assert folder is not None
-    assert folder.name == "step-0000004"
-    last = metrics(run)[-1]
-    assert 0 < last["validation/reconstruction"] < 2
-    assert 1 <= last["validation/codes_used"] <= 32
-
-
-def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) -> None:
-    cache = TokenCache.load(token_cache)
+def test_tokens_hold_every_view_and_mark_the_validation_ones(
+    media_index: Path, codecs: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "tokens.safetensors"
+    options = [f"--{stage}={run}" for stage, run in codecs.items()]
+    options += ["--image-views=3", "--audio-views=2"]
+    train("tokenize", "--index", media_index, *options, "--out", out)
+    cache = TokenCache.load(out)
     assert cache.groups == ["label:high", "label:low"]
     for table, views in ((cache.image, 3), (cache.audio, 2)):
         assert (~table.validation).sum() == 2 * 4 * views
@@ -59,8 +23,8 @@ def test_tokens_hold_every_view_and_mark_the_validation_ones(token_cache: Path) 
         assert table.codes.max() < 32
 
 
-def test_an_old_run_is_never_overwritten(media_index: Path, codec_runs: dict[str, Path]) -> None:
-    run = codec_runs["image-codec"]
+def test_an_old_run_is_never_overwritten(media_index: Path, codecs: dict[str, Path]) -> None:
+    run = codecs["image-codec"]
     result = invoke("image-codec", "--index", media_index, "--out", run, "--preset", "tiny")
     assert result.exit_code == 1
     assert result.output.splitlines()[-1] == (
@@ -73,46 +37,3 @@ def test_no_ear_hears_a_vqgan(media_index: Path, tmp_path: Path) -> None:
     result = invoke("mel-codec", *asked, "--out", tmp_path / "run")
     assert result.exit_code == 1
     assert "leave --ear out" in result.output
-
-
-def _constant_world() -> TokenCache:
-    """Pictures of group g hold code g everywhere, its sounds code g + 8."""
-    layout = PRESETS["tiny"].layout
-    group = np.repeat(np.arange(4, dtype=np.int32), 2)
-
-    def table(n_tokens: int, offset: int) -> TokenTable:
-        codes = np.repeat((group + offset)[:, None], n_tokens, axis=1).astype(np.int16)
-        return TokenTable(codes=codes, group=group, validation=np.arange(8) % 2 == 1)
-
-    codebook = np.random.default_rng(0).standard_normal((32, 8)).astype(np.float32)
-    return TokenCache(
-        image=table(layout.image.n_tokens, 0),
-        audio=table(layout.audio.n_tokens, 8),
-        image_codebook=codebook,
-        audio_codebook=codebook,
-        groups=[f"label:{g}" for g in range(4)],
-    )
-
-
-@pytest.mark.parametrize("form", ["joint", "context"])
-def test_the_transformer_learns_which_sound_belongs_to_a_picture(form: str, tmp_path: Path) -> None:
-    cache_file, run = tmp_path / "tokens.safetensors", tmp_path / "run"
-    cache = _constant_world()
-    cache.save(cache_file)
-    settings = ("loop.steps=150", "loop.batch_size=8", "loop.learning_rate=0.01")
-    settings = (*settings, f"model.form={form}")
-    sets = [part for s in settings for part in ("--set", s)]
-    train("transformer", "--tokens", cache_file, "--preset", "tiny", "--out", run, *sets)
-    preset = PRESETS["tiny"]
-    shape = replace(preset.transformer.model, form=form)
-    model = MaskedTransformer(shape, preset.layout)
-    checkpoint.load_module(run, "transformer", model)
-    tokens = torch.full((4, preset.layout.n_tokens), preset.layout.mask_token_id)
-    images = torch.from_numpy(cache.image.codes[::2]).long()
-    tokens[:, preset.layout.image_slice] = images
-    sounds = slice(preset.layout.image.n_tokens, None)
-    if form == "joint":
-        logits = model(tokens)[:, sounds]
-    else:
-        logits = model.logits(tokens[:, sounds], "audio", model.context(images, "image"))
-    assert torch.equal(logits.argmax(dim=-1), torch.from_numpy(cache.audio.codes[::2]).long())

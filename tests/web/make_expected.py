@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tests.manifests import TEXTS, text_of
 
 from echoes_rt.format.image import ImageSpec
 from echoes_rt.io.audio import write_audio
@@ -229,6 +230,14 @@ def answers(echoes: Echoes, seeds: int) -> dict[str, Any]:
 def main(bundle: str, out: str, seeds: str = "50") -> None:
     echoes = Echoes.load(bundle)
     expected = {
+        "texts": [
+            {
+                "shown": json.dumps(case)[:70],
+                "is_read": case["is_read"],
+                "bytes": packed(np.frombuffer(text_of(case), "u1")),
+            }
+            for case in TEXTS
+        ],
         "pictures": pictures(),
         "specs": {name: [spec.height, spec.width] for name, spec in SPECS.items()},
         "wav": wav(),

@@ -4,31 +4,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 
 import { Bundle } from "../src/echoes/bundle";
 import { BundleError } from "../src/echoes/errors";
-import { openStore, type FileStore } from "../src/echoes/file_store";
 import { serve, TINY_BUNDLE } from "./fixtures";
-
-class MemoryStore implements FileStore {
-  readonly files = new Map<string, Uint8Array<ArrayBuffer>>();
-
-  async get(url: string) {
-    return this.files.get(url);
-  }
-
-  /** @param refuses - What it has no room for. */
-  constructor(private readonly refuses: (url: string) => boolean = () => false) {}
-
-  async put(url: string, bytes: Uint8Array<ArrayBuffer>) {
-    if (this.refuses(url)) return false;
-    this.files.set(url, bytes);
-    return true;
-  }
-
-  async keepOnly(folder: string, urls: readonly string[]) {
-    for (const url of this.files.keys()) {
-      if (url.startsWith(folder) && !urls.includes(url)) this.files.delete(url);
-    }
-  }
-}
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -65,19 +41,21 @@ function cutOff(): Response {
   );
 }
 
-/** A Cache, which has whole addresses, as browsers do. */
-function stubCache(kept: Map<string, Response>, isFull = false): void {
+/** A Cache, which has whole addresses, as browsers do; what it has no room for is refused. */
+function stubCache(refuses: (url: string) => boolean = () => false): Map<string, Response> {
+  const kept = new Map<string, Response>();
   const whole = (url: string) => new URL(url, "http://bundle/").href;
   const cache = {
     match: async (url: string) => kept.get(whole(url))?.clone(),
     put: async (url: string, response: Response) => {
-      if (isFull) throw new DOMException("no room", "QuotaExceededError");
+      if (refuses(url)) throw new DOMException("no room", "QuotaExceededError");
       kept.set(whole(url), response);
     },
     keys: async () => [...kept.keys()].map((url) => ({ url })),
     delete: async (url: string) => kept.delete(whole(url)),
   };
   vi.stubGlobal("caches", { open: async () => cache });
+  return kept;
 }
 
 describe("a bundle", () => {
@@ -122,49 +100,44 @@ describe("a bundle", () => {
   });
 
   it("loads without a network once it was loaded", async () => {
-    const store = new MemoryStore();
-    await store.put(`http://bundle/${STEP_GRAPH}.onnx?sha256=old`, new Uint8Array(1));
-    await Bundle.load(serve(TINY_BUNDLE), undefined, store);
-    expect([...store.files.keys()].some((url) => url.endsWith("old"))).toBe(false);
-    vi.stubGlobal("fetch", async () => {
-      throw new TypeError("no network");
-    });
-    const bundle = await Bundle.load("http://bundle", undefined, store);
+    stubCache();
+    await Bundle.load(serve(TINY_BUNDLE));
+    unplug();
+    const bundle = await Bundle.load("http://bundle");
     expect(bundle.manifest.name).toBe("echoes-tiny");
     expect(bundle.isKept).toBe(true);
-    await expect(Bundle.load("http://elsewhere/", undefined, store)).rejects.toThrow(
+    await expect(Bundle.load("http://elsewhere/")).rejects.toThrow(
       "http://elsewhere/manifest.json cannot be fetched: no network",
     );
   });
 
   it("does not trust what was kept", async () => {
-    const store = new MemoryStore();
-    await Bundle.load(serve(TINY_BUNDLE), undefined, store);
-    for (const [url, bytes] of store.files) if (url.includes("?")) bytes[0]! ^= 1;
-    const bundle = await Bundle.load(serve(TINY_BUNDLE), undefined, store);
+    const kept = stubCache();
+    await Bundle.load(serve(TINY_BUNDLE));
+    for (const url of kept.keys()) if (url.includes("?")) kept.set(url, new Response("damaged"));
+    const bundle = await Bundle.load(serve(TINY_BUNDLE));
     expect(bundle.manifest.name).toBe("echoes-tiny");
   });
 
   it("still loads without a network after an update that was cut off", async () => {
-    const store = new MemoryStore();
+    stubCache();
     const url = serve(TINY_BUNDLE);
-    await Bundle.load(url, undefined, store);
+    await Bundle.load(url);
     serve(TINY_BUNDLE, newer);
-    await expect(Bundle.load(url, undefined, store)).rejects.toThrow(BundleError);
+    await expect(Bundle.load(url)).rejects.toThrow(BundleError);
     unplug();
-    const bundle = await Bundle.load(url, undefined, store);
-    expect(bundle.manifest.description).not.toBe("newer");
+    expect((await Bundle.load(url)).manifest.description).not.toBe("newer");
   });
 
   it("of which there is no room for a file is not kept, but what was kept before is", async () => {
-    const store = new MemoryStore((url) => url.endsWith(STEP_SHA256));
+    stubCache((url) => url.endsWith(STEP_SHA256));
     const url = serve(TINY_BUNDLE);
-    expect((await Bundle.load(url, undefined, store)).isKept).toBe(true);
+    expect((await Bundle.load(url)).isKept).toBe(true);
     serve(TINY_BUNDLE, (file, data) => newer(file, file === `${STEP_GRAPH}.onnx` ? STEP : data));
-    const bundle = await Bundle.load(url, undefined, store);
+    const bundle = await Bundle.load(url);
     expect([bundle.manifest.description, bundle.isKept]).toEqual(["newer", false]);
     unplug();
-    expect((await Bundle.load(url, undefined, store)).manifest.description).not.toBe("newer");
+    expect((await Bundle.load(url)).manifest.description).not.toBe("newer");
   });
 
   it("of which the connection is lost while a file comes is refused", async () => {
@@ -185,8 +158,7 @@ describe("a bundle", () => {
 
 describe("the browser's cache", () => {
   it("forgets the files of an older bundle, also under an address without its host", async () => {
-    const kept = new Map<string, Response>();
-    stubCache(kept);
+    const kept = stubCache();
     vi.stubGlobal("location", { href: "http://bundle/page.html" });
     const [old, other] = [`http://bundle/${STEP_GRAPH}.onnx?sha256=old`, "http://bundle.example/old"];
     for (const url of [old, other]) kept.set(url, new Response("old"));
@@ -195,11 +167,5 @@ describe("the browser's cache", () => {
     expect([bundle.url, bundle.isKept]).toEqual(["http://bundle/", true]);
     expect(kept.has(old)).toBe(false);
     expect([other, "http://bundle/manifest.json"].every((url) => kept.has(url))).toBe(true);
-  });
-
-  it("that is full only costs the offline copy", async () => {
-    stubCache(new Map(), true);
-    expect(await (await openStore()).put("http://bundle/a", new Uint8Array(1))).toBe(false);
-    expect((await Bundle.load(serve(TINY_BUNDLE))).isKept).toBe(false);
   });
 });

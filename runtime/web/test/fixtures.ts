@@ -2,6 +2,7 @@
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { vi } from "vitest";
@@ -16,7 +17,8 @@ export const EXPECTED = fileURLToPath(new URL("expected.json", import.meta.url))
 
 /** Of the Python runtime. */
 export const PYTHON = process.env["ECHOES_RT_PYTHON"] ?? "python3";
-export const ENVIRONMENT = { ...process.env, PYTHONPATH: `${REPOSITORY}runtime` };
+const PYTHONPATH = [`${REPOSITORY}runtime`, REPOSITORY].join(delimiter);
+export const ENVIRONMENT = { ...process.env, PYTHONPATH };
 
 /** Asks the Python runtime, once for all tests. */
 export function setup(): void {

@@ -1,12 +1,10 @@
-import { readFileSync } from "node:fs";
-
 import { describe, expect, it } from "vitest";
 
 import { ManifestError } from "../src/echoes/errors";
 import { parseJson } from "../src/echoes/json";
 import { filesOf, GRAPHS, readManifest } from "../src/echoes/manifest";
 import { ruleOf } from "../src/echoes/schema";
-import { readJson, REPOSITORY, TINY_BUNDLE } from "./fixtures";
+import { bytes, EXPECTED, readJson, REPOSITORY, TINY_BUNDLE } from "./fixtures";
 
 interface Broken {
   key: string;
@@ -21,54 +19,14 @@ function tiny(): any {
   return readJson(`${TINY_BUNDLE}/manifest.json`);
 }
 
-interface Text {
-  is_read: boolean;
-  value?: string;
-  nested?: number;
-  digits?: number;
-  bytes?: string;
-  before?: string;
-  after?: string;
-  encoding?: "utf-16" | "utf-16-le" | "utf-32-be";
-}
-
-/** As tests/manifest_texts.py has it. */
-function textOf(item: Text): Uint8Array {
-  const hex = (text = "") => Buffer.from(text.replaceAll(" ", ""), "hex");
-  let value = Buffer.from(item.value ?? "1");
-  if (item.nested) value = Buffer.from("[".repeat(item.nested) + "]".repeat(item.nested));
-  if (item.digits) value = Buffer.from("9".repeat(item.digits));
-  if (item.bytes) value = hex(item.bytes);
-  const manifest = readFileSync(`${TINY_BUNDLE}/manifest.json`, "utf8").trimStart().slice(1);
-  let text = Buffer.concat([Buffer.from('{"strange": '), value, Buffer.from(`,${manifest}`)]);
-  if (item.encoding === "utf-32-be") {
-    text = Buffer.concat([...text.toString()].map((c) => Buffer.from([0, 0, 0, c.charCodeAt(0)])));
-  } else if (item.encoding) {
-    text = Buffer.from((item.encoding === "utf-16" ? "\ufeff" : "") + text.toString(), "utf16le");
-  }
-  return Buffer.concat([hex(item.before), text, hex(item.after)]);
-}
-
 describe("a manifest's text", () => {
-  const texts = readJson(`${REPOSITORY}tests/fixtures/manifests/texts.json`) as Text[];
+  const texts = readJson(EXPECTED).texts as { shown: string; is_read: boolean; bytes: string }[];
 
-  it.each(texts.map((item) => [JSON.stringify(item).slice(0, 70), item] as const))(
-    "%s is taken or refused as in other languages",
-    (_, item) => {
-      const read = () => readManifest(parseJson(textOf(item)));
-      if (item.is_read) expect(read().name).toBe("echoes-tiny");
-      else expect(read).toThrow(ManifestError);
-    },
-  );
-
-  it.each(["\x1b[31m", "\x9b31m", "\x7f", "a\x9b31m", "a\x85"])(
-    "has no control code such as %j in a line",
-    (code) => {
-      for (const key of ["license", "created_by", "description"]) {
-        expect(() => readManifest({ ...tiny(), [key]: code })).toThrow(`manifest key ${key} must`);
-      }
-    },
-  );
+  it.each(texts)("with $shown is taken or refused as in other languages", (item) => {
+    const read = () => readManifest(parseJson(bytes(item.bytes)));
+    if (item.is_read) expect(read().name).toBe("echoes-tiny");
+    else expect(read).toThrow(ManifestError);
+  });
 });
 
 describe("a manifest", () => {

@@ -14,18 +14,6 @@ const picture = { ...made, pixels } as unknown as Picture;
 describe("a scene", () => {
   const heard = withResult(withGiven(NOTHING, { picture: { pixels, role: "yours" } }), sound, false);
 
-  it("has a result beside what it was made of", () => {
-    expect(heard.picture).toEqual({ pixels, role: "yours" });
-    expect(heard.sound).toEqual({ samples, mel, role: "generated", seed: 7n });
-    expect(heard.made).toEqual([sound]);
-  });
-
-  it("keeps a sound that does not belong to another picture, as an older one", () => {
-    const other = withGiven(heard, { picture: { pixels, role: "sample" } });
-    expect(other.sound).toEqual({ ...heard.sound, role: "older" });
-    expect(other.made).toEqual([sound]);
-  });
-
   it("leaves what somebody gave theirs", () => {
     const given = withGiven(heard, { sound: { samples, mel, role: "yours" } });
     expect(given.picture?.role).toBe("yours");

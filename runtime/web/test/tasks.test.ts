@@ -1,3 +1,6 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+
 import { Tensor } from "onnxruntime-web";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 
@@ -17,8 +20,10 @@ import {
   floats,
   golden,
   readJson,
+  REPOSITORY,
   serve,
   TEST_BUNDLE,
+  TINY_BUNDLE,
   whole,
 } from "./fixtures";
 
@@ -278,3 +283,32 @@ function withManifest(changes: Partial<Manifest>): Echoes {
   }) as Bundle;
   return new Echoes(new Model(other, device));
 }
+
+describe("the sound of a picture", () => {
+  const graph = readFileSync(`${REPOSITORY}tests/fixtures/confidence.onnx`);
+
+  /** The bundle with a graph that tells the mean of a picture's codes / 32. */
+  function confident(file: string, data: Buffer): Buffer {
+    if (file === "confidence.onnx") return graph;
+    if (file !== "manifest.json") return data;
+    const manifest = JSON.parse(data.toString());
+    manifest.graphs.confidence = {
+      file: "confidence.onnx",
+      sha256: createHash("sha256").update(graph).digest("hex"),
+      size_bytes: graph.length,
+      precision: "fp32",
+      external_data: [],
+    };
+    return Buffer.from(JSON.stringify(manifest));
+  }
+
+  it("says how surely the picture is known, where the bundle can tell", async () => {
+    const other = await Echoes.load(serve(TINY_BUNDLE, confident), { threads: 1 });
+    const codes = await other.model.encodeImage(image);
+    const mean = codes.reduce((sum, code) => sum + code) / codes.length;
+    expect((await other.imageToAudio(image)).confidence).toBeCloseTo(mean / 32, 6);
+    expect((await other.cogenerate()).sound.confidence).toBeUndefined();
+    const plain = await Echoes.load(serve(TINY_BUNDLE), { threads: 1 });
+    expect((await plain.imageToAudio(image)).confidence).toBeUndefined();
+  });
+});

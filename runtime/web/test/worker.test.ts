@@ -167,10 +167,3 @@ it("a worker shows a sound's first clip", async () => {
   expect(shown).toHaveLength(mel.n_mels * mel.n_frames);
   expect(shown.every((value) => value === -1)).toBe(true); // silence
 });
-
-it("a worker goes on with a sound", async () => {
-  const samples = new Float32Array(700);
-  const asks = { samples, duration: 0.1, image };
-  const sound = await echoes.run("continueAudio", asks, { seed: 1 });
-  expect(sound.samples.length).toBeGreaterThan(samples.length);
-});

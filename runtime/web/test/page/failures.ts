@@ -1,16 +1,11 @@
 /** What a visitor sees if the model cannot be loaded. */
 
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 
-import { SCREENSHOTS, WAIT } from "./visit";
+import { SCREENSHOTS, WAIT, type Served } from "./visit";
 
 const media = inject("media");
-
-interface Served {
-  readonly browser: Browser;
-  readonly url: string;
-}
 
 export function describeFailures(of: () => Served): void {
   describe("without its bundle", () => {

@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 
 import { readJson } from "../fixtures";
@@ -15,16 +15,13 @@ import {
   smallButtons,
   visit,
   WAIT,
+  type Served,
 } from "./visit";
 
 const media = inject("media");
 const { oneStep, long_s: longS } = readJson(`${media}/expected.json`);
 
-interface Opened {
-  readonly browser: Browser;
-  readonly url: string;
-  readonly page: Page;
-}
+type Opened = Served & { readonly page: Page };
 
 let page: Page;
 

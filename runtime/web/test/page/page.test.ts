@@ -82,7 +82,7 @@ describe("the page", () => {
     if (!isBusy) expect(seconds).toBeLessThan(5);
   });
 
-  it("plays it, and saves it as WAV", async () => {
+  it("plays it", async () => {
     const audio = page.locator("#audio");
     await expect.poll(() => audio.evaluate((a: HTMLAudioElement) => a.played.length), WAIT).toBe(1);
     await audio.evaluate((a: HTMLAudioElement) => a.pause());
@@ -92,17 +92,11 @@ describe("the page", () => {
     const end = Number(await position.getAttribute("max"));
     const at = await audio.evaluate((a: HTMLAudioElement) => a.currentTime);
     expect(Math.abs(at - end)).toBeLessThan(0.02);
-    const saving = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Save WAV" }).click();
-    expect((await saving).suggestedFilename()).toBe("echo-3.wav");
   });
 
-  it("makes the picture of that sound, and saves it as PNG", async () => {
+  it("makes the picture of that sound", async () => {
     const codes = await codesAfter(() => page.getByRole("button", { name: "See its picture" }).click());
     expect(codes["Picture codes"]).toHaveLength(expected.audioToImage[0].length);
-    const saving = page.waitForEvent("download");
-    await page.getByRole("button", { name: "Save PNG" }).click();
-    expect((await saving).suggestedFilename()).toBe("echo-3.png");
   });
 
   it("makes the picture of a sound file, in codes of the Python runtime", async () => {
@@ -121,21 +115,10 @@ describe("the page", () => {
     expectAlike(codes["Picture codes"], expected.cogenerate[0][1]);
   });
 
-  it("can be cancelled", async () => {
-    // At once: a tiny bundle is done before a hand is at the button.
-    await page.evaluate(() => {
-      for (const id of ["nothing", "cancel"]) document.getElementById(id)!.click();
-    });
-    await page.getByText("Cancelled", { exact: true }).waitFor(WAIT);
-    expect(await page.getByRole("button", { name: "Another one" }).isEnabled()).toBe(true);
-  });
-
-  it.each([
-    ["-1", /the seed must be a whole number from 0 on, got -1/],
-    ["99999999999999999999", /seed must be in \[0, 18446744073709551615\]/],
-  ])("refuses the seed %s in one sentence", async (seed, sentence) => {
-    await page.getByLabel("Seed").fill(seed);
+  it("refuses a seed that is too large in one sentence", async () => {
+    await page.getByLabel("Seed").fill("99999999999999999999");
     await page.getByLabel("Seed").press("Enter");
+    const sentence = /seed must be in \[0, 18446744073709551615\]/;
     await page.getByRole("alert").filter({ hasText: sentence }).waitFor(WAIT);
     await page.getByLabel("Seed").fill("1");
   });

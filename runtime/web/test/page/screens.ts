@@ -1,20 +1,15 @@
 /** The page at the sizes of phones, tablets and desks, light and dark. */
 
 import axe from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { codesAfter, SCREENSHOTS, scrolledWidth, smallButtons, visit, WAIT } from "./visit";
+import { codesAfter, SCREENSHOTS, scrolledWidth, smallButtons, visit, WAIT, type Served } from "./visit";
 
 const WIDTHS = [320, 390, 768, 1280, 2560];
 const SCREENS = WIDTHS.flatMap((width) =>
   (["light", "dark"] as const).map((colorScheme) => ({ width, colorScheme })),
 );
-
-interface Served {
-  readonly browser: Browser;
-  readonly url: string;
-}
 
 /** What axe has to say of all that is on the page now. */
 async function complaints(page: Page): Promise<string[]> {

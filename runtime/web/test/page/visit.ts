@@ -13,6 +13,11 @@ export const WAIT = { timeout: 200_000 };
 /** What Chromium says where it has no graphics card, when it is asked for one. */
 const NO_CARD = "No available adapters.";
 
+export interface Served {
+  readonly browser: Browser;
+  readonly url: string;
+}
+
 export interface Visit {
   readonly page: Page;
   /** What the console complained of. */

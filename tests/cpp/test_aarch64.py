@@ -1,4 +1,4 @@
-"""Every task through the C++ wrapper, against the Python runtime, and on another processor."""
+"""The library on another processor."""
 
 import os
 import shutil
@@ -7,31 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from native import SOURCE, run, tool
-from print_codes import lines
-
-from echoes_rt import Echoes
-
-SEEDS = int(os.environ.get("ECHOES_RT_SEEDS", "50"))
 
 CROSS_TOOLS = ("cmake", "ninja", "aarch64-linux-gnu-g++", "qemu-aarch64")
-
-
-@pytest.fixture(scope="module")
-def printed(build: Path, bundle: Path) -> list[str]:
-    return run(build / "tests" / "print_codes", bundle, str(SEEDS)).splitlines()
-
-
-def test_cpp_gives_the_codes_of_python(printed: list[str], bundle: Path, tmp_path: Path) -> None:
-    echoes = Echoes.load(bundle, device="cpu", threads=1)
-    expected = [*lines(echoes, SEEDS, tmp_path)]
-    assert printed == expected
-    assert len({line.split()[0] for line in expected}) == 8
-
-
-def test_steps_give_the_codes_of_the_whole_loop(printed: list[str]) -> None:
-    by_steps = [line.replace(" stepwise ", " fused ") for line in printed if " stepwise " in line]
-    assert by_steps == [line for line in printed if " fused " in line]
-    assert len(by_steps) == 8 * SEEDS
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +25,7 @@ def emulated() -> Path:
 
 
 @pytest.mark.slow
-def test_aarch64_gives_the_same_codes(
+def test_aarch64_gives_the_same_sound(
     emulated: Path, tiny_bundle: Path, build: Path, tmp_path: Path
 ) -> None:
     runtime = {**os.environ, "ECHOES_RT_ORT": os.environ["ECHOES_RT_ORT_AARCH64"]}
@@ -57,8 +34,6 @@ def test_aarch64_gives_the_same_codes(
     assert "Skipped" not in said
     sysroot = emulated / "qemu-sysroot"
     qemu = [str(shutil.which("qemu-aarch64")), "-cpu", "cortex-a76", "-L", str(sysroot)]
-    told = run(*qemu, emulated / "tests" / "print_codes", tiny_bundle, "2", env=runtime)
-    assert told == run(build / "tests" / "print_codes", tiny_bundle, "2")
     rgb = np.random.default_rng(3).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     sounds = []
     picture = tmp_path / "picture.ppm"

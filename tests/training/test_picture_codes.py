@@ -1,5 +1,6 @@
-"""A head learns to tell pictures of what has a label from all others."""
+"""What the codes of pictures tell: of their labels, and of what has no label."""
 
+import json
 from pathlib import Path
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
-from tests.training.runs import clip, invoke, untrained_codec
+from tests.training.runs import clip, invoke, train, untrained_codec
 
 from echoes_rt.errors import InputError
 from echoes_training.data.image import ImageStore
@@ -97,3 +98,20 @@ def test_another_file_is_no_confidence(tmp_path: Path) -> None:
     (tmp_path / "other.safetensors").write_bytes(b"other")
     with pytest.raises(InputError, match="echoes-train confidence"):
         load_confidence(tmp_path / "other.safetensors")
+
+
+def test_a_linear_probe_tells_labels_apart(index: Path, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "probe.json"
+    train("probe", "--codec", run, "--index", index, "--out", out)
+    found = json.loads(out.read_text("utf-8"))
+    assert found["accuracy"] == 1
+    assert found["by_label"] == {"dark": 1, "bright": 1}
+    assert found["n_pictures"] == 4
+    assert 1 < found["code_perplexity"] <= found["codes_used"] <= 32
+    assert 0 < found["pixel_error"] < 255
+
+
+def test_a_split_without_labels_has_no_probe(index: Path, run: Path) -> None:
+    result = invoke("probe", "--codec", run, "--index", index, "--split", "heldout")
+    assert result.exit_code == 1
+    assert "heldout" in result.output
