@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.runtime.commands import Run, runner
 from tests.runtime.fakes import fake_tensorrt
 from tests.runtime.fakes.engines import write_engine
 
@@ -25,6 +26,12 @@ _COUNTERS = ("launches", "copies", "allocations")
 @pytest.fixture(scope="module")
 def echoes(tiny_bundle: Path) -> Echoes:
     return Echoes.load(tiny_bundle, device="cpu", threads=1)
+
+
+@pytest.fixture
+def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in the test's folder with the tiny bundle as the default."""
+    return runner(tiny_bundle, tmp_path, monkeypatch)
 
 
 @pytest.fixture

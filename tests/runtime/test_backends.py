@@ -121,27 +121,14 @@ def test_unknown_device_is_refused(device: str) -> None:
         choose_device(device)
 
 
-def test_cpu_can_be_asked_for() -> None:
-    choice = choose_device("cpu")
-    assert (choice.device, choice.reason) == ("cpu", "asked for")
-
-
-def test_auto_without_cuda_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cuda_that_was_not_built_in_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     choice = choose_device("auto")
     assert choice.device == "cpu"
-    assert choice.reason == f"ONNX Runtime {onnxruntime.__version__} was built without CUDA"
-
-
-def test_asking_for_cuda_without_it_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    with pytest.raises(BackendError) as caught:
+    assert "was built without CUDA" in choice.reason
+    with pytest.raises(BackendError, match=r"cuda cannot be used: .* without CUDA; ") as caught:
         choose_device("cuda")
-    assert str(caught.value) == (
-        f"device cuda cannot be used: ONNX Runtime {onnxruntime.__version__} was built without "
-        f"CUDA; {install_line('gpu')} in an environment without onnxruntime; on a Jetson use "
-        "device tensorrt"
-    )
+    assert install_line("gpu") in str(caught.value)
 
 
 def test_listed_cuda_without_a_driver_is_not_believed(
@@ -150,14 +137,11 @@ def test_listed_cuda_without_a_driver_is_not_believed(
     listing(monkeypatch, on_cuda)
     monkeypatch.setattr(cuda_driver, "LIBRARY", "libno-such-driver.so.1")
     choice = choose_device("auto")
-    assert choice.device == "cpu"
-    reason = "there is no NVIDIA driver (libno-such-driver.so.1 cannot be loaded)"
-    assert choice.reason == reason
-    with pytest.raises(BackendError) as caught:
+    assert (choice.device, "there is no NVIDIA driver" in choice.reason) == ("cpu", True)
+    with pytest.raises(
+        BackendError, match=r"cuda:2 cannot be used: there is no NVIDIA driver .*; "
+    ):
         choose_device("cuda:2")
-    assert str(caught.value) == (
-        f"device cuda:2 cannot be used: {reason}; install one, or use device cpu"
-    )
     assert capfd.readouterr() == ("", "")
 
 
@@ -166,13 +150,10 @@ def test_provider_that_lists_but_does_not_compute_is_not_believed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listing(monkeypatch, failing)
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(
+        BackendError, match=r"cuda:0 does not start .* \(CUDA failure 209: no kernel"
+    ):
         choose_device("cuda")
-    assert str(caught.value) == (
-        "device cuda cannot be used: cuda:0 does not start in ONNX Runtime "
-        f"{onnxruntime.__version__} (CUDA failure 209: no kernel image is available); install an "
-        "ONNX Runtime built for this GPU, or use device tensorrt"
-    )
     with pytest.raises(BackendError, match="there is no GPU 3: the driver lists 1"):
         choose_device("cuda:3")
 
@@ -222,13 +203,8 @@ def test_nodes_that_fell_to_the_cpu_are_found_one_by_one(
     monkeypatch: pytest.MonkeyPatch, graph: Path
 ) -> None:
     listing(monkeypatch, Pretending)
-    with pytest.raises(BackendError) as caught:
+    with pytest.raises(BackendError, match=r"context_image\.onnx would run on .* \d+ MatMul"):
         OnnxSession(graph, "cuda:0")
-    assert re.fullmatch(
-        r"context_image\.onnx would run on the CPU although cuda:0 was asked for \(.*\d+ MatMul.*\)"
-        "; use a newer ONNX Runtime, or device cpu",
-        str(caught.value),
-    )
 
 
 def test_older_onnxruntime_that_does_not_tell_is_trusted(
