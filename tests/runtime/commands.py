@@ -18,7 +18,7 @@ def runner(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs commands in a folder with ``bundle`` as the default."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ECHOES_RT_BUNDLE", str(bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+    return lambda *arguments, **options: CliRunner().invoke(main, [*map(str, arguments)], **options)
 
 
 def refused(result: Result, words: str) -> None:

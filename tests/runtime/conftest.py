@@ -85,13 +85,11 @@ def tensorrt(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def add_engine(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
+def add_engine(copy: Path) -> Callable[..., Path]:
     """Writes an engine of the fake TensorRT into a copy of the tiny bundle, and its record."""
-    folder = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle, folder)
 
     def add(graph: str, **changes: Any) -> Path:
-        write_engine(folder, graph, **changes)
-        return folder
+        write_engine(copy, graph, **changes)
+        return copy
 
     return add

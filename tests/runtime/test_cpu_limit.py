@@ -6,12 +6,11 @@ from typing import Any
 
 import onnxruntime
 import pytest
-from click.testing import CliRunner
+from tests.runtime.commands import Run
 
 from echoes_rt import Echoes, cpu_limit, doctor
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.session_start import SessionDials, start_session
-from echoes_rt.cli import main
 from echoes_rt.commands.terminal import prepare_process
 from echoes_rt.cpu_limit import BLAS_VARIABLES, cpu_quota, thread_limit, usable_cpus
 from echoes_rt.errors import BackendError
@@ -148,7 +147,7 @@ def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert [os.environ[name] for name in BLAS_VARIABLES] == ["2", *["5"] * 4]
 
 
-def test_profile_keeps_to_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_keeps_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, 8, 8, 2.5)
     asked: list[int] = []
 
@@ -157,7 +156,7 @@ def test_profile_keeps_to_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
         raise BackendError("enough")
 
     monkeypatch.setattr(gemm_peak, "gemm_peak", note)
-    CliRunner().invoke(main, ["profile", str(tiny_bundle), "--device", "cpu", "-q"])
+    run("profile", "--device", "cpu", "-q")
     assert asked == [2]
 
 

@@ -106,47 +106,13 @@ def test_every_way_draws_the_same_tokens(target: str, echoes: Echoes, tiny_bundl
     for seed in range(SEEDS):
         question = ask(echoes, target, seed)
         wanted = expected(echoes, target, question)
-        known = question["tokens"] != echoes.manifest.tokens.grids[target].mask_token
-        np.testing.assert_array_equal(wanted[known], question["tokens"][known])
+        given = question["tokens"].copy()
+        known = given != echoes.manifest.tokens.grids[target].mask_token
+        np.testing.assert_array_equal(wanted[known], given[known])
         for name, (decode, session) in ways.items():
             decoded = run(decode, session, echoes, target, question)
             np.testing.assert_array_equal(decoded, wanted, err_msg=f"{name}, seed {seed}")
-
-
-def test_a_member_does_not_depend_on_its_neighbours(echoes: Echoes) -> None:
-    grid = echoes.manifest.tokens.audio
-    question = ask(echoes, "audio", 7)
-    tokens, context = question["tokens"], question["context"]
-    sampling = Sampling(steps=4, guidance_scale=3.0)
-    together = echoes.decode_tokens("audio", tokens, context, seeds=[1, 2, 3], sampling=sampling)
-    assert (together < grid.mask_token).all()
-    for member in range(3):
-        one = slice(member, member + 1)
-        alone = echoes.decode_tokens(
-            "audio", tokens[one], context[one], seeds=[member + 1], sampling=sampling
-        )
-        np.testing.assert_array_equal(together[one], alone)
-
-
-def test_inputs_are_left_as_they_were(echoes: Echoes) -> None:
-    question = ask(echoes, "audio", 4)
-    before = question["tokens"].copy()
-    run(steps.decode, echoes.session("decode_audio_step"), echoes, "audio", question)
-    np.testing.assert_array_equal(question["tokens"], before)
-
-
-def test_the_picture_and_the_scale_of_guidance_matter(echoes: Echoes) -> None:
-    grid = echoes.manifest.tokens.audio
-    tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
-    pictures = [np.full((1, echoes.manifest.tokens.image.n_tokens), i, np.int32) for i in (3, 9)]
-    made = {
-        (i, scale): echoes.decode_tokens(
-            "audio", tokens, picture, seeds=[0], sampling=Sampling(steps=4, guidance_scale=scale)
-        ).tobytes()
-        for i, picture in enumerate(pictures)
-        for scale in (1.0, 5.0)
-    }
-    assert len({*made.values()}) == 4
+            np.testing.assert_array_equal(question["tokens"], given)
 
 
 @pytest.mark.parametrize(

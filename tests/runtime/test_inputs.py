@@ -259,16 +259,3 @@ def test_formats_that_do_not_exist_are_refused(
     other_rate = Sound(**{**vars(sound), "sample_rate": 7000})
     with pytest.raises(InputError, match="7000 Hz"):
         other_rate.to_bytes("mp3")
-
-
-def test_results_show_themselves_briefly(echoes: Echoes, smooth: Path) -> None:
-    sound, picture = echoes.cogenerate(seed=5)
-    assert "seed 5" in repr(sound)
-    assert "seed 5" in repr(picture)
-    stream = echoes.stream(smooth, duration=0.5, seed=5)
-    assert "seed 5" in repr(stream)
-    assert echoes.manifest.name in repr(echoes)
-    assert max(len(repr(item)) for item in (sound, picture, stream, echoes)) < 100
-    assert "<audio controls" in sound._repr_html_()
-    png = np.frombuffer(picture._repr_png_(), np.uint8)
-    np.testing.assert_array_equal(cv2.imdecode(png, cv2.IMREAD_COLOR)[..., ::-1], picture.pixels)

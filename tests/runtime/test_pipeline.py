@@ -27,24 +27,11 @@ def test_picture_becomes_a_sound(echoes: Echoes, picture: Path) -> None:
     assert list(sound.timings_ms) == ["load", "encode_image", "decode_tokens", "decode_audio"]
 
 
-def test_different_seeds_give_different_sounds(echoes: Echoes, picture: Path) -> None:
-    codes = {echoes.generate(picture, seed=seed).codes.tobytes() for seed in range(20)}
-    assert len(codes) > 15
-
-
 def test_drawn_seed_is_reported_and_makes_the_sound_again(echoes: Echoes, picture: Path) -> None:
     first, second = echoes.generate(picture), echoes.generate(picture)
     assert first.seed != second.seed
     again = echoes.generate(picture, seed=first.seed)
     np.testing.assert_array_equal(again.samples, first.samples)
-
-
-def test_options_are_kept_with_the_sound(echoes: Echoes, picture: Path) -> None:
-    sound = echoes.generate(picture, seed=1, steps=2, guidance_scale=1.5, temperature=0.5)
-    sampling = sound.sampling
-    assert (sampling.steps, sampling.guidance_scale) == (2, 1.5)
-    assert sampling.temperature == 0.5
-    assert echoes.generate(picture, seed=1).sampling == echoes.bundle.manifest.sampling
 
 
 @pytest.mark.parametrize("options", [{"steps": "4"}, {"temperature": True}, {"seed": -1}])

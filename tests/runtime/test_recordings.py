@@ -54,11 +54,6 @@ def encoded(av: Any, path: Path, codec: str, rate: int = 48_000, **options: str)
 # --- lengths
 
 
-def joined(path: Path, *parts: Path) -> Path:
-    path.write_bytes(b"".join(part.read_bytes() for part in parts))
-    return path
-
-
 def check_whole(path: Path, seconds: float, has_av: bool, what: str) -> None:
     """All of it is read, or it is said what is missing."""
     if has_av:
@@ -76,19 +71,33 @@ def check_whole(path: Path, seconds: float, has_av: bool, what: str) -> None:
                 read(path)
 
 
-@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_ogg_streams_one_after_another_are_one_recording(
-    subtype: str, has_av: bool, tmp_path: Path
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "what"),
+    [
+        (".ogg", "VORBIS", "holds several Ogg streams"),
+        (".ogg", "OPUS", "holds several Ogg streams"),
+        (".flac", None, "holds several FLAC files"),
+        (".mp3", None, "holds more than its beginning says"),
+        (".wav", None, ""),
+    ],
+)
+def test_files_one_after_another_are_one_recording(
+    suffix: str, subtype: str | None, what: str, has_av: bool, tmp_path: Path
 ) -> None:
-    soundfile.write(tmp_path / "a.ogg", noise(1.0, 48_000), 48_000, subtype=subtype)
-    path = joined(tmp_path / "chained.ogg", tmp_path / "a.ogg", tmp_path / "a.ogg")
-    assert soundfile.info(path).frames == 48_000  # or there is no need for all this
+    path = tmp_path / f"joined{suffix}"
+    soundfile.write(path, noise(1.0, 48_000), 48_000, subtype=subtype)
+    path.write_bytes(2 * path.read_bytes())
+    assert soundfile.info(path).duration < 1.5  # or there is no need for all this
+    if suffix == ".wav":
+        with pytest.raises(InputError, match="holds several WAV files"):
+            read_recording(path)
+        return
     if has_av and subtype == "OPUS":
         try:
             read_recording(path)
         except InputError:
             return  # FFmpeg before 8 stops with an error, which is no silence
-    check_whole(path, 2.0, has_av, "holds several Ogg streams")
+    check_whole(path, 2.0, has_av, what)
 
 
 def test_flac_from_a_pipe_is_read_to_its_end(has_av: bool, tmp_path: Path) -> None:
@@ -99,16 +108,6 @@ def test_flac_from_a_pipe_is_read_to_its_end(has_av: bool, tmp_path: Path) -> No
     data[22:26] = bytes(4)
     (tmp_path / "a.flac").write_bytes(data)
     check_whole(tmp_path / "a.flac", 2.0, has_av, "does not say how long it is")
-
-
-def test_joined_flac_and_wav_are_not_cut(has_av: bool, tmp_path: Path) -> None:
-    for name in ("a.flac", "a.wav"):
-        soundfile.write(tmp_path / name, noise(), RATE)
-    path = joined(tmp_path / "both.flac", tmp_path / "a.flac", tmp_path / "a.flac")
-    check_whole(path, 2.0, has_av, "holds several FLAC files")
-    path = joined(tmp_path / "both.wav", tmp_path / "a.wav", tmp_path / "a.wav")
-    with pytest.raises(InputError, match="holds several WAV files"):
-        read_recording(path)
 
 
 def mpeg(frames: list[int]) -> bytes:
@@ -128,12 +127,6 @@ def test_mp3_of_varying_rate_without_a_count_is_read_to_its_end(
     path.write_bytes(mpeg([9] * 10 + [1] * 90))
     assert soundfile.info(path).duration < 2
     check_whole(path, 100 * 1152 / 44_100, has_av, "is an MP3 of varying bit rate")
-
-
-def test_joined_mp3_is_read_to_its_end(has_av: bool, tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.mp3", noise(1.0, 44_100), 44_100)
-    path = joined(tmp_path / "both.mp3", tmp_path / "a.mp3", tmp_path / "a.mp3")
-    check_whole(path, 2.0, has_av, "holds more than its beginning says")
 
 
 @pytest.mark.parametrize("tags", [b"", b"ID3\x03\x00\x00\x00\x00\x02\x01" + b"\xff\xfb" * 129])

@@ -17,9 +17,7 @@ int fake_gives_zeroes; /* whatever a kernel would have computed */
 int fake_number;       /* then what a copy of four bytes gives instead */
 
 static __thread int is_recording;
-static intptr_t last_handle = 0x1000;
-#define HANDLE(type) ((type)(last_handle++))
-#define MAKES(name, type) cudaError_t name { return *made = HANDLE(type), cudaSuccess; }
+static intptr_t last_graph = 0x1000;
 
 /* The device's memory. */
 #define MAX_BLOCKS 65536
@@ -135,7 +133,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, enum cudaStreamCaptureMode mo
     return is_recording = 1, cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *made) {
-    return (void)s, is_recording = 0, fake_recorded++, *made = HANDLE(cudaGraph_t), cudaSuccess;
+    return (void)s, is_recording = 0, fake_recorded++, *made = (cudaGraph_t)last_graph++, cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t s, enum cudaStreamCaptureStatus *status) {
     (void)s;
@@ -236,12 +234,3 @@ void **__cudaRegisterFatBinary(void *p) { static void *handle; return (void)p, &
 cudaError_t __cudaGetKernel(cudaKernel_t *made, const void *k) {
     return *made = (cudaKernel_t)k, cudaSuccess;
 }
-MAKES(cudaEventCreate(cudaEvent_t *made), cudaEvent_t)
-MAKES(cudaEventCreateWithFlags(cudaEvent_t *made, unsigned f), cudaEvent_t)
-MAKES(cudaStreamCreate(cudaStream_t *made), cudaStream_t)
-MAKES(cudaStreamCreateWithFlags(cudaStream_t *made, unsigned f), cudaStream_t)
-MAKES(cudaMemPoolCreate(cudaMemPool_t *made, const struct cudaMemPoolProps *p), cudaMemPool_t)
-MAKES(cudaLibraryGetKernel(cudaKernel_t *made, cudaLibrary_t l, const char *name), cudaKernel_t)
-MAKES(cudaLibraryLoadData(cudaLibrary_t *made, const void *code, enum cudaJitOption *j, void **jv,
-                          unsigned nj, enum cudaLibraryOption *o, void **ov, unsigned no),
-      cudaLibrary_t)
