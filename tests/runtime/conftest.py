@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.runtime.commands import Run, runner
 from tests.runtime.fakes import fake_tensorrt
@@ -15,6 +16,8 @@ from tests.runtime.fakes.engines import write_engine
 
 from echoes_rt import Echoes
 from echoes_rt.nvidia import cuda_driver
+
+Encoded = Callable[..., Path]
 
 _SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")
@@ -37,6 +40,27 @@ def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
 @pytest.fixture
 def av() -> Any:
     return pytest.importorskip("av")
+
+
+@pytest.fixture
+def encoded(av: Any) -> Encoded:
+    """Writes two seconds of a tone by FFmpeg."""
+
+    def write(path: Path, codec: str, rate: int = 48_000) -> Path:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=rate, layout="mono")
+            tone = 0.5 * np.sin(np.arange(2 * rate) * (2 * np.pi * 440 / rate))
+            for start in range(0, len(tone), 960):
+                part = tone[start : start + 960].astype(np.float32)[None]
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = rate, start
+                resampler = av.AudioResampler(stream.format, "mono", rate)
+                for ready in resampler.resample(frame):
+                    container.mux(stream.encode(ready))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
 
 
 class FakeDriver:

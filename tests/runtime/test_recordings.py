@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+from tests.runtime.conftest import Encoded
 
 from echoes_rt import Echoes
 from echoes_rt.errors import BackendError, InputError
@@ -32,26 +33,6 @@ def has_av(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 def noise(seconds: float = 1.0, rate: int = RATE, channels: int = 1) -> NDArray[np.float64]:
     return np.random.default_rng(0).normal(0, 0.1, (round(seconds * rate), channels))
-
-
-def encoded(av: Any, path: Path, codec: str, rate: int = 48_000, **options: str) -> Path:
-    """Two seconds of a tone by FFmpeg."""
-    layout = "mono"
-    with av.open(str(path), "w", options=options) as container:
-        stream = container.add_stream(codec, rate=rate, layout=layout)
-        tone = 0.5 * np.sin(np.arange(2 * rate) * (2 * np.pi * 440 / rate))
-        for start in range(0, len(tone), 960):
-            part = tone[start : start + 960].astype(np.float32)[None]
-            frame = av.AudioFrame.from_ndarray(part, format="fltp", layout=layout)
-            frame.sample_rate, frame.pts = rate, start
-            resampler = av.AudioResampler(stream.format, layout, rate)
-            for ready in resampler.resample(frame):
-                container.mux(stream.encode(ready))
-        container.mux(stream.encode(None))
-    return path
-
-
-# --- lengths
 
 
 def check_whole(path: Path, seconds: float, has_av: bool, what: str) -> None:
@@ -165,9 +146,9 @@ def test_search_for_frames_ends(tmp_path: Path) -> None:
     ],
 )
 def test_sound_of_ffmpegs_containers_is_read(
-    name: str, codec: str, av: Any, echoes: Echoes, tmp_path: Path
+    name: str, codec: str, encoded: Encoded, echoes: Echoes, tmp_path: Path
 ) -> None:
-    path = encoded(av, tmp_path / name, codec)
+    path = encoded(tmp_path / name, codec)
     whole = read_audio(path, RATE)
     assert len(whole) / RATE == pytest.approx(2, abs=0.1)
     middle = whole[RATE // 2 : RATE // 2 + RATE]
@@ -307,9 +288,9 @@ def test_what_is_held_is_bounded_and_a_part_is_not(
 
 
 def test_what_does_not_say_its_length_is_bounded_while_it_is_read(
-    av: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoded: Encoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = encoded(av, tmp_path / "memo.m4a", "aac")
+    path = encoded(tmp_path / "memo.m4a", "aac")
     monkeypatch.setattr(audio, "MAX_HELD_BYTES", 100_000)
     with pytest.raises(InputError, match="takes more than the 0 MB allowed"):
         read_recording(path)
@@ -332,12 +313,12 @@ def test_names_that_are_not_utf8_are_read_and_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["12:30.wav", "http:x.flac", "pipe:0.ogg"])
 def test_colons_in_a_name_are_no_protocol(
-    name: str, av: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, encoded: Encoded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_audio(name, noise(0.1), RATE)
     assert len(read_audio(name, RATE)) == pytest.approx(2205, abs=1)
-    encoded(av, tmp_path / "12:30.m4a", "aac")
+    encoded(tmp_path / "12:30.m4a", "aac")
     assert len(read_audio("12:30.m4a", RATE)) > RATE
 
 
