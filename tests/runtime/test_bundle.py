@@ -26,12 +26,6 @@ def zipped(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
-def test_folder_opens(tiny_bundle: Path) -> None:
-    bundle = Bundle.open(tiny_bundle)
-    assert bundle.manifest.name == "echoes-tiny"
-    assert bundle.graph_path("vocoder") == tiny_bundle / "vocoder.onnx"
-
-
 @pytest.mark.parametrize("prefix", ["", "echoes-tiny/"])
 def test_zip_opens_and_its_folder_goes_with_it(
     prefix: str, tiny_bundle: Path, zipped: Callable[..., Path]

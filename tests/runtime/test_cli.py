@@ -86,7 +86,10 @@ def test_bad_source_is_one_line(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("out", ["out.aac", "out", "out.wav/", "no/out.wav", "/proc/out.wav"])
+@pytest.mark.parametrize(
+    "out",
+    ["out.aac", "out", "out.wav/", "no/out.wav", "/proc/out.wav", "\uff46" * 84 + ".wav"],
+)
 def test_bad_output_is_one_line_before_any_work(out: str, run: Run, tmp_path: Path) -> None:
     # The picture cannot be read either: the output is looked at first.
     (tmp_path / "broken.jpg").write_text("no picture")

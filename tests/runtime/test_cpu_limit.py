@@ -81,33 +81,28 @@ def test_without_linux_there_is_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, machine: int, bound: int, quota: float | None) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+def pretend(monkeypatch: pytest.MonkeyPatch, quota: float | None, bound: int = 8) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(bound)), raising=False)
     monkeypatch.setattr(cpu_limit, "cpu_quota", lambda: quota)
     monkeypatch.setattr(doctor, "cpu_quota", lambda: quota)
 
 
 @pytest.mark.parametrize(
-    ("machine", "bound", "quota", "usable", "limit"),
+    ("bound", "quota", "usable", "limit"),
     [
-        (8, 8, None, 8, None),
-        (8, 8, 2.5, 2, 2),
-        (8, 8, 0.5, 1, 1),
-        (8, 8, 16.0, 8, None),
-        (8, 3, None, 3, 3),
-        (8, 3, 2.0, 2, 2),
+        (8, None, 8, None),
+        (8, 2.5, 2, 2),
+        (8, 0.5, 1, 1),
+        (8, 16.0, 8, None),
+        (3, None, 3, 3),
+        (3, 2.0, 2, 2),
     ],
 )
 def test_limit_is_the_smaller_of_quota_and_cpus(
-    machine: int,
-    bound: int,
-    quota: float | None,
-    usable: int,
-    limit: int | None,
-    monkeypatch: pytest.MonkeyPatch,
+    bound: int, quota: float | None, usable: int, limit: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(monkeypatch, machine, bound, quota)
+    pretend(monkeypatch, quota, bound)
     assert (usable_cpus(), thread_limit()) == (usable, limit)
 
 
@@ -121,7 +116,7 @@ def test_sessions_keep_to_it(
     tiny_bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pretend(monkeypatch, 8, 8, quota)
+    pretend(monkeypatch, quota)
     options: list[Any] = []
     monkeypatch.setattr(
         onnxruntime, "InferenceSession", lambda _, sess_options, **__: options.append(sess_options)
@@ -134,12 +129,12 @@ def test_sessions_keep_to_it(
 def test_graphs_are_called_at_once_where_it_allows(
     quota: float, callers: int, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(monkeypatch, 8, 8, quota)
+    pretend(monkeypatch, quota)
     assert Echoes.load(tiny_bundle, device="cpu").callers == callers
 
 
 def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 2.5)
+    pretend(monkeypatch, 2.5)
     for name in BLAS_VARIABLES:
         monkeypatch.setenv(name, "5")
     monkeypatch.delenv(BLAS_VARIABLES[0])
@@ -148,7 +143,7 @@ def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_profile_keeps_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 2.5)
+    pretend(monkeypatch, 2.5)
     asked: list[int] = []
 
     def note(threads: int) -> None:
@@ -161,7 +156,7 @@ def test_profile_keeps_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_doctor_names_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 1.5)
+    pretend(monkeypatch, 1.5)
     assert str(doctor.examine()["cpu"]).endswith(
         "8 logical cores, a quota of 1.5 CPUs; threads by default: 1"
     )

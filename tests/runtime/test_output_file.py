@@ -165,11 +165,6 @@ def test_places_that_cannot_be_written_are_one_line(name: str, tmp_path: Path) -
         check_place(tmp_path / name)
 
 
-def test_name_that_is_too_long_is_no_folder_either(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="File name too long"):
-        output_file.is_folder(tmp_path / ("n" * 256))
-
-
 def test_checking_leaves_no_trace_and_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real" / "a.bin")

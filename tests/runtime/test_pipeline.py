@@ -7,24 +7,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from echoes_rt import CancelledError, Echoes, InputError, Sound
+from echoes_rt import CancelledError, Echoes, InputError
 from echoes_rt.io.audio import read_audio
 from echoes_rt.model import levelled
 from echoes_rt.tasks import whole
-
-
-def test_picture_becomes_a_sound(echoes: Echoes, picture: Path) -> None:
-    sound = echoes.generate(picture, seed=7)
-    mel = echoes.bundle.manifest.mel
-    assert isinstance(sound, Sound)
-    assert sound.samples.shape == (mel.n_samples,)
-    assert sound.samples.dtype == np.float32
-    assert 0 < np.abs(sound.samples).max() <= 1
-    assert sound.sample_rate == mel.sample_rate
-    assert sound.duration_s == mel.duration_s
-    assert sound.codes.shape == (echoes.bundle.manifest.tokens.audio.n_tokens,)
-    assert (sound.seed, sound.bundle, sound.device) == (7, "echoes-tiny", "cpu")
-    assert list(sound.timings_ms) == ["load", "encode_image", "decode_tokens", "decode_audio"]
 
 
 def test_drawn_seed_is_reported_and_makes_the_sound_again(echoes: Echoes, picture: Path) -> None:
