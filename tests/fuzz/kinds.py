@@ -47,7 +47,7 @@ _SOUNDS = (
 
 _DIALS = SessionDials(threads=1)
 
-Run = Callable[[random.Random], None]
+Run = Callable[[random.Random], object]
 """Writes a mutated file and reads it; raises EchoesError where it is refused.
 
 Case ``i`` depends on the seed and ``i`` alone.
@@ -62,7 +62,7 @@ def picture(folder: Path) -> Run:
         for suffix, options in _PICTURES
         for pixels in (layouts if suffix == ".png" else layouts[:1])
     ]
-    return lambda rng: read_image(_written(folder, files, rng)) and None
+    return lambda rng: read_image(_written(folder, files, rng))
 
 
 def sound(folder: Path) -> Run:

@@ -202,11 +202,6 @@ def test_only_the_preferred_engine_of_a_graph_is_read(
     assert read == ["decode_audio.tensorrt.sm89.fp16.engine"]
 
 
-def test_bundle_without_engines_says_what_builds_them(tensorrt: Any, tiny_bundle: Path) -> None:
-    with pytest.raises(BackendError, match=r"no TensorRT engine of decode_audio .*echoes-export"):
-        Echoes.load(tiny_bundle, device="tensorrt")
-
-
 def test_missing_library_names_what_to_install(
     driver: FakeDriver, add_engine: AddEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
