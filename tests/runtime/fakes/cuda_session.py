@@ -6,7 +6,7 @@ from typing import Any
 import onnxruntime
 import pytest
 
-from echoes_rt.backends import coverage, probe
+from echoes_rt.backends import probe
 
 REAL_SESSION, REAL_VALUE = onnxruntime.InferenceSession, onnxruntime.OrtValue
 
@@ -26,7 +26,7 @@ class SaysCuda:
     def __init__(self, graph: Any, tells: bool = False) -> None:
         options = onnxruntime.SessionOptions()
         if tells:
-            options.add_session_config_entry(coverage.RECORDING, "1")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._session = REAL_SESSION(graph, options, providers=["CPUExecutionProvider"])
         if tells:
             self.get_provider_graph_assignment_info = (
