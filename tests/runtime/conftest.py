@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from tests.runtime.commands import Run, runner
 from tests.runtime.fakes import fake_tensorrt
 from tests.runtime.fakes.engines import write_engine
@@ -36,14 +35,6 @@ def echoes(tiny_bundle: Path) -> Echoes:
 def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command in the test's folder with the tiny bundle as the default."""
     return runner(tiny_bundle, tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    """in.wav: half a second of noise in stereo, in floats."""
-    noise = np.random.default_rng(0).normal(0, 0.1, (11_025, 2))
-    soundfile.write(tmp_path / "in.wav", noise, 22_050, subtype="FLOAT")
-    return tmp_path / "in.wav"
 
 
 @pytest.fixture

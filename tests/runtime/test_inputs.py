@@ -19,6 +19,14 @@ RATE = 22_050
 
 
 @pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    path = tmp_path / "in.wav"
+    noise = np.random.default_rng(0).normal(0, 0.1, (RATE // 2, 2))
+    soundfile.write(path, noise, RATE, subtype="FLOAT")
+    return path
+
+
+@pytest.fixture
 def smooth(tmp_path: Path) -> Path:
     """A PNG, because its pixels are the same for every library."""
     path = tmp_path / "smooth.png"
