@@ -61,11 +61,10 @@ def tiny_manifest(tiny_bundle: Path) -> Callable[[], dict[str, Any]]:
 
 
 @pytest.fixture
-def confident_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+def confident_bundle(copy: Path) -> Path:
     """A copy of the tiny bundle with a graph that tells the mean of a picture's codes / 32."""
-    folder = shutil.copytree(tiny_bundle, tmp_path / "confident")
-    put_graph(folder, "confidence", (FIXTURES / "confidence.onnx").read_bytes())
-    return folder
+    put_graph(copy, "confidence", (FIXTURES / "confidence.onnx").read_bytes())
+    return copy
 
 
 @pytest.fixture

@@ -122,66 +122,35 @@ def write_bundle(folder: Path) -> None:
     )
 
 
+def write_graph(text: str, path: Path) -> None:
+    from onnx import parser, save
+
+    save(parser.parse_model(f'<ir_version: 10, opset_import: ["": 20]> {text}'), path)
+
+
 def write_confidence(folder: Path) -> None:
     """The mean of a picture's codes, of the 32 that there are: nothing to learn, easy to check."""
-    from onnx import TensorProto, helper, save
-
     grid = Manifest.read(folder / "tiny_bundle" / MANIFEST_NAME).tokens.image
-    nodes = [
-        helper.make_node("Cast", ["codes"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["numbers", "axes"], ["mean"], keepdims=0),
-        helper.make_node("Div", ["mean", "size"], ["confidence"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "confidence",
-        [helper.make_tensor_value_info("codes", TensorProto.INT32, ["batch", grid.n_tokens])],
-        [helper.make_tensor_value_info("confidence", TensorProto.FLOAT, ["batch"])],
-        [
-            helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
-            helper.make_tensor("size", TensorProto.FLOAT, [], [grid.codebook_size]),
-        ],
-    )
-    opset = helper.make_opsetid("", 20)
-    save(
-        helper.make_model(graph, opset_imports=[opset], ir_version=10),
-        folder / "confidence.onnx",
-    )
+    text = f"""confidence (int32[batch, {grid.n_tokens}] codes) => (float[batch] confidence)
+    <int64[1] axes = {{1}}, float size = {{{grid.codebook_size}}}> {{
+        numbers = Cast <to = 1> (codes)
+        mean = ReduceMean <keepdims = 0> (numbers, axes)
+        confidence = Div (mean, size)
+    }}"""
+    write_graph(text, folder / "confidence.onnx")
 
 
 def write_endless(path: Path) -> None:
-    import onnx
-    from onnx import helper, numpy_helper
-
-    image = helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, ["batch", 3, 32, 32])
-    codes = helper.make_tensor_value_info("codes", onnx.TensorProto.INT32, ["batch", 16])
-    values = {
-        "index": (onnx.TensorProto.INT64, []),
-        "is_on": (onnx.TensorProto.BOOL, []),
-        "before": (onnx.TensorProto.INT32, [1, 16]),
-        "still_on": (onnx.TensorProto.BOOL, []),
-        "after": (onnx.TensorProto.INT32, [1, 16]),
-    }
-    described = [helper.make_tensor_value_info(name, *value) for name, value in values.items()]
-    copies = [("is_on", "still_on"), ("before", "after")]
-    body = helper.make_graph(
-        [helper.make_node("Identity", [old], [new]) for old, new in copies],
-        "body",
-        described[:3],
-        described[3:],
-    )
-    graph = helper.make_graph(
-        [helper.make_node("Loop", ["", "true", "zeros"], ["codes"], body=body)],
-        "endless",
-        [image],
-        [codes],
-        [
-            numpy_helper.from_array(np.array(True), "true"),
-            numpy_helper.from_array(np.zeros((1, 16), np.int32), "zeros"),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, path)
+    zeros = ", ".join(["0"] * 16)
+    text = f"""endless (float[batch, 3, 32, 32] image) => (int32[batch, 16] codes)
+    <bool true = {{1}}, int32[1, 16] zeros = {{{zeros}}}> {{
+        codes = Loop ("", true, zeros) <body = body (int64 index, bool is_on, int32[1, 16] before)
+        => (bool still_on, int32[1, 16] after) {{
+            still_on = Identity (is_on)
+            after = Identity (before)
+        }}>
+    }}"""
+    write_graph(text, path)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ import pytest
 import soundfile
 from click import Command, Context, Group, Option
 from click.testing import CliRunner
-from tests.pages import DOCS, LANGUAGES, NOT_RUN, PAGES, ROOT, Block, blocks, make_shell, run_shell
+from tests.pages import (
+    DOCS,
+    LANGUAGES,
+    NOT_RUN,
+    PAGES,
+    README,
+    ROOT,
+    Block,
+    blocks,
+    make_shell,
+    run_shell,
+)
 
 from echoes_export.cli import main as export
 from echoes_rt.cli import main as run
@@ -77,11 +88,13 @@ def _with_commands(command: Command, name: str) -> Iterator[tuple[str, Command]]
 COMMANDS = dict(item for name, tool in TOOLS.items() for item in _with_commands(tool, name))
 
 
-@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS.keys())
-def test_help_says_all(command: Command) -> None:
-    """No option without its text, and no command of which the list cuts the first line."""
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_says_all(name: str) -> None:
+    """No option without its text, no first line that a list cuts; the runtime's have examples."""
+    command = COMMANDS[name]
     shown = CliRunner().invoke(command, ["--help"], terminal_width=80)
     assert shown.exit_code == 0
+    assert not name.startswith("echoes-rt ") or f"Example: {name}" in shown.output
     _, *lines = shown.output.splitlines()  # the usage may end with [ARGS]...
     assert [line for line in lines if line.endswith("...")] == []
     options = [part for part in command.params if isinstance(part, Option)]
@@ -116,14 +129,15 @@ def test_the_test_of_a_block_is_there_and_runs_its_commands(block: Block) -> Non
 def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
     """What a user of the pages has."""
     folder = tmp_path / "here"
-    (folder / "photos").mkdir(parents=True)
-    for name in ("Makefile", "constraints.txt", "pyproject.toml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("dog.jpg", "sea.jpg", "photos/1.jpg", "photos/2.jpg"):
+    for name in ("photos", "docs/demo"):
+        (folder / name).mkdir(parents=True)
+    for name in ("Makefile", "constraints.txt", "pyproject.toml", "docs/demo/dog.jpg"):
+        shutil.copy(ROOT / name, folder / name)
+    for name in ("dog.jpg", "sea.jpg", "image.jpg", "photos/1.jpg", "photos/2.jpg"):
         shutil.copy(ROOT / "docs/demo/dog.jpg", folder / name)
     shutil.copy(ROOT / "tests/fixtures/av1.mp4", folder / "clip.mp4")
     noise = np.random.default_rng(0).normal(0, 0.1, 3 * 22_050)
-    for name in ("in.wav", "rain.wav"):
+    for name in ("in.wav", "rain.wav", "sound.wav"):
         soundfile.write(folder / name, noise, 22_050)
     mask = np.zeros((60, 90), np.uint8)
     mask[20:30, 40:60] = 255
@@ -133,7 +147,7 @@ def folder(tiny_bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_commands_and_python_work(
     page: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +159,22 @@ def test_commands_and_python_work(
     if lines:
         is_of_sources = any("git ls-files" in line for line in lines)
         (shell := tmp_path / "shell").mkdir()
-        run_shell(lines, make_shell(shell), ROOT if is_of_sources else folder)
+        said = run_shell(lines, make_shell(shell), ROOT if is_of_sources else folder)
+        if page == README:
+            check_outputs(lines, said, folder)
     for block in blocks(page, kind="python"):
         exec(compile(block.text, page.name, "exec"), {})
+    assert page != README or soundfile.info("out.wav").duration > 5
+
+
+def check_outputs(lines: list[str], said: str, folder: Path) -> None:
+    """The README shows what is said, and makes every file that it names."""
+    (shown,) = blocks(README, kind="text")
+    for line in shown.lines:
+        assert re.search(rf"^{re.escape(line.split()[0])}", said, re.MULTILINE), said
+    words = {word for line in lines for word in line.split()}
+    outputs = {word for word in words if Path(word).suffix in (".wav", ".png", ".mp4")}
+    assert len(outputs) > 5
+    for name in outputs:
+        assert (folder / name).stat().st_size > 100, name
+    (folder / "out.wav").unlink()

@@ -20,23 +20,16 @@ def loaded_by(code: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["echoes_rt", "echoes_rt.cli", "echoes_rt.pipeline", "echoes_rt.format.manifest"]
+    ("code", "unwanted"),
+    [
+        ("import echoes_rt; assert 'Echoes' in dir(echoes_rt)", {*HEAVY, "numpy"}),
+        ("import echoes_rt.cli", {*HEAVY, "numpy", "cv2", "PIL", "soundfile"}),
+        ("from echoes_rt import Echoes, Sound", HEAVY),
+        ("import echoes_rt.format.manifest", HEAVY),
+    ],
 )
-def test_runtime_stays_light(module: str) -> None:
-    assert not HEAVY & loaded_by(f"import {module}")
-
-
-def test_public_names_load_neither_torch_nor_onnxruntime() -> None:
-    assert not HEAVY & loaded_by("from echoes_rt import Echoes, Sound")
-
-
-def test_public_names_are_offered_before_they_are_loaded() -> None:
-    code = "import echoes_rt; assert 'Echoes' in dir(echoes_rt)"
-    assert "numpy" not in loaded_by(code)
-
-
-def test_command_line_starts_without_heavy_packages() -> None:
-    assert not {"numpy", "cv2", "PIL", "soundfile"} & loaded_by("import echoes_rt.cli")
+def test_runtime_stays_light(code: str, unwanted: set[str]) -> None:
+    assert not unwanted & loaded_by(code)
 
 
 def test_spec_loads_numpy_alone() -> None:

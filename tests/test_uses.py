@@ -59,5 +59,7 @@ def test_results_show_themselves_in_a_notebook(tiny_bundle: Path, tmp_path: Path
     client.execute()
     sound, picture = (cell.outputs[-1]["data"] for cell in notebook.cells)
     assert "<audio controls" in sound["text/html"]
-    assert len(sound["text/plain"]) < 100
+    for shown in (sound, picture):
+        assert "seed 1" in shown["text/plain"]
+        assert len(shown["text/plain"]) < 100
     assert picture["image/png"].startswith("iVBOR")

@@ -56,27 +56,25 @@ def test_record_is_read_as_written(engine: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "line"),
+    ("name", "value", "words"),
     [
-        ("graph", "image_to_audio", "holds graph decode, not image_to_audio"),
-        ("model_sha256", "b" * 64, "was built from another bundle"),
-        ("flavour", "rtx", "is of tensorrt, and rtx runs here"),
-        ("version", "10.3.0", "built by version 10.16.1, and version 10.3.0 runs here"),
-        ("sm", 110, "built for sm_87, and this is sm_110"),
-        ("precision", "int8", "computes in fp16, and int8 was asked for"),
-        ("driver", "580.00", "built with driver 540.4.0, and driver 580.00 runs here"),
-        ("driver", None, "built with driver 540.4.0, and driver None runs here"),
-        ("l4t", "38.2.0", "built on Jetson Linux 36.4.3, and this is 38.2.0"),
+        ("graph", "image_to_audio", "graph decode, not image_to_audio"),
+        ("model_sha256", "b" * 64, "another bundle"),
+        ("flavour", "rtx", "tensorrt, and rtx"),
+        ("version", "10.3.0", "10.16.1, and version 10.3.0"),
+        ("sm", 110, "sm_87, and this is sm_110"),
+        ("precision", "int8", "fp16, and int8"),
+        ("driver", "580.00", "540.4.0, and driver 580.00"),
+        ("driver", None, "540.4.0, and driver None"),
+        ("l4t", "38.2.0", "36.4.3, and this is 38.2.0"),
     ],
 )
 def test_stale_and_foreign_engines_are_refused(
-    engine: Path, name: str, value: object, line: str
+    engine: Path, name: str, value: object, words: str
 ) -> None:
     wanted = dataclasses.replace(KEY, **{name: value})  # type: ignore[arg-type]
-    with pytest.raises(BackendError, match=line) as caught:
+    with pytest.raises(BackendError, match=rf"{words}.*; build it again"):
         EngineFile.read(engine).check(engine, wanted)
-    assert "build it again with echoes-export engine" in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_engine_built_without_a_driver_runs_with_any(engine: Path) -> None:
@@ -97,14 +95,11 @@ def test_broken_record_is_refused(engine: Path, text: str) -> None:
         EngineFile.read(engine)
 
 
-def test_record_of_another_schema_is_stale(engine: Path) -> None:
+def test_missing_record_and_one_of_another_schema_are_refused(engine: Path) -> None:
     data = json.loads(record_path(engine).read_text())
     record_path(engine).write_text(json.dumps(data | {"schema": 99}))
     with pytest.raises(BackendError, match="another version of echoes-rt"):
         EngineFile.read(engine)
-
-
-def test_missing_record_is_refused(engine: Path) -> None:
     record_path(engine).unlink()
     with pytest.raises(BackendError, match="cannot be read"):
         EngineFile.read(engine)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echoes_rt.format.sampling import Sampling, mask_ratio, num_masked
+from echoes_rt.format.sampling import Sampling, num_masked
 
 
 @pytest.mark.parametrize(
@@ -47,11 +47,6 @@ def test_the_line_for_people_names_what_is_not_usual() -> None:
     assert str(Sampling(guidance_schedule="annealed")).startswith("12 steps, annealed guidance")
     folded = Sampling(steps=4, guidance_scale=1, guidance="folded")
     assert str(folded) == "4 steps, guidance folded in, temperature 1"
-
-
-def test_ratio_falls_from_one_to_zero() -> None:
-    assert mask_ratio(0.0) == 1.0
-    assert mask_ratio(1.0) == pytest.approx(0.0, abs=1e-15)
 
 
 @given(st.data(), st.integers(1, 600))

@@ -1,7 +1,6 @@
 """Kills echoes-rt at random moments; status 1 if an output is not whole or a file stays behind."""
 
 import argparse
-import json
 import os
 import random
 import shutil
@@ -11,15 +10,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 from tests.fuzz.kinds import TINY_BUNDLE
-
-ROOT = Path(__file__).parents[2]
 
 OUTPUTS = {"new.wav": "in.png", "new.flac": "in.png", "new.png": "in.wav"}
 """Of each kind of output, from what it is made; the same seed gives the same bytes."""
@@ -27,30 +22,49 @@ OUTPUTS = {"new.wav": "in.png", "new.flac": "in.png", "new.png": "in.wav"}
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
+# Says when all is imported, which takes longer than all the rest.
+PROGRAM = """
+import signal, sys
+from echoes_rt import pipeline
+from echoes_rt.backends.session_start import import_onnxruntime
+from echoes_rt.cli import main
+import_onnxruntime()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it,
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and nohup this
+print(flush=True)
+main(sys.argv[1:])
+"""
+
+
 class Runner:
     """Runs the command in a folder of its own, with the tiny bundle as a zip."""
 
-    def __init__(self, folder: Path, forker: "subprocess.Popen[str]") -> None:
+    def __init__(self, folder: Path) -> None:
         self.outputs, self.scratch = folder / "outputs", folder / "scratch"
         self._folder = folder
-        self._forker = forker
+        for made in (self.outputs, self.scratch):
+            made.mkdir()
+        shutil.make_archive(str(folder / "bundle"), "zip", TINY_BUNDLE)
+        cv2.imwrite(str(folder / "in.png"), np.zeros((40, 50, 3), np.uint8))
 
-    def arguments(self, name: str) -> list[str]:
+    def run(self, name: str, number: int = 0, after_s: float = 0.0) -> tuple[int, float]:
+        """Its exit code, or minus the number of the signal that ended it, and its seconds."""
         places = [str(self._folder / OUTPUTS[name]), str(self.outputs / name)]
-        return ["generate", *places, "--seed", "1", "--bundle", str(self._folder / "bundle.zip")]
-
-    def run(self, name: str, number: int = 0, after_s: float = 0.0) -> int:
-        """Its exit code, or minus the number of the signal that ended it."""
-        assert self._forker.stdin is not None
-        assert self._forker.stdout is not None
-        self._forker.stdin.write(json.dumps(self.arguments(name)) + "\n")
-        self._forker.stdin.flush()
-        process = int(self._forker.stdout.readline())
-        if number:
-            time.sleep(after_s)
-            with suppress(ProcessLookupError):  # it was quicker
-                os.kill(process, number)
-        return int(self._forker.stdout.readline())
+        options = ["--seed", "1", "--bundle", str(self._folder / "bundle.zip")]
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, "generate", *places, *options],
+            env={**os.environ, "TMPDIR": str(self.scratch)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            start = time.perf_counter()
+            if number:
+                time.sleep(after_s)
+                process.send_signal(number)
+            process.stdout.read()
+        return process.returncode, time.perf_counter() - start
 
     def left(self) -> list[str]:
         """What is there besides outputs."""
@@ -58,32 +72,12 @@ class Runner:
         return sorted(path.name for path in paths if path.name not in OUTPUTS)
 
 
-@contextmanager
-def runner() -> Iterator[Runner]:
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        for name in ("outputs", "scratch"):
-            (folder / name).mkdir()
-        shutil.make_archive(str(folder / "bundle"), "zip", TINY_BUNDLE)
-        cv2.imwrite(str(folder / "in.png"), np.zeros((40, 50, 3), np.uint8))
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.forker"],
-            cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(folder / "scratch")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as forker:
-            yield Runner(folder, forker)
-            assert forker.stdin is not None
-            forker.stdin.close()
-
-
 def run(count: int, seed: int) -> list[str]:
     """Prints how often which signal found what, and gives what should not have happened."""
     ends: Counter[str] = Counter()
     wrong = []
-    with runner() as echoes:
+    with tempfile.TemporaryDirectory() as folder:
+        echoes = Runner(Path(folder))
         new, took_s = _whole_runs(echoes)
         for turn in range(count):
             rng = random.Random(f"{seed} {turn}")
@@ -93,7 +87,7 @@ def run(count: int, seed: int) -> list[str]:
             out.unlink(missing_ok=True)
             if before is not None:
                 out.write_bytes(before)
-            status = echoes.run(name, number, rng.uniform(0, took_s[name]))
+            status, _ = echoes.run(name, number, rng.uniform(0, took_s[name]))
             after, left = (out.read_bytes() if out.exists() else None), echoes.left()
             what = f"turn {turn}, {signal.Signals(number).name}"
             ends[f"{signal.Signals(number).name} {_found(before, after, new[name])}"] += 1
@@ -114,10 +108,9 @@ def _whole_runs(echoes: Runner) -> tuple[dict[str, bytes], dict[str, float]]:
     """What each output is, and how long it takes."""
     new, took_s = {}, {}
     for name in OUTPUTS:
-        start = time.perf_counter()
-        if echoes.run(name) != 0:
-            raise RuntimeError(f"{' '.join(echoes.arguments(name))} fails")
-        took_s[name] = time.perf_counter() - start
+        status, took_s[name] = echoes.run(name)
+        if status:
+            raise RuntimeError(f"making {name} fails")
         new[name] = (echoes.outputs / name).read_bytes()
         if name == "new.wav":
             shutil.copy(echoes.outputs / name, echoes.outputs.parent / OUTPUTS["new.png"])

@@ -1,13 +1,11 @@
 """What is mutated, and who must read it or refuse it in one sentence."""
 
 import copy
-import hashlib
 import io
 import json
 import random
 import shutil
-import zipfile
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import cv2
 import numpy as np
 import soundfile
 from tests.fuzz.mutate import mutated
+from tests.manifests import put_graph
 
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.session_start import SessionDials
@@ -48,138 +47,113 @@ _SOUNDS = (
 
 _DIALS = SessionDials(threads=1)
 
+Run = Callable[[random.Random], object]
+"""Writes a mutated file and reads it; raises EchoesError where it is refused.
 
-class Kind(ABC):
-    """Case ``i`` depends on the seed and ``i`` alone."""
-
-    def __init__(self, folder: Path) -> None:
-        """``folder`` is empty, and holds what is read."""
-        self.folder = folder
-
-    @abstractmethod
-    def run(self, rng: random.Random) -> None:
-        """Writes a mutated file and reads it; raises EchoesError where it is refused."""
+Case ``i`` depends on the seed and ``i`` alone.
+"""
 
 
-class Picture(Kind):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        colours = np.random.default_rng(0).integers(0, 256, (48, 64, 4), dtype=np.uint8)
-        layouts = [colours[..., :3], colours, colours[..., 0], colours.astype(np.uint16) * 257]
-        self.files: list[tuple[str, bytes]] = []
-        for suffix, options in _PICTURES:
-            for pixels in layouts if suffix == ".png" else layouts[:1]:
-                self.files.append((suffix, cv2.imencode(suffix, pixels, options)[1].tobytes()))
-
-    def run(self, rng: random.Random) -> None:
-        suffix, data = rng.choice(self.files)
-        path = self.folder / f"a{suffix}"
-        path.write_bytes(mutated(data, rng))
-        read_image(path)
+def picture(folder: Path) -> Run:
+    colours = np.random.default_rng(0).integers(0, 256, (48, 64, 4), dtype=np.uint8)
+    layouts = [colours[..., :3], colours, colours[..., 0], colours.astype(np.uint16) * 257]
+    files = [
+        (suffix, cv2.imencode(suffix, pixels, options)[1].tobytes())
+        for suffix, options in _PICTURES
+        for pixels in (layouts if suffix == ".png" else layouts[:1])
+    ]
+    return lambda rng: read_image(_written(folder, files, rng))
 
 
-class Sound(Kind):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        samples = np.random.default_rng(0).uniform(-0.5, 0.5, (3000, 2)).astype(np.float32)
-        self.files: list[tuple[str, bytes]] = []
-        for container, encoding in _SOUNDS:
-            if encoding in soundfile.available_subtypes(container):
-                file = io.BytesIO()
-                soundfile.write(file, samples, 22_050, format=container, subtype=encoding)
-                self.files.append((container.lower(), file.getvalue()))
+def sound(folder: Path) -> Run:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (3000, 2)).astype(np.float32)
+    files: list[tuple[str, bytes]] = []
+    for container, encoding in _SOUNDS:
+        if encoding in soundfile.available_subtypes(container):
+            file = io.BytesIO()
+            soundfile.write(file, samples, 22_050, format=container, subtype=encoding)
+            files.append((f".{container.lower()}", file.getvalue()))
 
-    def run(self, rng: random.Random) -> None:
-        suffix, data = rng.choice(self.files)
-        path = self.folder / f"a.{suffix}"
-        path.write_bytes(mutated(data, rng))
+    def run(rng: random.Random) -> None:
+        path = _written(folder, files, rng)
         if rng.random() < 0.5:
             read_sound(path)
         else:
             read_audio(path, 16_000, start_s=0.05, n_samples=500)
 
+    return run
 
-class Manifest(Kind):
-    """The tiny bundle with another manifest, as a folder or, every other time, as a zip."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.bundle = shutil.copytree(TINY_BUNDLE, folder / "bundle")
-        self.text = (TINY_BUNDLE / "manifest.json").read_bytes()
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for part in TINY_BUNDLE.iterdir():
-                archive.write(part, part.name)
-        self.zip = file.getvalue()
+def _written(folder: Path, files: list[tuple[str, bytes]], rng: random.Random) -> Path:
+    suffix, data = rng.choice(files)
+    path = folder / f"a{suffix}"
+    path.write_bytes(mutated(data, rng))
+    return path
 
-    def run(self, rng: random.Random) -> None:
+
+def manifest(folder: Path) -> Run:
+    """The tiny bundle with another manifest, as a folder or, every third time, as a zip."""
+    bundle = shutil.copytree(TINY_BUNDLE, folder / "bundle")
+    text = (TINY_BUNDLE / "manifest.json").read_bytes()
+    zipped = Path(shutil.make_archive(str(folder / "b"), "zip", TINY_BUNDLE)).read_bytes()
+
+    def run(rng: random.Random) -> None:
         kind = rng.randrange(3)
         if kind == 0:
-            (self.folder / "b.zip").write_bytes(mutated(self.zip, rng))
-            Bundle.open(self.folder / "b.zip")
-            return
-        text = mutated(self.text, rng) if kind == 1 else self._edited(rng)
-        (self.bundle / "manifest.json").write_bytes(text)
-        Bundle.open(self.bundle)
+            (folder / "b.zip").write_bytes(mutated(zipped, rng))
+            Bundle.open(folder / "b.zip")
+        else:
+            changed = mutated(text, rng) if kind == 1 else _edited(text, rng)
+            (bundle / "manifest.json").write_bytes(changed)
+            Bundle.open(bundle)
 
-    def _edited(self, rng: random.Random) -> bytes:
-        """Valid JSON with values where they do not belong."""
-        data = json.loads(self.text)
-        for _ in range(rng.choice((1, 1, 3))):
-            place: Any = data
-            while True:
-                keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-                if not keys:
-                    break
-                key = rng.choice(keys)
-                if isinstance(place[key], dict | list) and rng.random() < 0.8:
-                    place = place[key]
-                    continue
+    return run
+
+
+def _edited(text: bytes, rng: random.Random) -> bytes:
+    """Valid JSON with values where they do not belong."""
+    data = json.loads(text)
+    for _ in range(rng.choice((1, 1, 3))):
+        place: Any = data
+        while place:
+            key = rng.choice(list(place) if isinstance(place, dict) else range(len(place)))
+            if not isinstance(place[key], dict | list) or rng.random() >= 0.8:
                 # A copy: an edit may go into a value that the one before put there.
                 place[key] = copy.deepcopy(rng.choice(_VALUES))
                 break
-        return json.dumps(data).encode("utf-8", "surrogatepass")
+            place = place[key]
+    return json.dumps(data).encode("utf-8", "surrogatepass")
 
 
-class Graph(Kind):
+def graph(folder: Path) -> Run:
     """A graph of the tiny bundle, its checksum right, run on zeros."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.bundle = shutil.copytree(TINY_BUNDLE, folder / "bundle")
-        self.manifest = json.loads((TINY_BUNDLE / "manifest.json").read_text("utf-8"))
-        self.zeros = {name: self._zeros(name) for name in self.manifest["graphs"]}
-
-    def run(self, rng: random.Random) -> None:
-        name = rng.choice(sorted(self.manifest["graphs"]))
-        entry = self.manifest["graphs"][name]
-        original = (TINY_BUNDLE / entry["file"]).read_bytes()
-        data = mutated(original, rng, in_place=rng.random() < 0.7)
-        try:
-            (self.bundle / entry["file"]).write_bytes(data)
-            changed = entry | {"size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            graphs = self.manifest["graphs"] | {name: changed}
-            text = json.dumps(self.manifest | {"graphs": graphs})
-            (self.bundle / "manifest.json").write_text(text, "utf-8")
-            bundle = Bundle.open(self.bundle)
-            OnnxSession(bundle.graph_path(name), "cpu", _DIALS).run(self.zeros[name])
-        finally:
-            (self.bundle / entry["file"]).write_bytes(original)
-
-    def _zeros(self, name: str) -> dict[str, Any]:
-        """What the graph takes as it is in the tiny bundle."""
-        inputs = OnnxSession(self.bundle / f"{name}.onnx", "cpu", _DIALS).inputs
-        return {
+    bundle = shutil.copytree(TINY_BUNDLE, folder / "bundle")
+    sessions = {p.stem: OnnxSession(p, "cpu", _DIALS) for p in sorted(bundle.glob("*.onnx"))}
+    zeros = {
+        name: {
             key: np.zeros([d if isinstance(d, int) else 2 for d in spec.shape], spec.dtype)
-            for key, spec in inputs.items()
+            for key, spec in session.inputs.items()
         }
+        for name, session in sessions.items()
+    }
+
+    def run(rng: random.Random) -> None:
+        name = rng.choice([*zeros])
+        original = (TINY_BUNDLE / f"{name}.onnx").read_bytes()
+        try:
+            put_graph(bundle, name, mutated(original, rng, in_place=rng.random() < 0.7))
+            OnnxSession(Bundle.open(bundle).graph_path(name), "cpu", _DIALS).run(zeros[name])
+        finally:
+            put_graph(bundle, name, original)
+
+    return run
 
 
-KINDS: dict[str, type[Kind]] = {
-    "picture": Picture,
-    "sound": Sound,
-    "manifest": Manifest,
-    "graph": Graph,
+KINDS: dict[str, Callable[[Path], Run]] = {
+    "picture": picture,
+    "sound": sound,
+    "manifest": manifest,
+    "graph": graph,
 }
 
 _VALUES: tuple[Any, ...] = (

@@ -2,22 +2,24 @@
 
 import random
 import resource
+import signal
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.kinds import KINDS, Kind
+from tests.fuzz.kinds import KINDS, Run
 
 from echoes_rt.errors import EchoesError
 
 MAX_MB = 1000
+PATIENCE_S = 60
 
 
-def outcome(case: Kind, rng: random.Random) -> str:
+def outcome(run: Run, rng: random.Random) -> str:
     """``read`` or ``refused``, or else what is wrong with our code."""
     before = _peak_mb()
     try:
-        case.run(rng)
+        run(rng)
         said = "read"
     except EchoesError as error:
         said = "refused" if str(error).isprintable() else f"unfit: {str(error)!r}"
@@ -39,9 +41,10 @@ def main() -> None:
         # A graph is a program, and asks for what it likes; then ONNX Runtime must bear a refusal.
         resource.setrlimit(resource.RLIMIT_DATA, (MAX_MB * 10**6,) * 2)
     with tempfile.TemporaryDirectory() as folder:
-        case = KINDS[name](Path(folder))
+        run = KINDS[name](Path(folder))
         for index in range(start, stop):
-            said = outcome(case, random.Random(f"{seed} {name} {index}"))
+            signal.alarm(PATIENCE_S)  # ends the process, whatever it does
+            said = outcome(run, random.Random(f"{seed} {name} {index}"))
             sys.stdout.write(" ".join(said.split())[:300] + "\n")
             sys.stdout.flush()
 

@@ -18,20 +18,14 @@ def runner(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs commands in a folder with ``bundle`` as the default."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ECHOES_RT_BUNDLE", str(bundle))
-    return lambda *arguments: CliRunner().invoke(main, [str(part) for part in arguments])
+    return lambda *arguments, **options: CliRunner().invoke(main, [*map(str, arguments)], **options)
 
 
-def refused(result: Result, line: str, exit_code: int = 1) -> None:
-    """One line on stderr, nothing on stdout, no traceback."""
-    assert (result.stderr, result.stdout) == (f"Error: {line}\n", "")
-    assert result.exit_code == exit_code
-
-
-def refused_with(result: Result, beginning: str) -> None:
-    """One line that begins so."""
-    assert result.exit_code == 1
-    assert result.stderr.startswith(f"Error: {beginning}")
-    assert result.stderr.count("\n") == 1
+def refused(result: Result, words: str) -> None:
+    """One line on stderr that says ``words``, nothing on stdout, no traceback."""
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("Error: ")
+    assert words in result.stderr
 
 
 def program(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[Any]":

@@ -8,12 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tests.runtime.commands import Run, runner
 from tests.runtime.fakes import fake_tensorrt
 from tests.runtime.fakes.engines import write_engine
 
 from echoes_rt import Echoes
 from echoes_rt.nvidia import cuda_driver
+
+Encoded = Callable[..., Path]
 
 _SOURCE = Path(__file__).parent / "fakes" / "cuda_driver.c"
 _CUDA_INCLUDE = Path("/usr/local/cuda/include")
@@ -28,8 +32,35 @@ def echoes(tiny_bundle: Path) -> Echoes:
 
 
 @pytest.fixture
+def run(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command in the test's folder with the tiny bundle as the default."""
+    return runner(tiny_bundle, tmp_path, monkeypatch)
+
+
+@pytest.fixture
 def av() -> Any:
     return pytest.importorskip("av")
+
+
+@pytest.fixture
+def encoded(av: Any) -> Encoded:
+    """Writes two seconds of a tone by FFmpeg."""
+
+    def write(path: Path, codec: str, rate: int = 48_000) -> Path:
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=rate, layout="mono")
+            tone = 0.5 * np.sin(np.arange(2 * rate) * (2 * np.pi * 440 / rate))
+            for start in range(0, len(tone), 960):
+                part = tone[start : start + 960].astype(np.float32)[None]
+                frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+                frame.sample_rate, frame.pts = rate, start
+                resampler = av.AudioResampler(stream.format, "mono", rate)
+                for ready in resampler.resample(frame):
+                    container.mux(stream.encode(ready))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
 
 
 class FakeDriver:
@@ -78,13 +109,11 @@ def tensorrt(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def add_engine(tiny_bundle: Path, tmp_path: Path) -> Callable[..., Path]:
+def add_engine(copy: Path) -> Callable[..., Path]:
     """Writes an engine of the fake TensorRT into a copy of the tiny bundle, and its record."""
-    folder = tmp_path / "bundle"
-    shutil.copytree(tiny_bundle, folder)
 
     def add(graph: str, **changes: Any) -> Path:
-        write_engine(folder, graph, **changes)
-        return folder
+        write_engine(copy, graph, **changes)
+        return copy
 
     return add

@@ -1,6 +1,6 @@
-import os
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from echoes_rt.errors import InputError
-from echoes_rt.io.audio import check_sound_path, read_audio, write_audio
+from echoes_rt.io.audio import read_audio, write_audio
 
 RATE = 22_050
 
@@ -16,10 +16,6 @@ RATE = 22_050
 def tone(hertz: float = 440.0, seconds: float = 1.0, rate: int = RATE) -> NDArray[np.float32]:
     time = np.arange(int(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
-
-
-def names(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir()]
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".WAV"])
@@ -33,7 +29,7 @@ def test_sound_survives_writing_and_reading(suffix: str, tmp_path: Path) -> None
     assert len(back) == RATE
     tolerance = 0.05 if suffix == ".ogg" else 1e-4
     assert np.abs(back - tone()).max() < tolerance
-    assert names(tmp_path) == [path.name]
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_long_vorbis_is_written_in_blocks(tmp_path: Path) -> None:
@@ -47,11 +43,6 @@ def test_channels_are_mixed_and_rates_converted(tmp_path: Path) -> None:
     mono = read_audio(tmp_path / "stereo.wav", RATE)
     assert abs(len(mono) - RATE) <= 1
     assert np.abs(mono[1000:-1000] - 0.5 * tone()[1000:-1000]).max() < 1e-3
-
-
-def noise(path: Path, seconds: float, rate: int, channels: int, subtype: str | None) -> None:
-    samples = np.random.default_rng(0).normal(0, 0.1, (round(seconds * rate), channels))
-    soundfile.write(path, samples, rate, subtype=subtype)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +63,8 @@ def noise(path: Path, seconds: float, rate: int, channels: int, subtype: str | N
 def test_part_is_what_the_whole_has_there(
     name: str, rate: int, channels: int, subtype: str | None, tmp_path: Path
 ) -> None:
-    noise(tmp_path / name, 2.5, rate, channels, subtype)
+    noise = np.random.default_rng(0).normal(0, 0.1, (round(2.5 * rate), channels))
+    soundfile.write(tmp_path / name, noise, rate, subtype=subtype)
     whole = read_audio(tmp_path / name, RATE)
     for start_s in (0.0, 0.1234, 1.9, 2.45):
         part = read_audio(tmp_path / name, RATE, start_s=start_s, n_samples=2000)
@@ -96,13 +88,6 @@ def test_no_more_is_read_than_the_part(tmp_path: Path) -> None:
     assert max(peaks) < 1_000_000  # the whole has 7,680,000 bytes
 
 
-def test_part_of_which_nothing_is_there_is_an_error(tmp_path: Path) -> None:
-    """One sample at 48 kHz is less than half a sample of the model."""
-    soundfile.write(tmp_path / "short.wav", np.ones(1, np.float32), 48_000)
-    with pytest.raises(InputError, match=r"sound .*short\.wav is empty or cut off"):
-        read_audio(tmp_path / "short.wav", RATE)
-
-
 @pytest.mark.parametrize("start_s", [-0.1, 1.0, float("nan"), float("inf")])
 def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", tone(rate=44_100), 44_100)
@@ -110,55 +95,23 @@ def test_start_outside_of_the_sound_is_refused(start_s: float, tmp_path: Path) -
         read_audio(tmp_path / "a.wav", RATE, start_s=start_s)
 
 
-@pytest.mark.parametrize("name", ["out.aac", "out", "out.wav.txt"])
-def test_unknown_suffix_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"a sound ends in \.wav, \.flac, \.ogg, \.mp3$"):
-        check_sound_path(tmp_path / name)
-
-
-def test_places_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "folder.wav").mkdir()
-    with pytest.raises(InputError, match="it is a folder; give a file name"):
-        check_sound_path(tmp_path / "folder.wav")
-    with pytest.raises(InputError, match=r"there is no folder .*missing; make it first"):
-        check_sound_path(tmp_path / "missing" / "a.wav")
-    with pytest.raises(InputError, match=r"cannot write /proc/a\.wav: "):
-        check_sound_path("/proc/a.wav")
-    with pytest.raises(InputError, match="File name too long"):
-        check_sound_path(tmp_path / f"{'a' * 252}.wav")
-    os.mkfifo(tmp_path / "pipe.wav")
-    with pytest.raises(InputError, match="it is not a regular file"):
-        check_sound_path(tmp_path / "pipe.wav")
-
-
-def test_checking_leaves_no_trace(tmp_path: Path) -> None:
-    check_sound_path(tmp_path / "a.wav")
-    (tmp_path / "b.wav").write_bytes(b"old")
-    check_sound_path(tmp_path / "b.wav")
-    assert names(tmp_path) == ["b.wav"]
-    assert (tmp_path / "b.wav").read_bytes() == b"old"
-
-
-def test_link_is_written_through(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link.wav").symlink_to(tmp_path / "real" / "a.wav")
-    write_audio(tmp_path / "link.wav", tone(), RATE)
-    assert (tmp_path / "link.wav").is_symlink()
-    assert soundfile.info(tmp_path / "real" / "a.wav").frames == RATE
-
-
-def test_unreadable_sounds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no sound file at"):
-        read_audio(tmp_path / "missing.wav", RATE)
-    (tmp_path / "text.wav").write_text("hello")
-    with pytest.raises(InputError, match="is not a sound that can be read"):
-        read_audio(tmp_path / "text.wav", RATE)
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
-    with pytest.raises(InputError, match="is empty"):
-        read_audio(tmp_path / "empty.wav", RATE)
-    (tmp_path / "a.raw").write_bytes(bytes(100))
-    with pytest.raises(InputError, match=r"do not say their rate; make a \.wav of them"):
-        read_audio(tmp_path / "a.raw", RATE)
-    soundfile.write(tmp_path / "long.wav", np.zeros(3601), 1)
-    with pytest.raises(InputError, match="is longer than the 3600 s allowed"):
-        read_audio(tmp_path / "long.wav", RATE)
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("missing.wav", None, "no sound file at"),
+        ("text.wav", b"hello", "is not a sound that can be read"),
+        ("a.raw", bytes(100), r"do not say their rate; make a \.wav of them"),
+        ("short.wav", np.ones(1), "is empty or cut off"),  # less than half a sample of the model
+        ("empty.wav", np.zeros(0), "is empty"),
+        ("long.wav", np.zeros(3601), "is longer than the 3600 s allowed"),
+    ],
+)
+def test_unreadable_sounds_are_refused(
+    name: str, content: bytes | NDArray[Any] | None, words: str, tmp_path: Path
+) -> None:
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content is not None:
+        soundfile.write(tmp_path / name, content, 1 if len(content) > 1 else 48_000)
+    with pytest.raises(InputError, match=words):
+        read_audio(tmp_path / name, RATE)

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from tests.runtime.commands import Run
 
 from echoes_rt import CancelledError, Echoes, Picture, Sound
-from echoes_rt.cli import main
 from echoes_rt.io.image import write_image
 from echoes_rt.tasks import whole
 from echoes_rt.tasks.together import Progress, together
@@ -109,23 +108,18 @@ def test_time_of_two_at_once_counts_once(echoes: Echoes, sources: list[Any]) -> 
     assert sum(made[0][0].timings_ms.values()) <= took_ms
 
 
-def test_a_folder_is_what_its_files_are_alone(
-    tiny_bundle: Path, tmp_path: Path, sources: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_is_what_its_files_are_alone(run: Run, tmp_path: Path, sources: list[Any]) -> None:
     """One that cannot be read does not keep the others from being made."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for i in range(10):
         write_image(tmp_path / "in" / f"{i}.png", sources[2] // (i + 1))
     (tmp_path / "in" / "3.png").write_bytes(b"no picture")
-    arguments = ["--bundle", str(tiny_bundle), "--seed", "4", "-q"]
-    made = CliRunner().invoke(main, ["generate", "in", "out", *arguments])
+    made = run("generate", "in", "out", "--seed", 4, "-q")
     assert made.exit_code == 1
     assert made.stderr.count("Error:") == 1
     assert len([*(tmp_path / "out").iterdir()]) == 9
     for name in ("0", "4", "9"):
-        done = CliRunner().invoke(main, ["generate", f"in/{name}.png", "alone.wav", *arguments])
-        assert done.exit_code == 0
+        assert run("generate", f"in/{name}.png", "alone.wav", "--seed", 4, "-q").exit_code == 0
         whole_folder, alone = (
             np.frombuffer(path.read_bytes()[44:], np.int16).astype(int)
             for path in (tmp_path / "out" / f"{name}.wav", tmp_path / "alone.wav")

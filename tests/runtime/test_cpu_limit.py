@@ -6,12 +6,11 @@ from typing import Any
 
 import onnxruntime
 import pytest
-from click.testing import CliRunner
+from tests.runtime.commands import Run
 
 from echoes_rt import Echoes, cpu_limit, doctor
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.session_start import SessionDials, start_session
-from echoes_rt.cli import main
 from echoes_rt.commands.terminal import prepare_process
 from echoes_rt.cpu_limit import BLAS_VARIABLES, cpu_quota, thread_limit, usable_cpus
 from echoes_rt.errors import BackendError
@@ -82,33 +81,28 @@ def test_without_linux_there_is_no_quota(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path) is None
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, machine: int, bound: int, quota: float | None) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: machine)
+def pretend(monkeypatch: pytest.MonkeyPatch, quota: float | None, bound: int = 8) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(bound)), raising=False)
     monkeypatch.setattr(cpu_limit, "cpu_quota", lambda: quota)
     monkeypatch.setattr(doctor, "cpu_quota", lambda: quota)
 
 
 @pytest.mark.parametrize(
-    ("machine", "bound", "quota", "usable", "limit"),
+    ("bound", "quota", "usable", "limit"),
     [
-        (8, 8, None, 8, None),
-        (8, 8, 2.5, 2, 2),
-        (8, 8, 0.5, 1, 1),
-        (8, 8, 16.0, 8, None),
-        (8, 3, None, 3, 3),
-        (8, 3, 2.0, 2, 2),
+        (8, None, 8, None),
+        (8, 2.5, 2, 2),
+        (8, 0.5, 1, 1),
+        (8, 16.0, 8, None),
+        (3, None, 3, 3),
+        (3, 2.0, 2, 2),
     ],
 )
 def test_limit_is_the_smaller_of_quota_and_cpus(
-    machine: int,
-    bound: int,
-    quota: float | None,
-    usable: int,
-    limit: int | None,
-    monkeypatch: pytest.MonkeyPatch,
+    bound: int, quota: float | None, usable: int, limit: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(monkeypatch, machine, bound, quota)
+    pretend(monkeypatch, quota, bound)
     assert (usable_cpus(), thread_limit()) == (usable, limit)
 
 
@@ -122,7 +116,7 @@ def test_sessions_keep_to_it(
     tiny_bundle: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pretend(monkeypatch, 8, 8, quota)
+    pretend(monkeypatch, quota)
     options: list[Any] = []
     monkeypatch.setattr(
         onnxruntime, "InferenceSession", lambda _, sess_options, **__: options.append(sess_options)
@@ -135,12 +129,12 @@ def test_sessions_keep_to_it(
 def test_graphs_are_called_at_once_where_it_allows(
     quota: float, callers: int, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(monkeypatch, 8, 8, quota)
+    pretend(monkeypatch, quota)
     assert Echoes.load(tiny_bundle, device="cpu").callers == callers
 
 
 def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 2.5)
+    pretend(monkeypatch, 2.5)
     for name in BLAS_VARIABLES:
         monkeypatch.setenv(name, "5")
     monkeypatch.delenv(BLAS_VARIABLES[0])
@@ -148,8 +142,8 @@ def test_command_keeps_numpys_library_to_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert [os.environ[name] for name in BLAS_VARIABLES] == ["2", *["5"] * 4]
 
 
-def test_profile_keeps_to_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 2.5)
+def test_profile_keeps_to_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, 2.5)
     asked: list[int] = []
 
     def note(threads: int) -> None:
@@ -157,12 +151,12 @@ def test_profile_keeps_to_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch)
         raise BackendError("enough")
 
     monkeypatch.setattr(gemm_peak, "gemm_peak", note)
-    CliRunner().invoke(main, ["profile", str(tiny_bundle), "--device", "cpu", "-q"])
+    run("profile", "--device", "cpu", "-q")
     assert asked == [2]
 
 
 def test_doctor_names_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, 8, 8, 1.5)
+    pretend(monkeypatch, 1.5)
     assert str(doctor.examine()["cpu"]).endswith(
         "8 logical cores, a quota of 1.5 CPUs; threads by default: 1"
     )

@@ -89,14 +89,13 @@ def test_nesting_is_bounded() -> None:
 
 
 @pytest.fixture
-def changed(tiny_bundle: Path, tmp_path: Path) -> Callable[[bytes], Path]:
+def changed(copy: Path) -> Callable[[bytes], Path]:
     """The tiny bundle with more in its vocoder; every size and checksum is right."""
 
     def make(more: bytes) -> Path:
-        folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-        (folder / "secret.bin").write_bytes(b"1234")
-        put_graph(folder, "vocoder", (folder / "vocoder.onnx").read_bytes() + more)
-        return folder
+        (copy / "secret.bin").write_bytes(b"1234")
+        put_graph(copy, "vocoder", (copy / "vocoder.onnx").read_bytes() + more)
+        return copy
 
     return make
 
@@ -127,8 +126,8 @@ def test_listed_files_may_be_read(changed: Callable[[bytes], Path]) -> None:
     Bundle.open(changed(field(7, field(5, outside(b"weights.safetensors")))))
 
 
-def test_graph_of_a_folder_names_files_beside_it(changed: Callable[[bytes], Path]) -> None:
-    folder = changed(b"")
+def test_graph_of_a_folder_names_files_beside_it(copy: Path) -> None:
+    folder = copy
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for place in ("weights.safetensors", "inner/weights.safetensors"):
         entry = manifest["graphs"]["vocoder"] | {"file": "inner/vocoder.onnx"}

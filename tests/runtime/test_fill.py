@@ -1,6 +1,7 @@
 """Filling in parts of what is given, going on from it, and varying it."""
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -73,19 +74,19 @@ def test_picture_decides_what_is_filled_in(echoes: Echoes, tmp_path: Path, pictu
 
 
 @pytest.mark.parametrize(
-    ("start", "stop", "sentence"),
+    ("start", "stop", "words"),
     [
-        (-0.1, 0.2, r"must lie within the 1.00 s of the sound, got -0.1 s to 0.2 s"),
-        (0.2, 0.2, r"must lie within the 1.00 s"),
-        (0.5, 1.2, r"must lie within the 1.00 s"),
-        (0.1, 0.9, r"at most 0.02 s can be filled in at once, got 0.8 s"),
+        (-0.1, 0.2, "within the 1.00 s of the sound, got -0.1 s to 0.2 s"),
+        (0.2, 0.2, "within the 1.00 s"),
+        (0.5, 1.2, "within the 1.00 s"),
+        (0.1, 0.9, "at most 0.02 s can be filled in at once, got 0.8 s"),
     ],
 )
 def test_impossible_parts_are_refused(
-    start: float, stop: float, sentence: str, echoes: Echoes, tmp_path: Path
+    start: float, stop: float, words: str, echoes: Echoes, tmp_path: Path
 ) -> None:
     recording(tmp_path / "in.wav", 1.0)
-    with pytest.raises(InputError, match=sentence):
+    with pytest.raises(InputError, match=words):
         echoes.inpaint(tmp_path / "in.wav", start=start, stop=stop)
 
 
@@ -147,11 +148,6 @@ def test_share_of_the_codes_stays(echoes: Echoes, picture: Path, tmp_path: Path)
         assert (echoes.vary(source, keep=0, seed=1).codes == codes).mean() < 0.5
 
 
-def test_vary_refuses_a_share_that_is_none(echoes: Echoes, picture: Path) -> None:
-    with pytest.raises(InputError, match=r"keep must be in \[0, 1\], got 1.5"):
-        echoes.vary(picture, keep=1.5)
-
-
 @pytest.mark.parametrize("size", [(60, 90), (90, 60), (64, 64), (20, 20)])
 def test_picture_outside_of_the_mask_is_the_input(
     size: tuple[int, int], echoes: Echoes, tmp_path: Path
@@ -193,23 +189,16 @@ def test_sound_decides_what_is_painted(echoes: Echoes, tmp_path: Path, picture: 
 
 
 @pytest.mark.parametrize(
-    ("shape", "box", "sentence"),
+    ("picture", "mask", "words"),
     [
-        ((40, 40), None, "the mask is empty: nothing is to be filled in"),
-        ((30, 40), (0, 5), "the mask must be as large as the picture, 40 x 40, got 40 x 30"),
+        ((40, 40, 3), np.zeros((40, 40, 3), np.uint8), "the mask is empty"),
+        ((40, 40, 3), np.full((30, 40, 3), 255, np.uint8), "40 x 40, got 40 x 30"),
+        ((40, 100, 3), np.full((40, 100, 3), 255, np.uint8), "40 x 40 .* got one of 100 x 40"),
     ],
+    ids=["empty", "of another size", "beyond what the model sees"],
 )
 def test_masks_that_make_no_sense_are_refused(
-    shape: tuple[int, int], box: tuple[int, int] | None, sentence: str, echoes: Echoes
+    picture: tuple[int, ...], mask: Any, words: str, echoes: Echoes
 ) -> None:
-    mask = np.zeros((*shape, 3), np.uint8)
-    if box:
-        mask[box[0] : box[1]] = 255
-    with pytest.raises(InputError, match=sentence):
-        echoes.inpaint_image(np.zeros((40, 40, 3), np.uint8), mask)
-
-
-def test_mask_that_the_model_cannot_see_is_refused(echoes: Echoes) -> None:
-    mask = np.full((40, 100, 3), 255, np.uint8)
-    with pytest.raises(InputError, match=r"must fit into 40 x 40 pixels.* got one of 100 x 40"):
-        echoes.inpaint_image(np.zeros((40, 100, 3), np.uint8), mask)
+    with pytest.raises(InputError, match=words):
+        echoes.inpaint_image(np.zeros(picture, np.uint8), mask)

@@ -4,6 +4,7 @@ import json
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -16,60 +17,51 @@ from echoes_rt.demo_server import DemoServer
 from echoes_rt.errors import BackendError
 from echoes_rt.install import clone, install_line, missing_extra
 
-ORIGINS: dict[str, tuple[Any, str]] = {
-    "an index": (None, 'pip install "echoes-rt[video]"'),
+ORIGINS: dict[str, tuple[Any, str, Path | None]] = {
+    "an index": (None, 'pip install "echoes-rt[video]"', None),
     "a clone": (
         {"url": "file:///home/me/my%20echoes", "dir_info": {}},
         'pip install "echoes-rt[video] @ file:///home/me/my%20echoes"',
+        Path("/home/me/my echoes"),
     ),
     "a clone, editable": (
         {"url": "file:///home/me/my%20echoes", "dir_info": {"editable": True}},
         'pip install -e "/home/me/my echoes[video]"',
+        Path("/home/me/my echoes"),
     ),
     "a wheel": (
         {"url": "https://example.com/e.whl", "archive_info": {}},
         'pip install "echoes-rt[video] @ https://example.com/e.whl"',
+        None,
     ),
     "a repository": (
         {"url": "https://example.com/e", "vcs_info": {"vcs": "git", "commit_id": "abc"}},
         'pip install "echoes-rt[video] @ git+https://example.com/e@abc"',
+        None,
     ),
 }
 
 
-class Installed:
-    def __init__(self, origin: Any) -> None:
-        self.origin = origin
-
-    def read_text(self, name: str) -> str | None:
-        return None if self.origin is None else json.dumps(self.origin)
+def installed(monkeypatch: pytest.MonkeyPatch, origin: Any) -> None:
+    """As pip leaves it, which says whence in a file, or not at all."""
+    found = SimpleNamespace(read_text=lambda _: None if origin is None else json.dumps(origin))
+    monkeypatch.setattr(metadata, "distribution", lambda _: found)
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_extra_is_installed_from_where_the_package_came(
     origin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored, line = ORIGINS[origin]
-    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(stored))
+    stored, line, folder = ORIGINS[origin]
+    installed(monkeypatch, stored)
     assert install_line("video") == line
-
-
-@pytest.mark.parametrize(
-    ("origin", "folder"),
-    [("an index", None), ("a clone, editable", Path("/home/me/my echoes")), ("a wheel", None)],
-)
-def test_the_clone_is_known_if_there_is_one(
-    origin: str, folder: Path | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(ORIGINS[origin][0]))
     assert clone() == folder
 
 
 def test_page_that_is_built_after_the_installation_is_found(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    origin = {"url": tmp_path.as_uri(), "dir_info": {}}
-    monkeypatch.setattr(metadata, "distribution", lambda _: Installed(origin))
+    installed(monkeypatch, {"url": tmp_path.as_uri(), "dir_info": {}})
     monkeypatch.setattr(demo_server, "PAGE_FOLDER", tmp_path / "site-packages")
     bundle = Bundle.open(tiny_bundle)
     with pytest.raises(BackendError, match="make web"):

@@ -1,7 +1,6 @@
 """Signals end the run of a graph that never would."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -37,11 +36,10 @@ main(sys.argv[1:])
 
 
 @pytest.fixture
-def endless_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+def endless_bundle(copy: Path, tiny_bundle: Path) -> Path:
     """Its image encoder is a Loop that goes on for ever."""
-    folder = shutil.copytree(tiny_bundle, tmp_path / "bundle")
-    put_graph(folder, "image_encoder", (tiny_bundle.parent / "endless.onnx").read_bytes())
-    return folder
+    put_graph(copy, "image_encoder", (tiny_bundle.parent / "endless.onnx").read_bytes())
+    return copy
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 1), (signal.SIGTERM, 143)])

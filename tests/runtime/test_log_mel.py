@@ -33,10 +33,3 @@ def test_silence_and_noise_stay_in_range(echoes: Echoes) -> None:
     mels = echoes.log_mel(np.stack([np.zeros(4096, np.float32), loud]))
     assert (mels[0] == -1).all()
     assert -1 <= mels[1].min() <= mels[1].max() <= 1
-
-
-@pytest.mark.parametrize("seconds", [0.001, 0.05, 9.0])
-def test_a_clip_has_the_length_of_the_spec(seconds: float, echoes: Echoes) -> None:
-    spec = echoes.manifest.mel
-    samples = np.ones(round(seconds * spec.sample_rate), dtype=np.float32)
-    assert echoes.clip_mel(samples).shape == (spec.n_mels, spec.n_frames)

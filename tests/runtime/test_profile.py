@@ -13,22 +13,22 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from tests.runtime.commands import Run, refused
 
-from echoes_rt.cli import main
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.model import Model
 from echoes_rt.pipeline import Echoes, Sound
 from echoes_rt.profile import cold_start, files, gemm_peak, report
 from echoes_rt.profile.cold_start import ColdStart
 from echoes_rt.profile.files import trace_events
-from echoes_rt.profile.nodes import NodeRun, node_flop
+from echoes_rt.profile.nodes import node_flop
 from echoes_rt.profile.report import Profile, Subject
 from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, Times, generate, measure
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
 from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
 
+COLD = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 50.0))
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
 
 
@@ -129,32 +129,18 @@ def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
 
 
 def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
-    def node(op_type: str, provider: str, ns: int) -> NodeRun:
-        return NodeRun(
-            graph="decode_audio_step",
-            name=op_type,
-            op_type=op_type,
-            provider=provider,
-            call_ns=0,
-            start_ns=0,
-            ns=ns,
-            flop=0,
-            has_body=False,
-        )
-
+    seen = watch(subject.model, subject.question, is_counting=False)
+    some = [node for node in seen.nodes if node.graph == "decode_audio_step"][:2]
     nodes = [
-        node("MatMul", "CUDAExecutionProvider", 900),
-        node("TopK", "CPUExecutionProvider", 100),
+        replace(node, op_type=op_type, provider=f"{device}ExecutionProvider")
+        for node, op_type, device in zip(some, ("MatMul", "TopK"), ("CUDA", "CPU"), strict=True)
     ]
     choice = replace(subject.model.choice, device="cuda:0")
-    model = Model(subject.model.bundle, choice)
-    cold = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 1.0))
-    cold = replace(cold, peak_memory_mb=None)
     profile = Profile(
-        subject=replace(subject, model=model),
+        subject=replace(subject, model=Model(subject.model.bundle, choice)),
         stages={TOTAL: Times(p50=1, p95=1, min=1)},
         flop={TOTAL: 10**9},
-        cold=cold,
+        cold=replace(COLD, peak_memory_mb=None),
         watched=Generation(spans=[], nodes=nodes),
     )
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
@@ -209,14 +195,14 @@ def test_the_picture_of_a_profile_is_the_one_that_the_docs_show() -> None:
 
 
 def test_command_writes_document_and_trace(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gemm_peak, "SIZE", 64)
     unrecorded = {"decode_audio_step": "CUDA failure 900"}
     monkeypatch.setattr(Model, "unrecorded", lambda _: unrecorded)
     trace = tmp_path / "trace.json"
-    result = profiled(
-        *(tiny_bundle, "--runs", 1, "--steps", 2, "--device", "cpu"),
+    result = run(
+        *("profile", tiny_bundle, "--runs", 1, "--steps", 2, "--device", "cpu"),
         *("--threads", 1, "--batch", "--json", "--trace", trace),
     )
     assert result.exit_code == 0, result.output
@@ -264,22 +250,16 @@ def numbers(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def profiled(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["profile", *map(str, arguments)])
-
-
 def test_two_subjects_are_compared(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    cold = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 50.0))
-    cold = replace(cold, peak_memory_mb=60)
-    monkeypatch.setattr("echoes_rt.profile.report.cold_start", lambda task: cold)
+    monkeypatch.setattr(report, "cold_start", lambda task: replace(COLD, peak_memory_mb=60))
     busy = gemm_peak.Peak(gflops=123.4, cpu_share=0.4)
     monkeypatch.setattr(gemm_peak, "gemm_peak", lambda threads: busy)
     plot, table = tmp_path / "plot.png", tmp_path / "table.csv"
-    result = profiled(
-        *(tiny_bundle, "--compare", tiny_bundle, "--device", "cpu", "--threads", 1),
+    result = run(
+        *("profile", tiny_bundle, "--compare", tiny_bundle, "--device", "cpu", "--threads", 1),
         *("--runs", 1, "--steps", 1, "--sweep", "tokens", "--plot", plot, "--csv", table),
     )
     assert result.exit_code == 0, result.output
@@ -306,35 +286,24 @@ def test_trace_has_microseconds_from_the_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "sentence"),
+    ("option", "value", "words"),
     [
-        (("--plot", "chart.txt"), 1, "a chart ends in .png, .svg, .pdf"),
-        (("--trace", "nowhere/trace.json"), 1, "there is no folder nowhere"),
-        (("--bundle", "other"), 2, "give the bundle once, as BUNDLE or with --bundle"),
-        (("--runs", "0"), 2, "0 is not in the range"),
-        (("--compare", "missing-bundle"), 1, "no bundle 'missing-bundle'"),
-        (("--image", "missing.png"), 1, "no picture at missing.png"),
+        ("--plot", "chart.txt", "a chart ends in .png, .svg, .pdf"),
+        ("--trace", "nowhere/trace.json", "there is no folder nowhere"),
+        ("--compare", "missing-bundle", "no bundle 'missing-bundle'"),
+        ("--image", "missing.png", "no picture at missing.png"),
     ],
 )
 def test_bad_input_is_one_line(
-    arguments: tuple[str, ...],
-    status: int,
-    sentence: str,
-    tiny_bundle: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    option: str, value: str, words: str, tiny_bundle: Path, run: Run
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    result = profiled(tiny_bundle, "--device", "cpu", "-q", *arguments)
-    assert result.exit_code == status, result.output
-    assert sentence in result.stderr
-    assert status == 2 or result.stderr.count("\n") == 1
+    refused(run("profile", tiny_bundle, "--device", "cpu", "-q", option, value), words)
+    for wrong in (("--bundle", "other"), ("--runs", "0")):
+        assert run("profile", tiny_bundle, *wrong).exit_code == 2
 
 
 def test_plot_without_matplotlib_is_one_line(
-    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    result = profiled(tiny_bundle, "--plot", tmp_path / "chart.png")
-    assert result.exit_code == 1
-    assert result.stderr == ("Error: --plot needs matplotlib; pip install matplotlib\n")
+    refused(run("profile", tiny_bundle, "--plot", tmp_path / "chart.png"), "pip install matplotlib")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from tests.runtime.commands import Run, refused
 
 from echoes_rt import errors
 from echoes_rt.cli import main
@@ -115,16 +116,6 @@ def test_names_that_the_streams_encoding_lacks_are_escaped(
     assert done.stdout.startswith(r"\u03a9mega.wav: ")
 
 
-def test_name_that_is_too_long_is_one_line(
-    tiny_bundle: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    result = CliRunner().invoke(main, ["generate", str(picture), "\uff46" * 84 + ".wav"])
-    assert result.exit_code == 1
-    (line,) = result.stderr.splitlines()
-    assert line.endswith("File name too long")
-
-
 @posix
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_leave_nothing_behind(
@@ -155,50 +146,21 @@ def test_signals_leave_nothing_behind(
     assert [*out.iterdir(), *scratch.iterdir()] == []
 
 
-def many(tmp_path: Path, picture: Path, *options: str) -> Any:
+def test_a_bad_file_of_many_does_not_end_the_others(
+    run: Run, picture: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bad.jpg").write_bytes(picture.read_bytes()[:300])
     (tmp_path / "third.jpg").write_bytes(picture.read_bytes())
     (tmp_path / "out").mkdir()
-    names = (picture, tmp_path / "bad.jpg", tmp_path / "third.jpg", tmp_path / "out")
-    return CliRunner().invoke(main, ["generate", *map(str, names), "--seed", "1", *options])
-
-
-def test_one_bad_file_of_many_does_not_end_the_others(
-    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    result = many(tmp_path, picture)
-    assert result.exit_code == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "picture.wav",
-        "third.wav",
-    ]
-    assert [line.split(":")[0] for line in result.stdout.splitlines()[:2]] == [
-        str(tmp_path / "out" / f"{name}.wav") for name in ("picture", "third")
-    ]
-    (line,) = result.stderr.splitlines()
-    assert "bad.jpg is truncated" in line
-
-
-def test_json_holds_results_and_failures(
-    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    result = many(tmp_path, picture, "--json")
+    command = ("generate", picture, "bad.jpg", "third.jpg", "out")
+    refused(run(*command, "--steps", 0), "steps must be")  # once
+    result = run(*command, "--json")
     assert result.exit_code == 1
     document = json.loads(result.stdout)
     assert [Path(part["file"]).name for part in document["results"]] == ["picture.wav", "third.wav"]
     (failure,) = document["failures"]
-    assert failure["source"] == str(tmp_path / "bad.jpg")
+    assert failure["source"] == "bad.jpg"
     assert "is truncated" in failure["error"]
-
-
-def test_an_option_that_is_wrong_is_said_once(
-    tiny_bundle: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ECHOES_RT_BUNDLE", str(tiny_bundle))
-    result = many(tmp_path, picture, "--steps", "0")
-    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
 
 
 def test_too_little_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

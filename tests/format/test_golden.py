@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tests.make_fixtures import write_golden
 
-GOLDEN = Path(__file__).parent / "fixtures" / "golden"
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 
 
 def test_golden_files_are_rewritten_byte_for_byte(tmp_path: Path) -> None:
