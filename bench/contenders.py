@@ -58,7 +58,7 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
         return lambda: sound_maker(subject, _openvino_sessions(subject, precision, threads))
 
     def onnx(precision: str, loop: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _onnx_sessions(subject, precision, loop, threads))
+        return lambda: sound_maker(subject, onnx_sessions(subject, precision, loop, threads))
 
     for name, make in {
         "torch eager fp32": torch_step("fp32"),
@@ -80,7 +80,7 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
 
 
 def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
-    """Makes the sound of the picture with sessions of the parts and of one loop."""
+    """Makes the sounds of the pictures with sessions of the parts and of one loop."""
     grid, picture = subject.models.layout.audio, subject.picture
     decode = {LOOP: steps.decode_at_once, STEP: steps.decode, LOGITS: plain_decode}
     (name,) = decode.keys() & sessions.keys()
@@ -90,9 +90,9 @@ def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], 
     def run() -> Sound:
         start = time.perf_counter()
         image = sessions["image_encoder"].run({"image": picture})["codes"]
-        tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
+        tokens = np.full((len(picture), grid.n_tokens), grid.mask_token, dtype=np.int32)
         plan = make_plan(tokens == grid.mask_token, grid.order, sampling)
-        noise = uniforms([0], 0, grid.n_tokens)
+        noise = uniforms(range(len(picture)), 0, grid.n_tokens)
         begin = time.perf_counter()
         seen = sessions["context_image"].run({"codes": image})["context"]
         codes = decode[name](sessions[name], tokens, seen, plan, noise)  # type: ignore[operator]
@@ -112,7 +112,7 @@ def plain_decode(
     plan: Plan,
     noise: NDArray[np.float32],
 ) -> NDArray[np.int32]:
-    """What anybody would write: all logits of both branches, tokens drawn on the host."""
+    """What anybody would write for one sound: all logits of both branches, drawn on the host."""
     tokens = tokens.copy()
     for step, scale in enumerate(plan.guidance_scale):
         # Of two rows with one row of context, the second is the branch without it.
@@ -157,10 +157,14 @@ def torch_modules(models: Models) -> dict[str, tuple[nn.Module, tuple[str, ...],
     return modules | {LOGITS: (network, ("tokens", "context"), "logits")}
 
 
-def _onnx_sessions(
-    subject: Subject, precision: str, loop_graph: str, threads: int
+def onnx_sessions(
+    subject: Subject,
+    precision: str,
+    loop_graph: str,
+    threads: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, Session]:
-    model = Model.load(subject.bundle, "cpu", threads, precision)
+    model = Model.load(subject.bundle, device, threads, precision)
     return {graph: model.session(graph) for graph in (*PARTS, loop_graph)}
 
 

@@ -1,11 +1,8 @@
-"""What the figures were measured on and with; ``python -m bench.machine`` says it of a GPU, too."""
+"""What the figures were measured on and with."""
 
-import json
 import os
 import platform
 import re
-import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -43,17 +40,3 @@ def _flags() -> list[str]:
     except OSError:
         return []
     return [flag for flag in _FLAGS if flag in words]
-
-
-def main() -> None:
-    for command in (["nvidia-smi"], ["nvidia-smi", "-q", "-d", "CLOCK,POWER"]):
-        try:
-            said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        except OSError as error:
-            said = f"{command[0]}: {error.strerror}"
-        sys.stdout.write(f"{said.strip()}\n")
-    sys.stdout.write(f"{json.dumps(machine())}\n")
-
-
-if __name__ == "__main__":
-    main()

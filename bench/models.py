@@ -25,6 +25,7 @@ class Subject:
         bundle: with int8 graphs, too.
         sampling: of the teacher's plain loop, which the other engines run.
         student: of ours; as good by the figures of docs/results.md.
+        members: sounds of one run.
     """
 
     size: str
@@ -32,12 +33,13 @@ class Subject:
     bundle: Bundle
     sampling: Sampling
     student: Sampling
+    members: int = 1
 
     @property
     def picture(self) -> NDArray[np.float32]:
-        """(1, 3, H, W) of noise."""
+        """(members, 3, H, W) of noise."""
         spec = self.models.image
-        shape = (1, 3, spec.height, spec.width)
+        shape = (self.members, 3, spec.height, spec.width)
         return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
     @property
@@ -47,7 +49,7 @@ class Subject:
         if spec is None:
             return {}
         sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
-        return {"noise": np.random.default_rng(0).random((1, *sizes), dtype=np.float32)}
+        return {"noise": np.random.default_rng(0).random((self.members, *sizes), dtype=np.float32)}
 
     @property
     def duration_s(self) -> float:

@@ -125,21 +125,11 @@ def document() -> dict[str, Any]:
         "tokens": 199,
         "sound_s": 5.0,
     }
-    points = [
-        {
-            "value": value,
-            "ms": {"p50": ms},
-            "gflop": 1.0,
-            "predicted_ms": 10.0,
-            "error": 10 / ms - 1,
-            "is_reference": value == 4,
-        }
-        for value, ms in ((4, 10.0), (8, 8.0))
-    ]
     size |= {
         "results": [result.to_dict() for result in results],
         "profiles": [],
-        "sweeps": {"steps": points},
+        "sweeps": {"steps": []},
+        "texts": ["stage  p50 ms"],
     }
     machine = {"cpu": "A Processor", "flags": ["avx2"], "os": "Linux", "python": "3.12"}
     machine |= {"packages": {"torch": "2"}}
@@ -157,7 +147,6 @@ def document() -> dict[str, Any]:
 def test_page_names_the_processor_and_says_how_much_faster(tmp_path: Path) -> None:
     write_page(tmp_path, document())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "cost-mini.png",
         "performance.json",
         "performance.md",
         "performance.png",
@@ -168,9 +157,8 @@ def test_page_names_the_processor_and_says_how_much_faster(tmp_path: Path) -> No
     assert "| torch eager fp32 | 700 | 800 | 0.160 | 100.0% |" in text
     assert "OpenVINO, host loop f32 | does not run: ImportError: none" in text
     assert "- 4.00 times as fast as torch eager fp32" in text
-    assert "| 4 \\* | 10.0 |" in text
-    assert "The largest error is 25.0%." in text
-    assert "![Cost of the loop](cost-mini.png)" in text
+    assert "```text\nstage  p50 ms\n```" in text
+    assert "(cost-mini-steps.png)" in text
     assert "mean nothing" not in text
     assert "mean nothing" in page(document() | {"is_busy": True})
 
