@@ -11,14 +11,13 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from echoes_rt import Echoes
-from echoes_rt.backends.onnx import HostStepState
+from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
@@ -35,6 +34,7 @@ class NodeSession:
     """A graph in a process of onnxruntime-node, behind the runtime's interface."""
 
     device = "webgpu"
+    inputs = ("guidance_scale",)
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -59,9 +59,7 @@ class NodeSession:
             for name, a in json.loads(answer).items()
         }
 
-    @contextmanager
-    def begin(self, tokens: np.ndarray, context: np.ndarray) -> Iterator[HostStepState]:
-        yield HostStepState(self, tokens, context)
+    run_steps = OnnxSession.run_steps
 
 
 @pytest.fixture

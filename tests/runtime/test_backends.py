@@ -18,7 +18,6 @@ from tests.runtime.conftest import FakeDriver
 from echoes_rt.backends import coverage, probe
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
 from echoes_rt.backends.session_start import import_onnxruntime
@@ -203,7 +202,7 @@ def test_cuda_that_computes_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_each_known_trap_has_its_mend(said: str, mend: str) -> None:
-    assert re.search(mend, MissingDevice.of(BackendError(said)).remedy)
+    assert re.search(mend, probe.with_mend(said).partition("; ")[2])
 
 
 def test_session_on_cuda_never_runs_on_the_cpu(

@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from echoes_rt.backends import select
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import snr_db
 from echoes_rt.model import Model
@@ -28,7 +27,7 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """No provider, no PyTorch: what a test has of a GPU is a fake."""
-    missing = MissingDevice(reason="it is not there", remedy="get one")
+    missing = "it is not there; get one"
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(run, "_MODULE", "no_such_module")
 

@@ -14,7 +14,6 @@ from tests.runtime.fakes import fake_tensorrt
 
 from echoes_rt import Echoes
 from echoes_rt.backends import select
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.select import choose_device
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
@@ -28,7 +27,7 @@ AddEngine = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake driver would have ONNX Runtime's GPU build, if installed, look for a true one."""
-    missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
+    missing = "ONNX Runtime was built without CUDA; -"
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
 
 

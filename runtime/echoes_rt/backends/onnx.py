@@ -1,15 +1,15 @@
 """Graphs run by ONNX Runtime."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around, Arrays, Session
+from echoes_rt.backends.base import Around, Arrays
 from echoes_rt.backends.coverage import assigned_operators, check_coverage
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.lifetime import run_watched
@@ -84,40 +84,22 @@ class OnnxSession:
         signature = GraphSpec(inputs=self.inputs, outputs=self._outputs)
         return checked_outputs(self._path.name, signature, inputs, outputs)
 
-    @contextmanager
-    def begin(
-        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
-    ) -> Iterator["HostStepState"]:
+    def run_steps(
+        self,
+        tokens: NDArray[np.int32],
+        context: NDArray[Any],
+        steps: Sequence[Arrays],
+        after: Callable[[int], None],
+    ) -> NDArray[np.int32]:
         """Of a graph ``decode_*_step``: its tokens come back to the host after every step."""
-        yield HostStepState(self, tokens, context, steps)
+        for number, inputs in enumerate(steps):
+            tokens = self.run({"tokens": tokens, "context": context, **inputs})["decoded"]
+            after(number)
+        return tokens
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
         return Path(self._session.end_profiling())
-
-
-class HostStepState:
-    """A decoding in progress whose tokens are on the host."""
-
-    def __init__(
-        self,
-        session: Session,
-        tokens: NDArray[np.int32],
-        context: NDArray[Any],
-        steps: Sequence[Arrays],
-    ) -> None:
-        self._session = session
-        self._tokens = tokens
-        self._context = context
-        self._steps = iter(steps)
-
-    def step(self) -> None:
-        inputs = next(self._steps)
-        outputs = self._session.run({"tokens": self._tokens, "context": self._context, **inputs})
-        self._tokens = outputs["decoded"]
-
-    def tokens(self) -> NDArray[np.int32]:
-        return self._tokens
 
 
 def count_on(device: Device, session: Any) -> int:

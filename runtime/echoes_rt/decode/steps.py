@@ -50,11 +50,9 @@ def decode(
         if "guidance_scale" in session.inputs:
             taken["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
         inputs.append(taken)
-    with session.begin(tokens, context, inputs) as state:
-        for step in range(plan.steps):
-            state.step()
-            report(on_step, step, plan.steps)
-        return state.tokens()
+    return session.run_steps(
+        tokens, context, inputs, lambda step: report(on_step, step, plan.steps)
+    )
 
 
 def decode_at_once(
