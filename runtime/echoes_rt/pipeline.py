@@ -13,7 +13,7 @@ from PIL import Image
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.io.image import RgbArray
+from echoes_rt.io.image import RgbArray, read_stored_image
 from echoes_rt.io.source_file import MemoryFile
 from echoes_rt.io.sources import (
     AudioLike,
@@ -27,11 +27,12 @@ from echoes_rt.io.sources import (
     recording_of,
     rgb_of,
 )
+from echoes_rt.io.stored_picture import StoredPicture
 from echoes_rt.io.video import add_sound
 from echoes_rt.model import Model
 from echoes_rt.options import Options, check_numbers
 from echoes_rt.results import Picture, Result, Sound
-from echoes_rt.tasks import fill_picture, fill_sound, kept, whole
+from echoes_rt.tasks import fill_picture, fill_sound, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import Stream
@@ -167,7 +168,7 @@ class Echoes(Model):
         check_numbers(start=start, stop=stop)
         recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
-        return kept.inpaint(call, recording, start, stop, codes)
+        return fill_sound.inpaint(call, recording, start, stop, codes)
 
     def inpaint_image(
         self,
@@ -188,8 +189,11 @@ class Echoes(Model):
         hidden = rgb_of(mask).mean(axis=2) > 127
         codes = None if audio is None else self._audio_codes(call, audio, 0.0)
         source = given(image)
-        kept_as = source if isinstance(source, (Path, MemoryFile)) else rgb_of(source)
-        return kept.inpaint_picture(call, kept_as, hidden, codes)
+        if isinstance(source, (Path, MemoryFile)):
+            stored = read_stored_image(source)
+        else:
+            stored = StoredPicture(pixels=rgb_of(source), icc=None)
+        return fill_picture.inpaint_picture(call, stored, hidden, codes)
 
     def continue_(
         self,
@@ -209,7 +213,7 @@ class Echoes(Model):
         call = Call.of(self, options)
         recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
-        return kept.extend(call, recording, duration, codes)
+        return fill_sound.extend(call, recording, duration, codes)
 
     def vary(
         self,
@@ -228,9 +232,9 @@ class Echoes(Model):
         """
         call, media = Call.of(self, options), given(source)
         if is_sound(media):
-            return fill_sound.vary_sound(call, self._clip(media, start), keep, None)
+            return fill_sound.vary_sound(call, self._clip(media, start), keep)
         check_no_start(media, start)
-        return fill_picture.vary_picture(call, rgb_of(media), keep, None)
+        return fill_picture.vary_picture(call, rgb_of(media), keep)
 
     def stream(
         self,

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from echoes_rt.decode.noise import MAX_SEED
-from echoes_rt.decode.plan import FloatArray, IntArray
+from echoes_rt.decode.plan import IntArray
 from echoes_rt.format.sampling import Sampling, SamplingOptions
+from echoes_rt.io.audio import Recording
 from echoes_rt.io.image import RgbArray
+from echoes_rt.io.sound_file import Samples
 from echoes_rt.options import Options, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.together import Made, Part, Progress, together
@@ -122,16 +124,18 @@ class Call:
 
     def sound(
         self,
-        samples: FloatArray,
+        samples: Samples,
         codes: IntArray,
         sampling: Sampling,
         seed: int | None = None,
-        sample_rate: int | None = None,
         confidence: float | None = None,
+        like: Recording | None = None,
     ) -> Sound:
+        """By default at the model's rate, for a file of 16 bits."""
         return Sound(
             samples=samples,
-            sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
+            sample_rate=like.sample_rate if like else self.model.manifest.mel.sample_rate,
+            depth=like.depth if like else "PCM_16",
             codes=codes,
             sampling=sampling,
             confidence=confidence,

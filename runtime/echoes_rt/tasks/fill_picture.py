@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,7 @@ from echoes_rt.backends.lifetime import at_work
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.image import RgbArray, crop_box
+from echoes_rt.io.stored_picture import StoredPicture
 from echoes_rt.results import Picture
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.fill_sound import thinned
@@ -19,13 +22,14 @@ FADE_SHARE = 1 / 64
 
 
 def inpaint_picture(
-    call: Call, original: RgbArray, mask: NDArray[np.bool_], audio: IntArray | None
+    call: Call, stored: StoredPicture, mask: NDArray[np.bool_], audio: IntArray | None
 ) -> Picture:
-    """Makes (H, W, 3) ``original`` anew where (H, W) ``mask`` is True, and leaves the rest.
+    """Makes a picture anew where (H, W) ``mask`` is True, in its own colours.
 
-    The model sees a crop of its own aspect ratio, as large as the picture allows and centred on
-    the mask; what it makes is resized to that crop.
+    The model sees an sRGB crop of its own aspect ratio, as large as the picture allows and centred
+    on the mask; what it makes is resized to that crop.
     """
+    original = stored.to_srgb()
     if mask.shape != original.shape[:2]:
         raise InputError(
             f"the mask must be as large as the picture, {original.shape[1]} x "
@@ -56,17 +60,18 @@ def inpaint_picture(
         made = call.model.decode_image(codes)[0]
     pixels = original.copy()
     pixels[box] = _blended(crop, made, mask[box])
-    return call.picture(pixels, codes[0], sampling)
+    pixels = stored.patched(pixels, mask)
+    return replace(call.picture(pixels, codes[0], sampling), icc=stored.icc)
 
 
-def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | None) -> Picture:
+def vary_picture(call: Call, original: RgbArray, keep: float) -> Picture:
     """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
     call.load("image_encoder", "image_decoder", target="image")
     with call.clock.stage("encode_image"):
         codes = call.model.encode_image(original)
     tokens = thinned(call, "image", codes, keep)
     sampling = call.sampling("image", tokens)
-    codes = call.decode("image", tokens, audio, [call.seed])
+    codes = call.decode("image", tokens, None, [call.seed])
     with call.clock.stage("decode_image"):
         pixels = call.model.decode_image(codes)[0]
     return call.picture(pixels, codes[0], sampling)
