@@ -136,7 +136,7 @@ def bundle(
     Example: echoes-export bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle, labels_known
+    from echoes_export.bundle.about import About, labels_known, recommended
     from echoes_export.bundle.write import write_bundle
     from echoes_export.precision.stored import rounded
     from echoes_export.verify import rounding_effect
@@ -146,17 +146,15 @@ def bundle(
     based_on = None if base is None else _open(base)
     clips = _read_clips(index)
     based = None if based_on is None else based_on.manifest
-    about = about_bundle(
-        based,
-        random,
-        transformer=runs["transformer"],
-        name=name,
-        license_name=license_name,
+    usual = f"echoes-{random}-random" if random else "echoes-mini"
+    about = About(
+        name=name or (f"{based.name}-tuned" if based else usual),
+        license=license_name or (based.license if based else About.license),
         description=description,
         labels=labels_known(clips, runs["transformer"], based),
+        sampling=recommended(based, runs["transformer"], sampling),
         card="" if model_card is None else _read_text(model_card),
         base_card="" if based_on is None else _card_of(based_on),
-        sampling=sampling,
     )
     models = _random_models(random) if random else _models(based_on, runs, confidence)
     stored = rounded(models, weights)
