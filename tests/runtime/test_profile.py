@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
@@ -180,7 +180,7 @@ def test_cold_start_makes_the_sound_that_is_profiled(
     sampling = subject.model.sampling(8, asked)  # type: ignore[arg-type]
     assert all(getattr(sampling, name) == value for name, value in asked.items())
     question = replace(subject.question, sampling=sampling, seed=7)
-    task = report._cold_task(replace(subject, question=question))
+    task = cold_start._task(replace(subject, question=question))
     made: list[Sound] = []
     image_to_audio = Echoes.image_to_audio
 
@@ -189,7 +189,7 @@ def test_cold_start_makes_the_sound_that_is_profiled(
         return made[-1]
 
     monkeypatch.setattr(Echoes, "image_to_audio", spy)
-    cold_start._run(cold_start.Task.from_json(json.dumps(asdict(task))), began=0)
+    cold_start._run(json.loads(json.dumps(task)), began=0)
     assert [(sound.seed, sound.sampling) for sound in made] == [(7, sampling)]
 
 

@@ -16,7 +16,7 @@ from echoes_rt.backends.base import Around
 from echoes_rt.errors import BackendError, BundleError
 from echoes_rt.format.graphs import BATCH, GraphSpec
 from echoes_rt.nvidia.engine_shapes import EngineShapes, fit
-from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt
+from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt, make_log
 from echoes_rt.nvidia.gpu import CudaGraph, Gpu, GpuBuffer
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class TensorRTSession:
         self.inputs = signature.inputs
         gpu.enter()
         library = import_tensorrt(flavour)
-        self._log = _make_log(library)
+        self._log = make_log(library)
         self._engine = self._load(library, engine.path)
         self._context = self._make_context(library)
         self._shapes = EngineShapes.read(library, self._engine)
@@ -189,23 +189,6 @@ def _free(
 
 _MAX_GRAPHS = 16
 """Shapes of which a graph is kept: each holds memory of the GPU."""
-
-
-def _make_log(library: ModuleType) -> Any:
-    """TensorRT says why it failed in its log alone."""
-
-    class Log(library.ILogger):  # type: ignore[name-defined, misc]
-        def __init__(self) -> None:
-            library.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (library.ILogger.INTERNAL_ERROR, library.ILogger.ERROR):
-                self.errors.append(" ".join(message.split()))
-            elif severity == library.ILogger.WARNING:
-                logger.info("TensorRT: %s", message)
-
-    return Log()
 
 
 def _check(name: str, shapes: EngineShapes, signature: GraphSpec) -> None:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
-from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
+from echoes_rt.profile.cold_start import ColdStart, cold_start
 from echoes_rt.profile.stages import TOTAL, Question, Times, measure
 from echoes_rt.profile.work import (
     Generation,
@@ -158,7 +158,7 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
     colds = []
     for subject in subjects:
         say(f"{subject.label}: cold start")
-        colds.append(cold_start(_cold_task(subject)))
+        colds.append(cold_start(subject))
     say(amount(runs, "run"))
     stages = measure([(s.model, s.question) for s in subjects], runs)
     profiles = []
@@ -176,15 +176,3 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
             )
         )
     return profiles
-
-
-def _cold_task(subject: Subject) -> Task:
-    return Task(
-        bundle=str(subject.model.bundle.source.resolve()),
-        device=subject.model.choice.device,
-        threads=subject.threads,
-        precision=subject.model.choice.precision,
-        picture=str(subject.question.picture.resolve()),
-        seed=subject.question.seed,
-        sampling=subject.question.sampling,
-    )
