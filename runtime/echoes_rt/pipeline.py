@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from PIL import Image
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
+from echoes_rt.format.tokens import MEDIA
 from echoes_rt.io.image import RgbArray, read_stored_image
 from echoes_rt.io.source_file import MemoryFile
 from echoes_rt.io.sources import (
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Echoes", "Picture", "Result", "Sound", "Stream"]
-
-_Maker = Callable[[Call, IntArray, int, int | None], Sequence[Sequence[Sound | Picture]]]
 
 
 class Echoes(Model):
@@ -105,7 +104,8 @@ class Echoes(Model):
         call = Call.of(self, options)
         if duration is not None:
             return self._long_sound(call, image, duration)
-        return whole.sounds_of(call, self._image_codes(call, image))[0][0]
+        codes = self._image_codes(call, image)
+        return cast(Sound, whole.results_of(call, "image", codes)[0][0])
 
     def audio_to_image(
         self,
@@ -116,7 +116,8 @@ class Echoes(Model):
     ) -> Picture:
         """``generate`` for a sound."""
         call = Call.of(self, options)
-        return whole.pictures_of(call, self._audio_codes(call, audio, start))[0][0]
+        codes = self._audio_codes(call, audio, start)
+        return cast(Picture, whole.results_of(call, "audio", codes)[0][0])
 
     def generate_many(
         self,
@@ -145,7 +146,7 @@ class Echoes(Model):
         **options: Unpack[Options],
     ) -> tuple[Sound, Picture]:
         """Makes a sound and the picture that belongs to it from nothing."""
-        return whole.both(Call.of(self, options))
+        return cast(tuple[Sound, Picture], whole.both(Call.of(self, options)))
 
     def inpaint(
         self,
@@ -232,9 +233,9 @@ class Echoes(Model):
         """
         call, media = Call.of(self, options), given(source)
         if is_sound(media):
-            return fill_sound.vary_sound(call, self._clip(media, start), keep)
+            return whole.vary(call, "audio", self._clip(media, start), keep)
         check_no_start(media, start)
-        return fill_picture.vary_picture(call, rgb_of(media), keep)
+        return whole.vary(call, "image", rgb_of(media), keep)
 
     def stream(
         self,
@@ -318,16 +319,13 @@ class Echoes(Model):
             raise InputError(f"sources must be a list, got {sources!r}; generate takes one source")
         encoded = [self._encoded(call, given(source), start) for source in sources]
         results: list[list[Sound | Picture]] = [[] for _ in encoded]
-        makers: tuple[tuple[str, _Maker], ...] = (
-            ("image", whole.sounds_of),
-            ("audio", whole.pictures_of),
-        )
-        for medium, make in makers:
+        for medium in MEDIA:
             places = [i for i, (found, _) in enumerate(encoded) if found == medium]
             if places:
                 codes = np.concatenate([encoded[i][1] for i in places])
-                for i, made in zip(places, make(call, codes, count, rank), strict=True):
-                    results[i] = [*made]
+                made = whole.results_of(call, medium, codes, count, rank)
+                for i, members in zip(places, made, strict=True):
+                    results[i] = members
         return results
 
     def _encoded(self, call: Call, source: Given, start: float) -> tuple[str, IntArray]:

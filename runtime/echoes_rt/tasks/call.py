@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import IntArray
@@ -21,6 +22,10 @@ from echoes_rt.io.sound_file import Samples
 from echoes_rt.options import Options, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.together import Made, Part, Progress, together
+
+ENCODERS = {"image": ("image_encoder",), "audio": ("log_mel", "mel_encoder")}
+DECODERS = {"image": ("image_decoder",), "audio": ("mel_decoder", "vocoder")}
+"""The graphs of each medium's codec."""
 
 
 class Clock:
@@ -141,6 +146,27 @@ class Call:
             confidence=confidence,
             **self.origin(seed),
         )
+
+    def render(self, target: str, codes: IntArray, seeds: Sequence[int]) -> NDArray[Any]:
+        """(B, N) codes to (B, S) samples or (B, H, W, 3) pixels."""
+        with self.clock.stage(f"decode_{target}"):
+            if target == "image":
+                return self.model.decode_image(codes)
+            return self.model.decode_audio(codes, seeds=seeds)
+
+    def result(
+        self,
+        target: str,
+        made: NDArray[Any],
+        codes: IntArray,
+        sampling: Sampling,
+        seed: int | None = None,
+        confidence: float | None = None,
+    ) -> Sound | Picture:
+        """Of one member of what ``render`` gave."""
+        if target == "image":
+            return self.picture(made, codes, sampling, seed)
+        return self.sound(made, codes, sampling, seed, confidence)
 
     def confidences(self, images: IntArray) -> list[float | None]:
         """Of each of (S, N_i) pictures' codes."""

@@ -1,4 +1,4 @@
-"""Filling in a part of a recording, going on after its end, and varying it."""
+"""Filling in a part of a recording, and going on after its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import cast
 
 import numpy as np
 
-from echoes_rt.decode.noise import VARY_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.audio import Recording, resample, to_mono
 from echoes_rt.io.sound_file import Samples
-from echoes_rt.options import check_numbers
 from echoes_rt.results import Sound
-from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.call import DECODERS, ENCODERS, Call
 from echoes_rt.tasks.stream import MAX_HELD_S, Past, check_duration, overlap_columns, stream
 
 FADE_S = 0.02
@@ -56,7 +54,7 @@ def inpaint(
             "give a shorter part, or use continue"
         )
     clip = mono[begin : begin + mel_spec.n_samples]
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
+    call.load(*ENCODERS["audio"], *DECODERS["audio"], target="audio")
     with call.clock.stage("encode_audio"):
         mel = call.model.clip_mel(clip)
         known = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
@@ -89,7 +87,7 @@ def extend(call: Call, recording: Recording, more_s: float, image: IntArray | No
     mono = to_mono(tail, rate, mel_spec.sample_rate)
     clip = mono[-mel_spec.n_samples :]
     clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
+    call.load(*ENCODERS["audio"], *DECODERS["audio"], target="audio")
     with call.clock.stage("encode_audio"):
         mel = call.model.log_mel(clip[None])[0]
         codes = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
@@ -106,29 +104,6 @@ def extend(call: Call, recording: Recording, more_s: float, image: IntArray | No
     sampling = call.model.sampling(grid.n_tokens, call.options)
     longer = cast(Samples, np.concatenate([samples, added]))
     return call.sound(longer, windows[-1], sampling, like=recording)
-
-
-def vary_sound(call: Call, mono: FloatArray, keep: float) -> Sound:
-    """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
-    with call.clock.stage("encode_audio"):
-        codes = call.model.encode_audio(mono)
-    tokens = thinned(call, "audio", codes, keep)
-    sampling = call.sampling("audio", tokens)
-    codes = call.decode("audio", tokens, None, [call.seed])
-    with call.clock.stage("decode_audio"):
-        samples = call.model.decode_audio(codes, seeds=[call.seed])[0]
-    return call.sound(samples, codes[0], sampling)
-
-
-def thinned(call: Call, target: str, codes: IntArray, keep: float) -> IntArray:
-    """(1, N) codes of a target, each kept with probability ``keep``, by the call's seed."""
-    check_numbers(keep=keep)
-    if not 0 <= keep <= 1:
-        raise InputError(f"keep must be in [0, 1], got {keep:g}")
-    chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])
-    mask_token = np.int32(call.model.manifest.tokens.grids[target].mask_token)
-    return np.asarray(np.where(chances < keep, codes, mask_token))
 
 
 def _window_start(n_samples: int, first: int, last: int, n_window: int) -> int:
