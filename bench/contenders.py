@@ -50,33 +50,25 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
 
     Those that this machine cannot run fail when they are made.
     """
-
-    def torch_step(kind: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _torch_sessions(subject, kind))
-
-    def openvino(precision: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _openvino_sessions(subject, precision, threads))
-
-    def onnx(precision: str, loop: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, onnx_sessions(subject, precision, loop, threads))
-
-    for name, make in {
-        "torch eager fp32": torch_step("fp32"),
-        "torch eager bf16": torch_step("bf16"),
-        "torch.compile fp32": torch_step("compile"),
-        "ONNX Runtime, host loop fp32": onnx("fp32", LOGITS),
-        "OpenVINO, host loop f32": openvino("f32"),
-        "OpenVINO, host loop bf16": openvino("bf16"),
-        "OpenVINO, host loop int8 (nncf)": openvino("int8"),
-    }.items():
-        yield Contender(name=name, is_ours=False, make=make)
-    for name, make in {
-        "echoes-rt, steps fp32": onnx("fp32", STEP),
-        "echoes-rt, one call fp32": onnx("fp32", LOOP),
-        "echoes-rt, steps int8": onnx("int8", STEP),
-        "echoes-rt, one call int8": onnx("int8", LOOP),
-    }.items():
-        yield Contender(name=name, is_ours=True, make=make)
+    sessions: dict[str, Callable[[], dict[str, Session]]] = {
+        "torch eager fp32": lambda: _torch_sessions(subject, "fp32"),
+        "torch eager bf16": lambda: _torch_sessions(subject, "bf16"),
+        "torch.compile fp32": lambda: _torch_sessions(subject, "compile"),
+        "ONNX Runtime, host loop fp32": lambda: onnx_sessions(subject, "fp32", LOGITS, threads),
+        "OpenVINO, host loop f32": lambda: _openvino_sessions(subject, "f32", threads),
+        "OpenVINO, host loop bf16": lambda: _openvino_sessions(subject, "bf16", threads),
+        "OpenVINO, host loop int8 (nncf)": lambda: _openvino_sessions(subject, "int8", threads),
+        "echoes-rt, steps fp32": lambda: onnx_sessions(subject, "fp32", STEP, threads),
+        "echoes-rt, one call fp32": lambda: onnx_sessions(subject, "fp32", LOOP, threads),
+        "echoes-rt, steps int8": lambda: onnx_sessions(subject, "int8", STEP, threads),
+        "echoes-rt, one call int8": lambda: onnx_sessions(subject, "int8", LOOP, threads),
+    }
+    for name, load in sessions.items():
+        yield Contender(
+            name=name,
+            is_ours=name.startswith("echoes-rt"),
+            make=lambda load=load: sound_maker(subject, load()),
+        )
 
 
 def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:

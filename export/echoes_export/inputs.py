@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from echoes_export.bundle.models import Models
 from echoes_rt.errors import InputError
 from echoes_rt.io.image import load_image
 from echoes_training.data.audio import AudioStore, to_batch
-from echoes_training.data.index import Clip
+from echoes_training.data.index import read_index
 from echoes_training.models.mel import MelSpectrogram
 
 T = TypeVar("T")
@@ -27,9 +28,14 @@ class Inputs:
     mel: Tensor
 
 
-def heldout_inputs(clips: list[Clip], models: Models, count: int) -> Inputs:
-    """Up to ``count`` held-out pictures, as the runtime reads them, and as many sounds."""
-    heldout = [clip for clip in clips if clip.split == "heldout"]
+def inputs_of(index: Path | None, models: Models, count: int) -> Inputs:
+    """Up to ``count`` held-out pictures, as the runtime reads them, and as many sounds.
+
+    Without an index, smooth noise. Raises InputError if one has no such media.
+    """
+    if index is None:
+        return noise_inputs(models, count, 0)
+    heldout = [clip for clip in read_index(index) if clip.split == "heldout"]
     pictures = _spread([clip.image for clip in heldout if clip.image], count)
     sounds = _spread([clip for clip in heldout if clip.audio], count)
     if not pictures or not sounds:

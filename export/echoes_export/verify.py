@@ -1,6 +1,7 @@
 """Compares the graphs of a bundle with the torch modules and the numpy loop that they come from."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
         np.abs(logits_of(tokens, seen) - _torch_logits(models, target, tokens, context, seen)).max()
         for seen in (True, False)
     ]
-    yield _within(f"logits_{target}", "largest difference", float(max(gaps)), MAX_DIFFERENCE)
+    yield _close(f"logits_{target}", float(max(gaps)))
     for has_context in (True, False):
         expected = reference.decode(logits_of, tokens, plan, noise, has_context=has_context)
         given = context if has_context else None
@@ -117,8 +118,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
             is_kept = bool((decoded == tokens)[is_known].all())
             share = float((decoded == expected)[~is_known].mean()) * is_kept
             metric = f"equal tokens {'with' if has_context else 'without'} context"
-            is_ok = share >= MIN_EQUAL_TOKENS
-            yield Check(graph=name, metric=metric, value=share, limit=MIN_EQUAL_TOKENS, is_ok=is_ok)
+            yield _at_least(name, metric, share, MIN_EQUAL_TOKENS)
 
 
 def mixed_question(layout: TokenLayout, target: str, n_members: int) -> tuple[IntArray, IntArray]:
@@ -175,21 +175,20 @@ def _inputs(part: Part, asked: Array) -> list[Array]:
 
 def _check(name: str, pairs: list[tuple[Array, Array]], *, is_limited: bool) -> Check:
     if pairs[0][0].dtype == np.int32:
-        metric, limit = "equal codes", MIN_EQUAL_CODES
         value = float(np.concatenate([(a == b).ravel() for a, b in pairs]).mean())
-        is_ok = value >= limit
+        check = _at_least(name, "equal codes", value, MIN_EQUAL_CODES)
     elif name == "vocoder":
-        metric, limit = "lowest SNR, dB", MIN_SNR_DB
         value = min(snr_db(a, b) for parts in pairs for a, b in zip(*parts, strict=True))
-        is_ok = value >= limit
+        check = _at_least(name, "lowest SNR, dB", value, MIN_SNR_DB)
     else:
-        value = max(float(np.abs(a - b).max()) for a, b in pairs)
-        check = _within(name, "largest difference", value, MAX_DIFFERENCE)
-        metric, limit, is_ok = check.metric, MAX_DIFFERENCE, check.is_ok
-    if not is_limited:
-        return Check(graph=name, metric=metric, value=value, limit=None)
-    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=bool(is_ok))
+        check = _close(name, max(float(np.abs(a - b).max()) for a, b in pairs))
+    return check if is_limited else replace(check, limit=None, is_ok=True)
 
 
-def _within(name: str, metric: str, value: float, limit: float) -> Check:
-    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=value <= limit)
+def _at_least(name: str, metric: str, value: float, limit: float) -> Check:
+    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=value >= limit)
+
+
+def _close(name: str, value: float) -> Check:
+    is_ok, limit = value <= MAX_DIFFERENCE, MAX_DIFFERENCE
+    return Check(graph=name, metric="largest difference", value=value, limit=limit, is_ok=is_ok)

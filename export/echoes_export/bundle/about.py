@@ -11,7 +11,7 @@ from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_training import checkpoint
 from echoes_training.bundles import folded_sampling
-from echoes_training.data.index import Clip, shared_labels
+from echoes_training.data.index import read_index, shared_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,16 +73,17 @@ def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
 
 
 def labels_known(
-    clips: list[Clip], transformer: Path | None, base: Manifest | None
+    index: Path | None, transformer: Path | None, base: Manifest | None
 ) -> dict[str, list[str]]:
     """What the transformer was trained on: its run's labels, else the base's; and the media's.
 
     Args:
-        clips: that the bundle is verified on.
+        index: of the media that the bundle is verified on.
         transformer: its run, if it is not the base's.
         base: of the bundle that the other models come from.
     """
     known = {} if base is None else base.labels
     if transformer is not None:
         known = checkpoint.load_config(transformer).get("labels", {})
+    clips = [] if index is None else read_index(index)
     return dict(sorted((known | shared_labels(clips)).items()))

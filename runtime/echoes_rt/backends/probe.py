@@ -99,7 +99,7 @@ def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
             str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL
         )
         _load_library(str(library))
-        if not _is_loadable(_CUDNN) and (found := _packaged(_CUDNN)) is not None:
+        if not _is_loadable(_CUDNN) and (found := packaged(_CUDNN)) is not None:
             # Newer providers look for it only when a session starts.
             _load_library(str(found))
     except OSError as error:
@@ -128,14 +128,14 @@ def _load_library(path: str) -> None:
             return
         except OSError as error:
             match = re.match(r"([^:/]+): cannot open shared object file", str(error))
-            found = match and _packaged(match[1])
+            found = match and packaged(match[1])
             if match is None or found is None or match[1] == lacked:
                 raise
             lacked = match[1]
         _load_library(str(found))
 
 
-def _packaged(name: str) -> Path | None:
+def packaged(name: str) -> Path | None:
     """A library in one of pip's NVIDIA packages, wherever they are installed.
 
     ONNX Runtime itself looks only beside itself; an environment may see those of another.

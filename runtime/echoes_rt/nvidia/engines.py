@@ -54,7 +54,7 @@ def find_engines(bundle: Bundle, index: int = 0) -> dict[str, FoundEngine]:
         BackendError: naming the first thing that is missing: driver, GPU, library or engine.
     """
     gpu = find_gpu(CudaDriver.load(), index)
-    versions = {name: module.__version__ for name, module in _modules()}
+    versions = {name: module.__version__ for name, module in installed()}
     if not versions:
         raise BackendError(
             "neither tensorrt nor tensorrt_rtx can be imported; on a Jetson make the environment "
@@ -101,7 +101,8 @@ def make_log(library: ModuleType) -> Any:
     return Log()
 
 
-def _modules() -> Iterator[tuple[str, ModuleType]]:
+def installed() -> Iterator[tuple[str, ModuleType]]:
+    """The flavours whose library can be imported."""
     for flavour in MODULES:
         try:
             yield flavour, import_tensorrt(flavour)

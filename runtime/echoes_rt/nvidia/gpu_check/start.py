@@ -11,7 +11,7 @@ from echoes_rt.errors import BackendError, EchoesError
 from echoes_rt.format.manifest import MANIFEST_NAME
 from echoes_rt.model import Model
 from echoes_rt.nvidia.cuda_driver import CudaDriver
-from echoes_rt.nvidia.engines import MODULES, import_tensorrt
+from echoes_rt.nvidia.engines import installed
 from echoes_rt.nvidia.gpu import find_gpu
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
 
@@ -58,13 +58,7 @@ def _builder() -> tuple[str, int] | None:
         sm = find_gpu(CudaDriver.load(), 0).sm
     except BackendError:
         return None
-    for flavour in MODULES:
-        try:
-            import_tensorrt(flavour)
-        except (ImportError, OSError, RuntimeError):
-            continue
-        return flavour, sm
-    return None
+    return next(((flavour, sm) for flavour, _ in installed()), None)
 
 
 def _start_built(
