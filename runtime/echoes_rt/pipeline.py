@@ -303,8 +303,9 @@ class Echoes(Model):
         chunks = streaming.stream(call, lambda _: codes, n_samples, on_window=windows.append)
         samples = np.concatenate([*chunks])
         sampling = self.sampling(self.manifest.tokens.audio.n_tokens, call.options)
-        confidence = call.confidences(codes)[0]
-        return call.sound(samples, windows[-1], sampling, confidence=confidence)
+        sure = call.confidences(codes)[0]
+        made = call.result("audio", samples, windows[-1], sampling, confidence=sure)
+        return cast(Sound, made)
 
     def _generate(
         self,

@@ -72,7 +72,7 @@ def _cudnn_version() -> str | None:
 
 def _library(name: str) -> ctypes.CDLL | None:
     """Where the system finds it, or in pip's NVIDIA packages, which ONNX Runtime loads from."""
-    for place in (name, packaged(name)):
+    for place in filter(None, (name, packaged(name))):
         try:
             return ctypes.CDLL(str(place))
         except OSError:

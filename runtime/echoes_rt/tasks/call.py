@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from echoes_rt.decode.noise import MAX_SEED
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.format.sampling import Sampling, SamplingOptions
-from echoes_rt.io.audio import Recording
-from echoes_rt.io.image import RgbArray
-from echoes_rt.io.sound_file import Samples
 from echoes_rt.options import Options, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.tasks.together import Made, Part, Progress, together
+from echoes_rt.tasks.together import Progress
 
 ENCODERS = {"image": ("image_encoder",), "audio": ("log_mel", "mel_encoder")}
 DECODERS = {"image": ("image_decoder",), "audio": ("mel_decoder", "vocoder")}
@@ -123,30 +120,6 @@ class Call:
                 on_step=self.progress,
             )
 
-    def together(self, make: Callable[[Part], Made], parts: Sequence[Part]) -> list[Made]:
-        """What ``make`` gives for each part, as many at once as the device is good for."""
-        return together(make, parts, self.model.callers, self.progress)
-
-    def sound(
-        self,
-        samples: Samples,
-        codes: IntArray,
-        sampling: Sampling,
-        seed: int | None = None,
-        confidence: float | None = None,
-        like: Recording | None = None,
-    ) -> Sound:
-        """By default at the model's rate, for a file of 16 bits."""
-        return Sound(
-            samples=samples,
-            sample_rate=like.sample_rate if like else self.model.manifest.mel.sample_rate,
-            depth=like.depth if like else "PCM_16",
-            codes=codes,
-            sampling=sampling,
-            confidence=confidence,
-            **self.origin(seed),
-        )
-
     def render(self, target: str, codes: IntArray, seeds: Sequence[int]) -> NDArray[Any]:
         """(B, N) codes to (B, S) samples or (B, H, W, 3) pixels."""
         with self.clock.stage(f"decode_{target}"):
@@ -165,27 +138,20 @@ class Call:
     ) -> Sound | Picture:
         """Of one member of what ``render`` gave."""
         if target == "image":
-            return self.picture(made, codes, sampling, seed)
-        return self.sound(made, codes, sampling, seed, confidence)
+            return Picture(pixels=made, codes=codes, sampling=sampling, **self.origin(seed))
+        return Sound(
+            samples=made,
+            sample_rate=self.model.manifest.mel.sample_rate,
+            codes=codes,
+            sampling=sampling,
+            confidence=confidence,
+            **self.origin(seed),
+        )
 
     def confidences(self, images: IntArray) -> list[float | None]:
         """Of each of (S, N_i) pictures' codes."""
         found = self.model.confidence(images)
         return [None] * len(images) if found is None else [float(each) for each in found]
-
-    def picture(
-        self,
-        pixels: RgbArray,
-        codes: IntArray,
-        sampling: Sampling,
-        seed: int | None = None,
-    ) -> Picture:
-        return Picture(
-            pixels=pixels,
-            codes=codes,
-            sampling=sampling,
-            **self.origin(seed),
-        )
 
     def origin(self, seed: int | None = None) -> dict[str, Any]:
         """What every result of this call says of how it was made."""

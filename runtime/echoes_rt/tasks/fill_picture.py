@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +56,13 @@ def inpaint_picture(
     made = call.render("image", codes, [call.seed])[0]
     pixels = original.copy()
     pixels[box] = _blended(crop, made, mask[box])
-    pixels = stored.patched(pixels, mask)
-    return replace(call.picture(pixels, codes[0], sampling), icc=stored.icc)
+    return Picture(
+        pixels=stored.patched(pixels, mask),
+        icc=stored.icc,
+        codes=codes[0],
+        sampling=sampling,
+        **call.origin(),
+    )
 
 
 def _touched(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
+from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.audio import Recording, resample, to_mono
 from echoes_rt.io.sound_file import Samples
 from echoes_rt.results import Sound
@@ -70,7 +71,7 @@ def inpaint(
     patched = _patched(original, rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
     is_new = patched != original
     part[is_new] = patched[is_new]
-    return call.sound(samples, codes[0], sampling, like=recording)
+    return _sound(call, recording, samples, codes[0], sampling)
 
 
 def extend(call: Call, recording: Recording, more_s: float, image: IntArray | None) -> Sound:
@@ -103,7 +104,20 @@ def extend(call: Call, recording: Recording, more_s: float, image: IntArray | No
     _join(tail[-1], added, round(FADE_S * rate))
     sampling = call.model.sampling(grid.n_tokens, call.options)
     longer = cast(Samples, np.concatenate([samples, added]))
-    return call.sound(longer, windows[-1], sampling, like=recording)
+    return _sound(call, recording, longer, windows[-1], sampling)
+
+
+def _sound(
+    call: Call, like: Recording, samples: Samples, codes: IntArray, sampling: Sampling
+) -> Sound:
+    return Sound(
+        samples=samples,
+        sample_rate=like.sample_rate,
+        depth=like.depth,
+        codes=codes,
+        sampling=sampling,
+        **call.origin(),
+    )
 
 
 def _window_start(n_samples: int, first: int, last: int, n_window: int) -> int:

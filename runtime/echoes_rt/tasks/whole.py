@@ -19,7 +19,7 @@ from echoes_rt.options import check_numbers
 from echoes_rt.results import Picture, Sound
 from echoes_rt.tasks.call import DECODERS, ENCODERS, Call
 from echoes_rt.tasks.rank import likeliest
-from echoes_rt.tasks.together import Made, Part
+from echoes_rt.tasks.together import Made, Part, together
 
 Member = tuple[int, IntArray]
 """A seed, and the (N,) codes that it gave."""
@@ -134,4 +134,5 @@ def _in_parts(
     call: Call, make: Callable[[Call, Sequence[Part]], Iterable[Made]], members: Sequence[Part]
 ) -> Iterator[Made]:
     parts = parts_of(members, call.model.callers)
-    return itertools.chain.from_iterable(call.together(lambda part: make(call, part), parts))
+    made = together(lambda part: make(call, part), parts, call.model.callers, call.progress)
+    return itertools.chain.from_iterable(made)
