@@ -27,7 +27,7 @@ from echoes_rt.profile.report import Profile, Subject
 from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, Times, generate, measure
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
-from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
+from echoes_rt.profile.work import Generation, graph_work, stage_flop, watch
 
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
 
@@ -125,7 +125,7 @@ def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
     nodes = [node for node in generation.nodes if node.graph == "vocoder"]
     assert nodes
     assert all(vocode.start_ns <= n.start_ns <= vocode.stop_ns for n in nodes)
-    assert coverage(generation)["vocoder"].keys() == {"CPUExecutionProvider"}
+    assert graph_work(generation)["vocoder"].providers.keys() == {"CPUExecutionProvider"}
 
 
 def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
@@ -159,8 +159,9 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     )
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
     # What ONNX Runtime tells of a GPU's nodes is the host's time.
-    assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share is None
-    assert operator_shares(profile.watched, "decode_audio_step") == {}
+    work = profile.graphs["decode_audio_step"]
+    assert work.providers["CPUExecutionProvider"].share is None
+    assert work.time_by_operator == {}
     said = profile_text(profile, peak_gflops=100, runs=1)
     assert "warning           decode_audio_step ran on the CPU: TopK" in said
     assert "CPU 1 nodes, CUDA 1 nodes\n" in said

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from echoes_rt.backends.provider import CPU_PROVIDER
 from echoes_rt.bundle import Bundle
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, Outcome, Say
@@ -70,8 +71,8 @@ def _profile_outcome(profile: Profile, runs: int) -> Outcome:
     # Shapes and indices may stay on the host. Graphs without a model run where the choice says.
     lost = [
         graph
-        for graph, providers in profile.coverage.items()
-        if model.choice.device_of(graph) != "cpu" and providers.keys() <= {"CPUExecutionProvider"}
+        for graph, work in profile.graphs.items()
+        if model.choice.device_of(graph) != "cpu" and work.providers.keys() <= {CPU_PROVIDER}
     ]
     total = profile.stages[TOTAL]
     said = f"{total.p50:.1f} ms p50, {total.p95:.1f} ms p95, picture to sound"
