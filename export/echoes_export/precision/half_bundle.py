@@ -1,16 +1,15 @@
 """Graphs that compute in float16, for GPUs, in a bundle that already has them in float32."""
 
-import shutil
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from echoes_export.bundle.folder import appearing, data_file
+from echoes_export.bundle.folder import changing, saved_graph
 from echoes_export.precision.half_graph import half_graph
 from echoes_rt.bundle import Bundle
-from echoes_rt.errors import BundleError, InputError
+from echoes_rt.errors import BundleError
 from echoes_rt.format.graphs import HALF
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
@@ -38,16 +37,13 @@ def add_half_graphs(
         InputError: if it cannot be written.
     """
     bundle = Bundle.open(folder)
-    if bundle.folder != bundle.source:
-        raise InputError(f"{folder} is a zip; unpack it and give the folder")
     if bundle.manifest.is_int8:
         raise BundleError(
             f"bundle {bundle.manifest.name} computes in int8 for CPUs; give the bundle that it was "
             "quantized from"
         )
     graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(HALF)}
-    with appearing(folder) as partial:
-        shutil.copytree(folder, partial, dirs_exist_ok=True)
+    with changing(bundle) as partial:
         entries = {name: _write(partial, bundle, name) for name in GRAPHS if name in graphs}
         whole = replace(bundle, manifest=replace(bundle.manifest, graphs=graphs))
         made = replace(bundle.manifest, graphs=entries)
@@ -61,7 +57,6 @@ def add_half_graphs(
 
 
 def _write(folder: Path, bundle: Bundle, name: str) -> GraphEntry:
-    path = folder / f"{name}{HALF}.onnx"
-    onnx.save(half_graph(onnx.load(bundle.graph_path(name), load_external_data=False)), path)
-    onnx.checker.check_model(path, full_check=True)
-    return replace(bundle.manifest.graphs[name], **vars(data_file(path)), precision="fp16")
+    graph = half_graph(onnx.load(bundle.graph_path(name), load_external_data=False))
+    file = saved_graph(folder / f"{name}{HALF}.onnx", graph)
+    return replace(bundle.manifest.graphs[name], **vars(file), precision="fp16")

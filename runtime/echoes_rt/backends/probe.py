@@ -88,8 +88,7 @@ def with_mend(reason: str) -> str:
 def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
     """Loads what the CUDA provider needs: ONNX Runtime itself only logs what is missing."""
     gpu = find_gpu(CudaDriver.load(), index)
-    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21; finds pip's CUDA libraries
-        onnxruntime.preload_dlls()
+    onnxruntime.preload_dlls()  # finds pip's CUDA libraries
     library = cuda_library(onnxruntime)
     if library is None:
         return

@@ -119,14 +119,7 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
             sess_options=options,
             providers=providers,
             enable_fallback=0,
-            disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
         )
-
-
-def _broken_optimizers(version: str) -> list[str] | None:
-    """Before 1.23 this fusion names two nodes alike and then refuses its own graph."""
-    release = tuple(int(part) for part in version.split(".")[:2])
-    return ["GatherSliceToSplitFusion"] if release < (1, 23) else None
 
 
 def first_line(error: Exception) -> str:
