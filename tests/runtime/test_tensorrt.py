@@ -19,7 +19,7 @@ from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.format import engine_file
 from echoes_rt.format.engine_file import file_sha256
-from echoes_rt.nvidia.tensorrt import _make_log
+from echoes_rt.nvidia.engines import make_log
 
 AddEngine = Callable[..., Path]
 
@@ -58,19 +58,6 @@ def test_engine_gives_the_tokens_of_the_cpu(
         np.testing.assert_array_equal(made, expected)
     assert driver.get("launches") > 0
     assert (driver.get("copies") == 0) == bool(is_integrated)
-
-
-def test_plan_of_fewer_steps_than_the_engine_takes_is_filled_up(
-    tensorrt: Any, add_engine: AddEngine
-) -> None:
-    folder = add_engine("decode_audio")
-    cpu, gpu = (Echoes.load(folder, device=device) for device in ("cpu", "tensorrt"))
-    asked = question(cpu, 2)
-    made = [
-        e.decode_tokens(*asked, seeds=[1, 2], sampling=e.sampling(8, {"steps": 1}))
-        for e in (cpu, gpu)
-    ]
-    np.testing.assert_array_equal(*made)
 
 
 def test_more_steps_than_the_engine_takes_are_refused(tensorrt: Any, add_engine: AddEngine) -> None:
@@ -256,7 +243,7 @@ def refuse(runtime: fake_tensorrt.Runtime, _: bytes) -> None:
 def test_names_are_tensorrts_own() -> None:
     import tensorrt_rtx
 
-    log = _make_log(tensorrt_rtx)
+    log = make_log(tensorrt_rtx)
     assert tensorrt_rtx.Runtime(log).deserialize_cuda_engine(b"no engine") is None
     assert log.errors
 

@@ -65,8 +65,7 @@ class EngineShapes:
 def fit(inputs: Arrays, signature: GraphSpec, shapes: EngineShapes) -> list[Arrays]:
     """The same question in parts that the engine takes, in the order of the batch.
 
-    Members do not depend on each other, so a large batch is several small ones; and a plan of few
-    steps is one of more steps with nothing left to do.
+    Members do not depend on each other, so a large batch is several small ones.
 
     Raises:
         InputError: if there are more steps than the engine was built for.
@@ -85,24 +84,9 @@ def fit(inputs: Arrays, signature: GraphSpec, shapes: EngineShapes) -> list[Arra
                 f"steps must be at most {most} with this TensorRT engine, got {size}; build one "
                 "for more with echoes-export engine, or use another device"
             )
-        if dim == STEPS and size < least:
-            inputs = _padded(inputs, signature, least)
-        elif dim != BATCH and not least <= size <= most:
+        if dim != BATCH and not least <= size <= most:
             raise BackendError(f"{dim} must be in [{least}, {most}] with this engine, got {size}")
     return _split(inputs, signature, shapes)
-
-
-def _padded(inputs: Arrays, signature: GraphSpec, steps: int) -> Arrays:
-    padded = dict(inputs)
-    for name, spec in signature.inputs.items():
-        if STEPS in spec.shape:
-            axis = spec.shape.index(STEPS)
-            widths = [(0, 0)] * len(spec.shape)
-            widths[axis] = (0, steps - inputs[name].shape[axis])
-            # Positions beyond the last one draw no token, by whatever numbers.
-            value = inputs["tokens"].shape[1] if name == "positions" else 1
-            padded[name] = np.pad(inputs[name], widths, constant_values=value)
-    return padded
 
 
 def _split(inputs: Arrays, signature: GraphSpec, shapes: EngineShapes) -> list[Arrays]:
@@ -115,10 +99,7 @@ def _split(inputs: Arrays, signature: GraphSpec, shapes: EngineShapes) -> list[A
         if BATCH in spec.shape
     }
     total = next(inputs[name].shape[axis] for name, axis in axes.items())
-    least, most = found
-    if total < least:
-        raise BackendError(f"this engine takes batches of at least {least}, got {total}")
-    parts = -(-total // most)
+    parts = -(-total // found[1])
     starts = [total * i // parts for i in range(parts + 1)]
     return [
         {
