@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
 from echoes_export.bundle.write import write_bundle
-from echoes_export.graphs.wrappers import graph_parts
 from echoes_export.precision.quantize import add_int8_graphs
 from echoes_export.precision.stored import rounded
 from echoes_rt.bundle import Bundle
@@ -45,11 +44,9 @@ class Subject:
     @property
     def texture(self) -> dict[str, NDArray[np.float32]]:
         """The noise of a mel decoder that draws what codes leave open; nothing of another."""
-        spec = graph_parts(self.models)["mel_decoder"].signature.inputs.get("noise")
-        if spec is None:
-            return {}
-        sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
-        return {"noise": np.random.default_rng(0).random((self.members, *sizes), dtype=np.float32)}
+        shape = self.models.mel_codec.noise_shape(self.models.layout.audio)
+        drawn = np.random.default_rng(0).random((self.members, *shape), dtype=np.float32)
+        return {"noise": drawn} if shape else {}
 
     @property
     def duration_s(self) -> float:

@@ -37,7 +37,7 @@ from echoes_rt.io.sources import AudioLike, ImageLike, clip_of, rgb_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
-from echoes_rt.options import apply_options, check_numbers, report_steps
+from echoes_rt.options import apply_options, check_numbers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -233,8 +233,7 @@ class Model:
         seen = self.context(target, context)
         graph = f"decode_{target}"
         if graph in self.choice.engines and context is not None:
-            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise)
-            report_steps(on_step, plan.steps)
+            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise, on_step)
         else:
             graph = f"{graph}_step"
             session = cast(StepSession, self.session(graph))

@@ -8,7 +8,7 @@ from numbers import Real
 from typing import Any, cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
-from echoes_rt.decode.steps import OnStep, report
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import InputError
 from echoes_rt.format.sampling import Sampling, SamplingOptions
 
@@ -61,16 +61,6 @@ def options_of(sampling: Sampling) -> SamplingOptions:
     """What to ask for to get this sampling; whether guidance is folded in is not for the asking."""
     values = asdict(sampling)
     return cast(SamplingOptions, {name: values[name] for name in SamplingOptions.__annotations__})
-
-
-def report_steps(on_step: OnStep | None, steps: int) -> None:
-    """Tells of steps that are over already.
-
-    Raises:
-        CancelledError: if ``on_step`` returned False.
-    """
-    for step in range(steps if on_step is not None else 0):
-        report(on_step, step, steps)
 
 
 def draw_seed(seed: int | None) -> int:
