@@ -2,10 +2,10 @@
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, cast
+from typing import cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
 from echoes_rt.decode.steps import OnStep
@@ -40,21 +40,6 @@ def check_numbers(**values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, Real):
             raise InputError(f"{name} must be a number, got {value!r}")
-
-
-def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: int) -> Sampling:
-    """The defaults with what is not None in their place, and no more steps than unknown tokens.
-
-    Raises:
-        InputError: if a value is out of range, or there is no such option.
-    """
-    changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
-    check_names(changes, SamplingOptions)
-    try:
-        asked = replace(defaults, **changes)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
 
 
 def options_of(sampling: Sampling) -> SamplingOptions:
