@@ -38,7 +38,7 @@ class TensorRTSession:
         flavour = engine.record.key.flavour
         self._name = engine.path.name
         self._gpu = gpu
-        self._record = engine.record
+        self._file = engine.record
         self.inputs = engine.record.inputs
         gpu.enter()
         library = import_tensorrt(flavour)
@@ -69,17 +69,17 @@ class TensorRTSession:
         """
         with self._gpu.lock:
             self._gpu.enter()
-            parts = [self._run(part) for part in fit(inputs, self._record)]
+            parts = [self._run(part) for part in fit(inputs, self._file)]
         if len(parts) == 1:
             return parts[0]
         return {
             name: np.concatenate([part[name] for part in parts], axis=spec.shape.index(BATCH))
-            for name, spec in self._record.outputs.items()
+            for name, spec in self._file.outputs.items()
         }
 
     def _run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         sizes = {}
-        for name, spec in self._record.inputs.items():
+        for name, spec in self._file.inputs.items():
             array = np.ascontiguousarray(inputs[name], dtype=spec.dtype)
             self._buffers[name].view(array.dtype, array.shape)[...] = array
             sizes[name] = array.nbytes
@@ -89,7 +89,7 @@ class TensorRTSession:
             name: self._buffers[name].view(
                 np.dtype(spec.dtype), tuple(self._context.get_tensor_shape(name))
             )
-            for name, spec in self._record.outputs.items()
+            for name, spec in self._file.outputs.items()
         }
 
         def enqueue() -> None:
@@ -157,7 +157,7 @@ class TensorRTSession:
 
     def _make_buffers(self) -> dict[str, GpuBuffer]:
         """For the largest question that the engine takes."""
-        record = self._record
+        record = self._file
         for name, spec in record.inputs.items():
             largest = (record.ranges[d][2] if isinstance(d, str) else d for d in spec.shape)
             self._context.set_input_shape(name, tuple(largest))
@@ -173,7 +173,7 @@ class TensorRTSession:
         engine = self._engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
         found = {n: np.dtype(library.nptype(engine.get_tensor_dtype(n))).name for n in names}
-        tensors = self._record.inputs | self._record.outputs
+        tensors = self._file.inputs | self._file.outputs
         said = {name: spec.dtype for name, spec in tensors.items()}
         if found != said:
             raise BundleError(
