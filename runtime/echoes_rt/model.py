@@ -374,7 +374,7 @@ class Model:
     def gpu(self) -> Gpu:
         """The NVIDIA GPU of the device, whose stream all engines share."""
         if self._gpu is None:
-            self._gpu = Gpu.open(parse_device(self.choice.device).index)
+            self._gpu = Gpu(parse_device(self.choice.device).index)
         return self._gpu
 
     def _load(self, name: str) -> WatchedSession:
