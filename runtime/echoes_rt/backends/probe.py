@@ -7,6 +7,7 @@ not start. So a small graph is run on the device itself, with the CPU forbidden.
 import ctypes
 import re
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -98,9 +99,8 @@ def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
             str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL
         )
         _load_library(str(library))
-        if not _is_loadable(_CUDNN) and (found := packaged(_CUDNN)) is not None:
-            # Newer providers look for it only when a session starts.
-            _load_library(str(found))
+        with suppress(OSError):  # newer providers look for it only when a session starts
+            _load_library(_CUDNN)
     except OSError as error:
         raise BackendError(
             f"the CUDA provider of ONNX Runtime {onnxruntime.__version__} does not load: {error}"
@@ -142,14 +142,6 @@ def packaged(name: str) -> Path | None:
     spec = find_spec("nvidia")
     folders = [] if spec is None else spec.submodule_search_locations or []
     return next((path for folder in folders for path in Path(folder).glob(f"*/lib/{name}")), None)
-
-
-def _is_loadable(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
 
 
 def cuda_library(onnxruntime: ModuleType) -> Path | None:
