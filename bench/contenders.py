@@ -29,9 +29,9 @@ CALIBRATION = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """One run. ``loop_ms`` is None where the loop cannot be told from the rest."""
+    """One run."""
 
-    loop_ms: float | None
+    loop_ms: float
     total_ms: float
     codes: NDArray[np.int32]
 

@@ -39,7 +39,7 @@ def _chart(document: Document) -> Figure:
         names = [result["name"] for result in ran]
         colours = [_OURS if result["is_ours"] else _OTHERS for result in ran]
         bars = axes.barh(names, [r["total_ms"] for r in ran], color=colours, alpha=0.5)
-        axes.barh(names, [r["loop_ms"] or 0 for r in ran], color=colours)
+        axes.barh(names, [r["loop_ms"] for r in ran], color=colours)
         axes.bar_label(bars, fmt="%.0f", padding=4)
         axes.invert_yaxis()
         axes.set_xlabel(f"ms for {size['sound_s']:.2f} s of sound; dark: the decoding loop")
@@ -105,11 +105,10 @@ def _results(size: Document) -> str:
         if result["failure"]:
             rows.append(f"| {result['name']} | does not run: {result['failure']} | | | |")
             continue
-        loop = "-" if result["loop_ms"] is None else f"{result['loop_ms']:.0f}"
         factor = result["total_ms"] / 1000 / size["sound_s"]
         rows.append(
-            f"| {result['name']} | {loop} | {result['total_ms']:.0f} | {factor:.3f} | "
-            f"{result['equal_tokens']:.1%} |"
+            f"| {result['name']} | {result['loop_ms']:.0f} | {result['total_ms']:.0f} | "
+            f"{factor:.3f} | {result['equal_tokens']:.1%} |"
         )
     return "\n".join(rows)
 

@@ -89,7 +89,7 @@ def test_runs_alternate_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -
             calls.append(name)
             codes = np.array([1, 2]) if name == "a" else np.array([1, 3])
             total_ms = 100 if len(calls) < 3 else 20 + len(calls)
-            return Sound(loop_ms=None, total_ms=total_ms, codes=codes)
+            return Sound(loop_ms=total_ms / 2, total_ms=total_ms, codes=codes)
 
         return Contender(name=name, is_ours=False, make=lambda: run)
 
@@ -102,7 +102,7 @@ def test_runs_alternate_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -
     # The first run warms up: slow as it is, it does not count.
     assert (first.total_ms, first.total_min_ms, first.equal_tokens) == (25, 23, 1)
     assert second.failure == "ImportError: no such engine"
-    assert (third.loop_ms, third.equal_tokens) == (None, 0.5)
+    assert (third.loop_ms, third.equal_tokens) == (13, 0.5)
 
 
 def document() -> dict[str, Any]:
@@ -115,7 +115,9 @@ def document() -> dict[str, Any]:
             equal_tokens=1,
         ),
         Result(name="OpenVINO, host loop f32", is_ours=False, failure="ImportError: none"),
-        Result(name="echoes-rt, fused int8", is_ours=True, total_ms=200, equal_tokens=0.9),
+        Result(
+            name="echoes-rt, fused int8", is_ours=True, total_ms=200, loop_ms=150, equal_tokens=0.9
+        ),
     ]
     size = {
         "size": "mini",
