@@ -25,7 +25,7 @@ from bench.measure import measure
 from bench.models import Subject
 from bench.sessions import TorchSession
 from bench.torch_loop import TorchLoop
-from echoes_export.bundle.stored_models import stored_models
+from echoes_export.bundle.models import stored_models
 from echoes_rt.backends.base import Session
 from echoes_rt.bundle import Bundle
 

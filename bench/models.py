@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.weights_file import rounded
 from echoes_export.bundle.write import write_bundle
 from echoes_export.precision.quantize import add_int8_graphs
-from echoes_export.precision.stored import rounded
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS

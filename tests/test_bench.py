@@ -15,8 +15,7 @@ from bench.measure import Result, measure
 from bench.models import Subject, make_subject
 from bench.page import page, write_page
 from bench.sessions import TorchSession
-from echoes_export.bundle.models import random_models
-from echoes_export.bundle.stored_models import stored_models
+from echoes_export.bundle.models import random_models, stored_models
 from echoes_export.precision.quantize import add_int8_graphs
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling

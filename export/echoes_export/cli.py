@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from echoes_export.bundle.models import Models
-    from echoes_export.inputs import Inputs
+    from echoes_export.verify import Inputs
     from echoes_rt.bundle import Bundle
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -136,10 +136,9 @@ def bundle(
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
     from echoes_export.bundle.about import About, labels_known, recommended
+    from echoes_export.bundle.weights_file import rounded
     from echoes_export.bundle.write import write_bundle
-    from echoes_export.inputs import inputs_of
-    from echoes_export.precision.stored import rounded
-    from echoes_export.verify import rounding_effect
+    from echoes_export.verify import inputs_of, rounding_effect
     from echoes_rt.bundle import CARD_NAME, find_bundle
     from echoes_rt.comparison import table
 
@@ -192,8 +191,8 @@ def verify(
     Example: echoes-export verify bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
     """
-    from echoes_export.inputs import inputs_of
-    from echoes_export.precision.stored import rounded
+    from echoes_export.bundle.weights_file import rounded
+    from echoes_export.verify import inputs_of
     from echoes_rt.bundle import Bundle, find_bundle
 
     _check_sources(None, base, runs, confidence)
@@ -225,8 +224,7 @@ def half(bundle_path: Path, pictures: int, device: str | None) -> None:
 
     Example: echoes-export half my-bundle --device cuda
     """
-    from echoes_export.precision.half_bundle import add_half_graphs
-    from echoes_export.precision.half_speed import faster
+    from echoes_export.precision.half_bundle import add_half_graphs, faster
     from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
     def choose(whole: "Bundle", halves: "Bundle") -> "Collection[str]":
@@ -302,9 +300,8 @@ def _check_sources(
 def _models(
     random: str | None, base: "Bundle | None", runs: dict[str, Path | None], confidence: Path | None
 ) -> "Models":
-    from echoes_export.bundle.models import random_models
+    from echoes_export.bundle.models import random_models, stored_models
     from echoes_export.bundle.run_models import Runs, load_models
-    from echoes_export.bundle.stored_models import stored_models
     from echoes_training.presets import PRESETS
 
     if random:

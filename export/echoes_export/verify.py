@@ -1,22 +1,80 @@
 """Compares the graphs of a bundle with the torch modules and the numpy loop that they come from."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from echoes_export.bundle.models import Models
 from echoes_export.graphs.wrappers import Part, graph_parts
-from echoes_export.inputs import Inputs
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import Array, Check, snr_db
 from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
+from echoes_rt.errors import InputError
 from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
+from echoes_rt.io.image import load_image
 from echoes_rt.model import Model
+from echoes_training.data.audio import AudioStore, to_batch
+from echoes_training.data.index import read_index
+from echoes_training.models.mel import MelSpectrogram
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """image (M, 3, H, W) and mel (M, n_mels, n_frames), as the encoders read them."""
+
+    image: Tensor
+    mel: Tensor
+
+
+def inputs_of(index: Path | None, models: Models, count: int) -> Inputs:
+    """Up to ``count`` held-out pictures, as the runtime reads them, and as many sounds.
+
+    Without an index, smooth noise. Raises InputError if one has no such media.
+    """
+    if index is None:
+        return noise_inputs(models, count, 0)
+    heldout = [clip for clip in read_index(index) if clip.split == "heldout"]
+    pictures = _spread([clip.image for clip in heldout if clip.image], count)
+    sounds = _spread([clip for clip in heldout if clip.audio], count)
+    if not pictures or not sounds:
+        raise InputError("the index needs a held-out picture and a held-out sound to verify with")
+    store = AudioStore(models.mel)
+    samples = to_batch([store.get(str(clip.audio), clip.start) for clip in sounds])
+    return Inputs(
+        image=torch.from_numpy(np.concatenate([load_image(p, models.image) for p in pictures])),
+        mel=MelSpectrogram(models.mel)(samples),
+    )
+
+
+def noise_inputs(models: Models, count: int, seed: int) -> Inputs:
+    """Smooth noise: every 8th point is drawn, the rest lies between them, as in real media."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(channels: int, height: int, width: int) -> Tensor:
+        coarse = torch.rand(
+            count, channels, max(2, height // 8), max(2, width // 8), generator=generator
+        )
+        return F.interpolate(2 * coarse - 1, (height, width), mode="bilinear")
+
+    return Inputs(
+        image=draw(3, models.image.height, models.image.width),
+        mel=draw(1, models.mel.n_mels, models.mel.n_frames)[:, 0],
+    )
+
+
+def _spread(members: Sequence[T], count: int) -> list[T]:
+    return list(members[:: max(1, len(members) // count)][:count])
+
 
 MIN_EQUAL_CODES = 0.999
 MIN_SNR_DB = 40.0

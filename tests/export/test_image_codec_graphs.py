@@ -7,12 +7,10 @@ import onnx
 import pytest
 
 from echoes_export.bundle.models import Models, random_models
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, write_weights
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, rounded, write_weights
 from echoes_export.graphs.onnx_graph import export_graph
 from echoes_export.graphs.wrappers import graph_parts
-from echoes_export.inputs import noise_inputs
-from echoes_export.precision.stored import rounded
-from echoes_export.verify import MAX_DIFFERENCE, MIN_EQUAL_CODES
+from echoes_export.verify import MAX_DIFFERENCE, MIN_EQUAL_CODES, noise_inputs
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_training.presets import PRESETS
 

@@ -13,7 +13,7 @@ from echoes_rt import CancelledError, Echoes, Picture, Sound
 from echoes_rt.cli import main
 from echoes_rt.io.image import write_image
 from echoes_rt.tasks import whole
-from echoes_rt.tasks.together import Progress, together
+from echoes_rt.tasks.call import Progress, together
 
 
 @pytest.fixture(scope="module", params=[1, 2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,10 @@ from echoes_rt.format.tokens import OTHER
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import check_numbers
 from echoes_rt.results import Picture, Sound
-from echoes_rt.tasks.call import DECODERS, ENCODERS, Call
-from echoes_rt.tasks.rank import likeliest
-from echoes_rt.tasks.together import Made, Part, together
+from echoes_rt.tasks.call import DECODERS, ENCODERS, Call, Made, Part, together
+
+if TYPE_CHECKING:
+    from echoes_rt.model import Model
 
 Member = tuple[int, IntArray]
 """A seed, and the (N,) codes that it gave."""
@@ -136,3 +137,31 @@ def _in_parts(
     parts = parts_of(members, call.model.callers)
     made = together(lambda part: make(call, part), parts, call.model.callers, call.progress)
     return itertools.chain.from_iterable(made)
+
+
+def likeliest(model: Model, target: str, made: IntArray, given: IntArray) -> NDArray[np.intp]:
+    """The order of (B, N) decoded codes of a target, best first.
+
+    A result is as good as it explains what it was made from: the log-likelihood of the given
+    medium's codes, all masked, with the result as their context. The same network answers, since
+    it is trained in both directions; docs/decisions.md compares other scores.
+
+    Args:
+        model: what decoded them.
+        target: ``audio`` or ``image``, the medium that was made.
+        made: without masks.
+        given: (1, N') codes of the other medium.
+    """
+    medium = OTHER[target]
+    hidden = np.full_like(given, model.manifest.tokens.grids[medium].mask_token)
+    scores = [
+        _log_likelihood(model.logits(medium, hidden, codes[None])[0], given[0]) for codes in made
+    ]
+    return np.argsort(-np.array(scores), kind="stable")
+
+
+def _log_likelihood(logits: FloatArray, codes: IntArray) -> float:
+    """Sum over positions of the log-probability of (N,) codes under (N, V) logits."""
+    below_best = logits - logits.max(axis=1, keepdims=True)
+    log_totals = np.log(np.exp(below_best).sum(axis=1))
+    return float((below_best[np.arange(len(codes)), codes] - log_totals).sum())
