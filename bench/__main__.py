@@ -2,7 +2,10 @@
 
 import json
 import os
+import platform
+import re
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -11,11 +14,11 @@ import numpy as np
 import torch
 
 from bench.contenders import contenders
-from bench.machine import machine
 from bench.measure import measure
 from bench.models import Subject, make_subject
 from bench.page import write_page
 from echoes_rt.cpu_limit import usable_cpus
+from echoes_rt.doctor import cpu_name
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.model import Model
 from echoes_rt.profile.files import write_plot
@@ -31,6 +34,39 @@ QUIET_LOAD = 0.3
 
 FEW_RUNS = 3
 """Of the profile of a size that is not swept, whose contenders have all runs."""
+
+_PACKAGES = re.compile("cuda|nncf|numpy|nvidia|onnx|openvino|tensorrt|torch|triton", re.IGNORECASE)
+_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+)
+"""Of /proc/cpuinfo: those that decide which kernels run."""
+
+
+def machine() -> dict[str, object]:
+    found = {d.name: d.version for d in metadata.distributions() if _PACKAGES.match(d.name or "")}
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "flags": _flags(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": dict(sorted(found.items())),
+    }
+
+
+def _flags() -> list[str]:
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return []
+    return [flag for flag in _FLAGS if flag in words]
 
 
 def _say(what: str) -> None:

@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 from tests.runtime.conftest import FakeDriver
 
-from echoes_rt.backends import coverage, probe
+from echoes_rt.backends import onnx, probe
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.backends.provider import PROVIDERS, add_provider
@@ -69,7 +69,7 @@ class Pretending:
 
     def __init__(self, graph: Any, assignment: bool = True) -> None:
         options = onnxruntime.SessionOptions()
-        options.add_session_config_entry(coverage.RECORDING, "1")
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self._session = REAL_SESSION(graph, options, providers=["CPUExecutionProvider"])
         if assignment:
             self.get_provider_graph_assignment_info = (
@@ -242,10 +242,10 @@ def test_shapes_may_stay_on_the_cpu() -> None:
         "CUDAExecutionProvider": Counter(MatMul=9),
         "CPUExecutionProvider": Counter(Shape=2, Gather=1),
     }
-    coverage.check_coverage("context_image.onnx", found, "cuda:0")
+    onnx.check_coverage("context_image.onnx", found, "cuda:0")
     found["CPUExecutionProvider"]["FusedMatMul"] += 1
     with pytest.raises(BackendError, match=r"although cuda:0 was asked for \(1 FusedMatMul\)"):
-        coverage.check_coverage("context_image.onnx", found, "cuda:0")
+        onnx.check_coverage("context_image.onnx", found, "cuda:0")
 
 
 @pytest.mark.parametrize("device", ["openvino", "webgpu"])
