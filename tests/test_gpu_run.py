@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
+from bench.gpu_peers import TorchLoop
 from bench.gpu_run import pack
 from bench.gpu_run.pack import MAGIC, cut, prune
 from bench.gpu_run.stage import Stage, receive
-from bench.torch_loop import TorchLoop
 from echoes_rt.decode import reference
 from echoes_rt.decode.plan import make_plan
 from echoes_rt.decode.steps import decode_at_once

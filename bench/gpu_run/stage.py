@@ -213,7 +213,8 @@ def _third(stage: Stage, given: argparse.Namespace) -> None:
             options = [*source, "--out", stage.home / "runs" / name.replace(" ", "-")]
             for setting in (f"{faster}={value}", *lengths):
                 options += ["--set", setting]
-            stage.module(name, 60, "echoes_training.cli", kind, *options)
+            most_s = 150 if kind == "transformer" else 60  # compiling takes a minute and more
+            stage.module(name, most_s, "echoes_training.cli", kind, *options)
     if given.train:
         stage.run("train", 3600, "bash", "-c", given.train)
 
