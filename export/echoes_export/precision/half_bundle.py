@@ -14,7 +14,7 @@ from echoes_rt.backends.base import Arrays
 from echoes_rt.backends.device import HALF_KINDS, parse_device
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BundleError, InputError
-from echoes_rt.format.graphs import BATCH, DRAWN, FRAMES, GUIDED, HALF, SEEN, Dim
+from echoes_rt.format.graphs import BATCH, DRAWN, FRAMES, GUIDED, HALF, SEEN
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 from echoes_rt.model import Model
 
@@ -115,11 +115,11 @@ def _question(model: Model, name: str) -> Arrays:
     tokens, steps = model.manifest.tokens, model.manifest.sampling.steps
     n_tokens = max(grid.n_tokens for grid in tokens.grids.values())
     frames = model.manifest.mel.n_frames
-    sizes: dict[Dim, int] = {
+    sizes = {
         **dict.fromkeys((BATCH, SEEN, GUIDED), 1),
         **{DRAWN: -(-n_tokens // steps), FRAMES: frames},
     }
     return {
-        key: np.zeros([sizes.get(dim, dim) for dim in spec.shape], spec.dtype)  # type: ignore[misc]
+        key: np.zeros([d if isinstance(d, int) else sizes[d] for d in spec.shape], spec.dtype)
         for key, spec in model.session(name).inputs.items()
     }
