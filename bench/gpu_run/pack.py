@@ -15,6 +15,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -76,11 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
     archive = given.work / "archive.tar"
-    archive.unlink(missing_ok=True)
-    if not given.no_source:
-        command = ["git", "-C", str(ROOT), "archive", "--prefix=source/", "-o"]
-        subprocess.run([*command, str(archive.resolve()), "HEAD", *SOURCE], check=True)
-    with tarfile.open(archive, "a") as tar:
+    with tarfile.open(archive, "w") as tar:
+        if not given.no_source:
+            _add_source(tar)
         if not given.no_wheels:
             wheels = _downloaded(given.work / "wheels", given.python, *map(_pinned, WHEELS))
             for wheel in (*wheels, _onnxruntime(given.work, given.python, given.sm)):
@@ -109,6 +108,17 @@ def cut(archive: Path, out: Path, limits: Sequence[int]) -> Iterator[Path]:
             if number == 1:
                 shutil.copyfile(STAGE, folder / STAGE.name)
             yield folder
+
+
+def _add_source(tar: tarfile.TarFile) -> None:
+    """Committed files only."""
+    command = ["git", "-C", str(ROOT), "archive", "HEAD", *SOURCE]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=BytesIO(made)) as committed:
+        for member in committed:
+            content = committed.extractfile(member)
+            member.name = f"source/{member.name}"
+            tar.addfile(member, content)
 
 
 def _pinned(name: str) -> str:
