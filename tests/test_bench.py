@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from bench import __main__ as program
 from bench.contenders import Contender, Sound, contenders, torch_modules
+from bench.gpu_peers import peers
 from bench.measure import Result, measure
 from bench.models import Subject, make_subject
 from bench.page import page, write_page
@@ -77,6 +78,12 @@ def test_fp32_engines_give_the_same_tokens(subject: Subject) -> None:
         assert result.total_ms >= (result.loop_ms or 0) > 0
         assert result.equal_tokens is not None
         assert result.equal_tokens == 1 or "int8" in name or "bf16" in name
+
+
+def test_peers_on_a_device_draw_our_tokens(subject: Subject) -> None:
+    theirs, ours = (c.make()() for c in peers(replace(subject, members=2), "cpu"))
+    assert theirs.codes.shape == (2, subject.models.layout.audio.n_tokens)
+    np.testing.assert_array_equal(theirs.codes, ours.codes)
 
 
 def test_runs_alternate_and_a_failure_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
