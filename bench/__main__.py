@@ -2,7 +2,10 @@
 
 import json
 import os
+import platform
+import re
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -11,24 +14,59 @@ import numpy as np
 import torch
 
 from bench.contenders import contenders
-from bench.machine import machine
 from bench.measure import measure
 from bench.models import Subject, make_subject
 from bench.page import write_page
 from echoes_rt.cpu_limit import usable_cpus
+from echoes_rt.doctor import cpu_name
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.model import Model
+from echoes_rt.profile.files import write_plot
 from echoes_rt.profile.gemm_peak import gemm_peak
 from echoes_rt.profile.report import Subject as Profiled
 from echoes_rt.profile.report import make_profiles
 from echoes_rt.profile.stages import Question
 from echoes_rt.profile.sweep import KINDS, sweep
+from echoes_rt.profile.table import profile_text, sweep_text
 
 QUIET_LOAD = 0.3
 """Processes that may wait or run before the start, on average over the last minute."""
 
 FEW_RUNS = 3
 """Of the profile of a size that is not swept, whose contenders have all runs."""
+
+_PACKAGES = re.compile("cuda|nncf|numpy|nvidia|onnx|openvino|tensorrt|torch|triton", re.IGNORECASE)
+_FLAGS = (
+    "avx2",
+    "avx512f",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "asimddp",
+    "i8mm",
+)
+"""Of /proc/cpuinfo: those that decide which kernels run."""
+
+
+def machine() -> dict[str, object]:
+    found = {d.name: d.version for d in metadata.distributions() if _PACKAGES.match(d.name or "")}
+    return {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "flags": _flags(),
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "packages": dict(sorted(found.items())),
+    }
+
+
+def _flags() -> list[str]:
+    try:
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    except OSError:
+        return []
+    return [flag for flag in _FLAGS if flag in words]
 
 
 def _say(what: str) -> None:
@@ -92,6 +130,7 @@ def main(
             _measured(
                 size,
                 Path(work),
+                out,
                 sampling,
                 student,
                 runs,
@@ -108,6 +147,7 @@ def main(
 def _measured(
     size: str,
     work: Path,
+    out: Path,
     sampling: Sampling,
     student: Sampling,
     runs: int,
@@ -121,8 +161,11 @@ def _measured(
     results = measure(contenders(subject, threads), runs, _say)
     profiled = _profiled(subject, work, threads)
     # A swept size is small, and its stages are worth as many runs.
-    profiles = make_profiles(profiled, runs if is_swept else min(runs, FEW_RUNS), _say)
+    n_profiled = runs if is_swept else min(runs, FEW_RUNS)
+    profiles = make_profiles(profiled, n_profiled, _say)
     points = {kind: sweep(profiled[0], kind, runs, _say) for kind in KINDS} if is_swept else {}
+    for kind, found in points.items():
+        write_plot(out / f"cost-{size}-{kind}.png", profiles, [found], kind, size)
     return {
         "size": size,
         "steps": subject.sampling.steps,
@@ -133,6 +176,10 @@ def _measured(
         "results": [result.to_dict() for result in results],
         "profiles": [profile.to_dict(peak) for profile in profiles],
         "sweeps": {kind: [point.to_dict() for point in found] for kind, found in points.items()},
+        "texts": [
+            *(profile_text(profile, peak, n_profiled) for profile in profiles),
+            *(sweep_text(found, kind) for kind, found in points.items()),
+        ],
     }
 
 

@@ -29,9 +29,9 @@ CALIBRATION = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Sound:
-    """One run. ``loop_ms`` is None where the loop cannot be told from the rest."""
+    """One run."""
 
-    loop_ms: float | None
+    loop_ms: float
     total_ms: float
     codes: NDArray[np.int32]
 
@@ -50,37 +50,29 @@ def contenders(subject: Subject, threads: int) -> Iterator[Contender]:
 
     Those that this machine cannot run fail when they are made.
     """
-
-    def torch_step(kind: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _torch_sessions(subject, kind))
-
-    def openvino(precision: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _openvino_sessions(subject, precision, threads))
-
-    def onnx(precision: str, loop: str) -> Callable[[], Callable[[], Sound]]:
-        return lambda: sound_maker(subject, _onnx_sessions(subject, precision, loop, threads))
-
-    for name, make in {
-        "torch eager fp32": torch_step("fp32"),
-        "torch eager bf16": torch_step("bf16"),
-        "torch.compile fp32": torch_step("compile"),
-        "ONNX Runtime, host loop fp32": onnx("fp32", LOGITS),
-        "OpenVINO, host loop f32": openvino("f32"),
-        "OpenVINO, host loop bf16": openvino("bf16"),
-        "OpenVINO, host loop int8 (nncf)": openvino("int8"),
-    }.items():
-        yield Contender(name=name, is_ours=False, make=make)
-    for name, make in {
-        "echoes-rt, steps fp32": onnx("fp32", STEP),
-        "echoes-rt, one call fp32": onnx("fp32", LOOP),
-        "echoes-rt, steps int8": onnx("int8", STEP),
-        "echoes-rt, one call int8": onnx("int8", LOOP),
-    }.items():
-        yield Contender(name=name, is_ours=True, make=make)
+    sessions: dict[str, Callable[[], dict[str, Session]]] = {
+        "torch eager fp32": lambda: _torch_sessions(subject, "fp32"),
+        "torch eager bf16": lambda: _torch_sessions(subject, "bf16"),
+        "torch.compile fp32": lambda: _torch_sessions(subject, "compile"),
+        "ONNX Runtime, host loop fp32": lambda: onnx_sessions(subject, "fp32", LOGITS, threads),
+        "OpenVINO, host loop f32": lambda: _openvino_sessions(subject, "f32", threads),
+        "OpenVINO, host loop bf16": lambda: _openvino_sessions(subject, "bf16", threads),
+        "OpenVINO, host loop int8 (nncf)": lambda: _openvino_sessions(subject, "int8", threads),
+        "echoes-rt, steps fp32": lambda: onnx_sessions(subject, "fp32", STEP, threads),
+        "echoes-rt, one call fp32": lambda: onnx_sessions(subject, "fp32", LOOP, threads),
+        "echoes-rt, steps int8": lambda: onnx_sessions(subject, "int8", STEP, threads),
+        "echoes-rt, one call int8": lambda: onnx_sessions(subject, "int8", LOOP, threads),
+    }
+    for name, load in sessions.items():
+        yield Contender(
+            name=name,
+            is_ours=name.startswith("echoes-rt"),
+            make=lambda load=load: sound_maker(subject, load()),
+        )
 
 
 def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], Sound]:
-    """Makes the sound of the picture with sessions of the parts and of one loop."""
+    """Makes the sounds of the pictures with sessions of the parts and of one loop."""
     grid, picture = subject.models.layout.audio, subject.picture
     decode = {LOOP: steps.decode_at_once, STEP: steps.decode, LOGITS: plain_decode}
     (name,) = decode.keys() & sessions.keys()
@@ -90,9 +82,9 @@ def sound_maker(subject: Subject, sessions: dict[str, Session]) -> Callable[[], 
     def run() -> Sound:
         start = time.perf_counter()
         image = sessions["image_encoder"].run({"image": picture})["codes"]
-        tokens = np.full((1, grid.n_tokens), grid.mask_token, dtype=np.int32)
+        tokens = np.full((len(picture), grid.n_tokens), grid.mask_token, dtype=np.int32)
         plan = make_plan(tokens == grid.mask_token, grid.order, sampling)
-        noise = uniforms([0], 0, grid.n_tokens)
+        noise = uniforms(range(len(picture)), 0, grid.n_tokens)
         begin = time.perf_counter()
         seen = sessions["context_image"].run({"codes": image})["context"]
         codes = decode[name](sessions[name], tokens, seen, plan, noise)  # type: ignore[operator]
@@ -112,7 +104,7 @@ def plain_decode(
     plan: Plan,
     noise: NDArray[np.float32],
 ) -> NDArray[np.int32]:
-    """What anybody would write: all logits of both branches, tokens drawn on the host."""
+    """What anybody would write for one sound: all logits of both branches, drawn on the host."""
     tokens = tokens.copy()
     for step, scale in enumerate(plan.guidance_scale):
         # Of two rows with one row of context, the second is the branch without it.
@@ -157,10 +149,14 @@ def torch_modules(models: Models) -> dict[str, tuple[nn.Module, tuple[str, ...],
     return modules | {LOGITS: (network, ("tokens", "context"), "logits")}
 
 
-def _onnx_sessions(
-    subject: Subject, precision: str, loop_graph: str, threads: int
+def onnx_sessions(
+    subject: Subject,
+    precision: str,
+    loop_graph: str,
+    threads: int | None = None,
+    device: str = "cpu",
 ) -> dict[str, Session]:
-    model = Model.load(subject.bundle, "cpu", threads, precision)
+    model = Model.load(subject.bundle, device, threads, precision)
     return {graph: model.session(graph) for graph in (*PARTS, loop_graph)}
 
 

@@ -83,13 +83,12 @@ def _load(contender: Contender) -> _Loaded | Result:
 
 def _result(entry: _Loaded, sounds: dict[str, list[Sound]], reference: str) -> Result:
     made = sounds[entry.contender.name]
-    loops = [sound.loop_ms for sound in made if sound.loop_ms is not None]
     return Result(
         name=entry.contender.name,
         is_ours=entry.contender.is_ours,
         total_ms=float(np.median([sound.total_ms for sound in made])),
         total_min_ms=min(sound.total_ms for sound in made),
-        loop_ms=float(np.median(loops)) if loops else None,
+        loop_ms=float(np.median([sound.loop_ms for sound in made])),
         load_s=entry.load_s,
         equal_tokens=float((made[0].codes == sounds[reference][0].codes).mean()),
     )

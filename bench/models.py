@@ -8,10 +8,9 @@ from numpy.typing import NDArray
 
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.weights_file import rounded
 from echoes_export.bundle.write import write_bundle
-from echoes_export.graphs.wrappers import graph_parts
 from echoes_export.precision.quantize import add_int8_graphs
-from echoes_export.precision.stored import rounded
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
 from echoes_training.presets import PRESETS
@@ -25,6 +24,7 @@ class Subject:
         bundle: with int8 graphs, too.
         sampling: of the teacher's plain loop, which the other engines run.
         student: of ours; as good by the figures of docs/results.md.
+        members: sounds of one run.
     """
 
     size: str
@@ -32,22 +32,21 @@ class Subject:
     bundle: Bundle
     sampling: Sampling
     student: Sampling
+    members: int = 1
 
     @property
     def picture(self) -> NDArray[np.float32]:
-        """(1, 3, H, W) of noise."""
+        """(members, 3, H, W) of noise."""
         spec = self.models.image
-        shape = (1, 3, spec.height, spec.width)
+        shape = (self.members, 3, spec.height, spec.width)
         return np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
 
     @property
     def texture(self) -> dict[str, NDArray[np.float32]]:
         """The noise of a mel decoder that draws what codes leave open; nothing of another."""
-        spec = graph_parts(self.models)["mel_decoder"].signature.inputs.get("noise")
-        if spec is None:
-            return {}
-        sizes = [size for size in spec.shape[1:] if isinstance(size, int)]
-        return {"noise": np.random.default_rng(0).random((1, *sizes), dtype=np.float32)}
+        shape = self.models.mel_codec.noise_shape(self.models.layout.audio)
+        drawn = np.random.default_rng(0).random((self.members, *shape), dtype=np.float32)
+        return {"noise": drawn} if shape else {}
 
     @property
     def duration_s(self) -> float:

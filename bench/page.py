@@ -4,18 +4,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.chart import write_chart, write_cost_chart
+from matplotlib.figure import Figure
+
 from echoes_rt.io.output_file import replacing
 
 Document = dict[str, Any]
 
+_OURS, _OTHERS = "#1f77b4", "#b0b0b0"
+
 
 def write_page(folder: Path, document: Document) -> None:
-    """Writes performance.json, performance.md and its charts."""
-    write_chart(folder / "performance.png", document)
-    for size in document["sizes"]:
-        if size["sweeps"]:
-            write_cost_chart(folder / f"cost-{size['size']}.png", size["sweeps"])
+    """Writes performance.json, performance.md and performance.png."""
+    with replacing(folder / "performance.png") as partial:
+        _chart(document).savefig(partial, dpi=110)
     texts = {
         "performance.json": json.dumps(document, indent=1) + "\n",
         "performance.md": page(document),
@@ -23,6 +24,31 @@ def write_page(folder: Path, document: Document) -> None:
     for name, text in texts.items():
         with replacing(folder / name) as partial:
             partial.write_text(text, encoding="utf-8")
+
+
+def _chart(document: Document) -> Figure:
+    """One row of bars for each contender that ran: the loop, dark, within the whole."""
+    sizes = document["sizes"]
+    figure = Figure(figsize=(9, 1 + 3.4 * len(sizes)), layout="constrained")
+    machine = document["machine"]
+    figure.suptitle(
+        f"Picture to sound on {machine['cpu']}, {document['threads']} threads: less is better"
+    )
+    for axes, size in zip(figure.subplots(len(sizes), 1, squeeze=False)[:, 0], sizes, strict=True):
+        ran = [result for result in size["results"] if not result["failure"]]
+        names = [result["name"] for result in ran]
+        colours = [_OURS if result["is_ours"] else _OTHERS for result in ran]
+        bars = axes.barh(names, [r["total_ms"] for r in ran], color=colours, alpha=0.5)
+        axes.barh(names, [r["loop_ms"] for r in ran], color=colours)
+        axes.bar_label(bars, fmt="%.0f", padding=4)
+        axes.invert_yaxis()
+        axes.set_xlabel(f"ms for {size['sound_s']:.2f} s of sound; dark: the decoding loop")
+        axes.set_title(
+            f"{size['size']}: {size['tokens']} tokens, {size['steps']} guided steps, "
+            f"ours {size['student_steps']}"
+        )
+        axes.margins(x=0.12)
+    return figure
 
 
 def page(document: Document) -> str:
@@ -65,12 +91,10 @@ def _size(size: Document) -> list[str]:
         _results(size),
         *_ratios(size),
     ]
-    for profile in size["profiles"]:
-        parts.append(_profile(profile))
-    if size["sweeps"]:
-        parts.append(f"![Cost of the loop](cost-{size['size']}.png)")
-    for kind, points in size["sweeps"].items():
-        parts.append(_sweep(kind, points))
+    for text in size["texts"]:
+        parts.append(f"```text\n{text}\n```")
+    for kind in size["sweeps"]:
+        parts.append(f"![Stages, and cost of the loop](cost-{size['size']}-{kind}.png)")
     return parts
 
 
@@ -81,11 +105,10 @@ def _results(size: Document) -> str:
         if result["failure"]:
             rows.append(f"| {result['name']} | does not run: {result['failure']} | | | |")
             continue
-        loop = "-" if result["loop_ms"] is None else f"{result['loop_ms']:.0f}"
         factor = result["total_ms"] / 1000 / size["sound_s"]
         rows.append(
-            f"| {result['name']} | {loop} | {result['total_ms']:.0f} | {factor:.3f} | "
-            f"{result['equal_tokens']:.1%} |"
+            f"| {result['name']} | {result['loop_ms']:.0f} | {result['total_ms']:.0f} | "
+            f"{factor:.3f} | {result['equal_tokens']:.1%} |"
         )
     return "\n".join(rows)
 
@@ -112,56 +135,3 @@ def _ratios(size: Document) -> list[str]:
             rival = min(group, key=lambda r: float(r["total_ms"]))
             lines.append(f"- {rival['total_ms'] / best['total_ms']:.2f} times as fast as {name}")
     return [lines[0] + "\n\n" + "\n".join(lines[1:])]
-
-
-def _profile(profile: Document) -> str:
-    cold = profile["cold_start"]
-    memory = cold["peak_memory_mb"]
-    rows = ["| stage | p50, ms | p95, ms | least, ms | GFLOP | GFLOP/s | of peak |"]
-    rows.append("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for name, stage in profile["stages"].items():
-        if name.startswith("step "):
-            continue
-        ms = stage["ms"]
-        work = " | | |"
-        if "gflop" in stage:
-            share = stage["share_of_peak"]
-            work = (
-                f" {stage['gflop']:.2f} | {stage['gflops']:.0f} | "
-                f"{'-' if share is None else f'{share:.0%}'} |"
-            )
-        rows.append(f"| {name} | {ms['p50']:.1f} | {ms['p95']:.1f} | {ms['min']:.1f} |{work}")
-    loop = next((g for g in ("decode_audio_step", "decode_audio") if g in profile["graphs"]), None)
-    shares = profile["graphs"][loop]["time_by_operator"] if loop else {}
-    operators = ", ".join(f"{name} {share:.0%}" for name, share in list(shares.items())[:8])
-    return "\n\n".join(
-        [
-            f"### {profile['label']} by `echoes-rt profile`",
-            "\n".join(rows),
-            f"Cold start: {cold['total_ms']:.0f} ms from the start of the process to the end of "
-            f"the first sound (import {cold['import_ms']:.0f}, load {cold['load_ms']:.0f}, first "
-            f"sound {cold['first_sound_ms']:.0f}). Memory at its peak: "
-            f"{'not told by this system' if memory is None else f'{memory:.0f} MB'}.",
-            f"Time in the loop's graph by operator: {operators}.",
-        ]
-    )
-
-
-def _sweep(kind: str, points: list[Document]) -> str:
-    rows = [f"| {kind} | p50, ms | GFLOP | predicted, ms | error |"]
-    rows.append("| ---: | ---: | ---: | ---: | ---: |")
-    for point in points:
-        mark = " \\*" if point["is_reference"] else ""
-        rows.append(
-            f"| {point['value']}{mark} | {point['ms']['p50']:.1f} | {point['gflop']:.2f} | "
-            f"{point['predicted_ms']:.1f} | {point['error']:+.1%} |"
-        )
-    worst = max(abs(point["error"]) for point in points)
-    return "\n\n".join(
-        [
-            f"### Cost of the loop against {kind}",
-            "\n".join(rows),
-            f"The row with \\* gives the rate of the predictions, all else in them is counted "
-            f"operations. The largest error is {worst:.1%}.",
-        ]
-    )

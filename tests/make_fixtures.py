@@ -106,7 +106,7 @@ def write_bundle(folder: Path) -> None:
     from echoes_export.bundle import write as export
     from echoes_export.bundle.about import About
     from echoes_export.bundle.models import random_models
-    from echoes_export.precision.stored import rounded
+    from echoes_export.bundle.weights_file import rounded
     from echoes_training.presets import PRESETS
 
     about = About(

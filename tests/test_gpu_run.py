@@ -12,52 +12,36 @@ import numpy as np
 import pytest
 import torch
 
-from bench.gpu_run import pack, pieces
-from bench.gpu_run.pieces import collected, distributed, sliced
-from bench.gpu_run.prune import MAGIC, prune
-from bench.gpu_run.stage import Stage
-from bench.gpu_run.torch_loop import TorchLoop
+from bench.gpu_peers import TorchLoop
+from bench.gpu_run import pack
+from bench.gpu_run.pack import MAGIC, cut, prune
+from bench.gpu_run.stage import Stage, receive
 from echoes_rt.decode import reference
 from echoes_rt.decode.plan import make_plan
+from echoes_rt.decode.steps import decode_at_once
 from echoes_rt.format.sampling import Sampling
 
 
-def archive(path: Path, files: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in files.items():
+def test_what_travels_in_several_calls_arrives_whole(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).bytes(50_000)
+    archive, home = tmp_path / "archive.tar", tmp_path / "home"
+    with tarfile.open(archive, "w") as tar:
+        for name, data in {"source/text": b"text", "wheels/noise": noise, "data/end": b"e"}.items():
             info = tarfile.TarInfo(name)
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def test_what_travels_in_several_calls_arrives_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pieces, "SLICE", 4096)
-    noise = np.random.default_rng(0).bytes(20_000)
-    small = tmp_path / "small.whl"
-    small.write_bytes(b"wheel")
-    parts = sliced(archive(tmp_path / "big.tar", {"a/noise": noise, "b": b"text"}), tmp_path / "s")
-    assert len(parts) > 4
-    folders = distributed([small, *parts], tmp_path / "out", [6_000, 9_000])
+    folders = [*cut(archive, tmp_path / "out", [30_000, 25_000])]
     assert [folder.name for folder in folders] == ["1", "2", "3"]
-    for folder, most in zip(folders, (6_000, 9_000, 9_000), strict=True):
+    for folder, most in zip(folders, (30_000, 25_000, 25_000), strict=True):
         assert sum(path.stat().st_size for path in folder.iterdir()) <= most
-    home = tmp_path / "home"
-    for folder in folders[:2]:
-        assert "slices" in collected(folder, home)[0]
-        assert not (home / "big").exists()
-    assert collected(folders[2], home) == ["big: unpacked"]
-    assert (home / "big/a/noise").read_bytes() == noise
-    assert (home / "parts/small.whl").read_bytes() == b"wheel"
-
-
-def test_what_no_folder_can_hold_is_said(tmp_path: Path) -> None:
-    piece = tmp_path / "piece"
-    piece.write_bytes(bytes(100))
-    with pytest.raises(ValueError, match="100 bytes, a folder may hold 50"):
-        distributed([piece], tmp_path / "out", [80, 50])
+    # Whatever came first: nothing is unpacked that is not whole.
+    assert receive(folders[1], home) == "0 files, more is to come"
+    assert receive(folders[0], home) == "1 files, more is to come"
+    assert (home / "source/text").read_bytes() == b"text"
+    assert not (home / "wheels").exists()
+    assert receive(folders[2], home) == "3 files"
+    assert (home / "wheels/noise").read_bytes() == noise
+    assert (home / "data/end").read_bytes() == b"e"
 
 
 def test_what_the_stages_need_travels_or_is_there() -> None:
@@ -84,11 +68,12 @@ def test_only_one_architecture_is_left_and_nothing_moves(tmp_path: Path) -> None
     wanted = entry(90, b"hopper" * 20)
     first = container(entry(80, b"ampere" * 30), wanted, entry(100, b"blackwell" * 10))
     foreign = container(entry(80, b"alone" * 8))
-    source, target = tmp_path / "a.so", tmp_path / "b.so"
-    source.write_bytes(b"begin" + first + b"middle" + foreign + b"end")
-    assert prune(source, target, 90) == len(wanted)
-    data = target.read_bytes()
-    assert len(data) == source.stat().st_size
+    library = tmp_path / "a.so"
+    whole = b"begin" + first + b"middle" + foreign + b"end"
+    library.write_bytes(whole)
+    assert prune(library, 90) == len(wanted)
+    data = library.read_bytes()
+    assert len(data) == len(whole)
     assert wanted in data
     assert b"ampere" not in data
     assert b"blackwell" not in data
@@ -99,13 +84,13 @@ def test_only_one_architecture_is_left_and_nothing_moves(tmp_path: Path) -> None
 
 def test_a_command_that_fails_or_hangs_stops_no_other(tmp_path: Path) -> None:
     stage = Stage("1", 60, tmp_path)
-    python = [sys.executable, "-c"]
-    assert stage.run("good", 30, [*python, "print('first'); print('last')"], {}, tmp_path)
-    assert not stage.run("bad", 30, [*python, "raise SystemExit(3)"], {}, tmp_path)
-    assert not stage.run("slow", 0.5, [*python, "import time; time.sleep(60)"], {}, tmp_path)
-    assert not stage.run("absent", 30, [str(tmp_path / "nothing")], {}, tmp_path)
+    python = (sys.executable, "-c")
+    stage.run("good", 30, *python, "print('first'); print('last')")
+    stage.run("bad", 30, *python, "raise SystemExit(3)")
+    stage.run("slow", 0.5, *python, "import time; time.sleep(60)")
+    stage.run("absent", 30, tmp_path / "nothing")
     stage.end = 0.0
-    assert not stage.run("late", 30, [*python, ""], {}, tmp_path)
+    stage.run("late", 30, *python, "")
     lines = (tmp_path / "out/summary.txt").read_text("utf-8").splitlines()
     assert [line.split(":")[0] for line in lines] == [
         "1 done good",
@@ -119,10 +104,9 @@ def test_a_command_that_fails_or_hangs_stops_no_other(tmp_path: Path) -> None:
 
 
 def test_a_stage_begins_with_nothing_but_python(tmp_path: Path) -> None:
-    for script in ("stage.py", "pieces.py"):
-        command = [sys.executable, "-S", "-E", str(Path(pieces.__file__).with_name(script)), "-h"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+    command = [sys.executable, "-S", "-E", str(pack.STAGE), "-h"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -149,7 +133,7 @@ def test_the_loop_in_torch_is_the_reference(temperature: float) -> None:
     )
     plan = make_plan(tokens == size, range(n_tokens), sampling)
     noise = rng.uniform(0.01, 0.99, (members, n_tokens)).astype(np.float32)
-    question = {"tokens": tokens, "context": np.zeros((members, 1)), "uniforms": noise}
-    found = TorchLoop.of(Network(), question, plan, torch.device("cpu"))().numpy()
+    loop, context = TorchLoop(Network(), "cpu"), np.zeros((members, 1), np.float32)
+    found = decode_at_once(loop, tokens, context, plan, noise)
     expected = reference.decode(scores, tokens, plan, noise, has_context=True)
     assert np.array_equal(found, expected)

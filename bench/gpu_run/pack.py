@@ -1,21 +1,25 @@
 """``python -m bench.gpu_run.pack OUT``: what the machine with the GPU lacks, in folders to travel.
 
-Wheels are downloaded for Linux on x86-64. WORK keeps what was downloaded and compressed, so that a
-second run takes seconds. The checkout's committed files travel first, unless it is there already.
+All of it is one archive, of which each folder holds a part. Wheels are downloaded for Linux on
+x86-64 and stay in WORK. The checkout's committed files come first, unless they are there already.
 """
 
 import argparse
+import itertools
+import mmap
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
-from bench.gpu_run.pieces import distributed, sliced
-from bench.gpu_run.prune import prune
-
 ROOT = Path(__file__).parents[2]
+STAGE = Path(__file__).with_name("stage.py")
 SOURCE = (
     "runtime/echoes_rt",
     "training",
@@ -42,9 +46,15 @@ WHEELS = (
 """What the stages need besides PyTorch, NumPy, OpenCV, onnxscript and tensorboard."""
 ORT = "onnxruntime-gpu"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
-# Of the wheel what Python needs to run on CUDA.
-WANTED = ("/__init__.py", "/capi/")
-UNWANTED = ("libonnxruntime.so", "libonnxruntime_providers_tensorrt.so", "/training/")
+
+# Of ONNX Runtime's wheel what Python needs to run on CUDA.
+_WANTED = re.compile(r"onnxruntime/__init__\.py|onnxruntime/capi/.*|[^/]+\.dist-info/.*")
+_UNWANTED = ("libonnxruntime.so", "libonnxruntime_providers_tensorrt.so", "/training/")
+_CUDA = "libonnxruntime_providers_cuda.so"
+
+MAGIC = struct.pack("<IH", 0xBA55ED50, 1)
+"""Begins a container of machine code: a number that is always the same, and a version."""
+_ENTRY = 32  # bytes of an entry's header that are read
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -65,21 +75,50 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--no-source", action="store_true")
     parser.add_argument("--no-wheels", action="store_true", help="It has all of them.")
     given = parser.parse_args(arguments)
-    work: Path = given.work
-    work.mkdir(parents=True, exist_ok=True)
-    here = Path(__file__).parent
-    pieces = [here / "stage.py", here / "pieces.py"]
-    if not given.no_source:
-        pieces += sliced(_source(work), work / "slices")
-    if not given.no_wheels:
-        pieces += _downloaded(work / "wheels", given.python, *map(_pinned, WHEELS))
-        pieces += sliced(_onnxruntime(work, given.python, given.sm), work / "slices")
-    if given.data is not None:
-        pieces += sliced(_data(given.data, work), work / "slices")
-    limits = [round(limit * 2**20) for limit in given.limits]
-    for folder in distributed(pieces, given.out, limits):
-        sizes = [path.stat().st_size for path in folder.iterdir()]
-        sys.stdout.write(f"{folder}: {len(sizes)} files, {sum(sizes) / 2**20:.1f} MiB\n")
+    given.work.mkdir(parents=True, exist_ok=True)
+    archive = given.work / "archive.tar"
+    with tarfile.open(archive, "w") as tar:
+        if not given.no_source:
+            _add_source(tar)
+        if not given.no_wheels:
+            wheels = _downloaded(given.work / "wheels", given.python, *map(_pinned, WHEELS))
+            for wheel in (*wheels, _onnxruntime(given.work, given.python, given.sm)):
+                tar.add(wheel, f"wheels/{wheel.name}")
+        if given.data is not None:
+            tar.add(given.data, "data")
+    for folder in cut(archive, given.out, [round(limit * 2**20) for limit in given.limits]):
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        sys.stdout.write(f"{folder}: {size / 2**20:.1f} MiB\n")
+
+
+def cut(archive: Path, out: Path, limits: Sequence[int]) -> Iterator[Path]:
+    """Writes OUT/1, OUT/2 and so on, each with a file ``part`` and within its bytes.
+
+    OUT is replaced; the first folder has stage.py, too, which puts the parts together.
+    """
+    shutil.rmtree(out, ignore_errors=True)
+    with archive.open("rb") as file:
+        for number in itertools.count(1):
+            folder, limit = out / str(number), limits[min(number, len(limits)) - 1]
+            data = file.read(limit - (STAGE.stat().st_size if number == 1 else 0))
+            if not data:
+                return
+            folder.mkdir(parents=True)
+            (folder / "part").write_bytes(data)
+            if number == 1:
+                shutil.copyfile(STAGE, folder / STAGE.name)
+            yield folder
+
+
+def _add_source(tar: tarfile.TarFile) -> None:
+    """Committed files only."""
+    command = ["git", "-C", str(ROOT), "archive", "HEAD", *SOURCE]
+    made = subprocess.run(command, capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=BytesIO(made)) as committed:
+        for member in committed:
+            content = committed.extractfile(member)
+            member.name = f"source/{member.name}"
+            tar.addfile(member, content)
 
 
 def _pinned(name: str) -> str:
@@ -90,7 +129,6 @@ def _pinned(name: str) -> str:
 
 
 def _downloaded(folder: Path, python: str, *names: str) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
     done = folder / "done"
     if not done.exists():
         platforms = [part for name in PLATFORMS for part in ("--platform", f"{name}_x86_64")]
@@ -102,58 +140,58 @@ def _downloaded(folder: Path, python: str, *names: str) -> list[Path]:
 
 
 def _onnxruntime(work: Path, python: str, sm: int) -> Path:
-    """The wheel's files, with the code of one architecture in the CUDA provider."""
-    made = work / "ort.tar"
+    """Its wheel with the code of one architecture, compressed as far as a wheel can be."""
+    (whole,) = _downloaded(work / "onnxruntime", python, _pinned(ORT))
+    made = work / f"sm{sm}" / whole.name
     if made.exists():
         return made
-    (wheel,) = _downloaded(work / "onnxruntime", python, _pinned(ORT))
-    folder = work / "ort-files"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.unpack_archive(wheel, folder, "zip")
-    library = folder / "onnxruntime/capi/libonnxruntime_providers_cuda.so"
-    whole = library.rename(library.with_suffix(".whole"))
-    kept = prune(whole, library, sm)
-    sys.stdout.write(f"{library.name}: {kept / 1e6:.1f} MB of code for sm_{sm}\n")
-    whole.unlink()
-    files = {
-        f"/{path.relative_to(folder / 'onnxruntime')}": path
-        for path in folder.rglob("*")
-        if path.is_relative_to(folder / "onnxruntime")
-    }
-    partial = made.with_suffix(".partial")
-    with tarfile.open(partial, "w") as tar:
-        for name, path in sorted(files.items()):
-            if name.startswith(WANTED) and not any(part in name for part in UNWANTED):
-                tar.add(path, f"onnxruntime{name}", recursive=False)
-    shutil.rmtree(folder)
+    made.parent.mkdir(exist_ok=True)
+    partial, library = made.with_suffix(".partial"), made.with_name(_CUDA)
+    with zipfile.ZipFile(whole) as old, zipfile.ZipFile(partial, "w", zipfile.ZIP_LZMA) as new:
+        for name in old.namelist():
+            if not _WANTED.fullmatch(name) or any(part in name for part in _UNWANTED):
+                continue
+            if name.endswith(_CUDA):
+                library.write_bytes(old.read(name))
+                kept = prune(library, sm)
+                sys.stdout.write(f"{library.name}: {kept / 1e6:.1f} MB of code for sm_{sm}\n")
+                new.write(library, name)
+                library.unlink()
+            else:
+                new.writestr(name, old.read(name))
     return partial.rename(made)
 
 
-def _source(work: Path) -> Path:
-    """Committed files only."""
-    head = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
-    ).stdout.strip()
-    named = work / f"source-{head[:12]}"
-    made = named / "source.tar"
-    if not made.exists():
-        for old in (*work.glob("source-*"), *(work / "slices").glob("source.tar.*")):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-        named.mkdir()
-        command = ["git", "-C", str(ROOT), "archive", "-o", str(made.resolve()), "HEAD", *SOURCE]
-        subprocess.run(command, check=True)
-    return made
+def prune(library: Path, sm: int) -> int:
+    """Leaves a CUDA library the machine code of one architecture; gives how many bytes are left.
+
+    Containers keep their addresses, so that nothing else in the library changes, and get zeros for
+    the rest, which compress to nothing. A container without code for ``sm`` (90: Hopper) stays as
+    it is.
+    """
+    kept = 0
+    with library.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        place = data.find(MAGIC)
+        while place >= 0:
+            header, size = struct.unpack_from("<HQ", data, place + 6)
+            first = place + header
+            end = min(first + size, len(data))
+            ours = b"".join(_entries(data, first, end, sm))
+            if ours:
+                struct.pack_into("<Q", data, place + 8, len(ours))
+                data[first:end] = ours + bytes(end - first - len(ours))
+                kept += len(ours)
+            place = data.find(MAGIC, max(end, place + 1))
+    return kept
 
 
-def _data(folder: Path, work: Path) -> Path:
-    """All files of a folder; what was packed of it before is thrown away."""
-    for old in (work / "slices").glob("data.tar.*"):
-        old.unlink()
-    made = work / "data.tar"
-    with tarfile.open(made, "w") as tar:
-        for path in sorted(folder.iterdir()):
-            tar.add(path, path.name)
-    return made
+def _entries(data: mmap.mmap, first: int, end: int, sm: int) -> Iterator[bytes]:
+    while first + _ENTRY <= end:
+        header, size = struct.unpack_from("<IQ", data, first + 4)
+        (architecture,) = struct.unpack_from("<I", data, first + 28)
+        if architecture == sm:
+            yield data[first : first + header + size]
+        first += header + size
 
 
 if __name__ == "__main__":

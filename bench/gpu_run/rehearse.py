@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 
 from bench.gpu_run import pack
-from bench.gpu_run.pieces import collected
+from bench.gpu_run.stage import receive
 from echoes_training.data.index import Clip, Split, write_index
 
 SPLITS: tuple[Split, ...] = ("train", "train", "train", "validation")
@@ -35,17 +35,16 @@ def main(arguments: list[str] | None = None) -> int:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     options = ["--python", python] if given.wheels else ["--no-wheels"]
     pack.main([str(work / "pieces"), "--work", str(work / "pack"), "--data", str(media), *options])
-    folders = sorted((work / "pieces").iterdir(), key=lambda path: int(path.name))
+    first, *others = sorted((work / "pieces").iterdir(), key=lambda path: int(path.name))
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)  # an older checkout's files
-    home.mkdir()
-    for folder in folders[:-1]:  # the last one comes with the first stage
-        collected(folder, home)
+    for folder in others:
+        receive(folder, home)
     ended = []
     for number in (1, 2, 3):
-        pieces = str(folders[-1]) if number == 1 else "-"
-        script = Path(__file__).with_name("stage.py")
-        command = [sys.executable, str(script), str(number), str(SECONDS), pieces, str(home)]
+        pieces = first if number == 1 else "-"
+        script = home / "stage.py" if number > 1 else first / "stage.py"
+        command = [sys.executable, str(script), str(number), str(SECONDS), str(pieces), str(home)]
         command += ["--preset", "edge-tiny", "--large", "edge-tiny", "--steps", "3"]
         done = subprocess.run([*command, "--patience", str(PATIENCE)], check=False)
         ended.append(done.returncode)

@@ -8,15 +8,15 @@ results and all logs.
 
 import argparse
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
 LEAST_S = 12
 """With less than that left no command is begun."""
 
@@ -28,29 +28,33 @@ class Stage:
         self.end = time.monotonic() + limit_s
         self.patience = patience
         self.name = name
+        self.home = home
         self.out = home / "out"
         self.logs = self.out / "logs"
         self.logs.mkdir(parents=True, exist_ok=True)
         self.failed: list[str] = []
 
-    def run(
-        self, name: str, most_s: float, command: list[str], env: Mapping[str, str], where: Path
-    ) -> bool:
-        """Whether it ended with status 0; its output is in logs/NAME.log."""
+    @property
+    def source(self) -> Path:
+        travelled = self.home / "source"
+        return travelled if travelled.is_dir() else Path(__file__).resolve().parents[2]
+
+    def run(self, name: str, most_s: float, *command: str | Path) -> None:
+        """Its output goes to logs/NAME.log."""
         left = self.end - time.monotonic()
         if left < LEAST_S:
             self.say(f"SKIPPED {name}: {left:.0f} s left")
-            return False
+            return
         start = time.monotonic()
         log = self.logs / f"{name}.log"
         with log.open("wb") as file:
             try:
                 done = subprocess.run(
-                    command,
+                    [*map(str, command)],
                     stdout=file,
                     stderr=subprocess.STDOUT,
-                    cwd=where,
-                    env={**os.environ, **env},
+                    cwd=self.source,
+                    env={**os.environ, **self._environment()},
                     check=False,
                     timeout=min(most_s * self.patience, left - 5),
                 )
@@ -64,7 +68,9 @@ class Stage:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         said = lines[-1][:200] if lines else ""
         self.say(f"{ended} {name}: {time.monotonic() - start:.0f} s; {said}")
-        return ended == "done"
+
+    def module(self, name: str, most_s: float, module: str, *arguments: str | Path) -> None:
+        self.run(name, most_s, sys.executable, "-m", module, *arguments)
 
     def say(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")
@@ -72,30 +78,41 @@ class Stage:
         with (self.out / "summary.txt").open("a", encoding="utf-8") as file:
             file.write(f"{self.name} {line}\n")
 
+    def _environment(self) -> dict[str, str]:
+        """Ours before the machine's own, and where PyTorch's wheels keep cuBLAS and cuDNN."""
+        folders = (self.source / part for part in ("runtime", "training", "export", "."))
+        paths = [str(path) for path in (self.home / "site", *folders)]
+        found = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+        try:
+            import nvidia  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            return found
+        files = Path(next(iter(nvidia.__path__))).rglob("lib*.so*")
+        libraries = [*sorted({str(path.parent) for path in files})]
+        before = os.environ.get("LD_LIBRARY_PATH", "")
+        return found | {"LD_LIBRARY_PATH": os.pathsep.join([*libraries, before])}
 
-def environment(home: Path, source: Path) -> dict[str, str]:
-    """Ours before the machine's own; ONNX Runtime looks for NVIDIA's libraries beside itself."""
-    paths = [
-        home / "ort",
-        home / "site",
-        *(source / part for part in ("runtime", "training", "export", ".")),
-    ]
-    return {"PYTHONPATH": os.pathsep.join(str(path) for path in paths), "PYTHONUNBUFFERED": "1"}
 
-
-def _nvidia(home: Path) -> dict[str, str]:
-    """Where PyTorch's wheels keep cuBLAS and cuDNN, for ONNX Runtime."""
+def receive(pieces: Path, home: Path) -> str:
+    """Keeps the part of the archive that came with this call, and unpacks all that is whole."""
+    parts, archive = home / "parts", home / "archive.tar"
+    parts.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(pieces / "part", parts / pieces.name)
+    with archive.open("wb") as whole:
+        for number in itertools.count(1):
+            if not (parts / str(number)).is_file():
+                break
+            whole.write((parts / str(number)).read_bytes())
+    size, count = archive.stat().st_size, 0
     try:
-        import nvidia  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return {}
-    folder = Path(next(iter(nvidia.__path__)))
-    link = home / "ort/nvidia"
-    if link.parent.is_dir() and not link.exists():
-        link.symlink_to(folder)
-    libraries = sorted({str(path.parent) for path in folder.rglob("lib*.so*")})
-    before = os.environ.get("LD_LIBRARY_PATH", "")
-    return {"LD_LIBRARY_PATH": os.pathsep.join([*libraries, before])}
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                if member.offset_data + member.size <= size:
+                    tar.extract(member, home, filter="data")
+                    count += 1
+    except tarfile.ReadError:
+        return f"{count} files, more is to come"
+    return f"{count} files"
 
 
 def main() -> int:
@@ -104,32 +121,22 @@ def main() -> int:
     parser.add_argument("seconds", type=float)
     parser.add_argument("pieces")
     parser.add_argument("home", type=Path)
-    parser.add_argument("--preset", default="mini", help="Of the trainings.")
-    parser.add_argument("--large", default="base", help="Of the untrained bundle that is measured.")
+    parser.add_argument("--preset", default="mini", help="Of the trainings of codecs and vocoder.")
+    parser.add_argument("--large", default="base", help="Of the untrained bundle, and transformer.")
     parser.add_argument("--steps", type=int, default=60, help="Of each short training.")
     parser.add_argument("--patience", type=float, default=1.0, help="Times each command's limit.")
     parser.add_argument("--train", help="Stage 3: a command for the time that is left.")
     given = parser.parse_args()
-    home: Path = given.home.resolve()
-    stage = Stage(given.stage, given.seconds, home, given.patience)
+    stage = Stage(given.stage, given.seconds, given.home.resolve(), given.patience)
     if given.pieces != "-":
-        script = (
-            "import sys, pathlib, pieces\n"
-            "print('; '.join(pieces.collected(*map(pathlib.Path, sys.argv[1:]))))"
-        )
-        stage.run(
-            "unpack",
-            90,
-            [sys.executable, "-c", script, given.pieces, str(home)],
-            {"PYTHONPATH": str(HERE)},
-            home,
-        )
-        _install(stage, home)
-    source = home / "source" if (home / "source").is_dir() else HERE.parents[1]
-    env = environment(home, source) | _nvidia(home)
-    steps = {"1": _first, "2": _second, "3": _third}
-    steps[given.stage](stage, home, source, env, given)
-    shutil.make_archive(str(home / f"out-{given.stage}"), "gztar", home / "out")
+        stage.say(f"unpacked {receive(Path(given.pieces).resolve(), stage.home)}")
+        shutil.copyfile(__file__, stage.home / "stage.py")
+        wheels = sorted((stage.home / "wheels").glob("*.whl"))
+        if wheels:
+            options = ["install", "-q", "--no-index", "--no-deps", "--upgrade", "--target"]
+            stage.module("install", 60, "pip", *options, stage.home / "site", *wheels)
+    {"1": _first, "2": _second, "3": _third}[given.stage](stage, given)
+    shutil.make_archive(str(stage.home / f"out-{given.stage}"), "gztar", stage.out)
     stage.say(f"{len(stage.failed)} failed{''.join(f' {name}' for name in stage.failed)}")
     return 1 if stage.failed else 0
 
@@ -142,84 +149,74 @@ def _has_driver() -> bool:
     return True
 
 
-def _module(name: str, *arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", name, *map(str, arguments)]
+def _bundles(stage: Stage) -> dict[str, Path]:
+    mini = stage.source / "runtime/echoes_rt/bundles/echoes-mini"
+    halves = {name: stage.home / name for name in ("mini-half", "large-half")}
+    return {"mini": mini, "large": stage.home / "large", **halves}
 
 
-def _install(stage: Stage, home: Path) -> None:
-    """The wheels that have come so far."""
-    wheels = sorted((home / "parts").glob("*.whl"))
-    if wheels:
-        options = ["install", "-q", "--no-index", "--no-deps", "--upgrade", "--target"]
-        stage.run("install", 60, _module("pip", *options, home / "site", *wheels), {}, home)
-
-
-def _first(
-    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
-) -> None:
-    """What the machine is, how fast it trains, and the bundles of stage 2."""
-    stage.run("machine", 30, _module("bench.machine"), env, home)
-    sizes = ("--preset", given.preset, "--large", given.large)
-    command = _module("bench.gpu_run.speed", home / "out/speed.json", *sizes)
-    stage.run("speed", 150, command, env, home)
-    bundle = home / "large"
-    if not bundle.exists():
-        options = ["bundle", "--random", given.large, "--verify-on", "1", "--out"]
-        command = _module("echoes_export.cli", *options, bundle)
-        stage.run("bundle", 240, command, env, home)
-    halves = {"mini-half": source / "runtime/echoes_rt/bundles/echoes-mini", "large-half": bundle}
-    for name, whole in halves.items():
-        if not (home / name).exists() and whole.is_dir():
-            shutil.copytree(whole, home / name)
-            command = _module("echoes_export.cli", "half", home / name, "--pictures", "1")
-            stage.run(f"half {name}", 120, command, env, home)
-
-
-def _second(
-    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
-) -> None:
-    """Equal tokens and times, against PyTorch with the same weights; then ``make gpu-check``."""
-    stage.run("doctor", 40, _module("echoes_rt", "doctor"), env, home)
-    mini = source / "runtime/echoes_rt/bundles/echoes-mini"
-
-    def decode(name: str, most_s: float, bundle: Path, *options: str) -> None:
-        out = home / "out" / f"{name}.json"
-        command = _module("bench.gpu_run.decode", bundle, out, *options)
-        stage.run(f"decode {name}", most_s, command, env, home)
-
-    decode("mini", 110, mini, "--batches", "1,8,32")
-    decode("large", 110, home / "large", "--batches", "1")
-    decode("mini-half", 110, home / "mini-half", "--batches", "1,8,32")
-    decode("large-half", 110, home / "large-half", "--batches", "1")
+def _first(stage: Stage, given: argparse.Namespace) -> None:
+    """What the machine is, and the bundles of stage 2."""
     if _has_driver():
-        options = ["--no-build", "--seconds", "5", "--runs", "10", "--out"]
-        check = _module("echoes_rt.nvidia.gpu_check", *options, home / "out/gpu-check")
-        stage.run("gpu-check", 150, check, env, source)
-    else:
-        stage.say("SKIPPED gpu-check: no NVIDIA driver")
-    decode("mini-compiled", 120, mini, "--batches", "1", "--compile")
+        stage.run("nvidia-smi", 30, "nvidia-smi", "-q")
+    stage.module("packages", 30, "pip", "list")
+    stage.module("doctor", 40, "echoes_rt", "doctor")
+    bundles = _bundles(stage)
+    if not bundles["large"].exists():
+        options = ["--random", given.large, "--verify-on", "1", "--out", bundles["large"]]
+        stage.module("bundle", 240, "echoes_export.cli", "bundle", *options)
+    for name in ("mini", "large"):
+        half = bundles[f"{name}-half"]
+        if not half.exists() and bundles[name].is_dir():
+            shutil.copytree(bundles[name], half)
+            stage.module(f"half {name}", 120, "echoes_export.cli", "half", half, "--pictures", "1")
 
 
-def _third(
-    stage: Stage, home: Path, source: Path, env: dict[str, str], given: argparse.Namespace
-) -> None:
-    """Trainings on the media in HOME/data: some steps of each, as usual and with resident media."""
-    data = home / "data"
-    if not (data / "index.jsonl").is_file():
-        stage.say(f"SKIPPED training: no {data / 'index.jsonl'}")
+def _second(stage: Stage, given: argparse.Namespace) -> None:
+    """Equal tokens and times, against PyTorch with the same weights."""
+    for name, bundle in _bundles(stage).items():
+        if _has_driver():
+            options = ["--no-build", "--seconds", "5", "--runs", "10", "--out"]
+            check = ("--bundle", bundle, *options, stage.out / f"gpu-check-{name}")
+            stage.module(f"gpu-check {name}", 150, "echoes_rt.nvidia.gpu_check", *check)
+        else:
+            stage.say(f"SKIPPED gpu-check {name}: no NVIDIA driver")
+    device, batches = ("cuda", ("8", "32")) if _has_driver() else ("cpu", ("2",))
+    for batch in batches:
+        asked = ("--device", device, "--batch", batch, "--runs", "1" if device == "cpu" else "10")
+        mini = _bundles(stage)["mini"]
+        stage.module(f"peers mini batch {batch}", 110, "bench.gpu_peers", mini, *asked)
+
+
+def _third(stage: Stage, given: argparse.Namespace) -> None:
+    """Trainings on the media in HOME/data: some steps of each, as usual and in a faster way."""
+    index = stage.home / "data/index.jsonl"
+    if not index.is_file():
+        stage.say(f"SKIPPED training: no {index}")
         return
+    tokens = stage.home / "tokens.safetensors"
+    views = (f"--{kind}-views=1" for kind in ("image", "audio", "unpaired"))
+    made = ("--index", index, "--codecs", stage.home / "large", "--out", tokens, *views)
+    stage.module("tokenize", 60, "echoes_training.cli", "tokenize", *made)
     every = f"loop.log_every={max(1, given.steps // 3)}"
     lengths = (f"loop.steps={given.steps}", every, f"loop.evaluate_every={given.steps}")
-    for kind in ("mel-codec", "vocoder", "image-codec"):
-        for resident in ("False", "True"):
-            name = f"train {kind} resident={resident}"
-            run = home / "runs" / name.replace(" ", "-")
-            options = ["--index", data / "index.jsonl", "--out", run, "--preset", given.preset]
-            for setting in (f"data.resident={resident}", *lengths):
+    media = ("--index", index, "--preset", given.preset)
+    codes = ("--tokens", tokens, "--preset", given.large)
+    for kind, source, faster in (
+        ("mel-codec", media, "data.resident"),
+        ("vocoder", media, "data.resident"),
+        ("image-codec", media, "data.resident"),
+        ("transformer", codes, "compiled"),
+    ):
+        for value in ("False", "True") if faster != "compiled" or _has_driver() else ("False",):
+            name = f"train {kind} {faster}={value}"
+            options = [*source, "--out", stage.home / "runs" / name.replace(" ", "-")]
+            for setting in (f"{faster}={value}", *lengths):
                 options += ["--set", setting]
-            stage.run(name, 60, _module("echoes_training.cli", kind, *options), env, home)
+            most_s = 150 if kind == "transformer" else 60  # compiling takes a minute and more
+            stage.module(name, most_s, "echoes_training.cli", kind, *options)
     if given.train:
-        stage.run("train", given.seconds, ["bash", "-c", given.train], env, data)
+        stage.run("train", 3600, "bash", "-c", given.train)
 
 
 if __name__ == "__main__":

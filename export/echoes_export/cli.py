@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from echoes_export.bundle.models import Models
-    from echoes_export.inputs import Inputs
+    from echoes_export.verify import Inputs
     from echoes_rt.bundle import Bundle
-    from echoes_training.data.index import Clip
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -136,31 +135,30 @@ def bundle(
     Example: echoes-export bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl --out bundle
     """
-    from echoes_export.bundle.about import about_bundle, labels_known
+    from echoes_export.bundle.about import About, labels_known, recommended
+    from echoes_export.bundle.weights_file import rounded
     from echoes_export.bundle.write import write_bundle
-    from echoes_export.precision.stored import rounded
-    from echoes_export.verify import rounding_effect
+    from echoes_export.verify import inputs_of, rounding_effect
+    from echoes_rt.bundle import CARD_NAME, find_bundle
     from echoes_rt.comparison import table
 
     _check_sources(random, base, runs, confidence)
-    based_on = None if base is None else _open(base)
-    clips = _read_clips(index)
+    based_on = None if base is None else find_bundle(base)
     based = None if based_on is None else based_on.manifest
-    about = about_bundle(
-        based,
-        random,
-        transformer=runs["transformer"],
-        name=name,
-        license_name=license_name,
+    card = None if based_on is None else based_on.folder / CARD_NAME
+    usual = f"echoes-{random}-random" if random else "echoes-mini"
+    about = About(
+        name=name or (f"{based.name}-tuned" if based else usual),
+        license=license_name or (based.license if based else About.license),
         description=description,
-        labels=labels_known(clips, runs["transformer"], based),
+        labels=labels_known(index, runs["transformer"], based),
+        sampling=recommended(based, runs["transformer"], sampling),
         card="" if model_card is None else _read_text(model_card),
-        base_card="" if based_on is None else _card_of(based_on),
-        sampling=sampling,
+        base_card="" if card is None or not card.is_file() else _read_text(card),
     )
-    models = _random_models(random) if random else _models(based_on, runs, confidence)
+    models = _models(random, based_on, runs, confidence)
     stored = rounded(models, weights)
-    inputs = _inputs(models, clips, verify_on or (_VERIFIED_RANDOM if random else _VERIFIED))
+    inputs = inputs_of(index, models, verify_on or (_VERIFIED_RANDOM if random else _VERIFIED))
     manifest = write_bundle(
         out,
         stored,
@@ -193,13 +191,14 @@ def verify(
     Example: echoes-export verify bundle --image-codec runs/image --mel-codec runs/mel
     --vocoder runs/vocoder --transformer runs/transformer --index data/index.jsonl
     """
-    from echoes_export.precision.stored import rounded
-    from echoes_rt.bundle import Bundle
+    from echoes_export.bundle.weights_file import rounded
+    from echoes_export.verify import inputs_of
+    from echoes_rt.bundle import Bundle, find_bundle
 
     _check_sources(None, base, runs, confidence)
     weights = Bundle.open(bundle_path).manifest.graphs["image_encoder"].precision
-    models = _models(None if base is None else _open(base), runs, confidence)
-    inputs = _inputs(models, _read_clips(index), _VERIFIED)
+    models = _models(None, None if base is None else find_bundle(base), runs, confidence)
+    inputs = inputs_of(index, models, _VERIFIED)
     _verify(bundle_path, rounded(models, weights), inputs)
 
 
@@ -225,8 +224,7 @@ def half(bundle_path: Path, pictures: int, device: str | None) -> None:
 
     Example: echoes-export half my-bundle --device cuda
     """
-    from echoes_export.precision.half_bundle import add_half_graphs
-    from echoes_export.precision.half_speed import faster
+    from echoes_export.precision.half_bundle import add_half_graphs, faster
     from echoes_rt.comparison import compare_bundles, noise_pictures, table
 
     def choose(whole: "Bundle", halves: "Bundle") -> "Collection[str]":
@@ -299,45 +297,16 @@ def _check_sources(
         raise click.UsageError(f"missing {', '.join(missing)}; give it, or --base, a bundle")
 
 
-def _open(name_or_path: str) -> "Bundle":
-    from echoes_rt.bundle import find_bundle
-
-    return find_bundle(name_or_path)
-
-
 def _models(
-    base: "Bundle | None", runs: dict[str, Path | None], confidence: Path | None
+    random: str | None, base: "Bundle | None", runs: dict[str, Path | None], confidence: Path | None
 ) -> "Models":
+    from echoes_export.bundle.models import random_models, stored_models
     from echoes_export.bundle.run_models import Runs, load_models
-    from echoes_export.bundle.stored_models import stored_models
-
-    return load_models(Runs(**runs), None if base is None else stored_models(base), confidence)
-
-
-def _random_models(preset: str) -> "Models":
-    from echoes_export.bundle.models import random_models
     from echoes_training.presets import PRESETS
 
-    return random_models(PRESETS[preset], seed=0)
-
-
-def _inputs(models: "Models", clips: "list[Clip]", count: int) -> "Inputs":
-    from echoes_export.inputs import heldout_inputs, noise_inputs
-
-    return heldout_inputs(clips, models, count) if clips else noise_inputs(models, count, 0)
-
-
-def _read_clips(index: Path | None) -> "list[Clip]":
-    from echoes_training.data.index import read_index
-
-    return [] if index is None else read_index(index)
-
-
-def _card_of(bundle: "Bundle") -> str:
-    from echoes_rt.bundle import CARD_NAME
-
-    card = bundle.folder / CARD_NAME
-    return _read_text(card) if card.is_file() else ""
+    if random:
+        return random_models(PRESETS[random], seed=0)
+    return load_models(Runs(**runs), None if base is None else stored_models(base), confidence)
 
 
 def _read_text(path: Path) -> str:

@@ -1,21 +1,80 @@
 """Compares the graphs of a bundle with the torch modules and the numpy loop that they come from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from echoes_export.bundle.models import Models
 from echoes_export.graphs.wrappers import Part, graph_parts
-from echoes_export.inputs import Inputs
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import Array, Check, snr_db
 from echoes_rt.decode import reference, steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import IntArray, make_plan
+from echoes_rt.errors import InputError
 from echoes_rt.format.tokens import MEDIA, OTHER, TokenLayout
+from echoes_rt.io.image import load_image
 from echoes_rt.model import Model
+from echoes_training.data.audio import AudioStore, to_batch
+from echoes_training.data.index import read_index
+from echoes_training.models.mel import MelSpectrogram
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """image (M, 3, H, W) and mel (M, n_mels, n_frames), as the encoders read them."""
+
+    image: Tensor
+    mel: Tensor
+
+
+def inputs_of(index: Path | None, models: Models, count: int) -> Inputs:
+    """Up to ``count`` held-out pictures, as the runtime reads them, and as many sounds.
+
+    Without an index, smooth noise. Raises InputError if one has no such media.
+    """
+    if index is None:
+        return noise_inputs(models, count, 0)
+    heldout = [clip for clip in read_index(index) if clip.split == "heldout"]
+    pictures = _spread([clip.image for clip in heldout if clip.image], count)
+    sounds = _spread([clip for clip in heldout if clip.audio], count)
+    if not pictures or not sounds:
+        raise InputError("the index needs a held-out picture and a held-out sound to verify with")
+    store = AudioStore(models.mel)
+    samples = to_batch([store.get(str(clip.audio), clip.start) for clip in sounds])
+    return Inputs(
+        image=torch.from_numpy(np.concatenate([load_image(p, models.image) for p in pictures])),
+        mel=MelSpectrogram(models.mel)(samples),
+    )
+
+
+def noise_inputs(models: Models, count: int, seed: int) -> Inputs:
+    """Smooth noise: every 8th point is drawn, the rest lies between them, as in real media."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(channels: int, height: int, width: int) -> Tensor:
+        coarse = torch.rand(
+            count, channels, max(2, height // 8), max(2, width // 8), generator=generator
+        )
+        return F.interpolate(2 * coarse - 1, (height, width), mode="bilinear")
+
+    return Inputs(
+        image=draw(3, models.image.height, models.image.width),
+        mel=draw(1, models.mel.n_mels, models.mel.n_frames)[:, 0],
+    )
+
+
+def _spread(members: Sequence[T], count: int) -> list[T]:
+    return list(members[:: max(1, len(members) // count)][:count])
+
 
 MIN_EQUAL_CODES = 0.999
 MIN_SNR_DB = 40.0
@@ -98,7 +157,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
         np.abs(logits_of(tokens, seen) - _torch_logits(models, target, tokens, context, seen)).max()
         for seen in (True, False)
     ]
-    yield _within(f"logits_{target}", "largest difference", float(max(gaps)), MAX_DIFFERENCE)
+    yield _close(f"logits_{target}", float(max(gaps)))
     for has_context in (True, False):
         expected = reference.decode(logits_of, tokens, plan, noise, has_context=has_context)
         given = context if has_context else None
@@ -117,8 +176,7 @@ def _check_decoding(model: Model, models: Models, target: str) -> Iterator[Check
             is_kept = bool((decoded == tokens)[is_known].all())
             share = float((decoded == expected)[~is_known].mean()) * is_kept
             metric = f"equal tokens {'with' if has_context else 'without'} context"
-            is_ok = share >= MIN_EQUAL_TOKENS
-            yield Check(graph=name, metric=metric, value=share, limit=MIN_EQUAL_TOKENS, is_ok=is_ok)
+            yield _at_least(name, metric, share, MIN_EQUAL_TOKENS)
 
 
 def mixed_question(layout: TokenLayout, target: str, n_members: int) -> tuple[IntArray, IntArray]:
@@ -175,21 +233,20 @@ def _inputs(part: Part, asked: Array) -> list[Array]:
 
 def _check(name: str, pairs: list[tuple[Array, Array]], *, is_limited: bool) -> Check:
     if pairs[0][0].dtype == np.int32:
-        metric, limit = "equal codes", MIN_EQUAL_CODES
         value = float(np.concatenate([(a == b).ravel() for a, b in pairs]).mean())
-        is_ok = value >= limit
+        check = _at_least(name, "equal codes", value, MIN_EQUAL_CODES)
     elif name == "vocoder":
-        metric, limit = "lowest SNR, dB", MIN_SNR_DB
         value = min(snr_db(a, b) for parts in pairs for a, b in zip(*parts, strict=True))
-        is_ok = value >= limit
+        check = _at_least(name, "lowest SNR, dB", value, MIN_SNR_DB)
     else:
-        value = max(float(np.abs(a - b).max()) for a, b in pairs)
-        check = _within(name, "largest difference", value, MAX_DIFFERENCE)
-        metric, limit, is_ok = check.metric, MAX_DIFFERENCE, check.is_ok
-    if not is_limited:
-        return Check(graph=name, metric=metric, value=value, limit=None)
-    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=bool(is_ok))
+        check = _close(name, max(float(np.abs(a - b).max()) for a, b in pairs))
+    return check if is_limited else replace(check, limit=None, is_ok=True)
 
 
-def _within(name: str, metric: str, value: float, limit: float) -> Check:
-    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=value <= limit)
+def _at_least(name: str, metric: str, value: float, limit: float) -> Check:
+    return Check(graph=name, metric=metric, value=value, limit=limit, is_ok=value >= limit)
+
+
+def _close(name: str, value: float) -> Check:
+    is_ok, limit = value <= MAX_DIFFERENCE, MAX_DIFFERENCE
+    return Check(graph=name, metric="largest difference", value=value, limit=limit, is_ok=is_ok)

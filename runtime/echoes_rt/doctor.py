@@ -90,7 +90,7 @@ def _examine_onnxruntime(problems: list[str]) -> tuple[ModuleType | None, dict[s
         if provider.package is not None:
             is_there |= find_spec(provider.package) is not None
         if is_there:
-            states[provider.name] = str(missing_provider(Device(kind=kind)) or "starts")
+            states[provider.name] = missing_provider(Device(kind=kind)) or "starts"
     for name in listed:
         states.setdefault(name, "not used by echoes-rt")
     return onnxruntime, {"version": onnxruntime.__version__, "providers": states}

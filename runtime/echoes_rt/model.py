@@ -37,7 +37,7 @@ from echoes_rt.io.sources import AudioLike, ImageLike, clip_of, rgb_of
 from echoes_rt.nvidia.bound import BoundStep
 from echoes_rt.nvidia.gpu import Gpu
 from echoes_rt.nvidia.tensorrt import TensorRTSession
-from echoes_rt.options import apply_options, check_numbers, report_steps
+from echoes_rt.options import check_names, check_numbers
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -233,8 +233,7 @@ class Model:
         seen = self.context(target, context)
         graph = f"decode_{target}"
         if graph in self.choice.engines and context is not None:
-            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise)
-            report_steps(on_step, plan.steps)
+            decoded = steps.decode_at_once(self.session(graph), tokens, seen, plan, noise, on_step)
         else:
             graph = f"{graph}_step"
             session = cast(StepSession, self.session(graph))
@@ -313,9 +312,15 @@ class Model:
         """The bundle's defaults with what is not None in their place, and at most one step a token.
 
         Raises:
-            InputError: if a value is out of range.
+            InputError: if a value is out of range, or there is no such option.
         """
-        return apply_options(self.manifest.sampling, options or {}, n_unknown=n_unknown)
+        changes: dict[str, Any] = {k: v for k, v in (options or {}).items() if v is not None}
+        check_names(changes, SamplingOptions)
+        try:
+            asked = replace(self.manifest.sampling, **changes)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
 
     def _checked(self, sampling: Sampling) -> Sampling:
         """Raises InputError for a guidance scale where there is none to choose."""
@@ -369,7 +374,7 @@ class Model:
     def gpu(self) -> Gpu:
         """The NVIDIA GPU of the device, whose stream all engines share."""
         if self._gpu is None:
-            self._gpu = Gpu.open(parse_device(self.choice.device).index)
+            self._gpu = Gpu(parse_device(self.choice.device).index)
         return self._gpu
 
     def _load(self, name: str) -> WatchedSession:

@@ -2,13 +2,13 @@
 
 import secrets
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, cast
+from typing import cast
 
 from echoes_rt.decode.noise import MAX_SEED, check_seed
-from echoes_rt.decode.steps import OnStep, report
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.errors import InputError
 from echoes_rt.format.sampling import Sampling, SamplingOptions
 
@@ -42,35 +42,10 @@ def check_numbers(**values: object) -> None:
             raise InputError(f"{name} must be a number, got {value!r}")
 
 
-def apply_options(defaults: Sampling, options: SamplingOptions, *, n_unknown: int) -> Sampling:
-    """The defaults with what is not None in their place, and no more steps than unknown tokens.
-
-    Raises:
-        InputError: if a value is out of range, or there is no such option.
-    """
-    changes: dict[str, Any] = {name: v for name, v in options.items() if v is not None}
-    check_names(changes, SamplingOptions)
-    try:
-        asked = replace(defaults, **changes)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-    return replace(asked, steps=min(asked.steps, max(1, n_unknown)))
-
-
 def options_of(sampling: Sampling) -> SamplingOptions:
     """What to ask for to get this sampling; whether guidance is folded in is not for the asking."""
     values = asdict(sampling)
     return cast(SamplingOptions, {name: values[name] for name in SamplingOptions.__annotations__})
-
-
-def report_steps(on_step: OnStep | None, steps: int) -> None:
-    """Tells of steps that are over already.
-
-    Raises:
-        CancelledError: if ``on_step`` returned False.
-    """
-    for step in range(steps if on_step is not None else 0):
-        report(on_step, step, steps)
 
 
 def draw_seed(seed: int | None) -> int:

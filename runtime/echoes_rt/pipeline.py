@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,8 @@ from PIL import Image
 
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.io.image import RgbArray
+from echoes_rt.format.tokens import MEDIA
+from echoes_rt.io.image import RgbArray, read_stored_image
 from echoes_rt.io.source_file import MemoryFile
 from echoes_rt.io.sources import (
     AudioLike,
@@ -27,11 +28,12 @@ from echoes_rt.io.sources import (
     recording_of,
     rgb_of,
 )
+from echoes_rt.io.stored_picture import StoredPicture
 from echoes_rt.io.video import add_sound
 from echoes_rt.model import Model
 from echoes_rt.options import Options, check_numbers
 from echoes_rt.results import Picture, Result, Sound
-from echoes_rt.tasks import fill_picture, fill_sound, kept, whole
+from echoes_rt.tasks import fill_picture, fill_sound, whole
 from echoes_rt.tasks import stream as streaming
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import Stream
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Echoes", "Picture", "Result", "Sound", "Stream"]
-
-_Maker = Callable[[Call, IntArray, int, int | None], Sequence[Sequence[Sound | Picture]]]
 
 
 class Echoes(Model):
@@ -104,7 +104,8 @@ class Echoes(Model):
         call = Call.of(self, options)
         if duration is not None:
             return self._long_sound(call, image, duration)
-        return whole.sounds_of(call, self._image_codes(call, image))[0][0]
+        codes = self._image_codes(call, image)
+        return cast(Sound, whole.results_of(call, "image", codes)[0][0])
 
     def audio_to_image(
         self,
@@ -115,7 +116,8 @@ class Echoes(Model):
     ) -> Picture:
         """``generate`` for a sound."""
         call = Call.of(self, options)
-        return whole.pictures_of(call, self._audio_codes(call, audio, start))[0][0]
+        codes = self._audio_codes(call, audio, start)
+        return cast(Picture, whole.results_of(call, "audio", codes)[0][0])
 
     def generate_many(
         self,
@@ -144,7 +146,7 @@ class Echoes(Model):
         **options: Unpack[Options],
     ) -> tuple[Sound, Picture]:
         """Makes a sound and the picture that belongs to it from nothing."""
-        return whole.both(Call.of(self, options))
+        return cast(tuple[Sound, Picture], whole.both(Call.of(self, options)))
 
     def inpaint(
         self,
@@ -167,7 +169,7 @@ class Echoes(Model):
         check_numbers(start=start, stop=stop)
         recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
-        return kept.inpaint(call, recording, start, stop, codes)
+        return fill_sound.inpaint(call, recording, start, stop, codes)
 
     def inpaint_image(
         self,
@@ -188,8 +190,11 @@ class Echoes(Model):
         hidden = rgb_of(mask).mean(axis=2) > 127
         codes = None if audio is None else self._audio_codes(call, audio, 0.0)
         source = given(image)
-        kept_as = source if isinstance(source, (Path, MemoryFile)) else rgb_of(source)
-        return kept.inpaint_picture(call, kept_as, hidden, codes)
+        if isinstance(source, (Path, MemoryFile)):
+            stored = read_stored_image(source)
+        else:
+            stored = StoredPicture(pixels=rgb_of(source), icc=None)
+        return fill_picture.inpaint_picture(call, stored, hidden, codes)
 
     def continue_(
         self,
@@ -209,7 +214,7 @@ class Echoes(Model):
         call = Call.of(self, options)
         recording = recording_of(audio, self.manifest.mel)
         codes = None if image is None else self._image_codes(call, image)
-        return kept.extend(call, recording, duration, codes)
+        return fill_sound.extend(call, recording, duration, codes)
 
     def vary(
         self,
@@ -228,9 +233,9 @@ class Echoes(Model):
         """
         call, media = Call.of(self, options), given(source)
         if is_sound(media):
-            return fill_sound.vary_sound(call, self._clip(media, start), keep, None)
+            return whole.vary(call, "audio", self._clip(media, start), keep)
         check_no_start(media, start)
-        return fill_picture.vary_picture(call, rgb_of(media), keep, None)
+        return whole.vary(call, "image", rgb_of(media), keep)
 
     def stream(
         self,
@@ -298,8 +303,9 @@ class Echoes(Model):
         chunks = streaming.stream(call, lambda _: codes, n_samples, on_window=windows.append)
         samples = np.concatenate([*chunks])
         sampling = self.sampling(self.manifest.tokens.audio.n_tokens, call.options)
-        confidence = call.confidences(codes)[0]
-        return call.sound(samples, windows[-1], sampling, confidence=confidence)
+        sure = call.confidences(codes)[0]
+        made = call.result("audio", samples, windows[-1], sampling, confidence=sure)
+        return cast(Sound, made)
 
     def _generate(
         self,
@@ -314,16 +320,13 @@ class Echoes(Model):
             raise InputError(f"sources must be a list, got {sources!r}; generate takes one source")
         encoded = [self._encoded(call, given(source), start) for source in sources]
         results: list[list[Sound | Picture]] = [[] for _ in encoded]
-        makers: tuple[tuple[str, _Maker], ...] = (
-            ("image", whole.sounds_of),
-            ("audio", whole.pictures_of),
-        )
-        for medium, make in makers:
+        for medium in MEDIA:
             places = [i for i, (found, _) in enumerate(encoded) if found == medium]
             if places:
                 codes = np.concatenate([encoded[i][1] for i in places])
-                for i, made in zip(places, make(call, codes, count, rank), strict=True):
-                    results[i] = [*made]
+                made = whole.results_of(call, medium, codes, count, rank)
+                for i, members in zip(places, made, strict=True):
+                    results[i] = members
         return results
 
     def _encoded(self, call: Call, source: Given, start: float) -> tuple[str, IntArray]:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from echoes_export.bundle.models import Models
-from echoes_export.precision.stored import rounded
+from echoes_export.bundle.weights_file import rounded
 from echoes_rt import Echoes
 from echoes_rt.bundle import Bundle
 from echoes_training.config import from_dict

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from echoes_export.bundle.models import Models, random_models
+from echoes_export.bundle.models import Models, random_models, stored_models
 from echoes_export.bundle.run_models import Runs, load_models
-from echoes_export.bundle.stored_models import stored_models
 from echoes_rt import Echoes
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError

@@ -22,7 +22,7 @@ from echoes_export.tensorrt.command import engine
 from echoes_rt import comparison
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import Check
-from echoes_rt.errors import BackendError
+from echoes_rt.errors import BackendError, InputError
 from echoes_rt.format.engine_file import EngineFile, EngineKey, record_path
 from echoes_training.data.index import write_index
 
@@ -217,7 +217,7 @@ def test_int8_is_compared_on_pictures_that_its_scales_never_saw(
     asked = [str(tiny_bundle), "--precision", "int8", "--compare", "--index", str(grey_index)]
     result = CliRunner().invoke(engine, asked, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert seen == {"measured": [10, 20], "compared": [200, 200]}
+    assert seen == {"measured": [10, 20], "compared": [200]}
     assert "compared on the pictures" not in result.output
 
 
@@ -230,7 +230,7 @@ def test_int8_of_files_says_that_it_is_compared_on_them(
     assert seen == {"measured": [20], "compared": [20]}
     assert "compared on the pictures that its scales were measured on" in result.output
     CliRunner().invoke(engine, [*asked, "--index", str(grey_index)], catch_exceptions=False)
-    assert seen == {"measured": [20, 20], "compared": [20, 200, 200]}
+    assert seen == {"measured": [20, 20], "compared": [20, 200]}
 
 
 def test_index_without_training_pictures_is_refused(
@@ -238,7 +238,7 @@ def test_index_without_training_pictures_is_refused(
 ) -> None:
     asked = [str(tiny_bundle), "--precision", "int8", "--index", str(index)]
     result = CliRunner().invoke(engine, asked)
-    assert "has no training picture" in str(result.exception)
+    assert isinstance(result.exception, InputError)
 
 
 def test_architectures_are_whole_numbers(tiny_bundle: Path) -> None:

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import random_models
+from echoes_export.bundle.weights_file import rounded
 from echoes_export.bundle.write import write_bundle
-from echoes_export.precision.stored import rounded
 from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
 from echoes_export.tensorrt.command import GRAPHS, engine
 from echoes_rt.bundle import BUNDLED_FOLDER, Bundle

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from echoes_export.bundle.about import about_bundle
+from echoes_export.bundle.about import recommended
 from echoes_rt import Echoes, InputError
 from echoes_rt.bundle import Bundle
 from echoes_rt.format.sampling import Sampling
@@ -61,10 +61,8 @@ def test_the_next_transformer_says_anew_how_it_is_guided(
     folded: tuple[Path, Path], runs: dict[str, Path]
 ) -> None:
     base = Bundle.open(folded[0]).manifest
-    texts = {"name": None, "license_name": None, "description": "", "card": "", "base_card": ""}
     for run, is_folded in ((runs["transformer"], False), (folded[1], True), (None, True)):
-        about = about_bundle(base, None, transformer=run, labels={}, sampling=(), **texts)
-        assert about.sampling.is_folded == is_folded
+        assert recommended(base, run, ()).is_folded == is_folded
 
 
 def test_another_vocoder_leaves_the_guidance_folded(

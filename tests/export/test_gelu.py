@@ -7,8 +7,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from echoes_export.graphs.gelu import order_gelu
 from echoes_export.graphs.nodes import Nodes
+from echoes_export.graphs.onnx_graph import order_gelu
 from echoes_rt.format.graphs import GraphSpec, TensorSpec
 
 SIGNATURE = GraphSpec(

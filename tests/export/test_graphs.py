@@ -19,13 +19,12 @@ from tests.training.test_published import small_codec
 from echoes_export import verify
 from echoes_export.bundle.about import About
 from echoes_export.bundle.models import Models, random_models
-from echoes_export.bundle.weights_file import WEIGHTS_NAME, stored_tensors
+from echoes_export.bundle.weights_file import WEIGHTS_NAME, rounded, stored_tensors
 from echoes_export.bundle.write import write_bundle
 from echoes_export.graphs.nodes import signature_of
 from echoes_export.graphs.onnx_graph import FORBIDDEN, OPSET
 from echoes_export.graphs.wrappers import Part, graph_parts
-from echoes_export.inputs import noise_inputs
-from echoes_export.precision.stored import rounded
+from echoes_export.verify import noise_inputs
 from echoes_rt.backends.onnx import OnnxSession
 from echoes_rt.bundle import Bundle
 from echoes_rt.comparison import table

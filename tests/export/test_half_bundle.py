@@ -13,9 +13,8 @@ from click.testing import CliRunner
 from onnx import TensorProto
 
 from echoes_export.cli import main
-from echoes_export.precision import half_speed
-from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs
-from echoes_export.precision.half_speed import faster
+from echoes_export.precision import half_bundle
+from echoes_export.precision.half_bundle import GRAPHS, add_half_graphs, faster
 from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
 from echoes_rt import model as engine_module
 from echoes_rt.backends.onnx import OnnxSession
@@ -158,8 +157,8 @@ def test_only_what_is_faster_on_a_device_is_kept(
             return self._session.run(*arguments)
 
     monkeypatch.setattr(engine_module, "OnnxSession", Device)
-    monkeypatch.setattr(half_speed, "HALF_KINDS", ("cpu",))
-    monkeypatch.setattr(half_speed, "ROUNDS", 3)
+    monkeypatch.setattr(half_bundle, "HALF_KINDS", ("cpu",))
+    monkeypatch.setattr(half_bundle, "ROUNDS", 3)
     result = CliRunner().invoke(main, ["half", str(folder), "--pictures", "1", "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert all(f"\n{name}: " in result.stdout for name in GRAPHS)

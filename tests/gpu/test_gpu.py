@@ -7,8 +7,7 @@ import pytest
 from echoes_rt.bundle import Bundle
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_check import PASSED, SKIPPED
-from echoes_rt.nvidia.gpu_check.run import DEVICES, check_device
-from echoes_rt.nvidia.gpu_check.start import start_device
+from echoes_rt.nvidia.gpu_check.run import DEVICES, check_device, start_device
 
 
 @pytest.mark.gpu

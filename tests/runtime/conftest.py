@@ -103,7 +103,7 @@ def tensorrt(driver: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setitem(sys.modules, "tensorrt", fake_tensorrt)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     monkeypatch.setattr(fake_tensorrt.Runtime, "driver", driver.library, raising=False)
-    limits = {"batch": (1, 2), "seen": (1, 2), "steps": (3, 6), "drawn": (1, 16)}
+    limits = {"batch": (1, 4), "seen": (1, 4), "steps": (1, 64), "drawn": (1, 64)}
     monkeypatch.setattr(fake_tensorrt.Runtime, "limits", limits, raising=False)
     return fake_tensorrt
 

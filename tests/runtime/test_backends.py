@@ -15,10 +15,9 @@ import pytest
 from tests.runtime.conftest import FakeDriver
 from tests.runtime.fakes.cuda_session import REAL_SESSION, SaysCuda, list_cuda
 
-from echoes_rt.backends import coverage, probe
+from echoes_rt.backends import onnx, probe
 from echoes_rt.backends.device import parse_device
 from echoes_rt.backends.onnx import OnnxSession
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.provider import PROVIDERS, add_provider
 from echoes_rt.backends.select import choose_device
 from echoes_rt.errors import BackendError, InputError
@@ -123,7 +122,7 @@ def test_cuda_that_computes_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_each_known_trap_has_its_mend(said: str, mend: str) -> None:
-    assert re.search(mend, MissingDevice.of(BackendError(said)).remedy)
+    assert re.search(mend, probe.with_mend(said).partition("; ")[2])
 
 
 def test_session_on_cuda_never_runs_on_the_cpu(
@@ -158,10 +157,10 @@ def test_shapes_may_stay_on_the_cpu() -> None:
         "CUDAExecutionProvider": Counter(MatMul=9),
         "CPUExecutionProvider": Counter(Shape=2, Gather=1),
     }
-    coverage.check_coverage("context_image.onnx", found, "cuda:0")
+    onnx.check_coverage("context_image.onnx", found, "cuda:0")
     found["CPUExecutionProvider"]["FusedMatMul"] += 1
     with pytest.raises(BackendError, match=r"although cuda:0 was asked for \(1 FusedMatMul\)"):
-        coverage.check_coverage("context_image.onnx", found, "cuda:0")
+        onnx.check_coverage("context_image.onnx", found, "cuda:0")
 
 
 @pytest.mark.parametrize("device", ["openvino", "webgpu"])

@@ -12,7 +12,7 @@ from tests.runtime.commands import Run
 from echoes_rt import CancelledError, Echoes, Picture, Sound
 from echoes_rt.io.image import write_image
 from echoes_rt.tasks import whole
-from echoes_rt.tasks.together import Progress, together
+from echoes_rt.tasks.call import Progress, together
 
 
 @pytest.fixture(scope="module", params=[1, 2])

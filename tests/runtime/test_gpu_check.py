@@ -10,14 +10,12 @@ import pytest
 from click.testing import CliRunner
 
 from echoes_rt.backends import select
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.bundle import Bundle
 from echoes_rt.model import Model
-from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, run, start
+from echoes_rt.nvidia.gpu_check import FAILED, PASSED, SKIPPED, run
 from echoes_rt.nvidia.gpu_check.__main__ import main
 from echoes_rt.nvidia.gpu_check.checks import _outcome, check_parity, check_soak
-from echoes_rt.nvidia.gpu_check.run import DEVICES, run_checks
-from echoes_rt.nvidia.gpu_check.start import GRAPHS, start_device
+from echoes_rt.nvidia.gpu_check.run import DEVICES, GRAPHS, run_checks, start_device
 from echoes_rt.profile import report
 from echoes_rt.profile.cold_start import ColdStart
 
@@ -27,7 +25,7 @@ PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """No provider, no PyTorch: what a test has of a GPU is a fake."""
-    missing = MissingDevice(reason="it is not there", remedy="get one")
+    missing = "it is not there; get one"
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(run, "_MODULE", "no_such_module")
 
@@ -129,9 +127,9 @@ def test_what_a_gpu_cannot_have_is_not_built(
         built.append(graphs)
         return "enough"
 
-    monkeypatch.setattr(start, "_MODULES", ())
-    monkeypatch.setattr(start, "_builder", lambda: ("rtx", 75))
-    monkeypatch.setattr(start, "_build", build)
+    monkeypatch.setattr(run, "_BUILDING", ())
+    monkeypatch.setattr(run, "_builder", lambda: ("rtx", 75))
+    monkeypatch.setattr(run, "_build", build)
     start_device(Bundle.open(tiny_bundle), "tensorrt", tmp_path, lambda _: None)
     assert built == [("context_image", "decode_audio", "mel_decoder")]
 
@@ -152,7 +150,7 @@ def test_failing_build_fails(
 def test_bundle_without_engines_says_what_to_run(
     is_building: bool, tensorrt: Any, tiny_bundle: Path, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(start, "find_spec", lambda _: None)
+    monkeypatch.setattr(run, "find_spec", lambda _: None)
     work = tmp_path if is_building else None
     model, (outcome,) = start_device(Bundle.open(tiny_bundle), "tensorrt", work, lambda _: None)
     assert (model, outcome.status) == (None, SKIPPED)

@@ -10,7 +10,6 @@ from tests.runtime.conftest import FakeDriver
 from tests.runtime.fakes.cuda_session import SaysCuda, list_cuda
 
 from echoes_rt.backends import select
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.model import Model
 from echoes_rt.nvidia import gpu as gpu_module
 from echoes_rt.nvidia import system as nvidia_system
@@ -20,7 +19,7 @@ from echoes_rt.profile.stages import TOTAL, Question, generate
 
 @pytest.fixture
 def model(tensorrt: Any, add_engine: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Model:
-    missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
+    missing = "ONNX Runtime was built without CUDA; -"
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
     monkeypatch.setattr(nvidia_system, "power_mode", lambda: "MAXN")
     monkeypatch.setattr(nvidia_system, "clocks_mhz", lambda: (900.0, 1000.0))

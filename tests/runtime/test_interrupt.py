@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from tests.manifests import put_graph
 
-from echoes_rt.backends.interrupt import RAISING, ended_by_signals
+from echoes_rt.backends.lifetime import RAISING, ended_by_signals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -86,7 +86,7 @@ def test_only_a_handler_that_raises_ends_a_run(monkeypatch: pytest.MonkeyPatch) 
         try:
             assert ended_by_signals(run, options) == "done"
             assert not options.terminate
-            monkeypatch.setattr("echoes_rt.backends.interrupt.RAISING", [*RAISING, take_note])
+            monkeypatch.setattr("echoes_rt.backends.lifetime.RAISING", [*RAISING, take_note])
             ended_by_signals(run, options)
             assert options.terminate
             assert taken == [signal.SIGTERM] * 2

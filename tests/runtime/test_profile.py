@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from fnmatch import fnmatch
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +26,7 @@ from echoes_rt.profile.report import Profile, Subject
 from echoes_rt.profile.stages import PICTURE, TOTAL, Question, Span, Times, generate, measure
 from echoes_rt.profile.sweep import largest_error, sweep
 from echoes_rt.profile.table import profile_text
-from echoes_rt.profile.work import Generation, coverage, operator_shares, stage_flop, watch
+from echoes_rt.profile.work import Generation, graph_work, stage_flop, watch
 
 COLD = ColdStart(**dict.fromkeys(ColdStart.__dataclass_fields__, 50.0))
 STAGES = ["read", "encode_image", "decode_tokens", "decode_mel", "vocode", "write", TOTAL]
@@ -125,7 +125,7 @@ def test_nodes_lie_in_the_stage_that_ran_them(subject: Subject) -> None:
     nodes = [node for node in generation.nodes if node.graph == "vocoder"]
     assert nodes
     assert all(vocode.start_ns <= n.start_ns <= vocode.stop_ns for n in nodes)
-    assert coverage(generation)["vocoder"].keys() == {"CPUExecutionProvider"}
+    assert graph_work(generation)["vocoder"].providers.keys() == {"CPUExecutionProvider"}
 
 
 def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
@@ -145,8 +145,9 @@ def test_a_fall_to_the_cpu_is_seen(subject: Subject) -> None:
     )
     assert profile.fallen_to_cpu == {"decode_audio_step": ["TopK"]}
     # What ONNX Runtime tells of a GPU's nodes is the host's time.
-    assert profile.coverage["decode_audio_step"]["CPUExecutionProvider"].share is None
-    assert operator_shares(profile.watched, "decode_audio_step") == {}
+    work = profile.graphs["decode_audio_step"]
+    assert work.providers["CPUExecutionProvider"].share is None
+    assert work.time_by_operator == {}
     said = profile_text(profile, peak_gflops=100, runs=1)
     assert "warning           decode_audio_step ran on the CPU: TopK" in said
     assert "CPU 1 nodes, CUDA 1 nodes\n" in said
@@ -166,7 +167,7 @@ def test_cold_start_makes_the_sound_that_is_profiled(
     sampling = subject.model.sampling(8, asked)  # type: ignore[arg-type]
     assert all(getattr(sampling, name) == value for name, value in asked.items())
     question = replace(subject.question, sampling=sampling, seed=7)
-    task = report._cold_task(replace(subject, question=question))
+    task = cold_start._task(replace(subject, question=question))
     made: list[Sound] = []
     image_to_audio = Echoes.image_to_audio
 
@@ -175,7 +176,7 @@ def test_cold_start_makes_the_sound_that_is_profiled(
         return made[-1]
 
     monkeypatch.setattr(Echoes, "image_to_audio", spy)
-    cold_start._run(cold_start.Task.from_json(json.dumps(asdict(task))), began=0)
+    cold_start._run(json.loads(json.dumps(task)), began=0)
     assert [(sound.seed, sound.sampling) for sound in made] == [(7, sampling)]
 
 

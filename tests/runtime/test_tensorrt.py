@@ -15,13 +15,12 @@ from tests.runtime.fakes import fake_tensorrt
 
 from echoes_rt import Echoes
 from echoes_rt.backends import select
-from echoes_rt.backends.probe import MissingDevice
 from echoes_rt.backends.select import choose_device
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError, CancelledError, InputError
 from echoes_rt.format import engine_file
 from echoes_rt.format.engine_file import file_sha256
-from echoes_rt.nvidia.tensorrt import _make_log
+from echoes_rt.nvidia.engines import make_log
 
 AddEngine = Callable[..., Path]
 
@@ -29,7 +28,7 @@ AddEngine = Callable[..., Path]
 @pytest.fixture(autouse=True)
 def no_cuda_provider(monkeypatch: pytest.MonkeyPatch) -> None:
     """The fake driver would have ONNX Runtime's GPU build, if installed, look for a true one."""
-    missing = MissingDevice(reason="ONNX Runtime was built without CUDA", remedy="-")
+    missing = "ONNX Runtime was built without CUDA; -"
     monkeypatch.setattr(select, "missing_provider", lambda _: missing)
 
 
@@ -239,7 +238,7 @@ def refuse(runtime: fake_tensorrt.Runtime, _: bytes) -> None:
 def test_names_are_tensorrts_own() -> None:
     import tensorrt_rtx
 
-    log = _make_log(tensorrt_rtx)
+    log = make_log(tensorrt_rtx)
     assert tensorrt_rtx.Runtime(log).deserialize_cuda_engine(b"no engine") is None
     assert log.errors
 

@@ -20,7 +20,6 @@ from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import normalise, resize
 from echoes_rt.pipeline import Echoes
 from echoes_rt.results import Picture, Sound
-from echoes_rt.tasks import fill_sound
 from echoes_rt.tasks.call import Call
 from echoes_rt.tasks.stream import stream
 
@@ -91,18 +90,13 @@ def wav() -> dict[str, Any]:
 
 
 def inpainted(echoes: Echoes, samples: np.ndarray, part: tuple[float, float], seed: int) -> Any:
-    call = Call.of(echoes, {"seed": seed})
-    rate = echoes.manifest.mel.sample_rate
-    return fill_sound.inpaint(call, samples[:, None], rate, *part, None)
+    return echoes.inpaint(samples, start=part[0], stop=part[1], seed=seed)
 
 
 def extended(
     echoes: Echoes, samples: np.ndarray, more_s: float, seed: int, image: np.ndarray | None = None
 ) -> Sound:
-    call = Call.of(echoes, {"seed": seed})
-    known = None if image is None else echoes.encode_image(image)
-    rate = echoes.manifest.mel.sample_rate
-    return fill_sound.extend(call, samples[:, None], rate, more_s, known)
+    return echoes.continue_(samples, duration=more_s, image=image, seed=seed)
 
 
 def streamed(

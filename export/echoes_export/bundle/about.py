@@ -11,7 +11,7 @@ from echoes_rt.format.manifest import Manifest
 from echoes_rt.format.sampling import Sampling, SamplingOptions
 from echoes_training import checkpoint
 from echoes_training.bundles import folded_sampling
-from echoes_training.data.index import Clip, shared_labels
+from echoes_training.data.index import read_index, shared_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,58 +33,20 @@ class About:
     base_card: str = ""
 
 
-def about_bundle(
-    base: Manifest | None,
-    random: str | None,
-    *,
-    transformer: Path | None = None,
-    name: str | None,
-    license_name: str | None,
-    description: str,
-    labels: dict[str, list[str]],
-    card: str,
-    base_card: str,
-    sampling: tuple[str, ...],
-) -> About:
-    """What the command line says, and where it says nothing, what the base bundle does.
+def recommended(
+    base: Manifest | None, transformer: Path | None, assignments: tuple[str, ...]
+) -> Sampling:
+    """How a bundle decodes where nobody says otherwise.
 
     Args:
         base: of the bundle that some of the models come from.
-        random: the preset of untrained models.
         transformer: its run, if it has one: a distilled one says how it decodes.
-        name: of the bundle.
-        license_name: its licence.
-        description: a sentence.
-        labels: from ``labels_known``.
-        card: text of the model card.
-        base_card: of the base bundle, whose attributions hold for what is made of it.
-        sampling: ``key=value`` settings.
+        assignments: ``key=value`` settings.
 
     Raises:
-        InputError: if a sampling setting cannot be used.
+        InputError: if a setting cannot be used.
     """
-    usual = f"echoes-{random}-random" if random else "echoes-mini"
-    return About(
-        name=name or (f"{base.name}-tuned" if base else usual),
-        license=license_name or (base.license if base else About.license),
-        description=description,
-        labels=labels,
-        card=card,
-        base_card=base_card,
-        sampling=_recommended(_usual(base, transformer), sampling),
-    )
-
-
-def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
-    """How the transformer decodes where nobody says otherwise."""
-    taught = None if transformer is None else folded_sampling(transformer)
-    if taught is not None:
-        return taught
-    is_of_another = base is not None and base.sampling.is_folded and transformer is not None
-    return Sampling() if base is None or is_of_another else base.sampling
-
-
-def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
+    defaults = _usual(base, transformer)
     # Whether guidance is folded in, the weights have decided.
     allowed = SamplingOptions.__annotations__
     for assignment in assignments:
@@ -102,17 +64,26 @@ def _recommended(defaults: Sampling, assignments: tuple[str, ...]) -> Sampling:
     return defaults
 
 
+def _usual(base: Manifest | None, transformer: Path | None) -> Sampling:
+    taught = None if transformer is None else folded_sampling(transformer)
+    if taught is not None:
+        return taught
+    is_of_another = base is not None and base.sampling.is_folded and transformer is not None
+    return Sampling() if base is None or is_of_another else base.sampling
+
+
 def labels_known(
-    clips: list[Clip], transformer: Path | None, base: Manifest | None
+    index: Path | None, transformer: Path | None, base: Manifest | None
 ) -> dict[str, list[str]]:
     """What the transformer was trained on: its run's labels, else the base's; and the media's.
 
     Args:
-        clips: that the bundle is verified on.
+        index: of the media that the bundle is verified on.
         transformer: its run, if it is not the base's.
         base: of the bundle that the other models come from.
     """
     known = {} if base is None else base.labels
     if transformer is not None:
         known = checkpoint.load_config(transformer).get("labels", {})
+    clips = [] if index is None else read_index(index)
     return dict(sorted((known | shared_labels(clips)).items()))

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import onnx
+
+from echoes_rt.bundle import Bundle
 from echoes_rt.errors import InputError
 from echoes_rt.format.manifest import MANIFEST_NAME, DataFile
 
@@ -30,6 +33,20 @@ def appearing(out: Path) -> Iterator[Path]:
         _replace(out, partial)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def changing(bundle: Bundle) -> Iterator[Path]:
+    """A copy of a bundle's folder to change, which takes its place if nothing goes wrong.
+
+    Raises:
+        InputError: if it is a zip, or cannot be written.
+    """
+    if bundle.folder != bundle.source:
+        raise InputError(f"{bundle.source} is a zip; unpack it and give the folder")
+    with appearing(bundle.source) as partial:
+        shutil.copytree(bundle.source, partial, dirs_exist_ok=True)
+        yield partial
 
 
 def _replace(out: Path, partial: Path) -> None:
@@ -58,6 +75,13 @@ def check_free(out: Path, overwrite: bool) -> None:
     # Only what this program makes is ever deleted.
     if not (out / MANIFEST_NAME).is_file():
         raise InputError(f"{out} exists and is not a bundle; give another --out")
+
+
+def saved_graph(path: Path, graph: onnx.ModelProto) -> DataFile:
+    """Writes a graph beside its weights and checks it."""
+    onnx.save(graph, path)
+    onnx.checker.check_model(path, full_check=True)
+    return data_file(path)
 
 
 def data_file(path: Path) -> DataFile:

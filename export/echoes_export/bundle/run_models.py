@@ -1,7 +1,7 @@
 """Models from the newest checkpoints of training runs, or where there is no run, of a bundle."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from echoes_training.stages import codebooks
 from echoes_training.stages.codecs import codec_of_run
 from echoes_training.stages.confidence import load_confidence
 
-_Loaded = tuple[nn.Module, Any, Any]
+_Loaded = tuple[Any, Any, Any]
 """A module, its shape, and what it was made for."""
 
 
@@ -33,23 +33,10 @@ class Runs:
     vocoder: Path | None = None
     transformer: Path | None = None
 
-    @property
-    def missing(self) -> list[str]:
-        return [field.name for field in fields(self) if getattr(self, field.name) is None]
-
     def place(self, name: str) -> str:
         """Where a model comes from, for messages."""
         run = getattr(self, name)
         return "the base bundle" if run is None else str(run)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Parts:
-    """What is known of the models so far, by their names; ``specs`` are what they were made for."""
-
-    modules: dict[str, Any]
-    configs: dict[str, dict[str, Any]]
-    specs: dict[str, Any]
 
 
 def load_models(runs: Runs, base: Models | None = None, confidence: Path | None = None) -> Models:
@@ -64,33 +51,32 @@ def load_models(runs: Runs, base: Models | None = None, confidence: Path | None 
     Raises:
         InputError: if a run has no checkpoint, is of another stage, or does not fit the others.
     """
-    for name, run in vars(runs).items():
-        if run is not None:
-            _check_stage(run, name)
-    parts = _Parts(modules={}, configs={}, specs={}) if base is None else _parts_of(base)
-    if runs.image_codec is not None or runs.transformer is not None:
-        parts.modules.pop("confidence", None)
-        parts.configs.pop("confidence", None)
+    given = {name: run for name, run in vars(runs).items() if run is not None}
+    for name, run in given.items():
+        _check_stage(run, name)
     read_by_transformer = _codebooks(runs, base)
-    _read(parts, "image_codec", runs.image_codec, partial(_load_codec, medium="image"))
-    _read(parts, "mel_codec", runs.mel_codec, partial(_load_codec, medium="mel"))
-    _read(parts, "vocoder", runs.vocoder, _load_vocoder)
-    _read(parts, "transformer", runs.transformer, _load_transformer)
-    image, mel = parts.specs["image_codec"], parts.specs["mel_codec"]
-    layout = parts.specs["transformer"]
+    parts = {} if base is None else _parts_of(base)
+    parts |= {name: _loaded(run, _LOADERS[name]) for name, run in given.items()}
+    modules, shapes, specs = ({name: part[i] for name, part in parts.items()} for i in range(3))
+    image, mel, layout = specs["image_codec"], specs["mel_codec"], specs["transformer"]
     image_place, mel_place = runs.place("image_codec"), runs.place("mel_codec")
-    image_codec, mel_codec = parts.modules["image_codec"], parts.modules["mel_codec"]
+    image_codec, mel_codec = modules["image_codec"], modules["mel_codec"]
     _check_grid(image_place, layout.image, image_codec, (image.height, image.width))
     _check_grid(mel_place, layout.audio, mel_codec, (mel.n_mels, mel.n_frames))
     _check_codes(runs, codebooks.of_codecs(image_codec, mel_codec), read_by_transformer)
-    vocoder_mel = parts.specs["vocoder"]
-    if replace(vocoder_mel, n_frames=mel.n_frames) != mel:
+    if replace(specs["vocoder"], n_frames=mel.n_frames) != mel:
         raise InputError(
             f"{runs.place('vocoder')} and {mel_place} were trained on different mels "
-            f"({vocoder_mel} and {mel}); train one of them again"
+            f"({specs['vocoder']} and {mel}); train one of them again"
         )
-    models = Models(**parts.modules, image=image, mel=mel, layout=layout, configs=parts.configs)
-    return models if confidence is None else _with_confidence(models, confidence, image_place)
+    models = Models(**modules, image=image, mel=mel, layout=layout, configs=shapes)
+    if confidence is not None:
+        return _with_confidence(models, confidence, image_place)
+    is_known = base is not None and not given.keys() & {"image_codec", "transformer"}
+    if base is not None and base.confidence is not None and is_known:
+        configs = models.configs | {"confidence": base.configs["confidence"]}
+        return replace(models, confidence=base.confidence, configs=configs)
+    return models
 
 
 def _with_confidence(models: Models, file: Path, image_place: str) -> Models:
@@ -124,33 +110,26 @@ def _check_codes(
         )
 
 
-def _parts_of(base: Models) -> _Parts:
+def _parts_of(base: Models) -> dict[str, _Loaded]:
     specs = {
         "image_codec": base.image,
         "mel_codec": base.mel,
         "vocoder": base.mel,
         "transformer": base.layout,
     }
-    return _Parts(modules=base.modules, configs=dict(base.configs), specs=specs)
+    return {name: (base.modules[name], base.configs[name], spec) for name, spec in specs.items()}
 
 
-def _read(parts: _Parts, name: str, run: Path | None, load: Callable[[Path], _Loaded]) -> None:
-    """Puts a run's model in the place of the base's, if there is a run.
-
-    Damaged runs become one sentence; safetensors' own errors say nothing of the run.
-    """
+def _loaded(run: Path, load: Callable[[Path], _Loaded]) -> _Loaded:
+    """Damaged runs become one sentence; safetensors' own errors say nothing of the run."""
     from safetensors import SafetensorError
 
-    if run is None:
-        return
     try:
         module, config, spec = load(run)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"the checkpoint of {run} cannot be loaded: {reason}") from error
-    parts.modules[name] = module
-    parts.configs[name] = to_dict(config)
-    parts.specs[name] = spec
+    return module, to_dict(config), spec
 
 
 def _check_stage(run: Path, name: str) -> None:
@@ -179,6 +158,14 @@ def _load_transformer(run: Path) -> _Loaded:
 def _ready(run: Path, name: str, module: nn.Module) -> nn.Module:
     checkpoint.load_module(run, name, module)
     return module.eval().requires_grad_(False)
+
+
+_LOADERS: dict[str, Callable[[Path], _Loaded]] = {
+    "image_codec": partial(_load_codec, medium="image"),
+    "mel_codec": partial(_load_codec, medium="mel"),
+    "vocoder": _load_vocoder,
+    "transformer": _load_transformer,
+}
 
 
 def _check_grid(place: str, grid: Grid, codec: Codec, size: tuple[int, int]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 
 from echoes_export.bundle.about import About
-from echoes_export.bundle.folder import appearing, check_free, data_file
+from echoes_export.bundle.folder import appearing, check_free, data_file, saved_graph
 from echoes_export.bundle.models import Models
 from echoes_export.bundle.weights_file import WEIGHTS_NAME, StoredTensor, write_weights
 from echoes_export.graphs.decode_graphs import logits_graph, loop_graph, step_graph
@@ -82,13 +82,9 @@ def _write_graphs(folder: Path, graphs: Graphs, precision: str) -> dict[str, Gra
     shared = data_file(folder / WEIGHTS_NAME)
     entries = {}
     for name, graph in graphs.items():
-        path = folder / f"{name}.onnx"
-        onnx.save(graph, path)
-        onnx.checker.check_model(path, full_check=True)
+        file = saved_graph(folder / f"{name}.onnx", graph)
         external = (shared,) if has_weights(graph) else ()
-        entries[name] = GraphEntry(
-            **vars(data_file(path)), precision=precision, external_data=external
-        )
+        entries[name] = GraphEntry(**vars(file), precision=precision, external_data=external)
     return entries
 
 

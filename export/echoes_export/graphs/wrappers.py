@@ -1,7 +1,9 @@
 """Modules with exactly the inputs and outputs of the graphs that are made of them."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,88 +16,27 @@ from echoes_rt.format.graphs import BATCH, FRAMES, SAMPLES, SEEN, GraphSpec, Ten
 from echoes_rt.format.mel import MelSpec
 from echoes_rt.format.tokens import MEDIA, OTHER, Grid
 from echoes_training.models.attention import Block, attend
-from echoes_training.models.codec import Codec
-from echoes_training.models.confidence import Confidence
 from echoes_training.models.mel import MelSpectrogram
 from echoes_training.models.melgan import MelGAN
 from echoes_training.models.transformer import MaskedTransformer, MediumEmbedding
 from echoes_training.models.vocoder import Vocoder
 
-# A wrapper holds a model under the model's own name, so that every weight in a graph has the name
-# that it has in the bundle's weights file.
 
+class Wrapped(nn.Module):
+    """What a graph computes, and the models that ``compute`` closes over.
 
-class ImageEncoder(nn.Module):
-    def __init__(self, image_codec: Codec) -> None:
+    Each has its own name here, so that every weight in a graph has the name that it has in the
+    bundle's weights file.
+    """
+
+    def __init__(self, compute: Callable[..., Tensor], **models: nn.Module) -> None:
         super().__init__()
-        self.image_codec = image_codec
+        self._compute = compute
+        for name, model in models.items():
+            self.add_module(name, model)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.image_codec.encode(image).flatten(1).to(torch.int32)
-
-
-class ImageDecoder(nn.Module):
-    def __init__(self, image_codec: Codec, grid: Grid) -> None:
-        super().__init__()
-        self.image_codec = image_codec
-        self.grid = grid
-
-    def forward(self, codes: Tensor) -> Tensor:
-        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        return self.image_codec.decode(grid).clamp(-1, 1)
-
-
-class MelEncoder(nn.Module):
-    def __init__(self, mel_codec: Codec) -> None:
-        super().__init__()
-        self.mel_codec = mel_codec
-
-    def forward(self, mel: Tensor) -> Tensor:
-        return self.mel_codec.encode(mel[:, None]).flatten(1).to(torch.int32)
-
-
-class MelDecoder(nn.Module):
-    def __init__(self, mel_codec: Codec, grid: Grid) -> None:
-        super().__init__()
-        self.mel_codec = mel_codec
-        self.grid = grid
-
-    def forward(self, codes: Tensor, noise: Tensor | None = None) -> Tensor:
-        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        return self.mel_codec.decode(grid, noise).clamp(-1, 1).squeeze(1)
-
-
-class ConfidenceGraph(nn.Module):
-    def __init__(self, image_codec: Codec, confidence: Confidence, grid: Grid) -> None:
-        super().__init__()
-        self.image_codec = image_codec
-        self.confidence = confidence
-        self.grid = grid
-
-    def forward(self, codes: Tensor) -> Tensor:
-        grid = codes.unflatten(1, (self.grid.height, self.grid.width))
-        confidence = self.confidence(self.image_codec.summary(grid))
-        assert isinstance(confidence, Tensor)
-        return confidence
-
-
-class Context(nn.Module):
-    """Codes to the keys and values of every layer."""
-
-    def __init__(self, transformer: MaskedTransformer, medium: str) -> None:
-        super().__init__()
-        self.transformer = transformer
-        self.medium = medium
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return self.transformer.context(codes, self.medium)
-
-
-class JointContext(nn.Module):
-    """A joint form sees its context anew in every step: codes are all that it needs."""
-
-    def forward(self, codes: Tensor) -> Tensor:
-        return codes.clone()
+    def forward(self, given: Tensor, noise: Tensor | None = None) -> Tensor:
+        return self._compute(given) if noise is None else self._compute(given, noise)
 
 
 class Network(nn.Module):
@@ -178,20 +119,6 @@ def _asked(
     return logits.unflatten(0, (n_rows, -1))
 
 
-class LogMel(nn.Module):
-    """Samples to the log-mel of training, in double precision.
-
-    A code that lies on a tie must not depend on the library's FFT.
-    """
-
-    def __init__(self, spec: MelSpec) -> None:
-        super().__init__()
-        self.mel = MelSpectrogram(spec, torch.float64)
-
-    def forward(self, samples: Tensor) -> Tensor:
-        return self.mel(samples).float()
-
-
 class VocoderGraph(nn.Module):
     """The vocoder with the matrices of its inverse DFT computed in the graph.
 
@@ -233,21 +160,6 @@ class VocoderGraph(nn.Module):
         return waveform
 
 
-class MelGANGraph(nn.Module):
-    def __init__(self, vocoder: MelGAN) -> None:
-        super().__init__()
-        self.vocoder = vocoder
-
-    def forward(self, mel: Tensor) -> Tensor:
-        return self.vocoder(mel)
-
-
-def _vocoder_graph(models: Models) -> nn.Module:
-    if isinstance(models.vocoder, MelGAN):
-        return MelGANGraph(models.vocoder)
-    return VocoderGraph(models.vocoder, models.mel)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """A module and what its graph takes and gives."""
@@ -268,30 +180,61 @@ def graph_parts(models: Models) -> dict[str, Part]:
     frames = TensorSpec(dtype="float32", shape=(BATCH, mel.n_mels, FRAMES))
     shape = models.mel_codec.noise_shape(layout.audio)
     noise = {"noise": TensorSpec(dtype="float32", shape=(BATCH, *shape))} if shape else {}
+    image_codec, mel_codec, vocoder = models.image_codec, models.mel_codec, models.vocoder
+    transformer, confidence = models.transformer, models.confidence
+    # In double precision: a code that lies on a tie must not depend on the library's FFT.
+    spectrogram = MelSpectrogram(mel, torch.float64)
+
+    def cells(codes: Tensor, grid: Grid) -> Tensor:
+        return codes.unflatten(1, (grid.height, grid.width))
+
+    def encode_image(image: Tensor) -> Tensor:
+        return image_codec.encode(image).flatten(1).to(torch.int32)
+
+    def decode_image(codes: Tensor) -> Tensor:
+        return image_codec.decode(cells(codes, layout.image)).clamp(-1, 1)
+
+    def encode_mel(mel: Tensor) -> Tensor:
+        return mel_codec.encode(mel[:, None]).flatten(1).to(torch.int32)
+
+    def decode_mel(codes: Tensor, noise: Tensor | None = None) -> Tensor:
+        return mel_codec.decode(cells(codes, layout.audio), noise).clamp(-1, 1).squeeze(1)
+
+    images, mels = {"image_codec": image_codec}, {"mel_codec": mel_codec}
     parts = {
-        "image_encoder": _part(ImageEncoder(models.image_codec), image=pixels, codes=image_codes),
-        "image_decoder": _part(
-            ImageDecoder(models.image_codec, layout.image), codes=image_codes, image=pixels
+        "image_encoder": _part(Wrapped(encode_image, **images), image=pixels, codes=image_codes),
+        "image_decoder": _part(Wrapped(decode_image, **images), codes=image_codes, image=pixels),
+        "log_mel": _part(
+            Wrapped(lambda samples: spectrogram(samples).float(), mel=spectrogram),
+            samples=samples,
+            mel=frames,
         ),
-        "log_mel": _part(LogMel(mel), samples=samples, mel=frames),
-        "mel_encoder": _part(MelEncoder(models.mel_codec), mel=clip, codes=audio_codes),
-        "mel_decoder": _part(
-            MelDecoder(models.mel_codec, layout.audio), codes=audio_codes, **noise, mel=clip
+        "mel_encoder": _part(Wrapped(encode_mel, **mels), mel=clip, codes=audio_codes),
+        "mel_decoder": _part(Wrapped(decode_mel, **mels), codes=audio_codes, **noise, mel=clip),
+        "vocoder": _part(
+            Wrapped(lambda mel: vocoder(mel), vocoder=vocoder)
+            if isinstance(vocoder, MelGAN)
+            else VocoderGraph(vocoder, mel),
+            mel=frames,
+            waveform=samples,
         ),
-        "vocoder": _part(_vocoder_graph(models), mel=frames, waveform=samples),
     }
     for medium, codes in zip(MEDIA, (image_codes, audio_codes), strict=True):
-        context = context_spec(models.transformer, medium)
+        context = context_spec(transformer, medium)
         given = TensorSpec(dtype=context.dtype, shape=(BATCH, *context.shape[1:]))
-        module = (
-            Context(models.transformer, medium)
-            if models.transformer.form == "context"
-            else JointContext()
-        )
+        # A joint form sees its context anew in every step: codes are all that it needs.
+        module = Wrapped(lambda codes: codes.clone())
+        if transformer.form == "context":
+            see = partial(transformer.context, medium=medium)
+            module = Wrapped(see, transformer=transformer)
         parts[f"context_{medium}"] = _part(module, codes=codes, context=given)
-    if models.confidence is not None:
+    if confidence is not None:
         parts["confidence"] = _part(
-            ConfidenceGraph(models.image_codec, models.confidence, layout.image),
+            Wrapped(
+                lambda codes: confidence(image_codec.summary(cells(codes, layout.image))),
+                confidence=confidence,
+                **images,
+            ),
             codes=image_codes,
             confidence=TensorSpec(dtype="float32", shape=(BATCH,)),
         )

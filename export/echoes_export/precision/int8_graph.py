@@ -34,10 +34,12 @@ class Matrix:
         return f"{self.weight}{suffix}.int8", f"{self.weight}{suffix}.scale"
 
 
-def quantized(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantized(
+    weights: NDArray[np.float32], levels: int = _LEVELS
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A (K, N) matrix as int8 and (N,) scales: each output has its own."""
     largest = np.abs(weights).max(axis=0)
-    scales = np.where(largest > 0, largest / _LEVELS, 1).astype(np.float32)
+    scales = np.where(largest > 0, largest / levels, 1).astype(np.float32)
     return np.rint(weights / scales).astype(np.int8), scales
 
 
@@ -75,15 +77,9 @@ def _rewrite(graph: onnx.GraphProto, outer: dict[str, Matrix], used: dict[str, M
     nodes: list[onnx.NodeProto] = []
     inputs: dict[str, list[str]] = {}
     count = 0
-    for node in graph.node:
+    for node, matrix in factors(graph, matrices):
         for body in _bodies(node):
             count += _rewrite(body, matrices, used)
-        source = matrices.get(node.input[0]) if node.input else None
-        if source is not None and node.op_type == "Cast":
-            matrices[node.output[0]] = source
-        if source is not None and node.op_type == "Transpose":
-            matrices[node.output[0]] = source.turned
-        matrix = right_factor(node, matrices)
         if matrix is None:
             nodes.append(node)
         else:
@@ -95,7 +91,21 @@ def _rewrite(graph: onnx.GraphProto, outer: dict[str, Matrix], used: dict[str, M
     return count
 
 
-def right_factor(node: onnx.NodeProto, matrices: dict[str, Matrix]) -> Matrix | None:
+def factors(
+    graph: onnx.GraphProto, matrices: dict[str, Matrix]
+) -> Iterator[tuple[onnx.NodeProto, Matrix | None]]:
+    """Every node, and the constant matrix that it multiplies by, if it does.
+
+    ``matrices`` are those of initializers, by name; casts and turns of them are added.
+    """
+    for node in graph.node:
+        source = matrices.get(node.input[0]) if node.input else None
+        if source is not None and node.op_type in ("Cast", "Transpose"):
+            matrices[node.output[0]] = source.turned if node.op_type == "Transpose" else source
+        yield node, _right_factor(node, matrices)
+
+
+def _right_factor(node: onnx.NodeProto, matrices: dict[str, Matrix]) -> Matrix | None:
     """The constant matrix that a product multiplies by from the right, as (K, N)."""
     if node.op_type not in ("MatMul", "Gemm") or node.input[1] not in matrices:
         return None

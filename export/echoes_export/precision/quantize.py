@@ -12,12 +12,12 @@ from onnx import TensorProto
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from echoes_export.bundle.folder import appearing, check_free, data_file
+from echoes_export.bundle.folder import appearing, changing, check_free, data_file, saved_graph
 from echoes_export.bundle.weights_file import WEIGHTS_NAME, refer, stored_tensors
 from echoes_export.precision.int8_graph import Matrix, quantize_graph, quantized
 from echoes_rt import __version__
 from echoes_rt.bundle import CARD_NAME, Bundle
-from echoes_rt.errors import BundleError, InputError
+from echoes_rt.errors import BundleError
 from echoes_rt.format.graphs import HALF, INT8
 from echoes_rt.format.manifest import MANIFEST_NAME, GraphEntry, Manifest
 
@@ -97,13 +97,10 @@ def add_int8_graphs(folder: Path, accept: Callable[[Path], None] = lambda _: Non
         InputError: if it cannot be written.
     """
     bundle = Bundle.open(folder)
-    if bundle.folder != bundle.source:
-        raise InputError(f"{folder} is a zip; unpack it and give the folder")
-    weights, made, _ = _quantize(bundle)
-    graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(INT8)}
-    entries = {f"{name}{INT8}": replace(graphs[name], precision="int8") for name in made}
-    with appearing(folder) as partial:
-        shutil.copytree(folder, partial, dirs_exist_ok=True)
+    with changing(bundle) as partial:
+        weights, made, _ = _quantize(bundle)
+        graphs = {n: entry for n, entry in bundle.manifest.graphs.items() if not n.endswith(INT8)}
+        entries = {f"{name}{INT8}": replace(graphs[name], precision="int8") for name in made}
         models = {f"{name}{INT8}": model for name, model in made.items()}
         entries = _write(partial, INT8_WEIGHTS_NAME, weights, models, entries)
         manifest = replace(bundle.manifest, graphs=graphs | entries)
@@ -204,11 +201,7 @@ def _write(
             key = tensor.name if tensor.name in stored else weights.name_of(tensor)
             if key in stored:
                 refer(tensor, stored[key], file)
-        path = folder / f"{name}.onnx"
-        onnx.save(model, path)
-        onnx.checker.check_model(path, full_check=True)
+        saved = saved_graph(folder / f"{name}.onnx", model)
         files = {part.file: part for part in (*entries[name].external_data, shared)}
-        written[name] = replace(
-            entries[name], **vars(data_file(path)), external_data=tuple(files.values())
-        )
+        written[name] = replace(entries[name], **vars(saved), external_data=tuple(files.values()))
     return written

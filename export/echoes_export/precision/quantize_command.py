@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from echoes_rt.bundle import Bundle
     from echoes_rt.comparison import Array
 
 
@@ -50,12 +49,13 @@ def quantize(
     """  # noqa: D301 - \b keeps click from joining the lines
     from echoes_export.precision.quantize import add_int8_graphs, write_int8_bundle
     from echoes_rt.bundle import Bundle, find_bundle
-    from echoes_rt.comparison import compare, table
+    from echoes_rt.comparison import compare, noise_pictures, table
     from echoes_rt.model import Model
 
     # Nobody asks for a change of what is installed.
     before = Bundle.open(bundle) if out is None else find_bundle(bundle)
-    asked = heldout_pictures(before, index, pictures)
+    asked = pictures_of(index, "heldout", pictures)
+    asked = asked or noise_pictures(before.manifest.image, pictures)
 
     def accept(made: Path) -> None:
         fp32, int8 = Model.load(before, "cpu"), Model.load(made, "cpu", precision="int8")
@@ -69,16 +69,18 @@ def quantize(
     click.echo(f"\n{out or bundle}: {size / 1e6:.2f} MB in {len(manifest.files) + 1} files")
 
 
-def heldout_pictures(bundle: "Bundle", index: Path | None, count: int) -> "list[Array]":
-    """Of an index; noise where there is none."""
-    from echoes_rt.comparison import noise_pictures
+def pictures_of(index: Path | None, split: str, count: int) -> "list[Array]":
+    """Up to ``count`` different pictures of a split, from all over an index; without one, none.
+
+    Raises:
+        InputError: if the index has no picture of that split.
+    """
     from echoes_rt.errors import InputError
     from echoes_rt.io.image import read_image
     from echoes_training.data.index import read_index
 
-    if index is None:
-        return noise_pictures(bundle.manifest.image, count)
-    heldout = [clip.image for clip in read_index(index) if clip.split == "heldout" and clip.image]
-    if not heldout:
-        raise InputError(f"{index} has no held-out picture")
-    return [read_image(path) for path in heldout[:: max(1, len(heldout) // count)][:count]]
+    clips = [] if index is None else read_index(index)
+    paths = [*dict.fromkeys(clip.image for clip in clips if clip.split == split and clip.image)]
+    if index is not None and not paths:
+        raise InputError(f"{index} has no picture of the split {split}")
+    return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from echoes_rt.errors import BackendError, EchoesError
-from echoes_rt.nvidia.engines import import_tensorrt
+from echoes_rt.nvidia.engines import import_tensorrt, make_log
 
 OLDEST = 10
 """The first release whose networks are strongly typed without exceptions."""
@@ -51,7 +51,7 @@ def build(job: Job) -> int:
     trt = import_tensorrt(job.flavour)
     if job.flavour == "tensorrt" and int(trt.__version__.split(".")[0]) < OLDEST:
         raise BackendError(f"TensorRT must be {OLDEST} or newer, found {trt.__version__}")
-    log = _make_log(trt)
+    log = make_log(trt)
     builder = trt.Builder(log)
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log)
@@ -62,7 +62,9 @@ def build(job: Job) -> int:
     cache = _read_cache(config, Path(job.timing_cache)) if job.flavour == "tensorrt" else None
     engine = builder.build_serialized_network(network, config)
     if engine is None:
-        raise BackendError(f"TensorRT cannot build the graph: {log.error or 'it does not say why'}")
+        # The first error is the cause of those after it.
+        reason = log.errors[0] if log.errors else "it does not say why"
+        raise BackendError(f"TensorRT cannot build the graph: {reason}")
     with Path(job.engine).open("wb") as file:
         file.write(engine)
     if cache is not None:
@@ -119,22 +121,6 @@ def _read_cache(config: Any, path: Path) -> Any:
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)
     return cache
-
-
-def _make_log(trt: ModuleType) -> Any:
-    class Log(trt.ILogger):  # type: ignore[misc,name-defined]
-        """Keeps the first error, which is the cause of those after it."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.error = ""
-
-        def log(self, severity: Any, message: str) -> None:
-            is_error = severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
-            if is_error and not self.error:
-                self.error = " ".join(message.split())
-
-    return Log()
 
 
 def _make_monitor(trt: ModuleType) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 
-from echoes_export.bundle.folder import data_file
+from echoes_export.bundle.folder import saved_graph
 from echoes_export.graphs.decode_graphs import loop_graph, single_precision
 from echoes_export.precision.half_graph import half_graph
 from echoes_export.tensorrt.qdq_graph import Scales, qdq_graph
@@ -55,13 +55,9 @@ def write_engine_bundle(
         for part in external:
             if not (folder / part.file).exists():  # a copy: ONNX refuses weights behind links
                 shutil.copyfile(bundle.folder / part.file, folder / part.file)
-        path = folder / f"{name}.onnx"
         graph = engine_graph(bundle, name, precision, scales, is_emulated=is_emulated)
-        onnx.save(graph, path)
-        onnx.checker.check_model(path, full_check=True)
-        entries[name] = GraphEntry(
-            **vars(data_file(path)), precision=precision, external_data=external
-        )
+        file = saved_graph(folder / f"{name}.onnx", graph)
+        entries[name] = GraphEntry(**vars(file), precision=precision, external_data=external)
     manifest = replace(bundle.manifest, graphs=entries)
     return Bundle(source=folder, folder=folder, manifest=manifest)
 

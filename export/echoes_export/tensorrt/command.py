@@ -138,18 +138,24 @@ def engine(
 
     Example: echoes-export engine my-bundle --sm 75,86,89,120
     """
+    from echoes_export.precision.quantize_command import pictures_of
     from echoes_export.tensorrt.build import Plan, build_engines, free_ranges, make_targets
-    from echoes_export.tensorrt.scales import compared_pictures, measured_pictures
     from echoes_rt.bundle import Bundle
+    from echoes_rt.comparison import noise_pictures
     from echoes_rt.errors import InputError
+    from echoes_rt.io.image import read_image
 
     bundle = Bundle.open(bundle_path)
     if out is None and bundle.folder != bundle.source:
         raise InputError(f"{bundle_path} is a zip; unpack it, or give a folder by --out")
     targets = make_targets(backend, sms)
     scales = calibration = None
+    given = [read_image(path) for path in files]
     if precision == "int8":
-        scales, calibration = _measure(bundle, measured_pictures(files, index, pictures))
+        measured = given or pictures_of(index, "train", pictures)
+        if not measured:
+            raise InputError("int8 needs pictures to measure on; give --picture or --index")
+        scales, calibration = _measure(bundle, measured)
     plan = Plan(
         graphs=graphs,
         precision=precision,
@@ -160,7 +166,9 @@ def engine(
     if compare:
         if scales is not None and index is None:
             click.echo("compared on the pictures that its scales were measured on", err=True)
-        _compare(bundle, plan, compared_pictures(bundle, files, index, pictures))
+        compared = pictures_of(index, "heldout", pictures) or given
+        compared = compared or noise_pictures(bundle.manifest.image, pictures)
+        _compare(bundle, plan, compared)
     folder = out or bundle.folder / ENGINES_FOLDER
     for built in build_engines(
         bundle, folder, plan, targets, lambda line: click.echo(line, err=True)

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from echoes_export.precision.int8_graph import Matrix, drop_unused, right_factor
+from echoes_export.precision.int8_graph import Matrix, drop_unused, factors, quantized
 
 Scales = dict[str, float]
 """What one level stands for in what is multiplied by a weight, by the name of the weight."""
@@ -31,11 +31,7 @@ def constant_factors(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, M
         for tensor in graph.initializer
         if tensor.name.startswith(QUANTIZED) and len(tensor.dims) == 2
     }
-    for node in graph.node:
-        source = matrices.get(node.input[0]) if node.input else None
-        if source is not None and node.op_type in ("Cast", "Transpose"):
-            matrices[node.output[0]] = source.turned if node.op_type == "Transpose" else source
-        matrix = right_factor(node, matrices)
+    for node, matrix in factors(graph, matrices):
         if matrix is not None:
             yield node, matrix
 
@@ -98,8 +94,7 @@ def _rounded_weight(
     """Replaces the second factor by ``array`` (K, N), each output with a scale of its own."""
     values, scale = matrix.names
     zero, weight = f"{values}.zero", f"{values}.rounded"
-    per_output = (np.maximum(np.abs(array).max(axis=0), 1e-12) / LEVELS).astype(np.float32)
-    integers = np.rint(array / per_output).astype(np.int8)
+    integers, per_output = quantized(array, LEVELS)
     constants = {values: integers, scale: per_output, zero: np.zeros_like(integers[0])}
     if is_emulated:
         constants = {weight: integers * per_output}

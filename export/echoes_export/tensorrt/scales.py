@@ -7,7 +7,6 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from echoes_export.precision.quantize_command import heldout_pictures
 from echoes_export.tensorrt.qdq_graph import LEVELS, Scales, constant_factors
 from echoes_rt.backends.base import Arrays
 from echoes_rt.backends.onnx import OnnxSession
@@ -16,10 +15,7 @@ from echoes_rt.comparison import Array
 from echoes_rt.decode import steps
 from echoes_rt.decode.noise import uniforms
 from echoes_rt.decode.plan import make_plan
-from echoes_rt.errors import InputError
-from echoes_rt.io.image import read_image
 from echoes_rt.model import Model
-from echoes_training.data.index import read_index
 
 _SHARE = 99.99
 """Per cent of the values that keep their size: room for the largest would cost all others."""
@@ -65,29 +61,3 @@ class _Watched(OnnxSession):
             size = float(np.percentile(np.abs(values), _SHARE))
             self.largest[weight] = max(self.largest[weight], size)
         return outputs
-
-
-def measured_pictures(files: tuple[Path, ...], index: Path | None, count: int) -> list[Array]:
-    """The files, or training pictures of an index, from all over it.
-
-    Raises:
-        InputError: if there is neither, or the index has none.
-    """
-    if files:
-        return [read_image(path) for path in files]
-    if index is None:
-        raise InputError("int8 needs pictures to measure on; give --picture or --index")
-    clips = read_index(index)
-    paths = [*dict.fromkeys(clip.image for clip in clips if clip.split == "train" and clip.image)]
-    if not paths:
-        raise InputError(f"{index} has no training picture")
-    return [read_image(path) for path in paths[:: max(1, len(paths) // count)][:count]]
-
-
-def compared_pictures(
-    bundle: Bundle, files: tuple[Path, ...], index: Path | None, count: int
-) -> list[Array]:
-    """Held-out pictures of an index, else the files, else noise."""
-    if files and index is None:
-        return [read_image(path) for path in files]
-    return heldout_pictures(bundle, index, count)

@@ -5,7 +5,6 @@ no ONNX Runtime and no GPU.
 """
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from echoes_rt.backends.base import Arrays
 from echoes_rt.bundle import Bundle, find_bundle
 from echoes_rt.decode.noise import MEL_STREAM, uniforms
 from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import load_image, to_pixels, write_image
 from echoes_rt.io.sources import clip_of, is_sound
 from echoes_rt.model import levelled
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def request(bundle: Bundle, source: Path, seed: int) -> tuple[str, dict[str, NDArray[Any]]]:

@@ -29,30 +29,26 @@ def model_config(name: str, signature: GraphSpec, max_batch: int, *, tensorrt: b
         max_batch: requests that are computed at once.
         tensorrt: whether ONNX Runtime hands it to TensorRT, in float16.
     """
-    parts = [
-        f'name: "{name}"',
-        'backend: "onnxruntime"',
-        f"max_batch_size: {max_batch}",
-        *(_tensor("input", key, spec) for key, spec in signature.inputs.items()),
-        *(_tensor("output", key, spec) for key, spec in signature.outputs.items()),
-        f"dynamic_batching {{ max_queue_delay_microseconds: {MAX_DELAY_US} }}",
-    ]
+    parts = [f"dynamic_batching {{ max_queue_delay_microseconds: {MAX_DELAY_US} }}"]
     if tensorrt:
         parts.append(_TENSORRT)
-    return "\n".join(parts) + "\n"
+    return _config(name, 'backend: "onnxruntime"', signature, max_batch, parts)
 
 
 def ensemble_config(name: str, signature: GraphSpec, max_batch: int, steps: Sequence[Step]) -> str:
     """Of models that run one after the other; ``signature`` is of the whole."""
+    scheduling = ["ensemble_scheduling {", *(_step(step) for step in steps), "}"]
+    return _config(name, 'platform: "ensemble"', signature, max_batch, scheduling)
+
+
+def _config(name: str, kind: str, signature: GraphSpec, max_batch: int, more: list[str]) -> str:
     parts = [
         f'name: "{name}"',
-        'platform: "ensemble"',
+        kind,
         f"max_batch_size: {max_batch}",
         *(_tensor("input", key, spec) for key, spec in signature.inputs.items()),
         *(_tensor("output", key, spec) for key, spec in signature.outputs.items()),
-        "ensemble_scheduling {",
-        *(_step(step) for step in steps),
-        "}",
+        *more,
     ]
     return "\n".join(parts) + "\n"
 

@@ -56,20 +56,21 @@ class Watcher(Protocol):
         """Before the first call."""
 
 
-class StepState(Protocol):
-    """A decoding in progress."""
-
-    def step(self) -> None:
-        """The next one."""
-
-    def tokens(self) -> NDArray[np.int32]:
-        """(B, N) as they are now."""
-
-
 class StepSession(Session, Protocol):
     """A loaded ``decode_*_step``."""
 
-    def begin(
-        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
-    ) -> AbstractContextManager[StepState]:
-        """Starts with (B, N) tokens, what all steps share, and what each takes besides."""
+    def run_steps(
+        self,
+        tokens: NDArray[np.int32],
+        context: NDArray[Any],
+        steps: Sequence[Arrays],
+        after: Callable[[int], None],
+    ) -> NDArray[np.int32]:
+        """(B, N) tokens after all steps.
+
+        Args:
+            tokens: (B, N) to begin with.
+            context: what all steps share.
+            steps: what each takes besides.
+            after: called after each with its number from 0; may raise to end the decoding.
+        """

@@ -1,20 +1,19 @@
 """Graphs run by ONNX Runtime."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around, Arrays, Session
-from echoes_rt.backends.coverage import assigned_operators, check_coverage
+from echoes_rt.backends.base import Around, Arrays
 from echoes_rt.backends.device import Device, parse_device
 from echoes_rt.backends.lifetime import run_watched
-from echoes_rt.backends.outputs import Named, checked_outputs
-from echoes_rt.backends.provider import PROVIDERS
+from echoes_rt.backends.provider import CPU_PROVIDER, PROVIDERS
 from echoes_rt.backends.session_start import (
     SessionDials,
     first_line,
@@ -23,7 +22,11 @@ from echoes_rt.backends.session_start import (
 )
 from echoes_rt.backends.worker import Worker
 from echoes_rt.errors import BackendError, BundleError
-from echoes_rt.format.graphs import GraphSpec, Tensors, TensorSpec
+from echoes_rt.format.graphs import Dim, GraphSpec, Tensors, TensorSpec
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _DTYPES = {
     "float16": "float16",
@@ -34,6 +37,9 @@ _DTYPES = {
     "uint8": "uint8",
     "bool": "bool",
 }
+
+# Nearly all of a network's work. On the CPU is only what moves shapes and indices.
+_WORK = ("MatMul", "Gemm", "Conv", "Attention")
 
 
 class OnnxSession:
@@ -84,40 +90,22 @@ class OnnxSession:
         signature = GraphSpec(inputs=self.inputs, outputs=self._outputs)
         return checked_outputs(self._path.name, signature, inputs, outputs)
 
-    @contextmanager
-    def begin(
-        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
-    ) -> Iterator["HostStepState"]:
+    def run_steps(
+        self,
+        tokens: NDArray[np.int32],
+        context: NDArray[Any],
+        steps: Sequence[Arrays],
+        after: Callable[[int], None],
+    ) -> NDArray[np.int32]:
         """Of a graph ``decode_*_step``: its tokens come back to the host after every step."""
-        yield HostStepState(self, tokens, context, steps)
+        for number, inputs in enumerate(steps):
+            tokens = self.run({"tokens": tokens, "context": context, **inputs})["decoded"]
+            after(number)
+        return tokens
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
         return Path(self._session.end_profiling())
-
-
-class HostStepState:
-    """A decoding in progress whose tokens are on the host."""
-
-    def __init__(
-        self,
-        session: Session,
-        tokens: NDArray[np.int32],
-        context: NDArray[Any],
-        steps: Sequence[Arrays],
-    ) -> None:
-        self._session = session
-        self._tokens = tokens
-        self._context = context
-        self._steps = iter(steps)
-
-    def step(self) -> None:
-        inputs = next(self._steps)
-        outputs = self._session.run({"tokens": self._tokens, "context": self._context, **inputs})
-        self._tokens = outputs["decoded"]
-
-    def tokens(self) -> NDArray[np.int32]:
-        return self._tokens
 
 
 def count_on(device: Device, session: Any) -> int:
@@ -173,3 +161,84 @@ def open_graph(path: Path, device: str, dials: SessionDials) -> Any:
             )
         check_coverage(path.name, assigned_operators(session), device)
     return session
+
+
+def assigned_operators(session: Any) -> dict[str, Counter[str]] | None:
+    """Kinds of operators by execution provider; None where ONNX Runtime does not tell (1.23)."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None
+    operators: dict[str, Counter[str]] = {}
+    for part in session.get_provider_graph_assignment_info():
+        counts = operators.setdefault(part.ep_name, Counter())
+        counts.update(node.op_type for node in part.get_nodes())
+    return operators
+
+
+def check_coverage(graph: str, operators: dict[str, Counter[str]] | None, device: str) -> None:
+    """Refuses a session that would do its work on the CPU although another device was asked for.
+
+    Args:
+        graph: the file's name.
+        operators: as ``assigned_operators`` gives them.
+        device: what was asked for.
+
+    Raises:
+        BackendError: if products or convolutions, or all nodes, lie on the CPU.
+    """
+    if operators is None:
+        logger.info("%s: this ONNX Runtime does not tell which nodes %s runs", graph, device)
+        return
+    on_cpu = operators.get(CPU_PROVIDER, Counter())
+    work = {kind: n for kind, n in on_cpu.items() if any(part in kind for part in _WORK)}
+    if work or operators.keys() <= {CPU_PROVIDER}:
+        raise BackendError(
+            f"{graph} would run on the CPU although {device} was asked for ({_text(work or on_cpu)}"
+            "); use a newer ONNX Runtime, or device cpu"
+        )
+    for name, counts in operators.items():
+        logger.info("%s: %s has %d nodes", graph, name, counts.total())
+    if on_cpu:
+        logger.info("%s: on the CPU are %s", graph, _text(on_cpu))
+
+
+def _text(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items()))
+
+
+class Named(dict[str, T]):
+    """Inputs or outputs by name; asking for one that the graph does not have raises BundleError."""
+
+    def __init__(self, graph: str, values: dict[str, T]) -> None:
+        super().__init__(values)
+        self._graph = graph
+
+    def __missing__(self, name: str) -> T:
+        raise BundleError(f"{self._graph} has {', '.join(self)}, not {name}; get the bundle again")
+
+
+def checked_outputs(
+    graph: str, signature: GraphSpec, inputs: Arrays, values: Sequence[Any]
+) -> Named[NDArray[Any]]:
+    """The outputs by name.
+
+    Raises:
+        BundleError: if one's dtype or shape is not the one that belongs to the inputs. A dimension
+            given by name is as large as the inputs say; where they do not, it is free.
+    """
+    sizes: dict[Dim, int] = {}
+    for name, spec in signature.inputs.items():
+        sizes.update(zip(spec.shape, inputs[name].shape, strict=False))
+    outputs: Named[NDArray[Any]] = Named(graph, {})
+    for (name, spec), value in zip(signature.outputs.items(), values, strict=True):
+        output = outputs[name] = np.asarray(value)
+        wanted = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
+        is_same = len(wanted) == output.ndim and all(
+            isinstance(dim, str) or dim == size
+            for dim, size in zip(wanted, output.shape, strict=True)
+        )
+        if not is_same or output.dtype != np.dtype(spec.dtype):
+            raise BundleError(
+                f"{graph} gave {name} as {output.dtype} {list(output.shape)}, of which it says "
+                f"{spec.dtype} {wanted}; get the bundle again"
+            )
+    return outputs

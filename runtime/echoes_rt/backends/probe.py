@@ -7,7 +7,7 @@ not start. So a small graph is run on the device itself, with the CPU forbidden.
 import ctypes
 import re
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -54,31 +54,14 @@ _CUDNN = "libcudnn.so.9"
 _LAST_MEND = "echoes-rt doctor shows what is installed"
 
 
-@dataclass(frozen=True, kw_only=True)
-class MissingDevice:
-    """Why a device cannot be used, and what to do if it should be."""
-
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.reason}; {self.remedy}"
-
-    @classmethod
-    def of(cls, error: BackendError) -> "MissingDevice":
-        """From an error that says both."""
-        reason, _, remedy = str(error).partition("; ")
-        return cls(reason=reason, remedy=remedy or _mend(reason))
-
-
-def missing_provider(device: Device) -> MissingDevice | None:
-    """None if ONNX Runtime computes on that device, which is not the CPU."""
+def missing_provider(device: Device) -> str | None:
+    """Why ONNX Runtime does not compute on that device, which is not the CPU, and what mends it."""
     onnxruntime = import_onnxruntime()
     provider = PROVIDERS[device.kind]
     is_listed = provider.name in onnxruntime.get_available_providers()
     if provider.package is None and not is_listed:
-        reason = f"ONNX Runtime {onnxruntime.__version__} was built without CUDA"
-        return MissingDevice(reason=reason, remedy=provider.remedy)
+        version = onnxruntime.__version__
+        return f"ONNX Runtime {version} was built without CUDA; {provider.remedy}"
     try:
         with quiet(onnxruntime):
             if device.kind == "cuda":
@@ -86,24 +69,27 @@ def missing_provider(device: Device) -> MissingDevice | None:
             session = start_session(_GRAPH, device, SessionDials(threads=1, is_strict=True))
             is_right = session.run(None, {"x": _X})[0].item() == _Y
     except BackendError as error:
-        missing = MissingDevice.of(error)
-        if f"package {provider.package} is missing" in missing.reason:
-            return MissingDevice(reason=missing.reason, remedy=provider.remedy)
-        return missing
+        return with_mend(str(error))
     except Exception as error:  # ONNX Runtime's exceptions share no other parent
-        said = first_line(error)
-        reason = f"{device} does not start in ONNX Runtime {onnxruntime.__version__} ({said})"
-        return MissingDevice(reason=reason, remedy=_mend(said))
-    if not is_right:
-        return MissingDevice(reason=f"{device} computes wrong values", remedy=_LAST_MEND)
-    return None
+        return with_mend(
+            f"{device} does not start in ONNX Runtime {onnxruntime.__version__} "
+            f"({first_line(error).replace('; ', ', ')})"
+        )
+    return None if is_right else f"{device} computes wrong values; {_LAST_MEND}"
+
+
+def with_mend(reason: str) -> str:
+    """The reason and, behind a semicolon, what mends it, if it does not say that itself."""
+    if "; " in reason:
+        return reason
+    mends = (mend for pattern, mend in _MENDS if re.search(pattern, reason))
+    return f"{reason}; {next(mends, _LAST_MEND)}"
 
 
 def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
     """Loads what the CUDA provider needs: ONNX Runtime itself only logs what is missing."""
     gpu = find_gpu(CudaDriver.load(), index)
-    if hasattr(onnxruntime, "preload_dlls"):  # since 1.21; finds pip's CUDA libraries
-        onnxruntime.preload_dlls()
+    onnxruntime.preload_dlls()  # finds pip's CUDA libraries
     library = cuda_library(onnxruntime)
     if library is None:
         return
@@ -113,9 +99,8 @@ def _load_cuda(onnxruntime: ModuleType, index: int) -> None:
             str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL
         )
         _load_library(str(library))
-        if not _is_loadable(_CUDNN) and (found := _packaged(_CUDNN)) is not None:
-            # Newer providers look for it only when a session starts.
-            _load_library(str(found))
+        with suppress(OSError):  # newer providers look for it only when a session starts
+            _load_library(_CUDNN)
     except OSError as error:
         raise BackendError(
             f"the CUDA provider of ONNX Runtime {onnxruntime.__version__} does not load: {error}"
@@ -142,14 +127,14 @@ def _load_library(path: str) -> None:
             return
         except OSError as error:
             match = re.match(r"([^:/]+): cannot open shared object file", str(error))
-            found = match and _packaged(match[1])
+            found = match and packaged(match[1])
             if match is None or found is None or match[1] == lacked:
                 raise
             lacked = match[1]
         _load_library(str(found))
 
 
-def _packaged(name: str) -> Path | None:
+def packaged(name: str) -> Path | None:
     """A library in one of pip's NVIDIA packages, wherever they are installed.
 
     ONNX Runtime itself looks only beside itself; an environment may see those of another.
@@ -159,24 +144,9 @@ def _packaged(name: str) -> Path | None:
     return next((path for folder in folders for path in Path(folder).glob(f"*/lib/{name}")), None)
 
 
-def _is_loadable(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
 def cuda_library(onnxruntime: ModuleType) -> Path | None:
     """The CUDA provider of an installed ONNX Runtime, where it lies in a file of its own."""
     if sys.platform != "linux":
         return None
     path = Path(str(onnxruntime.__file__)).parent / "capi" / "libonnxruntime_providers_cuda.so"
     return path if path.is_file() else None
-
-
-def _mend(said: str) -> str:
-    for pattern, mend in _MENDS:
-        if re.search(pattern, said):
-            return mend
-    return _LAST_MEND

@@ -114,7 +114,7 @@ def register_plugin(onnxruntime: ModuleType, provider: Provider) -> None:
     except ImportError as error:
         raise BackendError(
             f"ONNX Runtime {version} was built without {provider.name}, and the package "
-            f"{provider.package} is missing"
+            f"{provider.package} is missing; {provider.remedy}"
         ) from error
     library = Path(package.get_library_path())
     try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from echoes_rt.backends.device import Device, parse_device
-from echoes_rt.backends.probe import MissingDevice, missing_provider
+from echoes_rt.backends.probe import missing_provider
 from echoes_rt.backends.session_start import import_onnxruntime
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
@@ -77,11 +77,15 @@ def _automatic(bundle: Bundle | None) -> DeviceChoice:
         try:
             return _tensorrt(Device(kind="tensorrt"), bundle, "tensorrt")
         except BackendError as error:
-            reasons.append(f"no TensorRT: {MissingDevice.of(error).reason}")
+            reasons.append(f"no TensorRT: {_without_mend(str(error))}")
     missing = missing_provider(_CUDA)
     if missing is None:
         return DeviceChoice(device=str(_CUDA), reason="; ".join([*reasons, "CUDA starts"]))
-    return DeviceChoice(device="cpu", reason="; ".join([*reasons, missing.reason]))
+    return DeviceChoice(device="cpu", reason="; ".join([*reasons, _without_mend(missing)]))
+
+
+def _without_mend(said: str) -> str:
+    return said.partition("; ")[0]
 
 
 def _tensorrt(device: Device, bundle: Bundle | None, requested: str) -> DeviceChoice:

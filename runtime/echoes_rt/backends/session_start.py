@@ -9,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from echoes_rt.backends.coverage import RECORDING
 from echoes_rt.backends.device import Device
 from echoes_rt.backends.lifetime import starting
 from echoes_rt.backends.provider import CPU_PROVIDER, add_provider
@@ -110,7 +109,7 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
     with contextlib.ExitStack() as around:
         if device.kind != "cpu":
             around.enter_context(quiet(onnxruntime))
-            options.add_session_config_entry(RECORDING, "1")
+            options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
             providers = add_provider(onnxruntime, options, device, **dials.provider)
         around.enter_context(starting())
         # Without enable_fallback=0 a failing provider is replaced by the CPU's.
@@ -119,14 +118,7 @@ def start_session(graph: Path | bytes, device: Device, dials: SessionDials) -> A
             sess_options=options,
             providers=providers,
             enable_fallback=0,
-            disabled_optimizers=_broken_optimizers(onnxruntime.__version__),
         )
-
-
-def _broken_optimizers(version: str) -> list[str] | None:
-    """Before 1.23 this fusion names two nodes alike and then refuses its own graph."""
-    release = tuple(int(part) for part in version.split(".")[:2])
-    return ["GatherSliceToSplitFusion"] if release < (1, 23) else None
 
 
 def first_line(error: Exception) -> str:

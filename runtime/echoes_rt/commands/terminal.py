@@ -14,7 +14,7 @@ from types import FrameType
 
 import click
 
-from echoes_rt.backends.interrupt import RAISING
+from echoes_rt.backends.lifetime import RAISING
 from echoes_rt.cpu_limit import BLAS_VARIABLES, thread_limit
 from echoes_rt.errors import escape, one_line
 

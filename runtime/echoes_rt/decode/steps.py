@@ -50,17 +50,20 @@ def decode(
         if "guidance_scale" in session.inputs:
             taken["guidance_scale"] = np.full(n_alone, scale, dtype=np.float32)
         inputs.append(taken)
-    with session.begin(tokens, context, inputs) as state:
-        for step in range(plan.steps):
-            state.step()
-            report(on_step, step, plan.steps)
-        return state.tokens()
+    return session.run_steps(
+        tokens, context, inputs, lambda step: report(on_step, step, plan.steps)
+    )
 
 
 def decode_at_once(
-    session: Session, tokens: IntArray, context: NDArray[Any], plan: Plan, uniforms: FloatArray
+    session: Session,
+    tokens: IntArray,
+    context: NDArray[Any],
+    plan: Plan,
+    uniforms: FloatArray,
+    on_step: OnStep | None = None,
 ) -> IntArray:
-    """``decode`` by graph ``decode_*``, without a chance to look on."""
+    """``decode`` by graph ``decode_*``; ``on_step`` is told of all steps after the last."""
     inputs = {
         "tokens": tokens,
         "context": context,
@@ -70,7 +73,10 @@ def decode_at_once(
     }
     if "guidance_scale" in session.inputs:
         inputs["guidance_scale"] = plan.guidance_scale
-    return np.asarray(session.run(inputs)["decoded"])
+    decoded = np.asarray(session.run(inputs)["decoded"])
+    for step in range(plan.steps):
+        report(on_step, step, plan.steps)
+    return decoded
 
 
 def report(on_step: OnStep | None, step: int, steps: int) -> None:

@@ -98,6 +98,9 @@ class EngineFile:
             key = EngineKey(**{name: data.pop(name) for name in EngineKey.__dataclass_fields__})
             inputs, outputs = (_tensors(data.pop(side)) for side in ("inputs", "outputs"))
             ranges = {name: _range(*sizes) for name, sizes in data.pop("ranges").items()}
+            free = {d for spec in inputs.values() for d in spec.shape if isinstance(d, str)}
+            if free != ranges.keys():
+                raise ValueError
             return cls(key=key, inputs=inputs, outputs=outputs, ranges=ranges, **data)
         except OSError as error:
             reason = f"{path} cannot be read: {error.strerror}"

@@ -84,12 +84,15 @@ class Manifest:
         manifest = cls(
             **{key: data[key] for key in ("name", "license", "created_by", "description")},
             labels=data["labels"],
-            image=_build("image", ImageSpec, data),
-            mel=_build("mel", MelSpec, data),
+            image=_build("image", ImageSpec, data["image"]),
+            mel=_build("mel", MelSpec, data["mel"]),
             tokens=TokenLayout(
-                **{medium: _grid(medium, part) for medium, part in data["tokens"].items()}
+                **{
+                    medium: _build(f"tokens.{medium}", Grid, part)
+                    for medium, part in data["tokens"].items()
+                }
             ),
-            sampling=_build("sampling", Sampling, data),
+            sampling=_build("sampling", Sampling, data["sampling"]),
             graphs={name: _graph(entry) for name, entry in data["graphs"].items()},
         )
         n_columns = manifest.tokens.audio.width
@@ -157,19 +160,11 @@ class Manifest:
         Path(path).write_text(text + "\n", encoding="utf-8")
 
 
-def _build(key: str, cls: type[T], data: dict[str, Any]) -> T:
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in data[key].items()}
+def _build(key: str, cls: type[T], values: dict[str, Any]) -> T:
     try:
-        return cls(**values)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
     except ValueError as error:
         raise BrokenRuleError(key, f"is refused: {error}") from error
-
-
-def _grid(medium: str, values: dict[str, Any]) -> Grid:
-    try:
-        return Grid(**{**values, "order": tuple(values["order"])})
-    except ValueError as error:
-        raise BrokenRuleError(f"tokens.{medium}", f"is refused: {error}") from error
 
 
 def _graph(entry: dict[str, Any]) -> GraphEntry:

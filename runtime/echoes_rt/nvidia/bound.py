@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +69,22 @@ class BoundStep:
     def run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """One step, from host to host."""
         rest = {name: array for name, array in inputs.items() if name not in (STATE, CONTEXT)}
-        with self.begin(inputs[STATE], inputs[CONTEXT], [rest]) as state:
-            state.step()
-            return {NEXT: state.tokens()}
+        return {NEXT: self.run_steps(inputs[STATE], inputs[CONTEXT], [rest], lambda _: None)}
 
-    @contextmanager
-    def begin(
-        self, tokens: NDArray[np.int32], context: NDArray[Any], steps: Sequence[Arrays]
-    ) -> Iterator["BoundStepState"]:
-        """Puts (B, N) tokens, the context and the inputs of every step on the device."""
+    def run_steps(
+        self,
+        tokens: NDArray[np.int32],
+        context: NDArray[Any],
+        steps: Sequence[Arrays],
+        after: Callable[[int], None],
+    ) -> NDArray[np.int32]:
+        """As in ``StepSession``; the inputs of every step are on the device before the first."""
         with self._lock:
             buffers = self._worker.run(lambda: self._filled(tokens, context, steps))
-            yield BoundStepState(self, buffers)
+            for number in range(len(steps)):
+                self._worker.run(partial(self._launch, buffers, number))
+                after(number)
+            return self._worker.run(lambda: buffers.tokens(len(steps)))
 
     def end_profile(self) -> Path:
         """The file that tells of every node."""
@@ -141,21 +146,3 @@ class BoundStep:
             self._launch(buffers, step)
         else:
             self._recorded.add(number)
-
-
-class BoundStepState:
-    """A decoding in progress."""
-
-    def __init__(self, step: BoundStep, buffers: StepBuffers) -> None:
-        self._step = step
-        self._buffers = buffers
-        self._n_done = 0
-
-    def step(self) -> None:
-        """The next one."""
-        self._step._worker.run(lambda: self._step._launch(self._buffers, self._n_done))
-        self._n_done += 1
-
-    def tokens(self) -> NDArray[np.int32]:
-        """(B, N) as they are now."""
-        return self._step._worker.run(lambda: self._buffers.tokens(self._n_done))

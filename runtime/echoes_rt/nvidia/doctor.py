@@ -1,11 +1,9 @@
 """What of NVIDIA's this machine has."""
 
 import ctypes
-import sys
-from pathlib import Path
 from types import ModuleType
 
-from echoes_rt.backends.probe import cuda_library
+from echoes_rt.backends.probe import cuda_library, packaged
 from echoes_rt.errors import EchoesError
 from echoes_rt.nvidia import system as nvidia_system
 from echoes_rt.nvidia.advice import give_advice
@@ -74,12 +72,9 @@ def _cudnn_version() -> str | None:
 
 def _library(name: str) -> ctypes.CDLL | None:
     """Where the system finds it, or in pip's NVIDIA packages, which ONNX Runtime loads from."""
-    places = [name]
-    for folder in sys.path:
-        places += map(str, Path(folder or ".").glob(f"nvidia/*/lib/{name}"))
-    for place in places:
+    for place in filter(None, (name, packaged(name))):
         try:
-            return ctypes.CDLL(place)
+            return ctypes.CDLL(str(place))
         except OSError:
             continue
     return None

@@ -1,10 +1,12 @@
 """The TensorRT engines of a bundle that fit this machine."""
 
 import importlib
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from echoes_rt.bundle import Bundle
 from echoes_rt.errors import BackendError
@@ -18,6 +20,8 @@ from echoes_rt.format.engine_file import (
 from echoes_rt.nvidia.cuda_driver import CudaDriver
 from echoes_rt.nvidia.gpu import GpuInfo, find_gpu
 from echoes_rt.nvidia.system import driver_release, l4t_release
+
+logger = logging.getLogger(__name__)
 
 MODULES = {"tensorrt": "tensorrt", "rtx": "tensorrt_rtx"}
 """Python's name of each flavour's library."""
@@ -50,7 +54,7 @@ def find_engines(bundle: Bundle, index: int = 0) -> dict[str, FoundEngine]:
         BackendError: naming the first thing that is missing: driver, GPU, library or engine.
     """
     gpu = find_gpu(CudaDriver.load(), index)
-    versions = {name: module.__version__ for name, module in _modules()}
+    versions = {name: module.__version__ for name, module in installed()}
     if not versions:
         raise BackendError(
             "neither tensorrt nor tensorrt_rtx can be imported; on a Jetson make the environment "
@@ -80,7 +84,25 @@ def import_tensorrt(flavour: str) -> ModuleType:
     return importlib.import_module(MODULES[flavour])
 
 
-def _modules() -> Iterator[tuple[str, ModuleType]]:
+def make_log(library: ModuleType) -> Any:
+    """A logger of TensorRT, which says why it failed in its log alone: ``errors`` keeps that."""
+
+    class Log(library.ILogger):  # type: ignore[name-defined, misc]
+        def __init__(self) -> None:
+            library.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (library.ILogger.INTERNAL_ERROR, library.ILogger.ERROR):
+                self.errors.append(" ".join(message.split()))
+            elif severity == library.ILogger.WARNING:
+                logger.info("TensorRT: %s", message)
+
+    return Log()
+
+
+def installed() -> Iterator[tuple[str, ModuleType]]:
+    """The flavours whose library can be imported."""
     for flavour in MODULES:
         try:
             yield flavour, import_tensorrt(flavour)

@@ -94,9 +94,9 @@ class Gpu:
             of the graph that is being recorded, and waiting for it would fail.
     """
 
-    def __init__(self, driver: CudaDriver, index: int = 0) -> None:
-        """Raises BackendError if there is no such GPU."""
-        self.driver = driver
+    def __init__(self, index: int = 0) -> None:
+        """Raises BackendError if there is no driver, or no such GPU."""
+        driver = self.driver = CudaDriver.load()
         self.lock = threading.Lock()
         self.info = find_gpu(driver, index)
         # One context for each GPU and process, the same that TensorRT and ONNX Runtime use.
@@ -104,10 +104,6 @@ class Gpu:
         self._context = driver.get("cuDevicePrimaryCtxRetain", HANDLE, device)
         self.enter()
         self.stream: int = driver.get("cuStreamCreate", HANDLE, _NON_BLOCKING)
-
-    @classmethod
-    def open(cls, index: int = 0) -> "Gpu":
-        return cls(CudaDriver.load(), index)
 
     def enter(self) -> None:
         """Makes it the calling thread's GPU."""

@@ -5,6 +5,7 @@ import os
 import weakref
 from collections.abc import Mapping
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,19 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from echoes_rt.backends.base import Around
-from echoes_rt.errors import BackendError, BundleError
-from echoes_rt.format.graphs import BATCH, GraphSpec
-from echoes_rt.nvidia.engine_shapes import EngineShapes, fit
-from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt
+from echoes_rt.backends.base import Around, Arrays
+from echoes_rt.errors import BackendError, BundleError, InputError
+from echoes_rt.format.engine_file import EngineFile
+from echoes_rt.format.graphs import BATCH, STEPS
+from echoes_rt.nvidia.engines import FoundEngine, import_tensorrt, make_log
 from echoes_rt.nvidia.gpu import CudaGraph, Gpu, GpuBuffer
 
 logger = logging.getLogger(__name__)
 
 GRAPH_VARIABLE = "ECHOES_RT_CUDA_GRAPH"
 """Set to 0, every call is put into the stream anew instead of as one recorded graph."""
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 class TensorRTSession:
@@ -40,16 +39,14 @@ class TensorRTSession:
         flavour = engine.record.key.flavour
         self._name = engine.path.name
         self._gpu = gpu
-        signature = GraphSpec(inputs=engine.record.inputs, outputs=engine.record.outputs)
-        self._signature = signature
-        self.inputs = signature.inputs
+        self._file = engine.record
+        self.inputs = engine.record.inputs
         gpu.enter()
         library = import_tensorrt(flavour)
-        self._log = _make_log(library)
+        self._log = make_log(library)
         self._engine = self._load(library, engine.path)
         self._context = self._make_context(library)
-        self._shapes = EngineShapes.read(library, self._engine)
-        _check(self._name, self._shapes, signature)
+        self._check(library)
         self._buffers = self._make_buffers()
         # TensorRT-RTX records graphs by itself.
         self._is_recording = flavour == "tensorrt" and os.environ.get(GRAPH_VARIABLE) != "0"
@@ -73,17 +70,17 @@ class TensorRTSession:
         """
         with self._gpu.lock:
             self._gpu.enter()
-            parts = [self._run(part) for part in fit(inputs, self._signature, self._shapes)]
+            parts = [self._run(part) for part in fit(inputs, self._file)]
         if len(parts) == 1:
             return parts[0]
         return {
             name: np.concatenate([part[name] for part in parts], axis=spec.shape.index(BATCH))
-            for name, spec in self._signature.outputs.items()
+            for name, spec in self._file.outputs.items()
         }
 
     def _run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         sizes = {}
-        for name, spec in self._signature.inputs.items():
+        for name, spec in self._file.inputs.items():
             array = np.ascontiguousarray(inputs[name], dtype=spec.dtype)
             self._buffers[name].view(array.dtype, array.shape)[...] = array
             sizes[name] = array.nbytes
@@ -93,7 +90,7 @@ class TensorRTSession:
             name: self._buffers[name].view(
                 np.dtype(spec.dtype), tuple(self._context.get_tensor_shape(name))
             )
-            for name, spec in self._signature.outputs.items()
+            for name, spec in self._file.outputs.items()
         }
 
         def enqueue() -> None:
@@ -161,14 +158,29 @@ class TensorRTSession:
 
     def _make_buffers(self) -> dict[str, GpuBuffer]:
         """For the largest question that the engine takes."""
-        for name, shape in self._shapes.largest.items():
-            self._context.set_input_shape(name, shape)
+        record = self._file
+        for name, spec in record.inputs.items():
+            largest = (record.ranges[d][2] if isinstance(d, str) else d for d in spec.shape)
+            self._context.set_input_shape(name, tuple(largest))
         buffers = {}
-        for name, dtype in self._shapes.dtypes.items():
-            shape = self._context.get_tensor_shape(name)
-            buffers[name] = GpuBuffer(self._gpu, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        for name, spec in (record.inputs | record.outputs).items():
+            size = int(np.prod(self._context.get_tensor_shape(name)))
+            buffers[name] = GpuBuffer(self._gpu, size * np.dtype(spec.dtype).itemsize)
             self._context.set_tensor_address(name, buffers[name].address)
         return buffers
+
+    def _check(self, library: ModuleType) -> None:
+        """That the engine has the tensors of its record."""
+        engine = self._engine
+        names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+        found = {n: np.dtype(library.nptype(engine.get_tensor_dtype(n))).name for n in names}
+        tensors = self._file.inputs | self._file.outputs
+        said = {name: spec.dtype for name, spec in tensors.items()}
+        if found != said:
+            raise BundleError(
+                f"engine {self._name} has the tensors {_text(found)}, its record says "
+                f"{_text(said)}; build it again with echoes-export engine"
+            )
 
     def _failed(self, what: str) -> BackendError:
         said = f" ({self._log.errors[-1]})" if self._log.errors else ""
@@ -191,33 +203,43 @@ _MAX_GRAPHS = 16
 """Shapes of which a graph is kept: each holds memory of the GPU."""
 
 
-def _make_log(library: ModuleType) -> Any:
-    """TensorRT says why it failed in its log alone."""
-
-    class Log(library.ILogger):  # type: ignore[name-defined, misc]
-        def __init__(self) -> None:
-            library.ILogger.__init__(self)
-            self.errors: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (library.ILogger.INTERNAL_ERROR, library.ILogger.ERROR):
-                self.errors.append(" ".join(message.split()))
-            elif severity == library.ILogger.WARNING:
-                logger.info("TensorRT: %s", message)
-
-    return Log()
+def _text(dtypes: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {dtype}" for name, dtype in dtypes.items())
 
 
-def _check(name: str, shapes: EngineShapes, signature: GraphSpec) -> None:
-    expected = {**signature.inputs, **signature.outputs}
-    if shapes.dtypes.keys() != expected.keys():
-        raise BundleError(
-            f"engine {name} has the tensors {', '.join(shapes.dtypes)}, its record says "
-            f"{', '.join(expected)}; build it again with echoes-export engine"
-        )
-    for tensor, spec in expected.items():
-        if shapes.dtypes[tensor] != spec.dtype:
-            raise BundleError(
-                f"{tensor} of engine {name} is {shapes.dtypes[tensor]}, its record says "
-                f"{spec.dtype}; build it again with echoes-export engine"
+def fit(inputs: Arrays, engine: EngineFile) -> list[Arrays]:
+    """The same question in parts that the engine takes, in the order of the batch.
+
+    Members do not depend on each other, so a large batch is several small ones.
+
+    Raises:
+        InputError: if there are more steps than the engine was built for.
+        BackendError: if another size is none of the engine's.
+    """
+    sizes = {
+        dim: inputs[name].shape[axis]
+        for name, spec in engine.inputs.items()
+        for axis, dim in enumerate(spec.shape)
+        if isinstance(dim, str)
+    }
+    for dim, size in sizes.items():
+        least, _, most = engine.ranges[dim]
+        if dim == STEPS and size > most:
+            raise InputError(
+                f"steps must be at most {most} with this TensorRT engine, got {size}; build one "
+                "for more with echoes-export engine, or use another device"
             )
+        if dim != BATCH and not least <= size <= most:
+            raise BackendError(f"{dim} must be in [{least}, {most}] with this engine, got {size}")
+    if BATCH not in sizes:
+        return [inputs]
+    axes = {n: spec.shape.index(BATCH) for n, spec in engine.inputs.items() if BATCH in spec.shape}
+    parts = -(-sizes[BATCH] // engine.ranges[BATCH][2])
+    starts = [sizes[BATCH] * i // parts for i in range(parts + 1)]
+    return [
+        {
+            name: np.take(array, np.arange(start, stop), axis=axes[name]) if name in axes else array
+            for name, array in inputs.items()
+        }
+        for start, stop in pairwise(starts)
+    ]

@@ -4,12 +4,18 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from echoes_rt.errors import BackendError
-from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.leftovers import ScratchFolder
+
+if TYPE_CHECKING:
+    from echoes_rt.profile.report import Subject
+
+Task = dict[str, Any]
+"""What the process does, as JSON can hold it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,34 +41,15 @@ class ColdStart:
     peak_memory_mb: float | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What the process does."""
-
-    bundle: str
-    device: str
-    threads: int | None
-    precision: str
-    picture: str
-    seed: int
-    sampling: Sampling
-
-    @classmethod
-    def from_json(cls, text: str) -> "Task":
-        """The task whose ``asdict`` was written as JSON."""
-        fields = json.loads(text)
-        return cls(**{**fields, "sampling": Sampling(**fields["sampling"])})
-
-
-def cold_start(task: Task) -> ColdStart:
-    """Runs the task in a fresh process.
+def cold_start(subject: "Subject") -> ColdStart:
+    """Makes the subject's sound in a fresh process.
 
     Raises:
         BackendError: with the last line of what the process said, if it fails.
     """
     start = time.time()
     made = subprocess.run(
-        [sys.executable, "-m", "echoes_rt.profile.cold_start", json.dumps(asdict(task))],
+        [sys.executable, "-m", "echoes_rt.profile.cold_start", json.dumps(_task(subject))],
         capture_output=True,
         text=True,
         check=False,
@@ -76,6 +63,18 @@ def cold_start(task: Task) -> ColdStart:
     return ColdStart(python_ms=(began - start) * 1000, total_ms=total_ms, **report)
 
 
+def _task(subject: "Subject") -> Task:
+    from echoes_rt.options import options_of
+
+    model, question = subject.model, subject.question
+    bundle, choice = str(model.bundle.source.resolve()), model.choice
+    return {
+        "load": [bundle, choice.device, subject.threads, choice.precision],
+        "picture": str(question.picture.resolve()),
+        "options": {"seed": question.seed, **options_of(question.sampling)},
+    }
+
+
 def _run(task: Task, began: float) -> dict[str, float | None]:
     clock = [time.perf_counter()]
 
@@ -83,15 +82,14 @@ def _run(task: Task, began: float) -> dict[str, float | None]:
         clock.append(time.perf_counter())
         return (clock[-1] - clock[-2]) * 1000
 
-    from echoes_rt.options import options_of
     from echoes_rt.pipeline import Echoes
 
     import_ms = lap_ms()
-    echoes = Echoes.load(task.bundle, task.device, task.threads, task.precision)
+    echoes = Echoes.load(*task["load"])
     echoes.prepare("image_encoder", *echoes.decoding_graphs("audio"), "mel_decoder", "vocoder")
     load_ms, memory_mb = lap_ms(), _resident_mb()
     with ScratchFolder() as folder:
-        sound = echoes.image_to_audio(task.picture, seed=task.seed, **options_of(task.sampling))
+        sound = echoes.image_to_audio(task["picture"], **task["options"])
         sound.save(folder / "out.wav")
         first_sound_ms = lap_ms()
     return {
@@ -129,4 +127,4 @@ def _status_mb(key: str) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_run(Task.from_json(sys.argv[1]), time.time())))
+    sys.stdout.write(json.dumps(_run(json.loads(sys.argv[1]), time.time())))

@@ -1,7 +1,6 @@
 """Profiles as files: a chart, a table for a spreadsheet, a trace for Perfetto."""
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,22 +19,15 @@ COLUMNS = ("subject", "stage", "p50_ms", "p95_ms", "min_ms", "gflop")
 _STAGES, _STEPS, _NODES = 1, 2, 3
 
 
-def csv_text(profiles: Sequence[Profile]) -> str:
-    """A row for each stage of each subject."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(COLUMNS)
-    for profile in profiles:
-        for stage, times in profile.stages.items():
-            figures = (times.p50, times.p95, times.min, profile.flop[stage] / 1e9)
-            rows.writerow([profile.subject.label, stage, *(f"{x:.6g}" for x in figures)])
-    return text.getvalue()
-
-
 def write_csv(path: Path, profiles: Sequence[Profile]) -> None:
-    """Raises InputError if the file cannot be written."""
-    with written(path) as partial:
-        partial.write_text(csv_text(profiles), encoding="utf-8")
+    """A row for each stage of each subject; raises InputError if the file cannot be written."""
+    with written(path) as partial, partial.open("w", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(COLUMNS)
+        for profile in profiles:
+            for stage, times in profile.stages.items():
+                figures = (times.p50, times.p95, times.min, profile.flop[stage] / 1e9)
+                rows.writerow([profile.subject.label, stage, *(f"{x:.6g}" for x in figures)])
 
 
 def trace_events(generation: Generation, process: str) -> list[dict[str, object]]:

@@ -3,18 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 
+from echoes_rt.backends.provider import CPU_PROVIDER
 from echoes_rt.model import Model
 from echoes_rt.nvidia.gpu_time import GpuTime, gpu_time
-from echoes_rt.profile.cold_start import ColdStart, Task, cold_start
+from echoes_rt.profile.cold_start import ColdStart, cold_start
 from echoes_rt.profile.stages import TOTAL, Question, Times, measure
-from echoes_rt.profile.work import (
-    Generation,
-    Provider,
-    coverage,
-    operator_shares,
-    stage_flop,
-    watch,
-)
+from echoes_rt.profile.work import Generation, GraphWork, graph_work, stage_flop, watch
 
 Say = Callable[[str], None]
 
@@ -81,8 +75,8 @@ class Profile:
         return self.stages[TOTAL].p50 / 1000 / self.sound_s
 
     @property
-    def coverage(self) -> dict[str, dict[str, Provider]]:
-        return coverage(self.watched)
+    def graphs(self) -> dict[str, GraphWork]:
+        return graph_work(self.watched)
 
     @property
     def fallen_to_cpu(self) -> dict[str, list[str]]:
@@ -90,15 +84,15 @@ class Profile:
         if self.subject.is_on_cpu:
             return {}
         return {
-            graph: providers["CPUExecutionProvider"].operators
-            for graph, providers in self.coverage.items()
-            if "CPUExecutionProvider" in providers
+            graph: work.providers[CPU_PROVIDER].operators
+            for graph, work in self.graphs.items()
+            if CPU_PROVIDER in work.providers
         }
 
     @property
     def precisions(self) -> dict[str, str]:
         """In which each graph that ran computes."""
-        return {graph: self.subject.model.precision(graph) for graph in self.coverage}
+        return {graph: self.subject.model.precision(graph) for graph in self.graphs}
 
     def gflops(self, stage: str) -> float:
         """GFLOP/s that the stage reaches."""
@@ -118,13 +112,7 @@ class Profile:
             "real_time_factor": round(self.real_time_factor, 5),
             "stages": {name: self._stage(name, peak_gflops) for name in self.stages},
             "cold_start": asdict(self.cold),
-            "graphs": {
-                graph: {
-                    "providers": {name: asdict(p) for name, p in providers.items()},
-                    "time_by_operator": operator_shares(self.watched, graph),
-                }
-                for graph, providers in self.coverage.items()
-            },
+            "graphs": {graph: asdict(work) for graph, work in self.graphs.items()},
             "fallen_to_cpu": self.fallen_to_cpu,
             "batches": [
                 {"members": members, "sounds_per_second": round(rate, 3)}
@@ -158,7 +146,7 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
     colds = []
     for subject in subjects:
         say(f"{subject.label}: cold start")
-        colds.append(cold_start(_cold_task(subject)))
+        colds.append(cold_start(subject))
     say(amount(runs, "run"))
     stages = measure([(s.model, s.question) for s in subjects], runs)
     profiles = []
@@ -176,15 +164,3 @@ def make_profiles(subjects: Sequence[Subject], runs: int, say: Say) -> list[Prof
             )
         )
     return profiles
-
-
-def _cold_task(subject: Subject) -> Task:
-    return Task(
-        bundle=str(subject.model.bundle.source.resolve()),
-        device=subject.model.choice.device,
-        threads=subject.threads,
-        precision=subject.model.choice.precision,
-        picture=str(subject.question.picture.resolve()),
-        seed=subject.question.seed,
-        sampling=subject.question.sampling,
-    )

@@ -3,11 +3,12 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.format.sampling import Sampling
 from echoes_rt.io.audio import write_audio
 from echoes_rt.io.image import read_image
@@ -57,33 +58,25 @@ class Question:
     members: int = 1
 
 
-@dataclass(kw_only=True)
-class _Recorder:
-    spans: list[Span] = field(default_factory=list)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.perf_counter_ns()
-        with nvtx_range(name):
-            yield
-        self.spans.append(Span(name=name, start_ns=start, stop_ns=time.perf_counter_ns()))
-
-    def laps(self) -> "_Laps":
-        return _Laps(spans=self.spans, last_ns=time.perf_counter_ns())
+@contextmanager
+def _stage(spans: list[Span], name: str) -> Iterator[None]:
+    start = time.perf_counter_ns()
+    with nvtx_range(name):
+        yield
+    spans.append(Span(name=name, start_ns=start, stop_ns=time.perf_counter_ns()))
 
 
-@dataclass(kw_only=True)
-class _Laps:
-    """An ``on_step`` that records each step."""
+def _laps(spans: list[Span]) -> OnStep:
+    """Notes each step."""
+    last = time.perf_counter_ns()
 
-    spans: list[Span]
-    last_ns: int
-
-    def __call__(self, step: int, steps: int) -> None:
+    def lap(step: int, steps: int) -> None:
+        nonlocal last
         now = time.perf_counter_ns()
-        name = f"step {step + 1}"
-        self.spans.append(Span(name=name, start_ns=self.last_ns, stop_ns=now))
-        self.last_ns = now
+        spans.append(Span(name=f"step {step + 1}", start_ns=last, stop_ns=now))
+        last = now
+
+    return lap
 
 
 def generate(model: Model, question: Question) -> list[Span]:
@@ -92,33 +85,33 @@ def generate(model: Model, question: Question) -> list[Span]:
     The whole is from the picture's file to the samples; how long writing takes is up to the disk.
     A model that runs all steps in one call says nothing of single steps.
     """
-    recorder = _Recorder()
+    spans: list[Span] = []
     grid = model.manifest.tokens.audio
     seeds = [question.seed + i for i in range(question.members)]
-    with recorder.stage(TOTAL):
-        with recorder.stage("read"):
+    with _stage(spans, TOTAL):
+        with _stage(spans, "read"):
             picture = read_image(question.picture)
-        with recorder.stage("encode_image"):
+        with _stage(spans, "encode_image"):
             image = model.encode_image(picture)
         tokens = np.full((question.members, grid.n_tokens), grid.mask_token, dtype=np.int32)
-        with recorder.stage("decode_tokens"):
+        with _stage(spans, "decode_tokens"):
             codes = model.decode_tokens(
                 "audio",
                 tokens,
                 np.repeat(image, question.members, axis=0),
                 seeds=seeds,
                 sampling=question.sampling,
-                on_step=None if "decode_audio" in model.choice.engines else recorder.laps(),
+                on_step=None if "decode_audio" in model.choice.engines else _laps(spans),
             )
-        with recorder.stage("decode_mel"):
+        with _stage(spans, "decode_mel"):
             mel = model.decode_mel(codes[:1], seeds=seeds[:1])
-        with recorder.stage("vocode"):
+        with _stage(spans, "vocode"):
             samples = model.vocode(mel)[0]
             samples = samples / max(1.0, float(np.abs(samples).max()))
-    total = recorder.spans.pop()
-    with recorder.stage("write"):
+    total = spans.pop()
+    with _stage(spans, "write"):
         write_audio(question.out, samples, model.manifest.mel.sample_rate)
-    return [*recorder.spans, total]
+    return [*spans, total]
 
 
 @dataclass(frozen=True, kw_only=True)

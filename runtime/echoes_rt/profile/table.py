@@ -125,15 +125,13 @@ def _gpu_lines(gpu: GpuTime | None) -> list[str]:
 
 def _coverage_lines(profile: Profile) -> list[str]:
     lines = []
-    report = profile.to_dict(1.0)["graphs"]
-    assert isinstance(report, dict)
-    for graph, providers in profile.coverage.items():
+    for graph, work in profile.graphs.items():
         parts = ", ".join(
             f"{name.removesuffix('ExecutionProvider')} {p.nodes} nodes"
             + ("" if p.share is None else f" ({p.share:.0%} of the time)")
-            for name, p in providers.items()
+            for name, p in work.providers.items()
         )
-        shares = list(report[graph]["time_by_operator"].items())[:_SHOWN_OPERATORS]
+        shares = list(work.time_by_operator.items())[:_SHOWN_OPERATORS]
         operators = ", ".join(f"{op_type} {share:.0%}" for op_type, share in shares)
         lines.append(f"graph             {graph}: {parts}{operators and '; '}{operators}")
     for graph, operators_on_cpu in profile.fallen_to_cpu.items():

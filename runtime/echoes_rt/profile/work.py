@@ -34,6 +34,20 @@ class Provider:
     operators: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class GraphWork:
+    """What of a graph ran where.
+
+    Attributes:
+        providers: by the execution provider's name.
+        time_by_operator: shares of the time of its nodes by their kind, the largest first; empty
+            where another device than the CPU ran some.
+    """
+
+    providers: dict[str, Provider]
+    time_by_operator: dict[str, float]
+
+
 def watch(model: Model, question: Question, *, is_counting: bool) -> Generation:
     """Generates once, with the model's bundle and device, under ONNX Runtime's own profiler.
 
@@ -66,40 +80,25 @@ def stage_flop(counted: Generation) -> dict[str, int]:
     return {span.name: flop[span.name] for span in counted.spans}
 
 
-def coverage(watched: Generation) -> dict[str, dict[str, Provider]]:
-    """For each graph, which execution provider ran its nodes."""
-    found: dict[str, dict[str, Provider]] = {}
-    for graph in dict.fromkeys(node.graph for node in watched.nodes):
-        nodes = _leaves(watched, graph)
-        total = sum(node.ns for node in nodes) or 1
-        found[graph] = {}
-        is_timed = _are_on_cpu(nodes)
-        for provider in sorted({node.provider for node in nodes}):
-            run = [node for node in nodes if node.provider == provider]
-            found[graph][provider] = Provider(
-                nodes=len({node.name for node in run}),
-                share=sum(node.ns for node in run) / total if is_timed else None,
-                operators=sorted({node.op_type for node in run}),
-            )
-    return found
+def graph_work(watched: Generation) -> dict[str, GraphWork]:
+    """Of each graph that ran."""
+    return {graph: _work(watched, graph) for graph in dict.fromkeys(n.graph for n in watched.nodes)}
 
 
-def operator_shares(watched: Generation, graph: str) -> dict[str, float]:
-    """Shares of the time of a graph's nodes by kind of operator, the largest first.
-
-    Empty where another device than the CPU ran some, as in ``Provider``.
-    """
+def _work(watched: Generation, graph: str) -> GraphWork:
+    nodes = [node for node in watched.nodes if node.graph == graph and not node.has_body]
+    is_timed = all(node.provider == CPU_PROVIDER for node in nodes)
+    total = sum(node.ns for node in nodes) or 1
+    providers = {}
+    for provider in sorted({node.provider for node in nodes}):
+        run = [node for node in nodes if node.provider == provider]
+        providers[provider] = Provider(
+            nodes=len({node.name for node in run}),
+            share=sum(node.ns for node in run) / total if is_timed else None,
+            operators=sorted({node.op_type for node in run}),
+        )
     times: Counter[str] = Counter()
-    nodes = _leaves(watched, graph)
-    for node in nodes if _are_on_cpu(nodes) else ():
+    for node in nodes if is_timed else ():
         times[node.op_type] += node.ns
-    total = times.total() or 1
-    return {op_type: ns / total for op_type, ns in times.most_common()}
-
-
-def _leaves(watched: Generation, graph: str) -> list[NodeRun]:
-    return [node for node in watched.nodes if node.graph == graph and not node.has_body]
-
-
-def _are_on_cpu(nodes: list[NodeRun]) -> bool:
-    return all(node.provider == CPU_PROVIDER for node in nodes)
+    shares = {op_type: ns / total for op_type, ns in times.most_common()}
+    return GraphWork(providers=providers, time_by_operator=shares)

@@ -6,19 +6,69 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from echoes_rt.decode.noise import MAX_SEED
-from echoes_rt.decode.plan import FloatArray, IntArray
+from echoes_rt.decode.plan import IntArray
+from echoes_rt.decode.steps import OnStep
 from echoes_rt.format.sampling import Sampling, SamplingOptions
-from echoes_rt.io.image import RgbArray
 from echoes_rt.options import Options, check_names, draw_seed
 from echoes_rt.results import Picture, Sound
-from echoes_rt.tasks.together import Made, Part, Progress, together
+
+Part = TypeVar("Part")
+Made = TypeVar("Made")
+
+
+class Progress:
+    """The ``on_step`` of parts that run at once: told one step at a time; one stop stops all."""
+
+    def __init__(self, on_step: OnStep | None) -> None:
+        self._on_step = on_step
+        self._lock = threading.RLock()  # who is told may ask for more
+        self._is_stopped = False
+
+    def __call__(self, step: int, steps: int) -> bool:
+        with self._lock:
+            if not self._is_stopped and self._on_step is not None:
+                self._is_stopped = True  # also if it raises
+                self._is_stopped = self._on_step(step, steps) is False
+            return not self._is_stopped
+
+    def stop(self) -> None:
+        self._is_stopped = True
+
+
+def together(
+    make: Callable[[Part], Made], parts: Sequence[Part], callers: int, progress: Progress
+) -> list[Made]:
+    """What ``make`` gives for each part, in their order; ``callers`` of them are made at once.
+
+    When one fails, those that run end at their next step, and its error is raised.
+    """
+    if callers == 1 or len(parts) == 1:
+        return [make(part) for part in parts]
+    pool = ThreadPoolExecutor(callers, thread_name_prefix="echoes-rt")
+    try:
+        futures = [pool.submit(make, part) for part in parts]
+        for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+            future.result()
+        return [future.result() for future in futures]
+    except BaseException:
+        progress.stop()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+ENCODERS = {"image": ("image_encoder",), "audio": ("log_mel", "mel_encoder")}
+DECODERS = {"image": ("image_decoder",), "audio": ("mel_decoder", "vocoder")}
+"""The graphs of each medium's codec."""
 
 
 class Clock:
@@ -116,22 +166,28 @@ class Call:
                 on_step=self.progress,
             )
 
-    def together(self, make: Callable[[Part], Made], parts: Sequence[Part]) -> list[Made]:
-        """What ``make`` gives for each part, as many at once as the device is good for."""
-        return together(make, parts, self.model.callers, self.progress)
+    def render(self, target: str, codes: IntArray, seeds: Sequence[int]) -> NDArray[Any]:
+        """(B, N) codes to (B, S) samples or (B, H, W, 3) pixels."""
+        with self.clock.stage(f"decode_{target}"):
+            if target == "image":
+                return self.model.decode_image(codes)
+            return self.model.decode_audio(codes, seeds=seeds)
 
-    def sound(
+    def result(
         self,
-        samples: FloatArray,
+        target: str,
+        made: NDArray[Any],
         codes: IntArray,
         sampling: Sampling,
         seed: int | None = None,
-        sample_rate: int | None = None,
         confidence: float | None = None,
-    ) -> Sound:
+    ) -> Sound | Picture:
+        """Of one member of what ``render`` gave."""
+        if target == "image":
+            return Picture(pixels=made, codes=codes, sampling=sampling, **self.origin(seed))
         return Sound(
-            samples=samples,
-            sample_rate=sample_rate or self.model.manifest.mel.sample_rate,
+            samples=made,
+            sample_rate=self.model.manifest.mel.sample_rate,
             codes=codes,
             sampling=sampling,
             confidence=confidence,
@@ -142,20 +198,6 @@ class Call:
         """Of each of (S, N_i) pictures' codes."""
         found = self.model.confidence(images)
         return [None] * len(images) if found is None else [float(each) for each in found]
-
-    def picture(
-        self,
-        pixels: RgbArray,
-        codes: IntArray,
-        sampling: Sampling,
-        seed: int | None = None,
-    ) -> Picture:
-        return Picture(
-            pixels=pixels,
-            codes=codes,
-            sampling=sampling,
-            **self.origin(seed),
-        )
 
     def origin(self, seed: int | None = None) -> dict[str, Any]:
         """What every result of this call says of how it was made."""

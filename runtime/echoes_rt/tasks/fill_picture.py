@@ -1,4 +1,4 @@
-"""Filling in a part of a picture, and varying it."""
+"""Filling in a part of a picture."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from echoes_rt.backends.lifetime import at_work
 from echoes_rt.decode.plan import IntArray
 from echoes_rt.errors import InputError
 from echoes_rt.io.image import RgbArray, crop_box
+from echoes_rt.io.stored_picture import StoredPicture
 from echoes_rt.results import Picture
-from echoes_rt.tasks.call import Call
-from echoes_rt.tasks.fill_sound import thinned
+from echoes_rt.tasks.call import DECODERS, ENCODERS, Call
 
 FADE_SHARE = 1 / 64
 """Width of the soft edge, as a share of the crop's side: outside of the mask, all is kept."""
 
 
 def inpaint_picture(
-    call: Call, original: RgbArray, mask: NDArray[np.bool_], audio: IntArray | None
+    call: Call, stored: StoredPicture, mask: NDArray[np.bool_], audio: IntArray | None
 ) -> Picture:
-    """Makes (H, W, 3) ``original`` anew where (H, W) ``mask`` is True, and leaves the rest.
+    """Makes a picture anew where (H, W) ``mask`` is True, in its own colours.
 
-    The model sees a crop of its own aspect ratio, as large as the picture allows and centred on
-    the mask; what it makes is resized to that crop.
+    The model sees an sRGB crop of its own aspect ratio, as large as the picture allows and centred
+    on the mask; what it makes is resized to that crop.
     """
+    original = stored.to_srgb()
     if mask.shape != original.shape[:2]:
         raise InputError(
             f"the mask must be as large as the picture, {original.shape[1]} x "
@@ -45,31 +46,23 @@ def inpaint_picture(
             f"{rows[-1] - rows[0] + 1}"
         )
     crop = np.ascontiguousarray(original[box])
-    call.load("image_encoder", "image_decoder", target="image")
+    call.load(*ENCODERS["image"], *DECODERS["image"], target="image")
     with call.clock.stage("encode_image"):
         codes = call.model.encode_image(crop)
     hidden = _touched(mask[box], grid.height, grid.width).reshape(1, -1)
     tokens = np.where(hidden, np.int32(grid.mask_token), codes)
     sampling = call.sampling("image", tokens)
     codes = call.decode("image", tokens, audio, [call.seed])
-    with call.clock.stage("decode_image"):
-        made = call.model.decode_image(codes)[0]
+    made = call.render("image", codes, [call.seed])[0]
     pixels = original.copy()
     pixels[box] = _blended(crop, made, mask[box])
-    return call.picture(pixels, codes[0], sampling)
-
-
-def vary_picture(call: Call, original: RgbArray, keep: float, audio: IntArray | None) -> Picture:
-    """A picture like (H, W, 3) ``original``, with a share of its codes kept."""
-    call.load("image_encoder", "image_decoder", target="image")
-    with call.clock.stage("encode_image"):
-        codes = call.model.encode_image(original)
-    tokens = thinned(call, "image", codes, keep)
-    sampling = call.sampling("image", tokens)
-    codes = call.decode("image", tokens, audio, [call.seed])
-    with call.clock.stage("decode_image"):
-        pixels = call.model.decode_image(codes)[0]
-    return call.picture(pixels, codes[0], sampling)
+    return Picture(
+        pixels=stored.patched(pixels, mask),
+        icc=stored.icc,
+        codes=codes[0],
+        sampling=sampling,
+        **call.origin(),
+    )
 
 
 def _touched(mask: NDArray[np.bool_], rows: int, columns: int) -> NDArray[np.bool_]:

@@ -1,19 +1,20 @@
-"""Filling in a part of a recording, going on after its end, and varying it."""
+"""Filling in a part of a recording, and going on after its end."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from typing import cast
 
 import numpy as np
 
-from echoes_rt.decode.noise import VARY_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.io.audio import resample, to_mono
-from echoes_rt.options import check_numbers
+from echoes_rt.format.sampling import Sampling
+from echoes_rt.io.audio import Recording, resample, to_mono
+from echoes_rt.io.sound_file import Samples
 from echoes_rt.results import Sound
-from echoes_rt.tasks.call import Call
+from echoes_rt.tasks.call import DECODERS, ENCODERS, Call
 from echoes_rt.tasks.stream import MAX_HELD_S, Past, check_duration, overlap_columns, stream
 
 FADE_S = 0.02
@@ -21,23 +22,28 @@ FADE_S = 0.02
 
 
 def inpaint(
-    call: Call,
-    original: FloatArray,
-    sample_rate: int,
-    start_s: float,
-    stop_s: float,
-    image: IntArray | None,
+    call: Call, recording: Recording, start_s: float, stop_s: float, image: IntArray | None
 ) -> Sound:
-    """Makes [start_s, stop_s) of an (S, C) recording anew and leaves the rest as it is."""
+    """Makes [start_s, stop_s) anew in the recording's own array, and leaves the rest as it is.
+
+    The model sees float32; of what it makes only what is new is taken.
+    """
+    samples, rate = recording.samples, recording.sample_rate
     mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
-    duration_s = len(original) / sample_rate
+    duration_s = len(samples) / rate
     if not 0 <= start_s < stop_s <= duration_s + 1e-6:
         raise InputError(
             f"the part to fill in must lie within the {duration_s:.2f} s of the sound, got "
             f"{start_s:g} s to {stop_s:g} s"
         )
+    # The model sees a clip; whole seconds, because all rates have samples there.
+    seen_s = mel_spec.duration_s + 1
+    begin_s = max(0, math.floor(start_s - seen_s))
+    part = samples[begin_s * rate : math.ceil(stop_s + seen_s) * rate]
+    start_s, stop_s = start_s - begin_s, stop_s - begin_s
+    original = part.astype(np.float32)
     per_column = mel_spec.n_samples // grid.width
-    mono = to_mono(original, sample_rate, mel_spec.sample_rate)
+    mono = to_mono(original, rate, mel_spec.sample_rate)
     first, last = round(start_s * mel_spec.sample_rate), round(stop_s * mel_spec.sample_rate)
     begin = _window_start(len(mono), first, last, mel_spec.n_samples)
     columns = slice((first - begin) // per_column, -(-(last - begin) // per_column))
@@ -49,7 +55,7 @@ def inpaint(
             "give a shorter part, or use continue"
         )
     clip = mono[begin : begin + mel_spec.n_samples]
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
+    call.load(*ENCODERS["audio"], *DECODERS["audio"], target="audio")
     with call.clock.stage("encode_audio"):
         mel = call.model.clip_mel(clip)
         known = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
@@ -62,65 +68,56 @@ def inpaint(
         # Outside of the part the vocoder sees what was really there.
         mel[:, frames] = call.model.decode_mel(codes, seeds=[call.seed])[0][:, frames]
         made = call.model.vocode(mel[None])[0]
-    samples = _patched(original, sample_rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
-    return call.sound(samples, codes[0], sampling, sample_rate=sample_rate)
+    patched = _patched(original, rate, made, mel_spec.sample_rate, begin, start_s, stop_s)
+    is_new = patched != original
+    part[is_new] = patched[is_new]
+    return _sound(call, recording, samples, codes[0], sampling)
 
 
-def extend(
-    call: Call, original: FloatArray, sample_rate: int, more_s: float, image: IntArray | None
-) -> Sound:
-    """An (S, C) recording and ``more_s`` seconds that follow from it.
+def extend(call: Call, recording: Recording, more_s: float, image: IntArray | None) -> Sound:
+    """The recording and ``more_s`` seconds that follow from its last clip.
 
     The codes that come with it are those of the last window: its first columns are known, the
     others are the end of what was added.
     """
+    samples, rate = recording.samples, recording.sample_rate
     mel_spec, grid = call.model.manifest.mel, call.model.manifest.tokens.audio
     check_duration(more_s, MAX_HELD_S)
     per_column = mel_spec.n_samples // grid.width
-    tail = original[-math.ceil(mel_spec.duration_s * sample_rate) :]
-    mono = to_mono(tail, sample_rate, mel_spec.sample_rate)
+    tail = samples[-math.ceil(mel_spec.duration_s * rate) :].astype(np.float32)
+    mono = to_mono(tail, rate, mel_spec.sample_rate)
     clip = mono[-mel_spec.n_samples :]
     clip = np.pad(clip, (mel_spec.n_samples - len(clip), 0))  # its end is what counts
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
+    call.load(*ENCODERS["audio"], *DECODERS["audio"], target="audio")
     with call.clock.stage("encode_audio"):
         mel = call.model.log_mel(clip[None])[0]
         codes = call.model.encode_mel(mel[None])[0].reshape(grid.height, grid.width)
     n_known = min(overlap_columns(grid.width), max(1, len(mono) // per_column))
     n_frames = n_known * mel_spec.n_frames // grid.width
     past = Past(codes=codes[:, -n_known:], mel=mel[:, -n_frames:])
-    n_samples = max(1, round(more_s * mel_spec.sample_rate))
     image_at = None if image is None else lambda _: image
     windows: deque[IntArray] = deque(maxlen=1)
+    n_samples = max(1, round(more_s * mel_spec.sample_rate))
     made = np.concatenate([*stream(call, image_at, n_samples, past, windows.append)])
-    samples = np.concatenate(
-        [original, _channels(resample(made, mel_spec.sample_rate, sample_rate), original)]
-    )
-    _join(samples, len(original), round(FADE_S * sample_rate))
+    made = resample(made, mel_spec.sample_rate, rate)
+    added = np.repeat(made[:, None], tail.shape[1], axis=1)
+    _join(tail[-1], added, round(FADE_S * rate))
     sampling = call.model.sampling(grid.n_tokens, call.options)
-    return call.sound(samples, windows[-1], sampling, sample_rate=sample_rate)
+    longer = cast(Samples, np.concatenate([samples, added]))
+    return _sound(call, recording, longer, windows[-1], sampling)
 
 
-def vary_sound(call: Call, mono: FloatArray, keep: float, image: IntArray | None) -> Sound:
-    """A clip like (S,) ``mono`` at the model's rate, with a share of its codes kept."""
-    call.load("log_mel", "mel_encoder", "mel_decoder", "vocoder", target="audio")
-    with call.clock.stage("encode_audio"):
-        codes = call.model.encode_audio(mono)
-    tokens = thinned(call, "audio", codes, keep)
-    sampling = call.sampling("audio", tokens)
-    codes = call.decode("audio", tokens, image, [call.seed])
-    with call.clock.stage("decode_audio"):
-        samples = call.model.decode_audio(codes, seeds=[call.seed])[0]
-    return call.sound(samples, codes[0], sampling)
-
-
-def thinned(call: Call, target: str, codes: IntArray, keep: float) -> IntArray:
-    """(1, N) codes of a target, each kept with probability ``keep``, by the call's seed."""
-    check_numbers(keep=keep)
-    if not 0 <= keep <= 1:
-        raise InputError(f"keep must be in [0, 1], got {keep:g}")
-    chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])
-    mask_token = np.int32(call.model.manifest.tokens.grids[target].mask_token)
-    return np.asarray(np.where(chances < keep, codes, mask_token))
+def _sound(
+    call: Call, like: Recording, samples: Samples, codes: IntArray, sampling: Sampling
+) -> Sound:
+    return Sound(
+        samples=samples,
+        sample_rate=like.sample_rate,
+        depth=like.depth,
+        codes=codes,
+        sampling=sampling,
+        **call.origin(),
+    )
 
 
 def _window_start(n_samples: int, first: int, last: int, n_window: int) -> int:
@@ -158,17 +155,10 @@ def _patched(
     return samples
 
 
-def _channels(samples: FloatArray, like: FloatArray) -> FloatArray:
-    """(S,) to (S, C), the same in every channel."""
-    return np.repeat(samples[:, None], like.shape[1], axis=1)
-
-
-def _join(samples: FloatArray, seam: int, length: int) -> None:
-    """Smooths the step at a seam: the jump there is taken back over ``length`` samples after it."""
-    if seam == 0 or seam >= len(samples):
-        return
-    length = min(length, len(samples) - seam)
-    jump = samples[seam - 1] - samples[seam]
-    falling = 1 - np.arange(length, dtype=np.float32) / length
-    samples[seam : seam + length] += falling[:, None] * jump
-    np.clip(samples, -1, 1, out=samples)
+def _join(last: FloatArray, added: FloatArray, length: int) -> None:
+    """Smooths the step from the ``last`` sample: it is taken back over ``length`` of ``added``."""
+    if len(added):
+        length = min(length, len(added))
+        falling = 1 - np.arange(length, dtype=np.float32) / length
+        added[:length] += falling[:, None] * (last - added[0])
+        np.clip(added, -1, 1, out=added)

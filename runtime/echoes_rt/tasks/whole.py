@@ -1,22 +1,26 @@
-"""A whole clip or picture from the other medium, or both from nothing."""
+"""A whole clip or picture from the other medium or from one like it, or both from nothing."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from echoes_rt.decode.noise import VARY_STREAM, uniforms
 from echoes_rt.decode.plan import FloatArray, IntArray
 from echoes_rt.errors import InputError
-from echoes_rt.format.tokens import MEDIA, OTHER
+from echoes_rt.format.tokens import OTHER
 from echoes_rt.io.image import RgbArray
 from echoes_rt.options import check_numbers
 from echoes_rt.results import Picture, Sound
-from echoes_rt.tasks.call import Call
-from echoes_rt.tasks.rank import likeliest
-from echoes_rt.tasks.together import Made, Part
+from echoes_rt.tasks.call import DECODERS, ENCODERS, Call, Made, Part, together
+
+if TYPE_CHECKING:
+    from echoes_rt.model import Model
 
 Member = tuple[int, IntArray]
 """A seed, and the (N,) codes that it gave."""
@@ -28,60 +32,63 @@ REDRAWS = 2
 """Times that ``both`` draws the picture and then the sound anew."""
 
 
-def sounds_of(
-    call: Call, images: IntArray, count: int = 1, keep: int | None = None
-) -> list[list[Sound]]:
-    """``count`` sounds of each of (S, N_i) pictures' codes, or the ``keep`` likeliest of them."""
-    call.load("mel_decoder", "vocoder", target="audio")
-    decoded = _decode(call, "audio", images, count, keep)
-    sampling = call.sampling("audio", call.unknown("audio"))
-    samples = _in_parts(call, _samples, [member for members in decoded for member in members])
-    confidences = call.confidences(images)
+def results_of(
+    call: Call, source: str, contexts: IntArray, count: int = 1, keep: int | None = None
+) -> list[list[Sound | Picture]]:
+    """``count`` results of each of (S, N) codes of a medium, or the ``keep`` likeliest of them."""
+    target = OTHER[source]
+    call.load(*DECODERS[target], target=target)
+    decoded = _decode(call, target, contexts, count, keep)
+    sampling = call.sampling(target, call.unknown(target))
+
+    def render(call: Call, part: Sequence[Member]) -> NDArray[Any]:
+        seeds, codes = zip(*part, strict=True)
+        return call.render(target, np.stack(codes), seeds)
+
+    made = _in_parts(call, render, [member for members in decoded for member in members])
+    sure = call.confidences(contexts) if source == "image" else [None] * len(contexts)
     return [
-        [
-            call.sound(next(samples), codes, sampling, seed, confidence=confidence)
-            for seed, codes in members
-        ]
-        for members, confidence in zip(decoded, confidences, strict=True)
+        [call.result(target, next(made), codes, sampling, seed, each) for seed, codes in members]
+        for members, each in zip(decoded, sure, strict=True)
     ]
 
 
-def pictures_of(
-    call: Call, audios: IntArray, count: int = 1, keep: int | None = None
-) -> list[list[Picture]]:
-    """``count`` pictures of each of (S, N_a) clips' codes, or the ``keep`` likeliest of them."""
-    call.load("image_decoder", target="image")
-    decoded = _decode(call, "image", audios, count, keep)
-    sampling = call.sampling("image", call.unknown("image"))
-    pixels = _in_parts(call, _pixels, [member for members in decoded for member in members])
-    return [
-        [call.picture(next(pixels), row, sampling, seed) for seed, row in members]
-        for members in decoded
-    ]
+def vary(call: Call, target: str, given: FloatArray | RgbArray, keep: float) -> Sound | Picture:
+    """Like (S,) samples at the model's rate or (H, W, 3) RGB, with a share of its codes kept.
+
+    Each stays with probability ``keep``, by the call's seed.
+    """
+    call.load(*ENCODERS[target], *DECODERS[target], target=target)
+    encode = call.model.encode_image if target == "image" else call.model.encode_audio
+    with call.clock.stage(f"encode_{target}"):
+        codes = encode(given)
+    check_numbers(keep=keep)
+    if not 0 <= keep <= 1:
+        raise InputError(f"keep must be in [0, 1], got {keep:g}")
+    chances = uniforms([call.seed], VARY_STREAM, codes.shape[1])
+    tokens = np.where(chances < keep, codes, call.unknown(target))
+    sampling = call.sampling(target, tokens)
+    codes = call.decode(target, tokens, None, [call.seed])
+    made = call.render(target, codes, [call.seed])
+    return call.result(target, made[0], codes[0], sampling)
 
 
-def both(call: Call) -> tuple[Sound, Picture]:
+def both(call: Call) -> tuple[Sound | Picture, ...]:
     """A sound from nothing and a picture of it, then each of them anew in turns.
 
     docs/decisions.md has the figures.
     """
-    call.load("mel_decoder", "vocoder", target="audio")
-    call.load("image_decoder", target="image")
-    known: dict[str, IntArray | None] = dict.fromkeys(MEDIA)
-    for window, target in enumerate(("audio", "image") * (1 + REDRAWS)):
-        context = known[OTHER[target]]
+    targets = ("audio", "image")
+    for target in targets:
+        call.load(*DECODERS[target], target=target)
+    known: dict[str, IntArray] = {}
+    for window, target in enumerate(targets * (1 + REDRAWS)):
+        context = known.get(OTHER[target])
         known[target] = call.decode(target, call.unknown(target), context, [call.seed], window)
-    audio, image = known["audio"], known["image"]
-    assert audio is not None
-    assert image is not None
-    with call.clock.stage("decode_audio"):
-        samples = call.model.decode_audio(audio, seeds=[call.seed])[0]
-    with call.clock.stage("decode_image"):
-        pixels = call.model.decode_image(image)[0]
-    sampling = {medium: call.sampling(medium, call.unknown(medium)) for medium in MEDIA}
-    return (
-        call.sound(samples, audio[0], sampling["audio"]),
-        call.picture(pixels, image[0], sampling["image"]),
+    made = [call.render(target, known[target], [call.seed])[0] for target in targets]
+    return tuple(
+        call.result(target, array, known[target][0], call.sampling(target, call.unknown(target)))
+        for target, array in zip(targets, made, strict=True)
     )
 
 
@@ -128,15 +135,33 @@ def _in_parts(
     call: Call, make: Callable[[Call, Sequence[Part]], Iterable[Made]], members: Sequence[Part]
 ) -> Iterator[Made]:
     parts = parts_of(members, call.model.callers)
-    return itertools.chain.from_iterable(call.together(lambda part: make(call, part), parts))
+    made = together(lambda part: make(call, part), parts, call.model.callers, call.progress)
+    return itertools.chain.from_iterable(made)
 
 
-def _samples(call: Call, part: Sequence[Member]) -> FloatArray:
-    seeds, codes = zip(*part, strict=True)
-    with call.clock.stage("decode_audio"):
-        return call.model.decode_audio(np.stack(codes), seeds=seeds)
+def likeliest(model: Model, target: str, made: IntArray, given: IntArray) -> NDArray[np.intp]:
+    """The order of (B, N) decoded codes of a target, best first.
+
+    A result is as good as it explains what it was made from: the log-likelihood of the given
+    medium's codes, all masked, with the result as their context. The same network answers, since
+    it is trained in both directions; docs/decisions.md compares other scores.
+
+    Args:
+        model: what decoded them.
+        target: ``audio`` or ``image``, the medium that was made.
+        made: without masks.
+        given: (1, N') codes of the other medium.
+    """
+    medium = OTHER[target]
+    hidden = np.full_like(given, model.manifest.tokens.grids[medium].mask_token)
+    scores = [
+        _log_likelihood(model.logits(medium, hidden, codes[None])[0], given[0]) for codes in made
+    ]
+    return np.argsort(-np.array(scores), kind="stable")
 
 
-def _pixels(call: Call, part: Sequence[Member]) -> RgbArray:
-    with call.clock.stage("decode_image"):
-        return call.model.decode_image(np.stack([codes for _, codes in part]))
+def _log_likelihood(logits: FloatArray, codes: IntArray) -> float:
+    """Sum over positions of the log-probability of (N,) codes under (N, V) logits."""
+    below_best = logits - logits.max(axis=1, keepdims=True)
+    log_totals = np.log(np.exp(below_best).sum(axis=1))
+    return float((below_best[np.arange(len(codes)), codes] - log_totals).sum())

@@ -9,6 +9,13 @@ from echoes_rt.format.engine_file import EngineFile, EngineKey, file_sha256, mod
 from echoes_rt.format.graphs import BATCH, SEEN, Tensors, TensorSpec
 from echoes_rt.format.manifest import Manifest
 
+RANGES = {
+    "batch": (1, 1, 2),
+    "steps": (1, 3, 6),
+    "drawn": (1, 3, 16),
+    "frames": (8, 32, 128),
+    "samples": (1024, 8192, 65536),
+}
 VERSION = "10.16.2.10"
 
 
@@ -36,12 +43,15 @@ def write_engine(folder: Path, graph: str, **changes: Any) -> Path:
     path = folder / "engines" / key.file_name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"engine of " + str(folder / f"{graph}.onnx").encode())
+    inputs = _tensors(session.get_inputs())
     EngineFile(
         key=key,
         engine_sha256=file_sha256(path),
-        inputs=_tensors(session.get_inputs()),
+        inputs=inputs,
         outputs=_tensors(session.get_outputs()),
-        ranges={},
+        ranges={
+            dim: RANGES[dim] for spec in inputs.values() for dim in spec.shape if dim in RANGES
+        },
     ).write(path)
     return path
 

@@ -13,8 +13,8 @@ from echoes_rt.format.mel import DB_RANGE, MelSpec
 from echoes_rt.format.tokens import Grid
 from echoes_rt.options import Options
 from echoes_rt.tasks import fill_sound
-from echoes_rt.tasks.rank import likeliest
 from echoes_rt.tasks.stream import fresh_columns, overlap_columns
+from echoes_rt.tasks.whole import likeliest
 from echoes_training.data.audio import Samples
 from echoes_training.data.index import Clip, Split
 from echoes_training.evaluate.evaluation import Codes, Evaluation, batches, decode_audio, jobs_of

@@ -125,6 +125,6 @@ def _outcome(device: str, times_ms: list[float], free_mb: list[float], n_differe
 
 def _gpu() -> Gpu | None:
     try:
-        return Gpu.open()
+        return Gpu()
     except EchoesError:
         return None
