@@ -1,13 +1,17 @@
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.make_fixtures import write_golden
 
 from echoes_rt.format.sampling import Sampling, num_masked
+
+GOLDEN = Path(__file__).parents[1] / "fixtures" / "golden"
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,12 @@ def test_counts_fall_strictly_to_zero(data: st.DataObject, n_tokens: int) -> Non
 def test_steps_out_of_range_are_refused(steps: int) -> None:
     with pytest.raises(ValueError, match=rf"steps must be in \[1, 8\], got {steps}"):
         num_masked(8, steps)
+
+
+def test_golden_files_are_rewritten_byte_for_byte(tmp_path: Path) -> None:
+    write_golden(tmp_path)
+    written, kept = (
+        {path.name: path.read_text("utf-8") for path in folder.iterdir()}
+        for folder in (tmp_path, GOLDEN)
+    )
+    assert written == kept

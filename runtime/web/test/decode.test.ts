@@ -2,8 +2,11 @@ import { Tensor } from "onnxruntime-web";
 import { describe, expect, it } from "vitest";
 
 import { decode } from "../src/echoes/decode";
-import type { Plan } from "../src/echoes/plan";
+import { InputError } from "../src/echoes/errors";
+import { checkSeed, MAX_SEED } from "../src/echoes/noise";
+import { numMasked, type Plan } from "../src/echoes/plan";
 import type { Tensors } from "../src/echoes/session";
+import { golden } from "./fixtures";
 
 const TOKENS = Int32Array.of(7, 9, 9, 9);
 const UNIFORMS = Float32Array.of(0.125, 0.25, 0.5, 0.75);
@@ -46,5 +49,33 @@ describe("the decoding loop", () => {
     for (const context of [SEEN, NOTHING]) {
       expect(await scales(context, true)).toEqual([undefined, undefined]);
     }
+  });
+});
+
+describe("the schedule", () => {
+  it.each(golden("schedule").num_masked as { n_tokens: number; steps: number; kept: number[] }[])(
+    "of $n_tokens tokens in $steps steps is the golden one",
+    ({ n_tokens, steps, kept }) => expect(numMasked(n_tokens, steps)).toEqual(kept),
+  );
+
+  it("falls strictly to 0 for every number of steps", () => {
+    for (let n = 1; n < 120; n++) {
+      for (let steps = 1; steps <= n; steps++) {
+        const counts = [n, ...numMasked(n, steps)];
+        expect(counts.at(-1)).toBe(0);
+        expect(counts.every((count, i) => i === 0 || count < counts[i - 1]!)).toBe(true);
+      }
+    }
+  });
+});
+
+describe("a seed", () => {
+  it.each([-1n, MAX_SEED + 1n, 1.5, Number.NaN, 2 ** 60])("of %s is refused", (seed) => {
+    expect(() => checkSeed(seed)).toThrow(InputError);
+  });
+
+  it("is drawn if there is none", () => {
+    expect(checkSeed(undefined)).not.toBe(checkSeed(undefined));
+    expect(checkSeed(5)).toBe(5n);
   });
 });

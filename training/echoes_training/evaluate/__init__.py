@@ -1,0 +1,1 @@
+"""Judges bundles, codes and media."""
