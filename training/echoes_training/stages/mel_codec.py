@@ -32,11 +32,8 @@ from echoes_training.stages.hearing import Hearing
 from echoes_training.stages.loop import Measures, Prefetch, Scalars, train
 from echoes_training.stages.vocoder import Segments
 
-BLURS = ((4, 4), (8, 8), (1, 16), (8, 2))
-"""Bands and frames of the blocks whose means must be right; what lies within is left to be drawn.
-
-Long blocks of one band keep tones level and noise free of streaks, short ones of many keep clicks.
-"""
+BLURS = (4, 8)
+"""Sides of the blocks whose means must be right; what lies within a block is left to be drawn."""
 
 
 class Reconstruction(nn.Module):
@@ -178,5 +175,5 @@ def decoded_well(
 
 
 def distances(real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-    blurred = [(F.avg_pool2d(real, size) - F.avg_pool2d(fake, size)).abs().mean() for size in BLURS]
+    blurred = [(F.avg_pool2d(real, side) - F.avg_pool2d(fake, side)).abs().mean() for side in BLURS]
     return {"bins": (real - fake).abs().mean(), "blurred": torch.stack(blurred).mean()}
