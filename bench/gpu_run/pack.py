@@ -25,9 +25,6 @@ SOURCE = (
     "training",
     "export",
     "bench",
-    "tests/conftest.py",
-    "tests/gpu",
-    "tests/fixtures",
     "docs/demo",
     "pyproject.toml",
 )

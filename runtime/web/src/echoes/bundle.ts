@@ -4,7 +4,7 @@ import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 
 import { BundleError, ManifestError, messageOf } from "./errors";
-import { openStore, type FileStore } from "./file_store";
+import { FileStore } from "./file_store";
 import { parseJson } from "./json";
 import {
   filesOf,
@@ -39,9 +39,9 @@ export class Bundle {
    * @throws ManifestError if the manifest breaks a rule; BundleError if a file cannot be fetched,
    * or is damaged.
    */
-  static async load(url: string, onBytes?: OnBytes, store?: FileStore): Promise<Bundle> {
+  static async load(url: string, onBytes?: OnBytes): Promise<Bundle> {
     const folder = folderUrl(url);
-    const kept = store ?? (await openStore());
+    const kept = await FileStore.open();
     const { manifest, bytes } = await loadManifest(folder, kept);
     const parts = filesOf(manifest, GRAPHS);
     const total = parts.reduce((sum, part) => sum + part.size_bytes, 0);
