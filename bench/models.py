@@ -23,7 +23,7 @@ class Subject:
     Attributes:
         bundle: with int8 graphs, too.
         sampling: of the teacher's plain loop, which the other engines run.
-        student: of ours; as good by the figures of docs/results.md.
+        student: of ours; docs/results.md says how the two compare by the ear.
         members: sounds of one run.
     """
 

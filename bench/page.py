@@ -59,7 +59,7 @@ def page(document: Document) -> str:
         "Written by `make bench`, which measures all engines in turns in one run, with the same "
         "random weights, threads and noise. Random weights cost what trained ones cost. Other "
         "engines run the plain guided loop of a teacher, we the steps of a student in which "
-        "guidance is folded, that is as good by the figures of docs/results.md. The "
+        "guidance is folded; docs/results.md says how the two compare by the ear. The "
         "figures behind this page are in [performance.json](performance.json).",
     ]
     if document["is_busy"]:
